@@ -1,0 +1,76 @@
+#include "common/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+
+/* Set while there is one thread, before others start; read only afterwards. */
+static enum log_level level = LOG_LEVEL_NORMAL;
+static const char *name = "asofs";
+static bool use_syslog;
+
+void log_set_level(enum log_level l)
+{
+    level = l;
+}
+
+enum log_level log_get_level(void)
+{
+    return level;
+}
+
+void log_set_name(const char *n)
+{
+    name = n;
+}
+
+void log_to_syslog(void)
+{
+    openlog("asofs", LOG_PID, LOG_DAEMON);
+    use_syslog = true;
+}
+
+__attribute__((format(printf, 2, 0))) static void say(int priority, const char *fmt, va_list ap)
+{
+    char *text = NULL;
+
+    if (vasprintf(&text, fmt, ap) < 0)
+        return;
+    if (use_syslog)
+        syslog(priority, "%s", text);
+    else
+        fprintf(stderr, "%s: %s\n", name, text);
+    free(text);
+}
+
+void log_error(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(LOG_ERR, fmt, ap);
+    va_end(ap);
+}
+
+void log_note(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (level < LOG_LEVEL_NORMAL)
+        return;
+    va_start(ap, fmt);
+    say(LOG_NOTICE, fmt, ap);
+    va_end(ap);
+}
+
+void log_debug(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (level < LOG_LEVEL_DEBUG)
+        return;
+    va_start(ap, fmt);
+    say(LOG_DEBUG, fmt, ap);
+    va_end(ap);
+}

@@ -1,0 +1,117 @@
+#include "common/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+extern char **environ;
+
+static char **merged_env(char *const extra[])
+{
+    size_t n = 0, m = 0, i;
+    char **env;
+
+    while (environ && environ[n])
+        n++;
+    while (extra && extra[m])
+        m++;
+    env = mem_array(n + m + 1, sizeof(*env));
+    for (i = 0; i < m; i++) /* first wins, so ours stand in front */
+        env[i] = extra[i];
+    for (i = 0; i < n; i++)
+        env[m + i] = environ[i];
+    return env;
+}
+
+/*
+ * dup2 in the child must not overwrite a descriptor that is still to be passed, so every one is first
+ * moved above all the numbers asked for. Moved copies close on exec.
+ */
+static int place_fds(posix_spawn_file_actions_t *acts, const struct proc_fd *fds, size_t n, int *moved)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        moved[i] = fcntl(fds[i].ours, F_DUPFD_CLOEXEC, 64);
+        if (moved[i] < 0)
+            return -errno;
+        posix_spawn_file_actions_adddup2(acts, moved[i], fds[i].theirs);
+    }
+    return 0;
+}
+
+int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
+               const struct proc_fd *fds, size_t nfds, pid_t *pid, struct err *err)
+{
+    posix_spawn_file_actions_t acts;
+    posix_spawnattr_t attr;
+    char **env = merged_env(extra_env);
+    int *moved = mem_array(nfds, sizeof(*moved));
+    sigset_t none, all;
+    size_t i;
+    int rc;
+
+    memset(moved, -1, nfds * sizeof(*moved));
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&acts);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    rc = place_fds(&acts, fds, nfds, moved);
+    if (rc == 0)
+        rc = -posix_spawnp(pid, path, &acts, &attr, argv, env);
+    for (i = 0; i < nfds; i++)
+        if (moved[i] >= 0)
+            close(moved[i]);
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&acts);
+    free(moved);
+    free(env);
+    if (rc < 0)
+        return err_set(err, -rc, "cannot start %s: %s", path, strerror(-rc));
+    return 0;
+}
+
+const char *proc_self(void)
+{
+    return "/proc/self/exe";
+}
+
+int proc_wait(pid_t pid)
+{
+    int status = -1;
+    pid_t r;
+
+    do {
+        r = waitpid(pid, &status, 0);
+    } while (r < 0 && errno == EINTR);
+    return r == pid ? status : -1;
+}
+
+void proc_kill(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    proc_wait(pid);
+}
+
+const char *proc_describe(int status, char *out, size_t room)
+{
+    if (WIFEXITED(status))
+        snprintf(out, room, "exited with status %d", WEXITSTATUS(status));
+    else if (WIFSIGNALED(status))
+        snprintf(out, room, "was killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, room, "ended with wait status %d", status);
+    return out;
+}

@@ -1,0 +1,38 @@
+/*
+ * Child processes. Started with posix_spawn, so that a process with threads can start one at any time; all
+ * descriptors but those named are closed in the child by close-on-exec.
+ */
+#ifndef ASOFS_COMMON_PROC_H
+#define ASOFS_COMMON_PROC_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/err.h"
+
+struct proc_fd {
+    int ours;   /* open here */
+    int theirs; /* its number in the child */
+};
+
+/*
+ * Start `path` (searched in PATH when it has no slash) with argv; env entries "NAME=value" in extra_env
+ * (NULL-terminated, may be NULL) are added to our environment. The child has an empty signal mask and
+ * default signals. Returns 0 and the pid, or a negative errno.
+ */
+int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
+               const struct proc_fd *fds, size_t nfds, pid_t *pid, struct err *err);
+
+/* The program that is running, as a path that can be started again even if the file was replaced. */
+const char *proc_self(void);
+
+/* Wait for the end of a child; returns its wait status, or -1. */
+int proc_wait(pid_t pid);
+
+/* SIGKILL and wait. */
+void proc_kill(pid_t pid);
+
+/* A child's wait status in words ("exited with status 1", "was killed by signal 9 (Killed)"). */
+const char *proc_describe(int status, char *out, size_t room);
+
+#endif

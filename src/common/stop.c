@@ -1,0 +1,63 @@
+#include "common/stop.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGHUP);
+}
+
+static int watch(struct stop *s, int fd, struct err *err)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = fd};
+
+    if (epoll_ctl(s->fd, EPOLL_CTL_ADD, fd, &ev) < 0)
+        return err_errno(err, "epoll_ctl failed");
+    return 0;
+}
+
+int stop_open(struct stop *s, struct err *err)
+{
+    sigset_t set;
+
+    stop_signals(&set);
+    s->watched = -1;
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    s->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (s->signal_fd < 0 || s->fd < 0)
+        return err_errno(err, "cannot create a descriptor for signals");
+    return watch(s, s->signal_fd, err);
+}
+
+int stop_watch(struct stop *s, int peer_fd, struct err *err)
+{
+    s->watched = peer_fd;
+    return watch(s, peer_fd, err);
+}
+
+void stop_close(struct stop *s)
+{
+    sigset_t set;
+
+    stop_signals(&set);
+    close(s->fd);
+    close(s->signal_fd);
+    s->fd = s->signal_fd = -1;
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+bool stop_requested(const struct stop *s)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
+}

@@ -1,0 +1,25 @@
+/*
+ * "Stop now": one descriptor that becomes readable when the work in hand shall end: SIGINT, SIGTERM or
+ * SIGHUP came, or the process that waits for us is gone. Whatever waits polls it beside its own
+ * descriptors.
+ */
+#ifndef ASOFS_COMMON_STOP_H
+#define ASOFS_COMMON_STOP_H
+
+#include <stdbool.h>
+
+#include "common/err.h"
+
+struct stop {
+    int fd;        /* poll for POLLIN */
+    int signal_fd;
+    int watched;   /* a peer's socket whose end means stop, or -1; not owned */
+};
+
+/* Blocks the three signals in the calling thread (and those it starts later). */
+int stop_open(struct stop *s, struct err *err);
+int stop_watch(struct stop *s, int peer_fd, struct err *err);
+void stop_close(struct stop *s); /* unblocks the signals */
+bool stop_requested(const struct stop *s);
+
+#endif

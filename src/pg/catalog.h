@@ -1,0 +1,68 @@
+/*
+ * The catalog: which tables there are, what they look like, what stands in the way of reading them.
+ *
+ * Read with a fixed number of queries however many tables there are: one for relations, one for columns.
+ * Nothing is locked by it, so it may be used before the locks are taken (sizes are then the planner's
+ * estimates) and again under the snapshot (sizes are then exact).
+ */
+#ifndef ASOFS_PG_CATALOG_H
+#define ASOFS_PG_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pg/conn.h"
+#include "pg/pattern.h"
+
+/* A relation that has rows of its own: a table, a leaf partition, a materialized view. */
+struct pg_relation {
+    uint32_t oid;
+    char kind; /* pg_class.relkind */
+    char *schema;
+    char *name;
+    uint64_t bytes;    /* heap + TOAST, main forks */
+    uint64_t blocks;   /* of the heap; 0 when it cannot be cut into block ranges */
+    bool readable;     /* SELECT on it and USAGE on its schema */
+    bool row_security; /* a policy would filter rows for us */
+    bool refreshed;    /* a materialized view refreshed between the snapshot and its lock */
+};
+
+struct pg_column {
+    char *name;
+    uint32_t type;
+    bool generated;
+};
+
+struct pg_table {
+    struct pg_relation rel;
+    struct pg_column *columns; /* in attribute order, dropped ones left out */
+    size_t ncolumns;
+    struct pg_relation *leaves; /* of a partitioned table, in OID order; NULL otherwise */
+    size_t nleaves;
+};
+
+struct pg_catalog {
+    struct pg_table *tables; /* in order of schema and name, bytewise */
+    size_t ntables;
+    char **skipped; /* "schema.name": foreign tables and unfilled materialized views behind wildcards */
+    size_t nskipped;
+};
+
+/*
+ * The tables that the patterns name; no patterns: every table of every schema that is not the system's.
+ * Everything that stands in the way is named at once in err: patterns that match nothing, relations
+ * that are no tables, foreign tables and leaves, no privilege, row security.
+ */
+int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
+                    const struct pg_pattern *patterns, size_t npatterns, bool exact_sizes,
+                    struct pg_catalog **catalog, struct err *err);
+void pg_catalog_free(struct pg_catalog *c);
+
+/* Same tables, columns, leaves, privileges, and materialized views not refreshed in between. */
+bool pg_catalog_same(const struct pg_catalog *a, const struct pg_catalog *b);
+
+/* Relations that have to be locked: tables, partitioned parents and leaves. */
+size_t pg_catalog_count_relations(const struct pg_catalog *c);
+
+#endif

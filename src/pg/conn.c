@@ -1,0 +1,494 @@
+/*
+ * Connections.
+ *
+ * A session is made harmless once, right after connecting (pg_conn_prepare): empty search_path so that no name
+ * is looked up where we do not expect it, fixed text forms, row_security off so that a policy is an
+ * error and never a silent filter, no server-side time-outs of the role or database, physical row
+ * order. All of it in one round trip.
+ */
+#include "pg/internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define OLDEST_VERSION 140000 /* TID range scans came with 14 */
+
+void pg_target_init(struct pg_target *t, const char *source)
+{
+    *t = (struct pg_target){.source = mem_strdup(source)};
+}
+
+void pg_target_free(struct pg_target *t)
+{
+    free(t->source);
+    free(t->host);
+    free(t->hostaddr);
+    free(t->port);
+    *t = (struct pg_target){0};
+}
+
+void pg_target_put(struct buf *b, const struct pg_target *t)
+{
+    buf_put_str(b, t->source);
+    buf_put_str(b, t->host);
+    buf_put_str(b, t->hostaddr);
+    buf_put_str(b, t->port);
+}
+
+void pg_target_get(struct reader *r, struct pg_target *t)
+{
+    t->source = reader_str(r);
+    t->host = reader_str(r);
+    t->hostaddr = reader_str(r);
+    t->port = reader_str(r);
+}
+
+static char *find_password(const char *source)
+{
+    PQconninfoOption *opts = PQconninfoParse(source, NULL), *o;
+    char *password = NULL;
+
+    for (o = opts; o && o->keyword; o++)
+        if (strcmp(o->keyword, "password") == 0 && o->val && *o->val)
+            password = mem_strdup(o->val);
+    PQconninfoFree(opts);
+    return password;
+}
+
+/*
+ * The password may be written percent-encoded or with backslashes, so it cannot always be found by
+ * its value; then everything is overwritten: a lost hint in `ps` is better than a secret in it.
+ */
+void pg_target_scrub(char *source)
+{
+    char *password = find_password(source);
+    size_t len = strlen(source), plen = password ? strlen(password) : 0;
+    char *at = password ? strstr(source, password) : NULL;
+    char *rest;
+
+    if (password && at && !strstr(at + 1, password)) {
+        memset(at, 'x', plen);
+        rest = find_password(source);
+        if (!rest || strspn(rest, "x") != strlen(rest))
+            memset(source, 'x', len);
+        free(rest);
+    } else if (password) {
+        memset(source, 'x', len);
+    }
+    if (password)
+        memset(password, 0, plen);
+    free(password);
+}
+
+char *pg_target_describe(const struct pg_conn *conn)
+{
+    const char *host = PQhost(conn->pq);
+
+    if (!host || !*host || *host == '/')
+        return mem_strdup(PQdb(conn->pq));
+    return mem_printf("%s@%s", PQdb(conn->pq), host);
+}
+
+static void debug_notice(void *arg, const char *message)
+{
+    (void)arg;
+    log_debug("server: %.*s", (int)strcspn(message, "\n"), message);
+}
+
+/* libpq ends its messages with a newline, and repeats them for every address tried. */
+static int fail_text(struct err *err, int code, const char *what, const char *message)
+{
+    size_t len = strlen(message);
+
+    while (len && (message[len - 1] == '\n' || message[len - 1] == ' '))
+        len--;
+    return err_set(err, code, "%s%.*s", what, (int)len, message);
+}
+
+int pg_wait_readable(struct pg_conn *conn, struct err *err)
+{
+    struct pollfd p[2] = {{.fd = PQsocket(conn->pq), .events = POLLIN},
+                          {.fd = conn->stop_fd, .events = POLLIN}};
+    int64_t timeout = conn->query_timeout_ms ? conn->query_timeout_ms : -1;
+    int n;
+
+    if (p[0].fd < 0)
+        return err_set(err, ECONNRESET, "the connection to the server is closed");
+    do {
+        n = poll(p, conn->stop_fd >= 0 ? 2 : 1, (int)timeout);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0 && p[1].revents)
+        return err_set(err, EINTR, "interrupted");
+    if (n == 0)
+        return err_set(err, ETIMEDOUT, "the server was silent for %lld seconds",
+                       (long long)(timeout / 1000));
+    return 0;
+}
+
+static int connect_step_wait(struct pg_conn *conn, PostgresPollingStatusType want, int64_t deadline,
+                             struct err *err)
+{
+    struct pollfd p[2] = {
+        {.fd = PQsocket(conn->pq), .events = want == PGRES_POLLING_READING ? POLLIN : POLLOUT},
+        {.fd = conn->stop_fd, .events = POLLIN}};
+    int64_t left = deadline - clock_ms();
+    int n = poll(p, conn->stop_fd >= 0 ? 2 : 1, left > 0 ? (int)left : 0);
+
+    if (n > 0 && p[1].revents)
+        return err_set(err, EINTR, "interrupted");
+    if (n == 0)
+        return err_set(err, ETIMEDOUT, "cannot connect to the server: no answer in time");
+    return 0;
+}
+
+static int connect_wait(struct pg_conn *conn, int64_t timeout_ms, struct err *err)
+{
+    int64_t deadline = clock_ms() + timeout_ms;
+    PostgresPollingStatusType want = PGRES_POLLING_WRITING;
+    int rc;
+
+    if (PQstatus(conn->pq) == CONNECTION_BAD)
+        return fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
+    while (want != PGRES_POLLING_OK) {
+        rc = connect_step_wait(conn, want, deadline, err);
+        if (rc < 0)
+            return rc;
+        want = PQconnectPoll(conn->pq);
+        if (want == PGRES_POLLING_FAILED)
+            return fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
+    }
+    return 0;
+}
+
+/* Keep-alives let a silent network be noticed in about half a minute instead of two hours. */
+static PGconn *start_connect(const struct pg_target *t, const struct pg_session *s)
+{
+    const char *keys[16], *values[16];
+    int n = 0;
+
+#define PUT(k, v) (keys[n] = (k), values[n] = (v), n++)
+    PUT("keepalives_idle", "10");
+    PUT("keepalives_interval", "5");
+    PUT("keepalives_count", "4");
+    PUT("tcp_user_timeout", "30000");
+    PUT("dbname", t->source); /* expanded here: what it says overrides the above, what follows it */
+    if (t->host && *t->host)
+        PUT("host", t->host);
+    if (t->hostaddr && *t->hostaddr)
+        PUT("hostaddr", t->hostaddr);
+    if (t->port && *t->port)
+        PUT("port", t->port);
+    PUT("application_name", s->application_name);
+    PUT("client_encoding", ""); /* PGCLIENTENCODING must not shape our text */
+    PUT(NULL, NULL);
+#undef PUT
+    return PQconnectStartParams(keys, values, 1);
+}
+
+int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err *err)
+{
+    /* A setting that this server does not know is left alone; pg_settings tells which it knows. */
+    static const char sql[] =
+        "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES"
+        " ('search_path', ''), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'),"
+        " ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'),"
+        " ('xmloption', 'content'), ('quote_all_identifiers', 'off'),"
+        " ('row_security', 'off'), ('statement_timeout', '0'), ('lock_timeout', '0'),"
+        " ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),"
+        " ('transaction_timeout', '0'),"
+        " ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'),"
+        " ('enable_indexscan', 'off'), ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', 'off'),"
+        " ('enable_seqscan', 'on'), ('enable_tidscan', 'on'), ('jit', 'off'),"
+        " ('default_transaction_read_only', 'on'),"
+        " ('client_encoding', CASE pg_catalog.current_setting('server_encoding')"
+        "   WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END),"
+        " ('TimeZone', $1)) AS v(name, value)"
+        " WHERE EXISTS (SELECT FROM pg_catalog.pg_settings g"
+        "   WHERE pg_catalog.lower(g.name) OPERATOR(pg_catalog.=) pg_catalog.lower(v.name))";
+    const char *values[] = {s->timezone};
+
+    return pg_run(conn, sql, 1, values, NULL, err);
+}
+
+int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct pg_session *s,
+                 struct err *err)
+{
+    struct pg_conn *conn = mem_alloc(sizeof(*conn));
+    int rc;
+
+    conn->stop_fd = s->stop_fd;
+    conn->query_timeout_ms = s->query_timeout_ms;
+    conn->pq = start_connect(t, s);
+    if (!conn->pq) {
+        rc = err_set(err, ENOMEM, "out of memory");
+        goto fail;
+    }
+    PQsetNoticeProcessor(conn->pq, debug_notice, NULL);
+    rc = connect_wait(conn, s->connect_timeout_ms, err);
+    if (rc < 0)
+        goto fail;
+    if (PQserverVersion(conn->pq) < OLDEST_VERSION) {
+        rc = err_set(err, ENOTSUP, "the server is PostgreSQL %s; asofs needs 14 or later",
+                     PQparameterStatus(conn->pq, "server_version"));
+        goto fail;
+    }
+    *out = conn;
+    return 0;
+fail:
+    pg_conn_close(conn);
+    return rc;
+}
+
+void pg_conn_close(struct pg_conn *conn)
+{
+    if (!conn)
+        return;
+    PQfinish(conn->pq);
+    free(conn);
+}
+
+void pg_conn_pin(const struct pg_conn *conn, struct pg_target *t)
+{
+    const char *host = PQhost(conn->pq);
+    const char *addr = PQhostaddr(conn->pq);
+
+    free(t->host);
+    free(t->hostaddr);
+    free(t->port);
+    t->host = mem_strdup(host);
+    t->hostaddr = mem_strdup(host && *host == '/' ? "" : addr);
+    t->port = mem_strdup(PQport(conn->pq));
+}
+
+int pg_conn_socket(const struct pg_conn *conn)
+{
+    return PQsocket(conn->pq);
+}
+
+uint32_t pg_conn_backend_pid(const struct pg_conn *conn)
+{
+    return (uint32_t)PQbackendPID(conn->pq);
+}
+
+int pg_conn_check(struct pg_conn *conn, struct err *err)
+{
+    if (!PQconsumeInput(conn->pq) || PQstatus(conn->pq) == CONNECTION_BAD)
+        return fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
+    return 0;
+}
+
+static int code_of_sqlstate(const char *state)
+{
+    if (!state)
+        return EIO;
+    if (strcmp(state, "55P03") == 0)
+        return EBUSY; /* lock_not_available */
+    if (strcmp(state, "42501") == 0)
+        return EACCES; /* insufficient_privilege */
+    if (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)
+        return ECONNRESET; /* admin shutdown, crash, connection failures */
+    return EIO;
+}
+
+int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err)
+{
+    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *detail = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL) : NULL;
+    int code = code_of_sqlstate(state);
+
+    if (PQstatus(conn->pq) == CONNECTION_BAD)
+        code = ECONNRESET;
+    if (!text)
+        return fail_text(err, code, "", PQerrorMessage(conn->pq));
+    err_set(err, code, "%s", text);
+    if (detail)
+        err_hint(err, "%s", detail);
+    return -code;
+}
+
+static void cancel_query(struct pg_conn *conn)
+{
+    PGcancel *cancel = PQgetCancel(conn->pq);
+    char text[256];
+
+    if (cancel)
+        PQcancel(cancel, text, sizeof(text));
+    PQfreeCancel(cancel);
+}
+
+/* The last result of what was sent, or the first that failed. */
+static int collect_result(struct pg_conn *conn, PGresult **last, struct err *err)
+{
+    PGresult *r;
+    int rc = 0;
+
+    *last = NULL;
+    for (;;) {
+        while (PQisBusy(conn->pq)) {
+            int w = pg_wait_readable(conn, err);
+
+            if (w < 0) {
+                cancel_query(conn);
+                return w;
+            }
+            if (!PQconsumeInput(conn->pq))
+                return pg_fail(conn, NULL, err);
+        }
+        r = PQgetResult(conn->pq);
+        if (!r)
+            return rc;
+        if (rc == 0 && PQresultStatus(r) != PGRES_COMMAND_OK &&
+            PQresultStatus(r) != PGRES_TUPLES_OK)
+            rc = pg_fail(conn, r, err);
+        PQclear(*last);
+        *last = r;
+        if (PQstatus(conn->pq) == CONNECTION_BAD)
+            return rc < 0 ? rc : pg_fail(conn, NULL, err);
+    }
+}
+
+int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
+           PGresult **res, struct err *err)
+{
+    PGresult *last = NULL;
+    int rc, sent;
+
+    if (nparams)
+        sent = PQsendQueryParams(conn->pq, sql, nparams, NULL, values, NULL, NULL, 0);
+    else
+        sent = PQsendQuery(conn->pq, sql);
+    rc = sent ? collect_result(conn, &last, err) : pg_fail(conn, NULL, err);
+    if (rc == 0 && res)
+        *res = last;
+    else
+        PQclear(last);
+    return rc;
+}
+
+static int put_escaped(struct pg_conn *conn, struct buf *sql, char *escaped, const char *name,
+                       struct err *err)
+{
+    if (!escaped)
+        return err_set(err, EILSEQ, "the name \"%s\" cannot be quoted: %s", name,
+                       PQerrorMessage(conn->pq));
+    buf_puts(sql, escaped);
+    PQfreemem(escaped);
+    return 0;
+}
+
+int pg_put_identifier(struct pg_conn *conn, struct buf *sql, const char *name, struct err *err)
+{
+    return put_escaped(conn, sql, PQescapeIdentifier(conn->pq, name, strlen(name)), name, err);
+}
+
+int pg_put_literal(struct pg_conn *conn, struct buf *sql, const char *text, struct err *err)
+{
+    return put_escaped(conn, sql, PQescapeLiteral(conn->pq, text, strlen(text)), text, err);
+}
+
+int pg_put_relation(struct pg_conn *conn, struct buf *sql, const char *schema, const char *name,
+                    struct err *err)
+{
+    int rc = pg_put_identifier(conn, sql, schema, err);
+
+    if (rc < 0)
+        return rc;
+    buf_putc(sql, '.');
+    return pg_put_identifier(conn, sql, name, err);
+}
+
+static int read_facts(struct pg_conn *conn, PGresult **res, struct err *err)
+{
+    return pg_run(
+        conn,
+        "SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_database(),"
+        " current_user, pg_catalog.current_setting('server_encoding'),"
+        " pg_catalog.current_schemas(true)::pg_catalog.text,"
+        " pg_catalog.current_setting('lc_monetary'), pg_catalog.pg_is_in_recovery(),"
+        " pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8 OPERATOR(pg_catalog.*)"
+        " (pg_catalog.current_setting('max_connections')::pg_catalog.int8 OPERATOR(pg_catalog.+)"
+        "  pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8)",
+        0, NULL, res, err);
+}
+
+/* Everyone may call pg_control_system() by default, but a site can revoke that: then we do without. */
+static char *read_system_identifier(struct pg_conn *conn)
+{
+    PGresult *r = NULL;
+    struct err ignored;
+    char *id;
+
+    if (pg_run(conn, "SELECT system_identifier FROM pg_catalog.pg_control_system()", 0, NULL, &r,
+               &ignored) < 0)
+        return mem_strdup("");
+    id = mem_strdup(PQgetvalue(r, 0, 0));
+    PQclear(r);
+    return id;
+}
+
+int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *err)
+{
+    PGresult *r = NULL;
+    int rc = read_facts(conn, &r, err);
+
+    if (rc < 0)
+        return rc;
+    *server = (struct pg_server){
+        .version = PQserverVersion(conn->pq),
+        .version_text = mem_strdup(PQgetvalue(r, 0, 0)),
+        .database = mem_strdup(PQgetvalue(r, 0, 1)),
+        .user = mem_strdup(PQgetvalue(r, 0, 2)),
+        .encoding = mem_strdup(PQgetvalue(r, 0, 3)),
+        .search_path = mem_strdup(PQgetvalue(r, 0, 4)),
+        .lc_monetary = mem_strdup(PQgetvalue(r, 0, 5)),
+        .in_recovery = PQgetvalue(r, 0, 6)[0] == 't',
+        .lock_slots = strtoll(PQgetvalue(r, 0, 7), NULL, 10),
+        .system_identifier = read_system_identifier(conn),
+    };
+    PQclear(r);
+    return 0;
+}
+
+int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
+                           const char *encoding, struct err *err)
+{
+    static const char sql[] =
+        "SELECT e.id >= 0, e.id = s.id OR 'SQL_ASCII' IN ($1, $2) OR EXISTS (SELECT FROM"
+        " pg_catalog.pg_conversion c WHERE c.condefault AND c.conforencoding = s.id"
+        " AND c.contoencoding = e.id)"
+        " FROM (SELECT pg_catalog.pg_char_to_encoding($1) AS id) e,"
+        " (SELECT pg_catalog.pg_char_to_encoding($2) AS id) s";
+    const char *values[] = {encoding, server->encoding};
+    PGresult *r = NULL;
+    int rc = pg_run(conn, sql, 2, values, &r, err);
+
+    if (rc < 0)
+        return rc;
+    if (PQgetvalue(r, 0, 0)[0] != 't')
+        rc = err_set(err, EINVAL, "the server knows no encoding \"%s\"", encoding);
+    else if (PQgetvalue(r, 0, 1)[0] != 't')
+        rc = err_set(err, EINVAL, "the server cannot convert its encoding %s to %s; try --encoding=%s",
+                     server->encoding, encoding, server->encoding);
+    PQclear(r);
+    return rc;
+}
+
+void pg_server_free(struct pg_server *server)
+{
+    free(server->version_text);
+    free(server->database);
+    free(server->user);
+    free(server->encoding);
+    free(server->search_path);
+    free(server->lc_monetary);
+    free(server->system_identifier);
+    *server = (struct pg_server){0};
+}

@@ -1,0 +1,87 @@
+/*
+ * pg/: what asofs says to a PostgreSQL server. Only this room and load/ include <libpq-fe.h>; callers see
+ * opaque connections and named calls. There is no general "run this SQL" function outside this room
+ * (internal.h is for its own files). May be called from extract/, view/, load/, capture/ and cmd/;
+ * calls only common/.
+ *
+ * A pg_conn belongs to one thread at a time. Every wait is bounded (timeout_ms) and ends at once when the
+ * stop descriptor becomes readable; the query is then cancelled on the server too.
+ *
+ * Error codes: -EINTR stopped, -ETIMEDOUT the server was silent too long, -ECONNRESET the connection is
+ * gone, -EBUSY a lock could not be had, -EACCES no privilege, -EIO any other error the server reported.
+ */
+#ifndef ASOFS_PG_CONN_H
+#define ASOFS_PG_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+struct pg_conn;
+
+/* Where to connect. The leader resolves the source to one server; workers are pinned to the same. */
+struct pg_target {
+    char *source;   /* libpq conninfo string, URI or database name */
+    char *host;     /* NULL until pinned: the host, address and port that answered */
+    char *hostaddr;
+    char *port;
+};
+
+struct pg_session {
+    const char *application_name;
+    const char *timezone;
+    int stop_fd;             /* -1: none */
+    int64_t connect_timeout_ms;
+    int64_t query_timeout_ms; /* silence of the server that is too long; 0 = never */
+};
+
+/* What a server is, asked once at connect by the leader. */
+struct pg_server {
+    int version;             /* 150004 */
+    char *version_text;      /* "15.4 (Debian …)" */
+    char *database;
+    char *user;
+    char *encoding;          /* of the server */
+    char *search_path;       /* the schemas of the session before it was emptied: an array literal */
+    char *lc_monetary;
+    char *system_identifier; /* "" when we may not know it */
+    bool in_recovery;
+    int64_t lock_slots;      /* locks that fit in the server's lock table */
+};
+
+void pg_target_init(struct pg_target *t, const char *source);
+void pg_target_free(struct pg_target *t);
+void pg_target_put(struct buf *b, const struct pg_target *t);
+void pg_target_get(struct reader *r, struct pg_target *t);
+
+/* Overwrite a password in `source` (an argv string or a copy): what remains is shorter, never longer. */
+void pg_target_scrub(char *source);
+
+/* "dbname@host" for people and /proc/mounts: no secret in it. The caller frees it. */
+char *pg_target_describe(const struct pg_conn *conn);
+
+/* Servers before 14 are refused. */
+int pg_conn_open(struct pg_conn **conn, const struct pg_target *t, const struct pg_session *s,
+                 struct err *err);
+void pg_conn_close(struct pg_conn *conn); /* NULL is fine */
+void pg_conn_pin(const struct pg_conn *conn, struct pg_target *t);
+int pg_conn_socket(const struct pg_conn *conn);
+uint32_t pg_conn_backend_pid(const struct pg_conn *conn);
+
+/* Between queries: read what came unasked. -ECONNRESET when the connection is gone (err: why). */
+int pg_conn_check(struct pg_conn *conn, struct err *err);
+
+/* Make the session harmless and its text forms fixed; after pg_conn_inspect, before anything else. */
+int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err *err);
+
+/* Read the facts of the server, among them the search_path as the user knows it. */
+int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *err);
+
+/* Refuses an encoding that the server does not know or cannot convert to. After pg_conn_prepare. */
+int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
+                           const char *encoding, struct err *err);
+void pg_server_free(struct pg_server *server);
+
+#endif

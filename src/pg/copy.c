@@ -1,0 +1,131 @@
+/*
+ * The stages of a COPY. Two round trips: one simple query for savepoint and lock, one extended query for
+ * the COPY (the extended protocol takes a single statement, whatever its text says), whose end is followed
+ * by the rollback. At each stage results are read until there are none left.
+ */
+#include "pg/copy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "pg/internal.h"
+
+enum { STAGE_LOCK, STAGE_COPY, STAGE_DATA, STAGE_TAIL, STAGE_ROLLBACK };
+
+#define UNDO "ROLLBACK TO SAVEPOINT asofs; RELEASE SAVEPOINT asofs"
+
+int pg_copy_start(struct pg_conn *conn, struct pg_copy *copy, const char *lock_sql, struct err *err)
+{
+    struct buf sql = {0};
+    int sent;
+
+    copy->stage = STAGE_LOCK;
+    copy->rows = 0;
+    copy->failure.code = 0;
+    buf_puts(&sql, "SAVEPOINT asofs");
+    if (lock_sql)
+        buf_printf(&sql, "; %s", lock_sql);
+    sent = PQsendQuery(conn->pq, sql.data);
+    buf_free(&sql);
+    return sent ? 0 : pg_fail(conn, NULL, err);
+}
+
+static int send_next(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
+{
+    int sent;
+
+    if (copy->stage == STAGE_LOCK && !copy->failure.code) {
+        copy->stage = STAGE_COPY;
+        sent = PQsendQueryParams(conn->pq, copy->copy_sql, 0, NULL, NULL, NULL, NULL, 0);
+    } else {
+        copy->stage = STAGE_ROLLBACK;
+        sent = PQsendQuery(conn->pq, UNDO);
+    }
+    return sent ? PG_COPY_MORE : pg_fail(conn, NULL, err);
+}
+
+/* All results of this stage are in: go to the next, or finish. */
+static int stage_done(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
+{
+    if (copy->stage != STAGE_ROLLBACK)
+        return send_next(conn, copy, err);
+    if (copy->failure.code == EBUSY)
+        return PG_COPY_BUSY;
+    if (copy->failure.code) {
+        *err = copy->failure;
+        return -err->code;
+    }
+    return PG_COPY_DONE;
+}
+
+static int take_result(struct pg_conn *conn, struct pg_copy *copy, PGresult *r, struct err *err)
+{
+    switch (PQresultStatus(r)) {
+    case PGRES_COPY_OUT:
+        copy->stage = STAGE_DATA;
+        return 0;
+    case PGRES_COMMAND_OK:
+        if (copy->stage == STAGE_TAIL)
+            copy->rows = strtoull(PQcmdTuples(r), NULL, 10);
+        return 0;
+    default:
+        pg_fail(conn, r, err);
+        if (PQstatus(conn->pq) == CONNECTION_BAD || err->code == ECONNRESET ||
+            copy->stage == STAGE_ROLLBACK)
+            return err_set(err, ECONNRESET, "%s", err->text);
+        if (!copy->failure.code)
+            copy->failure = *err;
+        return 0;
+    }
+}
+
+/* Rows that have arrived. 1 = the stream ended, 0 = wait for more. */
+static int take_rows(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
+{
+    char *row;
+    int n, rc;
+
+    while ((n = PQgetCopyData(conn->pq, &row, 1)) > 0) {
+        rc = copy->data(copy->arg, row, (size_t)n, err);
+        PQfreemem(row);
+        if (rc < 0)
+            return rc;
+    }
+    if (n == -2)
+        return pg_fail(conn, NULL, err);
+    return n == -1;
+}
+
+int pg_copy_step(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
+{
+    PGresult *r;
+    int rc;
+
+    if (!PQconsumeInput(conn->pq)) {
+        pg_fail(conn, NULL, err);
+        return err_set(err, ECONNRESET, "%s", err->text);
+    }
+    for (;;) {
+        if (copy->stage == STAGE_DATA) {
+            rc = take_rows(conn, copy, err);
+            if (rc <= 0)
+                return rc < 0 ? rc : PG_COPY_MORE;
+            copy->stage = STAGE_TAIL;
+        }
+        if (PQisBusy(conn->pq))
+            return PG_COPY_MORE;
+        r = PQgetResult(conn->pq);
+        if (r) {
+            rc = take_result(conn, copy, r, err);
+            PQclear(r);
+        } else {
+            rc = stage_done(conn, copy, err);
+            if (rc != PG_COPY_MORE || PQisBusy(conn->pq))
+                return rc;
+        }
+        if (rc < 0)
+            return rc;
+    }
+}

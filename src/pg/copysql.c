@@ -1,0 +1,120 @@
+#include "pg/copysql.h"
+
+#include "common/buf.h"
+#include "pg/internal.h"
+
+const char *pg_format_name(enum pg_format f)
+{
+    static const char *const names[] = {"csv", "text", "binary"};
+
+    return names[f];
+}
+
+const char *pg_format_extension(enum pg_format f)
+{
+    static const char *const names[] = {".csv", ".txt", ".bin"};
+
+    return names[f];
+}
+
+/*
+ * Plain COPY names a relation and skips the executor, which is quicker. It refuses materialized views and
+ * generated columns, cannot name no columns, and knows no ranges; then a SELECT stands in its place. A
+ * partitioned table is read leaf by leaf; itself it has no rows, only a header.
+ */
+static bool needs_select(const struct pg_copy_source *s)
+{
+    size_t i;
+
+    if (s->rel->kind != 'r' || s->range.from || s->range.until || s->table->ncolumns == 0)
+        return true;
+    for (i = 0; i < s->table->ncolumns; i++)
+        if (s->table->columns[i].generated)
+            return true;
+    return false;
+}
+
+static int put_columns(struct pg_conn *conn, struct buf *sql, const struct pg_table *t,
+                       struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < t->ncolumns && rc == 0; i++) {
+        buf_puts(sql, i ? ", " : "");
+        rc = pg_put_identifier(conn, sql, t->columns[i].name, err);
+    }
+    return rc;
+}
+
+static void put_range(struct buf *sql, const struct pg_copy_range *r)
+{
+    if (r->from || r->until)
+        buf_printf(sql, " WHERE ctid >= '(%llu,0)'", (unsigned long long)r->from);
+    if (r->until)
+        buf_printf(sql, " AND ctid < '(%llu,0)'", (unsigned long long)r->until);
+}
+
+static int put_select(struct pg_conn *conn, struct buf *sql, const struct pg_copy_source *s,
+                      struct err *err)
+{
+    int rc;
+
+    buf_puts(sql, "(SELECT ");
+    rc = put_columns(conn, sql, s->table, err);
+    buf_puts(sql, " FROM ONLY ");
+    if (rc == 0)
+        rc = pg_put_relation(conn, sql, s->rel->schema, s->rel->name, err);
+    put_range(sql, &s->range);
+    buf_putc(sql, ')');
+    return rc;
+}
+
+static int put_relation(struct pg_conn *conn, struct buf *sql, const struct pg_copy_source *s,
+                        struct err *err)
+{
+    int rc = pg_put_relation(conn, sql, s->rel->schema, s->rel->name, err);
+
+    buf_puts(sql, " (");
+    if (rc == 0)
+        rc = put_columns(conn, sql, s->table, err);
+    buf_putc(sql, ')');
+    return rc;
+}
+
+int pg_copy_sql(struct pg_conn *conn, const struct pg_copy_source *s, char **sql, struct err *err)
+{
+    struct buf b = {0};
+    int rc;
+
+    buf_puts(&b, "COPY ");
+    rc = needs_select(s) ? put_select(conn, &b, s, err) : put_relation(conn, &b, s, err);
+    buf_printf(&b, " TO STDOUT (FORMAT %s", pg_format_name(s->format));
+    if (s->format == PG_FORMAT_CSV)
+        buf_printf(&b, ", HEADER %s", s->header ? "true" : "false");
+    if (s->format != PG_FORMAT_BINARY) {
+        buf_puts(&b, ", ENCODING ");
+        if (rc == 0)
+            rc = pg_put_literal(conn, &b, s->encoding, err);
+    }
+    buf_putc(&b, ')');
+    if (rc == 0)
+        *sql = buf_steal(&b);
+    buf_free(&b);
+    return rc;
+}
+
+int pg_lock_nowait_sql(struct pg_conn *conn, const struct pg_relation *rel, char **sql,
+                       struct err *err)
+{
+    struct buf b = {0};
+    int rc;
+
+    buf_puts(&b, "LOCK TABLE ONLY ");
+    rc = pg_put_relation(conn, &b, rel->schema, rel->name, err);
+    buf_puts(&b, " IN ACCESS SHARE MODE NOWAIT");
+    if (rc == 0)
+        *sql = buf_steal(&b);
+    buf_free(&b);
+    return rc;
+}

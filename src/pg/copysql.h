@@ -1,0 +1,40 @@
+/*
+ * The statements that extract rows: COPY of a table, of a block range, of nothing but a header.
+ *
+ * Rows come in physical order: the session has every other access path switched off (pg_conn_prepare).
+ */
+#ifndef ASOFS_PG_COPYSQL_H
+#define ASOFS_PG_COPYSQL_H
+
+#include "pg/catalog.h"
+
+enum pg_format { PG_FORMAT_CSV, PG_FORMAT_TEXT, PG_FORMAT_BINARY };
+
+/* COPY BINARY, since 7.4: an 11-byte signature, int32 flags, int32 length of an extension (0). */
+#define PG_BINARY_HEADER 19
+/* int16 -1 ends the file; a row begins with its number of columns, so it is never that. */
+#define PG_BINARY_TRAILER 2
+
+struct pg_copy_range {
+    uint64_t from;  /* first heap block */
+    uint64_t until; /* first block behind the range; 0: no end */
+};
+
+struct pg_copy_source {
+    const struct pg_table *table;   /* columns, and their order */
+    const struct pg_relation *rel;  /* where the rows are: the table or one of its leaves */
+    struct pg_copy_range range;     /* all zero: the whole relation */
+    enum pg_format format;
+    bool header;                    /* csv: column names first */
+    const char *encoding;
+};
+
+const char *pg_format_name(enum pg_format f);      /* as in COPY */
+const char *pg_format_extension(enum pg_format f); /* ".csv" */
+
+/* Fresh strings, freed by the caller. */
+int pg_copy_sql(struct pg_conn *conn, const struct pg_copy_source *s, char **sql, struct err *err);
+int pg_lock_nowait_sql(struct pg_conn *conn, const struct pg_relation *rel, char **sql,
+                       struct err *err);
+
+#endif

@@ -1,0 +1,220 @@
+#include "pg/dump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "common/proc.h"
+#include "pg/internal.h"
+
+#define MAX_ARGS_BYTES (1u << 20) /* beyond that the list of tables does not fit a command line */
+
+struct args {
+    char **argv;
+    size_t n, room, bytes;
+};
+
+static void add_arg(struct args *a, char *owned)
+{
+    a->argv = mem_grow(a->argv, a->n + 1, &a->room, sizeof(*a->argv));
+    a->bytes += strlen(owned) + 1;
+    a->argv[a->n++] = owned;
+    a->argv[a->n] = NULL;
+}
+
+static void free_args(struct args *a)
+{
+    size_t i;
+
+    for (i = 0; i < a->n; i++)
+        free(a->argv[i]);
+    free(a->argv);
+}
+
+/* A table as a pattern that matches just it. */
+static char *table_pattern(const struct pg_relation *rel)
+{
+    struct buf b = {0};
+    const char *parts[] = {rel->schema, rel->name}, *p;
+    int i;
+
+    buf_puts(&b, "--table=");
+    for (i = 0; i < 2; i++) {
+        buf_puts(&b, i ? ".\"" : "\"");
+        for (p = parts[i]; *p; p++) {
+            if (*p == '"')
+                buf_putc(&b, '"');
+            buf_putc(&b, *p);
+        }
+        buf_putc(&b, '"');
+    }
+    return buf_steal(&b);
+}
+
+static void conninfo_quote(struct buf *b, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    buf_printf(b, " %s='", key);
+    for (; *value; value++) {
+        if (*value == '\'' || *value == '\\')
+            buf_putc(b, '\\');
+        buf_putc(b, *value);
+    }
+    buf_putc(b, '\'');
+}
+
+/*
+ * The connection as the leader made it, without the password: that goes through the environment, which other
+ * users cannot see.
+ */
+static char *conninfo(struct pg_conn *leader)
+{
+    PQconninfoOption *opts = PQconninfo(leader->pq), *o;
+    struct buf b = {0};
+
+    for (o = opts; o && o->keyword; o++) {
+        if (strcmp(o->keyword, "password") == 0 || strcmp(o->keyword, "application_name") == 0 ||
+            strcmp(o->keyword, "client_encoding") == 0 || strchr(o->dispchar, 'D') ||
+            strchr(o->dispchar, '*'))
+            continue;
+        conninfo_quote(&b, o->keyword, o->val);
+    }
+    conninfo_quote(&b, "application_name", "asofs schema");
+    PQconninfoFree(opts);
+    return buf_steal(&b);
+}
+
+static void build_args(struct args *a, struct pg_conn *leader, const struct pg_catalog *c,
+                       bool everything, const char *snapshot_id)
+{
+    char *dbname = conninfo(leader);
+    size_t i, k;
+
+    add_arg(a, mem_strdup("pg_dump"));
+    add_arg(a, mem_strdup("--schema-only"));
+    add_arg(a, mem_strdup("--no-password"));
+    add_arg(a, mem_strdup("--lock-wait-timeout=2000"));
+    add_arg(a, mem_strdup("--encoding=UTF8"));
+    add_arg(a, mem_printf("--snapshot=%s", snapshot_id));
+    add_arg(a, mem_printf("--dbname=%s", dbname));
+    free(dbname);
+    for (i = 0; !everything && i < c->ntables; i++) {
+        add_arg(a, table_pattern(&c->tables[i].rel));
+        for (k = 0; k < c->tables[i].nleaves; k++)
+            add_arg(a, table_pattern(&c->tables[i].leaves[k]));
+    }
+}
+
+static int make_pipes(int out[2], int complaints[2], struct err *err)
+{
+    if (pipe2(out, O_CLOEXEC) < 0)
+        return err_errno(err, "cannot create a pipe");
+    if (pipe2(complaints, O_CLOEXEC) < 0) {
+        close(out[0]);
+        close(out[1]);
+        return err_errno(err, "cannot create a pipe");
+    }
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
+    fcntl(complaints[0], F_SETFL, O_NONBLOCK);
+    return 0;
+}
+
+static int spawn_dump(struct pg_dump *d, struct args *a, const char *password, struct err *err)
+{
+    char *env[] = {mem_printf("PGPASSWORD=%s", password ? password : ""), NULL};
+    int out[2], complaints[2], null_fd, rc;
+    char *const *extra = password && *password ? env : NULL;
+
+    rc = make_pipes(out, complaints, err);
+    if (rc == 0) {
+        null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        struct proc_fd fds[] = {{null_fd, 0}, {out[1], 1}, {complaints[1], 2}};
+        rc = proc_spawn("pg_dump", a->argv, extra, fds, 3, &d->pid, err);
+        close(null_fd);
+        close(out[1]);
+        close(complaints[1]);
+        d->out_fd = out[0];
+        d->err_fd = complaints[0];
+    }
+    if (rc < 0)
+        d->pid = 0;
+    free(env[0]);
+    return rc;
+}
+
+int pg_dump_start(struct pg_dump *d, struct pg_conn *leader,
+                  const struct pg_catalog *c, bool everything, const char *snapshot_id,
+                  struct err *err)
+{
+    struct args a = {0};
+    int rc;
+
+    *d = (struct pg_dump){.out_fd = -1, .err_fd = -1};
+    build_args(&a, leader, c, everything, snapshot_id);
+    if (a.bytes > MAX_ARGS_BYTES)
+        rc = err_set(err, E2BIG, "the list of %zu tables is too long for pg_dump's command line",
+                     c->ntables);
+    else
+        rc = spawn_dump(d, &a, PQpass(leader->pq), err);
+    free_args(&a);
+    return rc;
+}
+
+/* 1 = end of file */
+static int drain(int fd, struct buf *into)
+{
+    ssize_t n;
+
+    for (;;) {
+        buf_reserve(into, 65536);
+        n = read(fd, into->data + into->len, 65536);
+        if (n > 0)
+            into->len += (size_t)n;
+        else if (n == 0)
+            return 1;
+        else if (errno != EINTR)
+            return 0;
+    }
+}
+
+static void close_fds(struct pg_dump *d)
+{
+    if (d->out_fd >= 0)
+        close(d->out_fd);
+    if (d->err_fd >= 0)
+        close(d->err_fd);
+    d->out_fd = d->err_fd = -1;
+}
+
+int pg_dump_read(struct pg_dump *d, struct err *err)
+{
+    char how[96];
+    int status;
+
+    drain(d->err_fd, &d->complaints);
+    if (!drain(d->out_fd, &d->text))
+        return 0;
+    status = proc_wait(d->pid);
+    d->pid = 0;
+    drain(d->err_fd, &d->complaints);
+    close_fds(d);
+    if (status == 0)
+        return 1;
+    buf_puts(&d->complaints, "");
+    return err_set(err, EIO, "pg_dump %s: %s", proc_describe(status, how, sizeof(how)),
+                   d->complaints.data);
+}
+
+void pg_dump_free(struct pg_dump *d)
+{
+    if (d->pid > 0)
+        proc_kill(d->pid);
+    d->pid = 0;
+    close_fds(d);
+    buf_free(&d->text);
+    buf_free(&d->complaints);
+}

@@ -1,0 +1,289 @@
+#include "pg/freeze.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "pg/internal.h"
+
+#define MAX_TRIES 5
+#define LOCKS_A_STATEMENT 200
+#define JOIN_LOCK_TIMEOUT "1s" /* a worker's chunk that cannot get on is given to the leader */
+
+static int check_lock_table(const struct pg_catalog *c, const struct pg_server *server,
+                            struct err *err)
+{
+    size_t n = pg_catalog_count_relations(c);
+
+    /* The rest of the lock table belongs to the users of the database. */
+    if ((int64_t)n <= server->lock_slots / 10 * 9)
+        return 0;
+    return err_set(err, ENOLCK,
+                   "%zu tables and partitions would have to be locked, and the server's lock table has "
+                   "room for about %lld\nraise max_locks_per_transaction, or take fewer tables",
+                   n, (long long)server->lock_slots);
+}
+
+static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
+{
+    struct buf sql = {0};
+    int rc;
+
+    buf_printf(&sql,
+               "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
+               "SET LOCAL lock_timeout = %lld",
+               (long long)lock_timeout_ms);
+    rc = pg_run(conn, sql.data, 0, NULL, NULL, err);
+    buf_free(&sql);
+    return rc;
+}
+
+static void rollback(struct pg_conn *conn)
+{
+    struct err ignored;
+
+    pg_run(conn, "ROLLBACK", 0, NULL, NULL, &ignored);
+}
+
+/* A list under construction: "LOCK TABLE ONLY a.b, ONLY c.d IN ACCESS SHARE MODE". */
+struct lock_list {
+    struct pg_conn *conn;
+    struct buf sql;
+    size_t n;
+};
+
+static int flush_locks(struct lock_list *l, struct err *err)
+{
+    int rc = 0;
+
+    if (l->n) {
+        buf_puts(&l->sql, " IN ACCESS SHARE MODE");
+        rc = pg_run(l->conn, l->sql.data, 0, NULL, NULL, err);
+    }
+    buf_clear(&l->sql);
+    l->n = 0;
+    return rc;
+}
+
+static int add_lock(struct lock_list *l, const struct pg_relation *rel, struct err *err)
+{
+    int rc;
+
+    if (rel->kind == 'm')
+        return 0; /* LOCK TABLE refuses them; see touch_matviews */
+    buf_puts(&l->sql, l->n ? ", ONLY " : "LOCK TABLE ONLY ");
+    rc = pg_put_relation(l->conn, &l->sql, rel->schema, rel->name, err);
+    if (rc == 0 && ++l->n == LOCKS_A_STATEMENT)
+        rc = flush_locks(l, err);
+    return rc;
+}
+
+static int lock_tables(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
+{
+    struct lock_list l = {.conn = conn};
+    size_t i, k;
+    int rc = 0;
+
+    for (i = 0; i < c->ntables && rc == 0; i++) {
+        const struct pg_table *t = &c->tables[i];
+
+        rc = add_lock(&l, &t->rel, err);
+        for (k = 0; k < t->nleaves && rc == 0; k++)
+            rc = add_lock(&l, &t->leaves[k], err);
+    }
+    if (rc == 0)
+        rc = flush_locks(&l, err);
+    buf_free(&l.sql);
+    return rc;
+}
+
+/* A query is the only way to an ACCESS SHARE lock on a materialized view, so it follows the snapshot. */
+static int touch_matviews(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
+{
+    struct buf sql = {0};
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < c->ntables && rc == 0; i++) {
+        if (c->tables[i].rel.kind != 'm')
+            continue;
+        buf_puts(&sql, sql.len ? "; SELECT FROM ONLY " : "SELECT FROM ONLY ");
+        rc = pg_put_relation(conn, &sql, c->tables[i].rel.schema, c->tables[i].rel.name, err);
+        buf_puts(&sql, " LIMIT 0");
+    }
+    if (rc == 0 && sql.len)
+        rc = pg_run(conn, sql.data, 0, NULL, NULL, err);
+    buf_free(&sql);
+    return rc;
+}
+
+static int take_snapshot(struct pg_conn *conn, const struct pg_server *server,
+                         struct pg_moment *moment, struct err *err)
+{
+    PGresult *r = NULL;
+    int rc = pg_run(conn,
+                    server->in_recovery
+                        ? "SELECT pg_catalog.pg_export_snapshot(), t,"
+                          " pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.to_char(t AT TIME ZONE 'UTC',"
+                          " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), EXTRACT(epoch FROM t)"
+                          " FROM pg_catalog.clock_timestamp() t"
+                        : "SELECT pg_catalog.pg_export_snapshot(), t,"
+                          " pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.to_char(t AT TIME ZONE"
+                          " 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), EXTRACT(epoch FROM t)"
+                          " FROM pg_catalog.clock_timestamp() t",
+                    0, NULL, &r, err);
+    char *point;
+
+    if (rc < 0)
+        return err_prefix(err, "the server does not export a snapshot");
+    moment->snapshot_id = mem_strdup(PQgetvalue(r, 0, 0));
+    moment->lsn = mem_strdup(PQgetvalue(r, 0, 2));
+    moment->time = mem_strdup(PQgetvalue(r, 0, 3));
+    moment->unix_ns = strtoll(PQgetvalue(r, 0, 4), &point, 10) * 1000000000;
+    if (*point == '.')
+        moment->unix_ns += strtoll(point + 1, NULL, 10) * 1000; /* always six digits */
+    PQclear(r);
+    return 0;
+}
+
+/*
+ * Who stands in the way: every session that has, or waits for, ACCESS EXCLUSIVE on one of the tables.
+ * Asked after the failed transaction was rolled back; it may have gone meanwhile.
+ */
+static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
+{
+    static const char sql[] =
+        "SELECT n.nspname, c.relname, l.pid, l.granted, coalesce(a.usename, '?'),"
+        " coalesce(nullif(a.application_name, ''), '?'), coalesce(pg_catalog.left(a.query, 60), '')"
+        " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+        " WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'"
+        " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"
+        "   WHERE d.datname = pg_catalog.current_database())"
+        " AND l.relation = ANY ($1::pg_catalog.oid[]) ORDER BY l.granted DESC, 1, 2 LIMIT 8";
+    struct buf oids = {0};
+    const char *values[1];
+    struct err ignored;
+    PGresult *r = NULL;
+    size_t i, k;
+    int row;
+
+    for (i = 0; i < c->ntables; i++) {
+        buf_printf(&oids, "%s%u", i ? "," : "{", c->tables[i].rel.oid);
+        for (k = 0; k < c->tables[i].nleaves; k++)
+            buf_printf(&oids, ",%u", c->tables[i].leaves[k].oid);
+    }
+    buf_puts(&oids, c->ntables ? "}" : "{}");
+    values[0] = oids.data;
+    if (pg_run(conn, sql, 1, values, &r, &ignored) == 0)
+        for (row = 0; row < PQntuples(r); row++)
+            err_hint(err, "%s.%s is locked by process %s (user %s, application %s%s): %s",
+                     PQgetvalue(r, row, 0), PQgetvalue(r, row, 1), PQgetvalue(r, row, 2),
+                     PQgetvalue(r, row, 4), PQgetvalue(r, row, 5),
+                     PQgetvalue(r, row, 3)[0] == 't' ? "" : ", itself waiting",
+                     PQgetvalue(r, row, 6));
+    PQclear(r);
+    buf_free(&oids);
+}
+
+static int explain_failure(struct pg_conn *conn, const struct pg_freeze_request *req,
+                           const struct pg_catalog *c, struct err *err)
+{
+    rollback(conn);
+    if (err->code != EBUSY)
+        return -err->code;
+    err_set(err, EBUSY, "a lock could not be had within %lld ms (--lock-timeout)",
+            (long long)req->lock_timeout_ms);
+    name_lock_holders(conn, c, err);
+    return -EBUSY;
+}
+
+/*
+ * One try. 0 = frozen, 1 = the catalog changed while we waited: try again. The transaction is open after 0
+ * only. A failed statement can itself be the sign of a change (a table dropped while we waited for its
+ * lock); that is what the next try will see or say.
+ */
+static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
+                      struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
+{
+    struct pg_catalog *before = NULL, *after = NULL;
+    int rc;
+
+    rc = pg_catalog_read(conn, req->server, req->patterns, req->npatterns, false, &before, err);
+    if (rc == 0)
+        rc = check_lock_table(before, req->server, err);
+    if (rc < 0)
+        goto out;
+    rc = begin(conn, req->lock_timeout_ms, err);
+    if (rc == 0)
+        rc = lock_tables(conn, before, err);
+    if (rc == 0)
+        rc = take_snapshot(conn, req->server, moment, err);
+    if (rc == 0)
+        rc = touch_matviews(conn, before, err);
+    if (rc == 0)
+        rc = pg_catalog_read(conn, req->server, req->patterns, req->npatterns, true, &after, err);
+    if (rc < 0) {
+        rc = explain_failure(conn, req, before, err);
+    } else if (!pg_catalog_same(before, after)) {
+        rollback(conn);
+        err_set(err, EAGAIN, "tables were created, changed or dropped during each of %d tries",
+                MAX_TRIES);
+        rc = 1;
+    }
+out:
+    pg_catalog_free(before);
+    if (rc == 0) {
+        *catalog = after;
+    } else {
+        pg_catalog_free(after);
+        pg_moment_free(moment);
+    }
+    return rc;
+}
+
+int pg_freeze_export(struct pg_conn *leader, const struct pg_freeze_request *req,
+                     struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
+{
+    int tries, rc = 1;
+
+    for (tries = 0; tries < MAX_TRIES && rc != 0; tries++) {
+        rc = try_freeze(leader, req, catalog, moment, err);
+        if (rc < 0 && rc != -EIO)
+            return rc; /* nothing that another try could mend */
+        if (rc != 0)
+            log_debug("freeze, try %d: %s", tries + 1, err->text);
+    }
+    return rc == 0 ? 0 : -err->code;
+}
+
+int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *err)
+{
+    struct buf sql = {0};
+    int rc;
+
+    buf_puts(&sql, "SET lock_timeout = '" JOIN_LOCK_TIMEOUT "';"
+                   "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
+                   "SET TRANSACTION SNAPSHOT ");
+    rc = pg_put_literal(worker, &sql, snapshot_id, err);
+    if (rc == 0)
+        rc = pg_run(worker, sql.data, 0, NULL, NULL, err);
+    buf_free(&sql);
+    return rc;
+}
+
+int pg_freeze_release(struct pg_conn *conn, struct err *err)
+{
+    return pg_run(conn, "COMMIT", 0, NULL, NULL, err);
+}
+
+void pg_moment_free(struct pg_moment *m)
+{
+    free(m->snapshot_id);
+    free(m->time);
+    free(m->lsn);
+    *m = (struct pg_moment){0};
+}

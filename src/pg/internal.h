@@ -1,0 +1,36 @@
+/* What the files of pg/ share. Not to be included from other rooms. */
+#ifndef ASOFS_PG_INTERNAL_H
+#define ASOFS_PG_INTERNAL_H
+
+#include <libpq-fe.h>
+
+#include "pg/conn.h"
+
+struct pg_conn {
+    PGconn *pq;
+    int stop_fd;
+    int64_t query_timeout_ms;
+};
+
+/*
+ * Run one statement (several, when nparams is 0) and wait. On success *res (may be NULL) holds the last
+ * result, to be cleared by the caller.
+ */
+int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
+           PGresult **res, struct err *err);
+
+/* Fill err from a failed result (or, without one, from the connection). */
+int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err);
+
+/* Wait until the socket can be read. 0, -EINTR, -ETIMEDOUT or -ECONNRESET. */
+int pg_wait_readable(struct pg_conn *conn, struct err *err);
+
+/* Append an identifier, quoted by libpq. */
+int pg_put_identifier(struct pg_conn *conn, struct buf *sql, const char *name, struct err *err);
+/* schema.name */
+int pg_put_relation(struct pg_conn *conn, struct buf *sql, const char *schema, const char *name,
+                    struct err *err);
+/* Append a string literal, quoted by libpq. */
+int pg_put_literal(struct pg_conn *conn, struct buf *sql, const char *text, struct err *err);
+
+#endif
