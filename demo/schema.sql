@@ -57,7 +57,7 @@ CREATE TABLE order_lines (
 );
 
 INSERT INTO resources VALUES
-    (1, 'saw', 32), (2, 'lathe', 32), (3, 'mill', 32), (4, 'welding', 24), (5, 'fitting', 48), (6, 'assembly', 64);
+    (1, 'saw', 16), (2, 'lathe', 16), (3, 'mill', 24), (4, 'welding', 16), (5, 'fitting', 32), (6, 'assembly', 40);
 
 -- Items 1 to 40 are sold, 41 to 100 go into them, 101 to 200 are bought.
 INSERT INTO items

@@ -3,7 +3,7 @@
 #
 #   server_start DIR [SETTING=VALUE…]   makes a cluster in DIR/data, starts it on a Unix socket in DIR
 #   server_stop DIR                     stops it at once; no harm if it does not run
-#   server_log DIR                      the end of its log, for when something failed
+#   server_errors DIR                   the last errors in its log, for when something failed
 #
 # DIR is the caller's (mktemp -d), and the caller removes it. Clients need `PGHOST=DIR PGUSER=postgres`. Nothing listens on
 # the network, and DIR is closed to other users, which is why the cluster trusts whoever comes through its socket.
@@ -56,7 +56,8 @@ server_start() {
         server_configure "$@" | server_as_owner tee -a data/postgresql.conf
         server_as_owner "$programs/pg_ctl" start --pgdata=data --log=server.log --timeout=60 --wait
     ) >"$dir/start.log" 2>&1 </dev/null || {
-        server_log "$dir" >&2
+        tail -n 15 "$dir/start.log" >&2
+        server_errors "$dir" >&2
         return 1
     }
 }
@@ -68,9 +69,6 @@ server_stop() {
     (cd "$dir" && server_as_owner "$programs/pg_ctl" stop --pgdata=data --mode=immediate --wait) >/dev/null 2>&1 || true
 }
 
-server_log() {
-    local log
-    for log in "$1/start.log" "$1/server.log"; do
-        if [[ -s $log ]]; then tail -n 15 "$log"; fi
-    done
+server_errors() {
+    grep -hsE ' (ERROR|FATAL|PANIC): ' "$1/server.log" | tail -n 5 || true
 }

@@ -284,6 +284,11 @@ int pg_conn_check(struct pg_conn *conn, struct err *err)
     return 0;
 }
 
+bool pg_conn_is_ready(const struct pg_conn *conn)
+{
+    return PQtransactionStatus(conn->pq) == PQTRANS_INTRANS;
+}
+
 static int code_of_sqlstate(const char *state)
 {
     if (!state)

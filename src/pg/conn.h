@@ -73,6 +73,9 @@ uint32_t pg_conn_backend_pid(const struct pg_conn *conn);
 /* Between queries: read what came unasked. -ECONNRESET when the connection is gone (err: why). */
 int pg_conn_check(struct pg_conn *conn, struct err *err);
 
+/* In a transaction that has not failed, no statement under way. */
+bool pg_conn_is_ready(const struct pg_conn *conn);
+
 /* Make the session harmless and its text forms fixed; after pg_conn_inspect, before anything else. */
 int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err *err);
 

@@ -1,0 +1,694 @@
+/*
+ * One loop around poll(): worker sockets, the leader's connection, pg_dump's pipe, the stop descriptor. All
+ * decisions (which chunk, put back or give up) are made between two polls, from state that only this
+ * thread changes.
+ *
+ * Invariants
+ *  - A chunk is running in at most one place, and its bytes count only once its DONE was read and the
+ *    spool's end moved behind them. A worker that dies before has no effect: its spool is trimmed.
+ *  - The leader's locks and snapshot are kept until no chunk is left and pg_dump has finished.
+ *  - A chunk that could not lock its table without waiting is extracted on the leader's own connection: it holds
+ *    the lock already, so it passes a queued ACCESS EXCLUSIVE that would stop a worker.
+ *
+ * What a crash leaves behind: nothing. Spool files have no name, workers end with their sockets, the
+ * server ends the transactions with their connections.
+ */
+#include "extract/coordinator.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "extract/finish.h"
+#include "extract/queue.h"
+#include "extract/sink.h"
+#include "extract/slot.h"
+#include "pg/copy.h"
+
+#define MAX_JOIN_FAILURES 3
+#define TICK_MS 250
+
+/* The leader's own extraction of a chunk that no worker could lock. */
+struct leader_work {
+    bool busy;
+    uint32_t chunk;
+    struct pg_copy copy;
+    struct sink *sink;
+    char *copy_sql;
+    int fd;         /* a file of its own, or -1: the leader's spool */
+    int64_t heard;
+    uint64_t bytes;
+};
+
+struct coordinator {
+    struct coordinator_config cfg;
+    struct results results;
+    struct queue *queue;
+    struct finisher *finisher;
+    struct slot *slots;       /* cfg.jobs of them */
+    struct spool *spools;     /* by slot, and the leader's behind them */
+    struct leader_work leader;
+    struct pollfd *polls;
+    struct progress_state shown;
+    bool released;
+    char *schema_error;
+};
+
+enum { POLL_STOP, POLL_LEADER, POLL_DUMP, POLL_SLOTS };
+
+struct coordinator *coordinator_new(const struct coordinator_config *config)
+{
+    struct coordinator *c = mem_alloc(sizeof(*c));
+    unsigned i;
+
+    c->cfg = *config;
+    if (c->cfg.jobs > config->plan->nchunks)
+        c->cfg.jobs = (unsigned)config->plan->nchunks;
+    results_init(&c->results, config->plan);
+    c->queue = queue_new(config->plan);
+    c->slots = mem_array(c->cfg.jobs, sizeof(*c->slots));
+    c->spools = mem_array(c->cfg.jobs + 1, sizeof(*c->spools));
+    c->polls = mem_array(c->cfg.jobs + POLL_SLOTS, sizeof(*c->polls));
+    for (i = 0; i < c->cfg.jobs; i++) {
+        c->slots[i].number = i + 1;
+        c->spools[i].fd = -1;
+    }
+    c->spools[c->cfg.jobs].fd = -1;
+    c->finisher = finisher_new(config->plan, c->spools, config->out_fd, config->paths);
+    c->leader.fd = -1;
+    c->schema_error = mem_strdup("");
+    c->shown.files = (unsigned)config->plan->ntables;
+    c->shown.total = config->plan->weight;
+    return c;
+}
+
+static void close_leader_file(struct coordinator *c)
+{
+    if (c->leader.fd >= 0)
+        close(c->leader.fd);
+    c->leader.fd = -1;
+}
+
+void coordinator_free(struct coordinator *c)
+{
+    unsigned i;
+
+    if (!c)
+        return;
+    for (i = 0; i < c->cfg.jobs; i++)
+        slot_kill(&c->slots[i]);
+    for (i = 0; i <= c->cfg.jobs; i++)
+        spool_close(&c->spools[i]);
+    close_leader_file(c);
+    sink_free(c->leader.sink);
+    free(c->leader.copy_sql);
+    finisher_free(c->finisher);
+    queue_free(c->queue);
+    results_free(&c->results);
+    free(c->slots);
+    free(c->spools);
+    free(c->polls);
+    free(c->schema_error);
+    free(c);
+}
+
+struct results *coordinator_results(struct coordinator *c)
+{
+    return &c->results;
+}
+
+int coordinator_spool_fd(const struct coordinator *c, uint32_t number)
+{
+    return c->spools[number].fd;
+}
+
+unsigned coordinator_joined(const struct coordinator *c)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < c->cfg.jobs; i++)
+        n += c->slots[i].joined;
+    return n;
+}
+
+const char *coordinator_schema_error(const struct coordinator *c)
+{
+    return c->schema_error;
+}
+
+static struct slot *slot_of(struct coordinator *c, unsigned i)
+{
+    return &c->slots[i];
+}
+
+/* ---- chunks ------------------------------------------------------------------------------------- */
+
+static const char *table_name(const struct coordinator *c, uint32_t chunk, char *out, size_t room)
+{
+    const struct pg_relation *r = plan_relation(c->cfg.catalog, &c->cfg.plan->chunks[chunk]);
+
+    snprintf(out, room, "%s.%s", r->schema, r->name);
+    return out;
+}
+
+static bool goes_to_own_file(const struct coordinator *c, uint32_t chunk)
+{
+    const struct chunk *k = &c->cfg.plan->chunks[chunk];
+
+    return c->cfg.out_fd >= 0 && k->first && k->last;
+}
+
+static int copy_sql(struct coordinator *c, uint32_t chunk, char **sql, struct err *err)
+{
+    const struct chunk *k = &c->cfg.plan->chunks[chunk];
+    struct pg_copy_source s = {
+        .table = &c->cfg.catalog->tables[k->table],
+        .rel = plan_relation(c->cfg.catalog, k),
+        .range = k->range,
+        .format = c->cfg.format,
+        .header = k->first,
+        .encoding = c->cfg.encoding,
+    };
+
+    return pg_copy_sql(c->cfg.leader, &s, sql, err);
+}
+
+static uint32_t chunk_flags(const struct coordinator *c, uint32_t chunk)
+{
+    const struct chunk *k = &c->cfg.plan->chunks[chunk];
+
+    return (c->cfg.format == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) |
+           (k->first ? CHUNK_FIRST : 0u) | (k->last ? CHUNK_LAST : 0u);
+}
+
+static void table_started(struct coordinator *c, uint32_t table)
+{
+    pthread_mutex_lock(&c->results.lock);
+    if (c->results.tables[table].state == TABLE_WAITING)
+        c->results.tables[table].state = TABLE_RUNNING;
+    pthread_mutex_unlock(&c->results.lock);
+}
+
+static void table_complete(struct coordinator *c, size_t table, uint64_t bytes, uint64_t checksum)
+{
+    struct table_result *r = &c->results.tables[table];
+
+    pthread_mutex_lock(&c->results.lock);
+    flatfile_seal(&r->file);
+    r->bytes = bytes;
+    r->checksum = checksum;
+    r->state = TABLE_COMPLETE;
+    pthread_mutex_unlock(&c->results.lock);
+    c->shown.files_done++;
+}
+
+/* The bytes of a chunk are in their place. spool: number of the spool file, unused for own files. */
+static void chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
+                       const struct msg_answer *a)
+{
+    const struct chunk *k = &c->cfg.plan->chunks[chunk];
+    struct table_result *r = &c->results.tables[k->table];
+    uint64_t offset = c->spools[spool].end;
+    size_t n;
+
+    queue_done(c->queue, chunk);
+    c->shown.done += k->weight;
+    c->shown.bytes += a->bytes;
+    if (!goes_to_own_file(c, chunk))
+        c->spools[spool].end += a->bytes;
+    pthread_mutex_lock(&c->results.lock);
+    flatfile_set(&r->file, chunk - c->cfg.plan->first[k->table], spool, offset, a->bytes);
+    r->rows += a->rows;
+    r->bytes += a->bytes;
+    n = ++r->chunks_done;
+    pthread_mutex_unlock(&c->results.lock);
+    if (r->chunks == 1)
+        table_complete(c, k->table, a->bytes, a->checksum);
+    else
+        finisher_add(c->finisher, chunk, spool, offset, a->bytes, a->checksum);
+    log_debug("chunk %u done: %llu bytes, %zu of %zu of its table", chunk,
+              (unsigned long long)a->bytes, n, r->chunks);
+}
+
+static int put_back(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
+{
+    char name[160];
+
+    if (queue_put_back(c->queue, chunk))
+        return 0;
+    return err_set(err, EIO, "%s: given up after %d tries: %s",
+                   table_name(c, chunk, name, sizeof(name)), QUEUE_MAX_TRIES, why);
+}
+
+/* ---- workers ------------------------------------------------------------------------------------ */
+
+static int start_worker(struct coordinator *c, unsigned i, struct err *err)
+{
+    struct msg_config config = {
+        .number = i + 1,
+        .target = *c->cfg.target,
+        .timezone = (char *)(uintptr_t)c->cfg.timezone,
+        .snapshot_id = (char *)(uintptr_t)c->cfg.snapshot_id,
+        .timeout_ms = (uint64_t)c->cfg.worker_timeout_ms,
+        .debug = log_get_level() == LOG_LEVEL_DEBUG,
+    };
+    int rc = 0;
+
+    if (c->spools[i].fd < 0)
+        rc = spool_open(&c->spools[i], c->cfg.spool_dir, err);
+    if (rc == 0)
+        rc = slot_start(slot_of(c, i), &config, c->spools[i].fd, c->cfg.out_fd, err);
+    return rc;
+}
+
+static bool any_worker_left(const struct coordinator *c)
+{
+    unsigned i;
+
+    for (i = 0; i < c->cfg.jobs; i++)
+        if (c->slots[i].state != SLOT_GIVEN_UP)
+            return true;
+    return false;
+}
+
+/*
+ * A worker is gone or has to go. Its chunk waits again; the slot is filled anew, unless workers keep failing to
+ * join (no connection left on the server, say): then the others do the work, as long as there is one.
+ */
+static int worker_lost(struct coordinator *c, unsigned i, const char *why, struct err *err)
+{
+    struct slot *s = slot_of(c, i);
+    bool was_busy = s->state == SLOT_BUSY, was_joining = s->state == SLOT_JOINING;
+    int rc;
+
+    log_debug("worker %u: %s", s->number, why);
+    slot_kill(s);
+    rc = spool_trim(&c->spools[i], err);
+    if (rc < 0)
+        return rc;
+    if (was_busy && (rc = put_back(c, s->chunk, why, err)) < 0)
+        return rc;
+    if (was_joining && ++s->failures >= (s->joined ? MAX_JOIN_FAILURES : 1))
+        s->state = SLOT_GIVEN_UP;
+    if (!any_worker_left(c))
+        return err_set(err, ECONNRESET, "no snapshot worker could be had: %s", why);
+    if (s->state == SLOT_GIVEN_UP)
+        log_note("one worker less: %s", why);
+    return 0;
+}
+
+static int send_chunk(struct coordinator *c, struct slot *s, uint32_t chunk, struct err *err)
+{
+    const struct chunk *k = &c->cfg.plan->chunks[chunk];
+    const struct pg_relation *rel = plan_relation(c->cfg.catalog, k);
+    struct msg_chunk m = {.chunk = chunk, .flags = chunk_flags(c, chunk),
+                          .offset = c->spools[s->number - 1].end};
+    struct buf frame = {0};
+    int rc = copy_sql(c, chunk, &m.copy_sql, err);
+
+    if (rc == 0 && rel->kind != 'm') /* LOCK TABLE refuses materialized views; lock_timeout serves */
+        rc = pg_lock_nowait_sql(c->cfg.leader, rel, &m.lock_sql, err);
+    if (goes_to_own_file(c, chunk))
+        m.path = mem_strdup(c->cfg.paths[k->table]);
+    if (rc == 0) {
+        msg_put_chunk(&frame, &m);
+        rc = msg_send(&s->socket, &frame, err);
+    }
+    buf_free(&frame);
+    msg_chunk_free(&m);
+    return rc;
+}
+
+static int hand_out(struct coordinator *c, unsigned i, struct err *err)
+{
+    struct slot *s = slot_of(c, i);
+    int64_t chunk = queue_take(c->queue);
+
+    if (chunk == QUEUE_EMPTY)
+        return 0;
+    s->chunk = (uint32_t)chunk;
+    s->state = SLOT_BUSY;
+    s->bytes = 0;
+    s->heard = clock_ms();
+    table_started(c, c->cfg.plan->chunks[chunk].table);
+    if (send_chunk(c, s, s->chunk, err) < 0) {
+        if (err->code != EPIPE && err->code != ECONNRESET)
+            return -err->code;
+        return worker_lost(c, i, "it is gone", err);
+    }
+    return 0;
+}
+
+static int table_failed(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
+{
+    char name[160];
+
+    return err_set(err, EIO, "%s: %s", table_name(c, chunk, name, sizeof(name)), why);
+}
+
+static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
+                           const struct msg_answer *a, struct err *err)
+{
+    struct slot *s = slot_of(c, i);
+
+    s->heard = clock_ms();
+    switch (type) {
+    case MSG_READY:
+        s->state = SLOT_IDLE;
+        s->joined = true;
+        s->failures = 0;
+        return 0;
+    case MSG_PROGRESS:
+        s->bytes = a->bytes;
+        return 0;
+    case MSG_DONE:
+        s->state = SLOT_IDLE;
+        chunk_done(c, s->chunk, i, a);
+        return 0;
+    case MSG_BUSY:
+        s->state = SLOT_IDLE;
+        queue_give_to_leader(c->queue, s->chunk);
+        return spool_trim(&c->spools[i], err);
+    case MSG_FAILED:
+        return table_failed(c, s->chunk, a->text, err);
+    default:
+        return worker_lost(c, i, a->text, err);
+    }
+}
+
+static bool answer_fits(const struct slot *s, uint32_t type, const struct msg_answer *a)
+{
+    if (type == MSG_READY)
+        return s->state == SLOT_JOINING;
+    if (type == MSG_LOST)
+        return true;
+    return type >= MSG_PROGRESS && type <= MSG_FAILED && s->state == SLOT_BUSY &&
+           a->chunk == s->chunk;
+}
+
+static int take_message(struct coordinator *c, unsigned i, struct msg *m, struct err *err)
+{
+    struct msg_answer a = {0};
+    int rc;
+
+    if (msg_get_answer(&m->body, &a) && answer_fits(slot_of(c, i), m->type, &a))
+        rc = worker_answered(c, i, m->type, &a, err);
+    else
+        rc = worker_lost(c, i, "it sent a message that makes no sense", err);
+    msg_answer_free(&a);
+    return rc;
+}
+
+static int hear_worker(struct coordinator *c, unsigned i, struct err *err)
+{
+    struct slot *s = slot_of(c, i);
+    struct err why;
+    struct msg m;
+    int rc = msg_receive(&s->socket, &why);
+
+    if (rc == 0)
+        return worker_lost(c, i, "it ended", err);
+    if (rc < 0)
+        return worker_lost(c, i, why.text, err);
+    while (s->pid && (rc = msg_next(&s->socket, &m, &why)) > 0) {
+        rc = take_message(c, i, &m, err);
+        if (rc < 0)
+            return rc;
+    }
+    return rc < 0 ? worker_lost(c, i, why.text, err) : 0;
+}
+
+static int check_worker_silence(struct coordinator *c, int64_t now, struct err *err)
+{
+    char why[80];
+    unsigned i;
+    int rc;
+
+    for (i = 0; i < c->cfg.jobs; i++) {
+        struct slot *s = slot_of(c, i);
+
+        if ((s->state != SLOT_BUSY && s->state != SLOT_JOINING) ||
+            now - s->heard < c->cfg.worker_timeout_ms)
+            continue;
+        snprintf(why, sizeof(why), "nothing came from it for %lld seconds (--worker-timeout)",
+                 (long long)((now - s->heard) / 1000));
+        rc = worker_lost(c, i, why, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- the leader --------------------------------------------------------------------------------- */
+
+static int leader_row(void *arg, const char *bytes, size_t len, struct err *err)
+{
+    struct coordinator *c = arg;
+
+    return sink_put(c->leader.sink, bytes, len, err);
+}
+
+static int leader_target(struct coordinator *c, uint32_t chunk, struct sink_chunk *t, struct err *err)
+{
+    struct spool *spool = &c->spools[c->cfg.jobs];
+    const char *path = c->cfg.paths ? c->cfg.paths[c->cfg.plan->chunks[chunk].table] : NULL;
+    uint32_t flags = chunk_flags(c, chunk);
+    int rc = 0;
+
+    *t = (struct sink_chunk){.binary = flags & CHUNK_BINARY, .first = flags & CHUNK_FIRST,
+                             .last = flags & CHUNK_LAST};
+    if (goes_to_own_file(c, chunk)) {
+        c->leader.fd = t->fd = openat(c->cfg.out_fd, path,
+                                      O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+        return t->fd < 0 ? err_errno(err, "cannot create %s", path) : 0;
+    }
+    if (spool->fd < 0)
+        rc = spool_open(spool, c->cfg.spool_dir, err);
+    t->fd = spool->fd;
+    t->offset = spool->end;
+    return rc;
+}
+
+static int leader_start(struct coordinator *c, uint32_t chunk, struct err *err)
+{
+    struct leader_work *l = &c->leader;
+    struct sink_chunk target;
+    int rc;
+
+    free(l->copy_sql);
+    l->copy_sql = NULL;
+    rc = copy_sql(c, chunk, &l->copy_sql, err);
+    if (rc == 0)
+        rc = leader_target(c, chunk, &target, err);
+    if (rc < 0)
+        return rc;
+    if (!l->sink)
+        l->sink = sink_new();
+    sink_begin(l->sink, &target);
+    l->copy = (struct pg_copy){.copy_sql = l->copy_sql, .data = leader_row, .arg = c};
+    l->chunk = chunk;
+    l->busy = true;
+    l->heard = clock_ms();
+    l->bytes = 0;
+    return pg_copy_start(c->cfg.leader, &l->copy, NULL, err);
+}
+
+static int leader_finished(struct coordinator *c, struct err *err)
+{
+    struct leader_work *l = &c->leader;
+    int rc = sink_end(l->sink, err);
+    struct msg_answer a = {.bytes = sink_bytes(l->sink), .rows = l->copy.rows,
+                           .checksum = sink_checksum(l->sink)};
+
+    l->busy = false;
+    close_leader_file(c);
+    if (rc < 0)
+        return rc;
+    chunk_done(c, l->chunk, c->cfg.jobs, &a);
+    return 0;
+}
+
+static int leader_lost(struct err *err)
+{
+    return err_prefix(err, "the leader's connection, which holds locks and snapshot, is lost");
+}
+
+static int hear_leader(struct coordinator *c, struct err *err)
+{
+    struct leader_work *l = &c->leader;
+    int rc;
+
+    if (!l->busy) {
+        rc = pg_conn_check(c->cfg.leader, err);
+        return rc < 0 ? leader_lost(err) : 0;
+    }
+    l->heard = clock_ms();
+    rc = pg_copy_step(c->cfg.leader, &l->copy, err);
+    if (rc == PG_COPY_MORE)
+        return 0;
+    if (rc == PG_COPY_DONE)
+        return leader_finished(c, err);
+    if (rc == -ECONNRESET)
+        return leader_lost(err);
+    return table_failed(c, l->chunk, rc == PG_COPY_BUSY ? "its lock is not to be had" : err->text,
+                        err);
+}
+
+static int use_leader(struct coordinator *c, int64_t now, struct err *err)
+{
+    int64_t chunk;
+
+    if (c->leader.busy && now - c->leader.heard > c->cfg.worker_timeout_ms)
+        return err_set(err, ETIMEDOUT, "the leader's connection is silent (--worker-timeout)");
+    if (c->leader.busy || c->released)
+        return 0;
+    chunk = queue_take_for_leader(c->queue);
+    if (chunk == QUEUE_EMPTY)
+        return 0;
+    log_debug("chunk %lld goes to the leader: somebody waits to lock its table", (long long)chunk);
+    return leader_start(c, (uint32_t)chunk, err);
+}
+
+static void hear_dump(struct coordinator *c)
+{
+    struct err why;
+
+    if (pg_dump_read(c->cfg.dump, &why) < 0) {
+        free(c->schema_error);
+        c->schema_error = mem_strdup(why.text);
+    }
+}
+
+/* Nothing is left to read from the server: give locks and snapshot back, let the workers go. */
+static int release(struct coordinator *c, struct err *err)
+{
+    unsigned i;
+
+    if (c->released || queue_left(c->queue) || c->leader.busy || c->cfg.dump->pid)
+        return 0;
+    for (i = 0; i < c->cfg.jobs; i++)
+        slot_end(slot_of(c, i));
+    c->released = true;
+    return pg_freeze_release(c->cfg.leader, err);
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------- */
+
+static int give_work(struct coordinator *c, struct err *err)
+{
+    int64_t now = clock_ms();
+    unsigned i;
+    int rc;
+
+    if (c->released)
+        return 0;
+    rc = check_worker_silence(c, now, err);
+    for (i = 0; i < c->cfg.jobs && rc == 0; i++) {
+        if (slot_of(c, i)->state == SLOT_EMPTY && queue_left(c->queue))
+            rc = start_worker(c, i, err);
+        else if (slot_of(c, i)->state == SLOT_IDLE)
+            rc = hand_out(c, i, err);
+    }
+    return rc < 0 ? rc : use_leader(c, now, err);
+}
+
+static size_t set_polls(struct coordinator *c)
+{
+    unsigned i;
+
+    c->polls[POLL_STOP] = (struct pollfd){.fd = c->cfg.stop_fd, .events = POLLIN};
+    c->polls[POLL_LEADER] = (struct pollfd){
+        .fd = c->released ? -1 : pg_conn_socket(c->cfg.leader), .events = POLLIN};
+    c->polls[POLL_DUMP] =
+        (struct pollfd){.fd = c->cfg.dump->pid ? c->cfg.dump->out_fd : -1, .events = POLLIN};
+    for (i = 0; i < c->cfg.jobs; i++)
+        c->polls[POLL_SLOTS + i] = (struct pollfd){
+            .fd = c->slots[i].pid ? c->slots[i].socket.fd : -1, .events = POLLIN};
+    return POLL_SLOTS + c->cfg.jobs;
+}
+
+static int hear_all(struct coordinator *c, struct err *err)
+{
+    unsigned i;
+    int rc = 0;
+
+    if (c->polls[POLL_STOP].revents)
+        return err_set(err, EINTR, "interrupted");
+    if (c->polls[POLL_DUMP].revents)
+        hear_dump(c);
+    if (c->polls[POLL_LEADER].revents)
+        rc = hear_leader(c, err);
+    for (i = 0; i < c->cfg.jobs && rc == 0; i++)
+        if (c->polls[POLL_SLOTS + i].revents && c->slots[i].pid)
+            rc = hear_worker(c, i, err);
+    return rc;
+}
+
+static void show_progress(struct coordinator *c)
+{
+    struct progress_state s = c->shown;
+    unsigned i;
+
+    for (i = 0; i < c->cfg.jobs; i++) {
+        const struct slot *w = &c->slots[i];
+
+        if (w->state != SLOT_BUSY)
+            continue;
+        /* A row is about as long in text as in the table: good enough between two chunks. */
+        s.done += w->bytes < c->cfg.plan->chunks[w->chunk].weight
+                      ? w->bytes
+                      : c->cfg.plan->chunks[w->chunk].weight;
+        s.bytes += w->bytes;
+    }
+    progress_show(c->cfg.progress, &s, clock_ms());
+}
+
+static int finish_some(struct coordinator *c, struct err *err)
+{
+    struct finished done;
+    int rc = finisher_step(c->finisher, &done, err);
+
+    if (rc > 0)
+        table_complete(c, done.table, done.bytes, done.checksum);
+    return rc < 0 ? rc : 0;
+}
+
+static int turn(struct coordinator *c, struct err *err)
+{
+    int rc = give_work(c, err);
+    size_t n;
+
+    if (rc < 0)
+        return rc;
+    n = set_polls(c);
+    if (poll(c->polls, n, finisher_has_work(c->finisher) ? 0 : TICK_MS) < 0 && errno != EINTR)
+        return err_errno(err, "poll failed");
+    rc = hear_all(c, err);
+    if (rc == 0)
+        rc = give_work(c, err); /* before the finisher takes its time */
+    if (rc == 0)
+        rc = finish_some(c, err);
+    if (rc == 0)
+        rc = release(c, err);
+    show_progress(c);
+    return rc;
+}
+
+int coordinator_run(struct coordinator *c, struct err *err)
+{
+    unsigned i;
+    int rc = 0;
+
+    while (rc == 0 && (!c->released || finisher_has_work(c->finisher)))
+        rc = turn(c, err);
+    for (i = 0; i < c->cfg.jobs; i++)
+        slot_kill(slot_of(c, i));
+    progress_end(c->cfg.progress);
+    return rc;
+}

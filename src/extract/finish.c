@@ -1,0 +1,201 @@
+#include "extract/finish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/hash.h"
+#include "common/io.h"
+#include "common/mem.h"
+
+#define PIECE (512u << 10)
+#define PIECES_A_STEP 8
+
+struct piece { /* where a chunk lies, once it is there */
+    bool there;
+    uint32_t spool;
+    uint64_t offset, length, checksum;
+};
+
+struct table_work {
+    uint32_t next;       /* chunk number, the first that is not done */
+    uint64_t at;         /* bytes of it that are done */
+    uint64_t bytes;      /* of the file */
+    struct hash *file_hash, *chunk_hash;
+    int out;             /* -1 until the first byte is written */
+    bool queued;
+};
+
+struct finisher {
+    const struct plan *plan;
+    struct spool *spools;
+    int out_fd;
+    char *const *paths;
+    struct piece *pieces;    /* by chunk */
+    struct table_work *work; /* by table */
+    uint32_t *ready;         /* stack of tables whose next chunk is there */
+    size_t nready, ready_room;
+    char *buffer;
+};
+
+struct finisher *finisher_new(const struct plan *p, struct spool *spools, int out_fd,
+                              char *const *paths)
+{
+    struct finisher *f = mem_alloc(sizeof(*f));
+    size_t t;
+
+    *f = (struct finisher){.plan = p, .spools = spools, .out_fd = out_fd, .paths = paths};
+    f->pieces = mem_array(p->nchunks, sizeof(*f->pieces));
+    f->work = mem_array(p->ntables, sizeof(*f->work));
+    f->buffer = mem_alloc(PIECE);
+    for (t = 0; t < p->ntables; t++) {
+        f->work[t].next = (uint32_t)p->first[t];
+        f->work[t].out = -1;
+    }
+    return f;
+}
+
+static void drop_work(struct table_work *w)
+{
+    if (w->file_hash)
+        hash_free(w->file_hash);
+    if (w->chunk_hash)
+        hash_free(w->chunk_hash);
+    if (w->out >= 0)
+        close(w->out);
+    w->file_hash = w->chunk_hash = NULL;
+    w->out = -1;
+}
+
+void finisher_free(struct finisher *f)
+{
+    size_t t;
+
+    if (!f)
+        return;
+    for (t = 0; t < f->plan->ntables; t++)
+        drop_work(&f->work[t]);
+    free(f->pieces);
+    free(f->work);
+    free(f->ready);
+    free(f->buffer);
+    free(f);
+}
+
+static void make_ready(struct finisher *f, uint32_t table)
+{
+    struct table_work *w = &f->work[table];
+
+    if (w->queued || w->next == f->plan->first[table + 1] || !f->pieces[w->next].there)
+        return;
+    if (!w->file_hash) {
+        w->file_hash = hash_new();
+        w->chunk_hash = hash_new();
+    }
+    w->queued = true;
+    f->ready = mem_grow(f->ready, f->nready, &f->ready_room, sizeof(*f->ready));
+    f->ready[f->nready++] = table;
+}
+
+void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t offset,
+                  uint64_t length, uint64_t checksum)
+{
+    f->pieces[chunk] = (struct piece){true, spool, offset, length, checksum};
+    make_ready(f, f->plan->chunks[chunk].table);
+}
+
+bool finisher_has_work(const struct finisher *f)
+{
+    return f->nready > 0;
+}
+
+static int write_out(struct finisher *f, uint32_t table, size_t n, struct err *err)
+{
+    struct table_work *w = &f->work[table];
+    int rc;
+
+    if (f->out_fd < 0)
+        return 0;
+    if (w->out < 0)
+        w->out = openat(f->out_fd, f->paths[table],
+                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (w->out < 0)
+        return err_errno(err, "cannot create %s", f->paths[table]);
+    rc = io_pwrite_all(w->out, f->buffer, n, w->bytes);
+    if (rc < 0) {
+        errno = -rc;
+        return err_errno(err, "cannot write %s", f->paths[table]);
+    }
+    return 0;
+}
+
+static int do_piece(struct finisher *f, uint32_t table, const struct piece *p, struct err *err)
+{
+    struct table_work *w = &f->work[table];
+    size_t n = p->length - w->at < PIECE ? (size_t)(p->length - w->at) : PIECE;
+    int64_t got = io_pread_full(f->spools[p->spool].fd, f->buffer, n, p->offset + w->at);
+    int rc;
+
+    if (got < (int64_t)n) {
+        errno = got < 0 ? (int)-got : EIO;
+        return err_errno(err, "cannot read back a spool file");
+    }
+    hash_update(w->file_hash, f->buffer, n);
+    hash_update(w->chunk_hash, f->buffer, n);
+    rc = write_out(f, table, n, err);
+    w->at += n;
+    w->bytes += n;
+    return rc;
+}
+
+static int end_chunk(struct finisher *f, uint32_t table, const struct piece *p, struct err *err)
+{
+    struct table_work *w = &f->work[table];
+
+    if (hash_value(w->chunk_hash) != p->checksum)
+        return err_set(err, EIO, "a spool file does not hold what was written to it");
+    hash_reset(w->chunk_hash);
+    if (f->out_fd >= 0)
+        spool_discard(&f->spools[p->spool], p->offset, p->length);
+    w->next++;
+    w->at = 0;
+    return 0;
+}
+
+/* 1: the table is finished. */
+static int end_table(struct finisher *f, uint32_t table, struct finished *done, struct err *err)
+{
+    struct table_work *w = &f->work[table];
+    int rc = 0;
+
+    if (w->next < f->plan->first[table + 1]) {
+        make_ready(f, table);
+        return 0;
+    }
+    if (f->out_fd >= 0 && w->out < 0)
+        rc = write_out(f, table, 0, err); /* an empty file is a file */
+    *done = (struct finished){table, w->bytes, hash_value(w->file_hash)};
+    drop_work(w);
+    return rc < 0 ? rc : 1;
+}
+
+int finisher_step(struct finisher *f, struct finished *done, struct err *err)
+{
+    uint32_t table;
+    const struct piece *p;
+    int i, rc = 0;
+
+    if (!f->nready)
+        return 0;
+    table = f->ready[f->nready - 1];
+    p = &f->pieces[f->work[table].next];
+    for (i = 0; i < PIECES_A_STEP && f->work[table].at < p->length && rc == 0; i++)
+        rc = do_piece(f, table, p, err);
+    if (rc < 0 || f->work[table].at < p->length)
+        return rc;
+    f->nready--;
+    f->work[table].queued = false;
+    rc = end_chunk(f, table, p, err);
+    return rc < 0 ? rc : end_table(f, table, done, err);
+}

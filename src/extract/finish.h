@@ -1,0 +1,42 @@
+/*
+ * Finishing flat files of several chunks: their bytes are read once in file order, while they are still in
+ * the page cache, for the checksum; for a directory of plain files they are written to their place on the
+ * way and the spool space is given back. Done in short steps between the coordinator's other work.
+ *
+ * A chunk's bytes are checked against the checksum its worker sent: what is in the spool is what came
+ * from the server.
+ */
+#ifndef ASOFS_EXTRACT_FINISH_H
+#define ASOFS_EXTRACT_FINISH_H
+
+#include "extract/plan.h"
+#include "extract/spool.h"
+
+struct finisher;
+
+struct finished {
+    size_t table;
+    uint64_t bytes;
+    uint64_t checksum;
+};
+
+/*
+ * spools: the array that chunk locations refer to; borrowed. out_fd: -1, or the directory below which
+ * paths[table] is to be written.
+ */
+struct finisher *finisher_new(const struct plan *p, struct spool *spools, int out_fd,
+                              char *const *paths);
+void finisher_free(struct finisher *f);
+
+/* A chunk of a table with several chunks lies in the spool. */
+void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t offset,
+                  uint64_t length, uint64_t checksum);
+
+/*
+ * Work on for some milliseconds. 1 = *done names a table that is finished; 0 = did some work, or none was
+ * possible (finisher_has_work tells); negative = a file could not be read or written.
+ */
+int finisher_step(struct finisher *f, struct finished *done, struct err *err);
+bool finisher_has_work(const struct finisher *f);
+
+#endif

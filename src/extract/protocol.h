@@ -1,0 +1,73 @@
+/*
+ * What coordinator and snapshot workers say to each other, over a socketpair (common/msg.h).
+ *
+ *   coordinator → worker: CONFIG once, then CHUNK after CHUNK, each after the answer to the one before;
+ *                         closing the socket ends the worker
+ *   worker → coordinator: READY once (connected and joined), then for each chunk PROGRESS any number of
+ *                         times and DONE, BUSY or FAILED; LOST when it cannot go on, before it exits
+ */
+#ifndef ASOFS_EXTRACT_PROTOCOL_H
+#define ASOFS_EXTRACT_PROTOCOL_H
+
+#include "common/msg.h"
+#include "pg/conn.h"
+
+/* Descriptors of a worker. */
+enum { WORKER_FD_SOCKET = 3, WORKER_FD_SPOOL = 4, WORKER_FD_OUT = 5 };
+
+enum message_type {
+    MSG_CONFIG = 1,
+    MSG_CHUNK,
+    MSG_READY,
+    MSG_PROGRESS,
+    MSG_DONE,
+    MSG_BUSY,
+    MSG_FAILED,
+    MSG_LOST,
+};
+
+struct msg_config {
+    uint32_t number; /* of the worker, from 1 */
+    struct pg_target target;
+    char *timezone;
+    char *snapshot_id;
+    uint64_t timeout_ms;
+    uint32_t debug;
+};
+
+enum { CHUNK_BINARY = 1, CHUNK_FIRST = 2, CHUNK_LAST = 4 };
+
+struct msg_chunk {
+    uint32_t chunk;
+    uint32_t flags;
+    uint64_t offset; /* in the spool; unused with a path */
+    char *path;      /* relative to WORKER_FD_OUT; "": write to the spool */
+    char *lock_sql;
+    char *copy_sql;
+};
+
+/* The answers; what a type does not use is 0 or "". */
+struct msg_answer {
+    uint32_t chunk;
+    uint64_t bytes;
+    uint64_t rows;
+    uint64_t checksum;
+    uint32_t code; /* errno of FAILED and LOST */
+    char *text;    /* of FAILED and LOST */
+};
+
+/* Fill a frame, ready for msg_send. */
+void msg_put_config(struct buf *frame, const struct msg_config *m);
+void msg_put_chunk(struct buf *frame, const struct msg_chunk *m);
+void msg_put_answer(struct buf *frame, enum message_type type, const struct msg_answer *m);
+
+/* Read a body; false when it is damaged. The strings are the caller's in either case: free them. */
+bool msg_get_config(struct reader *r, struct msg_config *m);
+bool msg_get_chunk(struct reader *r, struct msg_chunk *m);
+bool msg_get_answer(struct reader *r, struct msg_answer *m);
+
+void msg_config_free(struct msg_config *m);
+void msg_chunk_free(struct msg_chunk *m);
+void msg_answer_free(struct msg_answer *m);
+
+#endif

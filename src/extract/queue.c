@@ -1,0 +1,147 @@
+#include "extract/queue.h"
+
+#include <stdlib.h>
+
+#include "common/mem.h"
+
+enum { WAITING, RUNNING, FOR_LEADER, DONE };
+
+struct queue {
+    const struct plan *plan;
+    uint8_t *state;
+    uint8_t *tries;
+    size_t cursor;    /* everything before it in plan->order is not WAITING, or stands in `again` */
+    uint32_t *again;  /* stack: chunks put back */
+    size_t nagain, again_room;
+    uint32_t *wanted; /* stack: preferred tables */
+    size_t nwanted, wanted_room;
+    size_t for_leader;
+    size_t left;
+};
+
+struct queue *queue_new(const struct plan *p)
+{
+    struct queue *q = mem_alloc(sizeof(*q));
+
+    q->plan = p;
+    q->state = mem_array(p->nchunks, 1);
+    q->tries = mem_array(p->nchunks, 1);
+    q->left = p->nchunks;
+    return q;
+}
+
+void queue_free(struct queue *q)
+{
+    if (!q)
+        return;
+    free(q->state);
+    free(q->tries);
+    free(q->again);
+    free(q->wanted);
+    free(q);
+}
+
+static int64_t take_again(struct queue *q)
+{
+    while (q->nagain) {
+        uint32_t k = q->again[--q->nagain];
+
+        if (q->state[k] == WAITING)
+            return k;
+    }
+    return QUEUE_EMPTY;
+}
+
+static int64_t take_wanted(struct queue *q)
+{
+    while (q->nwanted) {
+        uint32_t t = q->wanted[q->nwanted - 1];
+        size_t k;
+
+        for (k = q->plan->first[t]; k < q->plan->first[t + 1]; k++)
+            if (q->state[k] == WAITING)
+                return (int64_t)k;
+        q->nwanted--;
+    }
+    return QUEUE_EMPTY;
+}
+
+static int64_t take_ordered(struct queue *q)
+{
+    for (; q->cursor < q->plan->nchunks; q->cursor++)
+        if (q->state[q->plan->order[q->cursor]] == WAITING)
+            return q->plan->order[q->cursor];
+    return QUEUE_EMPTY;
+}
+
+int64_t queue_take(struct queue *q)
+{
+    int64_t k = take_wanted(q);
+
+    if (k == QUEUE_EMPTY)
+        k = take_again(q);
+    if (k == QUEUE_EMPTY)
+        k = take_ordered(q);
+    if (k != QUEUE_EMPTY)
+        q->state[k] = RUNNING;
+    return k;
+}
+
+int64_t queue_take_for_leader(struct queue *q)
+{
+    size_t i;
+
+    for (i = 0; q->for_leader && i < q->plan->nchunks; i++) {
+        uint32_t k = q->plan->order[i];
+
+        if (q->state[k] == FOR_LEADER) {
+            q->state[k] = RUNNING;
+            q->for_leader--;
+            return k;
+        }
+    }
+    return QUEUE_EMPTY;
+}
+
+bool queue_put_back(struct queue *q, uint32_t chunk)
+{
+    q->state[chunk] = WAITING;
+    q->again = mem_grow(q->again, q->nagain, &q->again_room, sizeof(*q->again));
+    q->again[q->nagain++] = chunk;
+    return ++q->tries[chunk] < QUEUE_MAX_TRIES;
+}
+
+void queue_give_to_leader(struct queue *q, uint32_t chunk)
+{
+    q->state[chunk] = FOR_LEADER;
+    q->for_leader++;
+}
+
+void queue_done(struct queue *q, uint32_t chunk)
+{
+    if (q->state[chunk] == FOR_LEADER)
+        q->for_leader--;
+    if (q->state[chunk] != DONE)
+        q->left--;
+    q->state[chunk] = DONE;
+}
+
+void queue_prefer_table(struct queue *q, uint32_t table)
+{
+    q->wanted = mem_grow(q->wanted, q->nwanted, &q->wanted_room, sizeof(*q->wanted));
+    q->wanted[q->nwanted++] = table;
+}
+
+void queue_drop_table(struct queue *q, uint32_t table)
+{
+    size_t k;
+
+    for (k = q->plan->first[table]; k < q->plan->first[table + 1]; k++)
+        if (q->state[k] == WAITING || q->state[k] == FOR_LEADER)
+            queue_done(q, (uint32_t)k);
+}
+
+size_t queue_left(const struct queue *q)
+{
+    return q->left;
+}

@@ -1,0 +1,38 @@
+/*
+ * What became of each table, shared between the coordinator (who writes) and those who look at a view
+ * while it is made. A table's flat file may be read without the lock once its state was seen to be
+ * TABLE_COMPLETE: from then on nothing of it changes.
+ */
+#ifndef ASOFS_EXTRACT_RESULT_H
+#define ASOFS_EXTRACT_RESULT_H
+
+#include <pthread.h>
+
+#include "extract/flatfile.h"
+#include "extract/plan.h"
+
+enum table_state { TABLE_WAITING, TABLE_RUNNING, TABLE_COMPLETE, TABLE_FAILED };
+
+struct table_result {
+    enum table_state state;
+    uint64_t rows;
+    uint64_t bytes;     /* of the flat file; so far, unless complete */
+    uint64_t estimate;  /* bytes of the table in the source */
+    uint64_t checksum;  /* XXH3 of the flat file; when complete */
+    size_t chunks, chunks_done;
+    char *error;        /* when failed */
+    struct flatfile file;
+};
+
+struct results {
+    pthread_mutex_t lock; /* protects all that follows */
+    struct table_result *tables;
+    size_t n;
+};
+
+void results_init(struct results *r, const struct plan *p);
+void results_free(struct results *r);
+
+const char *table_state_name(enum table_state s);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Where the rows of one chunk go: a file, from an offset on, through a buffer, with a running checksum.
+ *
+ * COPY BINARY puts a header in front of every chunk and a trailer behind it. The file shall have them once,
+ * so the sink drops the header of all chunks but the first and the trailer of all but the last.
+ */
+#ifndef ASOFS_EXTRACT_SINK_H
+#define ASOFS_EXTRACT_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct sink;
+
+struct sink_chunk {
+    int fd;          /* borrowed */
+    uint64_t offset; /* where the chunk begins */
+    bool binary, first, last;
+};
+
+struct sink *sink_new(void);
+void sink_free(struct sink *s);
+
+void sink_begin(struct sink *s, const struct sink_chunk *c);
+int sink_put(struct sink *s, const char *bytes, size_t len, struct err *err);
+int sink_end(struct sink *s, struct err *err); /* everything is written, not necessarily on disk */
+
+uint64_t sink_bytes(const struct sink *s);    /* of this chunk so far */
+uint64_t sink_checksum(const struct sink *s); /* of this chunk, after sink_end */
+
+#endif

@@ -1,0 +1,274 @@
+/*
+ * A worker's life: receive CONFIG; connect to the leader's server and join its snapshot; say READY; then chunk by
+ * chunk until the coordinator closes the socket. It owns nothing that outlives it: the spool file is
+ * unlinked already, and what it wrote counts only once the coordinator has its DONE. So it may be killed at
+ * any moment.
+ *
+ * While it connects nothing but end of file can arrive on the socket (chunks are sent after READY only),
+ * which is why the socket itself serves as the stop descriptor of the connection.
+ */
+#include "extract/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "extract/protocol.h"
+#include "extract/sink.h"
+#include "pg/copy.h"
+#include "pg/freeze.h"
+
+#define PROGRESS_EVERY_MS 250
+
+struct worker {
+    struct msg_conn socket;
+    struct msg_config config;
+    struct pg_conn *conn;
+    struct sink *sink;
+    struct buf frame;
+    uint32_t chunk;         /* the one in work */
+    int64_t progress_sent;  /* clock_ms */
+    uint64_t progress_bytes;
+};
+
+static int answer(struct worker *w, enum message_type type, const struct msg_answer *a,
+                  struct err *err)
+{
+    msg_put_answer(&w->frame, type, a);
+    return msg_send(&w->socket, &w->frame, err);
+}
+
+static int answer_error(struct worker *w, enum message_type type, const struct err *what)
+{
+    struct msg_answer a = {.chunk = w->chunk, .code = (uint32_t)what->code,
+                           .text = mem_strdup(what->text)};
+    struct err ignored;
+    int rc = answer(w, type, &a, &ignored);
+
+    free(a.text);
+    return rc;
+}
+
+/* Wait for the next message. 1 = *m filled, 0 = the coordinator is gone. */
+static int next_message(struct worker *w, struct msg *m, struct err *err)
+{
+    struct pollfd p[2] = {{.fd = w->socket.fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+    int rc;
+
+    for (;;) {
+        rc = msg_next(&w->socket, m, err);
+        if (rc != 0)
+            return rc;
+        if (w->conn)
+            p[1].fd = pg_conn_socket(w->conn);
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return err_errno(err, "poll failed");
+        if (p[1].revents && (rc = pg_conn_check(w->conn, err)) < 0)
+            return rc;
+        if (p[0].revents && (rc = msg_receive(&w->socket, err)) <= 0)
+            return rc;
+    }
+}
+
+static int read_config(struct worker *w, struct err *err)
+{
+    struct msg m;
+    int rc = next_message(w, &m, err);
+
+    if (rc <= 0)
+        return rc;
+    if (m.type != MSG_CONFIG || !msg_get_config(&m.body, &w->config))
+        return err_set(err, EPROTO, "the first message is no configuration");
+    if (w->config.debug)
+        log_set_level(LOG_LEVEL_DEBUG);
+    return 1;
+}
+
+static int join(struct worker *w, struct err *err)
+{
+    char *name = mem_printf("asofs worker %u", w->config.number);
+    struct pg_session session = {
+        .application_name = name,
+        .timezone = w->config.timezone,
+        .stop_fd = w->socket.fd,
+        .connect_timeout_ms = (int64_t)w->config.timeout_ms,
+        .query_timeout_ms = (int64_t)w->config.timeout_ms,
+    };
+    struct msg_answer ready = {0};
+    int rc = pg_conn_open(&w->conn, &w->config.target, &session, err);
+
+    if (rc == 0)
+        rc = pg_conn_prepare(w->conn, &session, err);
+    if (rc == 0)
+        rc = pg_freeze_join(w->conn, w->config.snapshot_id, err);
+    if (rc == 0)
+        rc = answer(w, MSG_READY, &ready, err);
+    free(name);
+    return rc;
+}
+
+static int take_row(void *arg, const char *bytes, size_t len, struct err *err)
+{
+    struct worker *w = arg;
+
+    return sink_put(w->sink, bytes, len, err);
+}
+
+static int tell_progress(struct worker *w, struct err *err)
+{
+    struct msg_answer a = {.chunk = w->chunk, .bytes = sink_bytes(w->sink)};
+    int64_t now = clock_ms();
+
+    if (a.bytes == w->progress_bytes || now - w->progress_sent < PROGRESS_EVERY_MS)
+        return 0;
+    w->progress_bytes = a.bytes;
+    w->progress_sent = now;
+    return answer(w, MSG_PROGRESS, &a, err);
+}
+
+/* -EPIPE: the coordinator is gone. Other results as pg_copy_step. */
+static int wait_for_rows(struct worker *w, struct err *err)
+{
+    struct pollfd p[2] = {{.fd = pg_conn_socket(w->conn), .events = POLLIN},
+                          {.fd = w->socket.fd, .events = POLLIN}};
+    int rc = tell_progress(w, err);
+
+    if (rc < 0)
+        return err_set(err, EPIPE, "the coordinator is gone");
+    poll(p, 2, PROGRESS_EVERY_MS);
+    if (p[1].revents)
+        return err_set(err, EPIPE, "the coordinator is gone"); /* it says nothing during a chunk */
+    return 0;
+}
+
+static int run_copy(struct worker *w, struct pg_copy *copy, const char *lock_sql, struct err *err)
+{
+    int rc = pg_copy_start(w->conn, copy, *lock_sql ? lock_sql : NULL, err);
+
+    if (rc < 0)
+        return rc;
+    while ((rc = pg_copy_step(w->conn, copy, err)) == PG_COPY_MORE) {
+        rc = wait_for_rows(w, err);
+        if (rc < 0)
+            return rc;
+    }
+    return rc;
+}
+
+static int open_target(const struct msg_chunk *m, struct err *err)
+{
+    int fd;
+
+    if (!*m->path)
+        return WORKER_FD_SPOOL;
+    fd = openat(WORKER_FD_OUT, m->path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    return fd >= 0 ? fd : err_errno(err, "cannot create %s", m->path);
+}
+
+static int close_target(int fd, int rc, const struct msg_chunk *m, struct err *err)
+{
+    if (fd != WORKER_FD_SPOOL && close(fd) < 0 && rc >= 0)
+        return err_errno(err, "cannot write %s", m->path);
+    return rc;
+}
+
+static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg_answer *done,
+                         struct err *err)
+{
+    struct pg_copy copy = {.copy_sql = m->copy_sql, .data = take_row, .arg = w};
+    int fd = open_target(m, err);
+    struct sink_chunk target = {.fd = fd, .offset = *m->path ? 0 : m->offset,
+                                .binary = m->flags & CHUNK_BINARY,
+                                .first = m->flags & CHUNK_FIRST,
+                                .last = m->flags & CHUNK_LAST};
+    int rc, end;
+
+    if (fd < 0)
+        return fd;
+    w->progress_bytes = 0;
+    sink_begin(w->sink, &target);
+    rc = run_copy(w, &copy, m->lock_sql, err);
+    if (rc == PG_COPY_DONE && (end = sink_end(w->sink, err)) < 0)
+        rc = end;
+    *done = (struct msg_answer){.chunk = m->chunk, .bytes = sink_bytes(w->sink), .rows = copy.rows,
+                                .checksum = sink_checksum(w->sink)};
+    return close_target(fd, rc, m, err);
+}
+
+/*
+ * The answer to one chunk. A row that cannot be written (disk full) leaves the COPY unread, so the session
+ * cannot be used again; only errors that the server reported leave it usable.
+ */
+static int do_chunk(struct worker *w, const struct msg_chunk *m, struct err *err)
+{
+    struct msg_answer done;
+    int rc;
+
+    w->chunk = m->chunk;
+    rc = extract_chunk(w, m, &done, err);
+    if (rc == PG_COPY_DONE)
+        return answer(w, MSG_DONE, &done, err);
+    if (rc == PG_COPY_BUSY)
+        return answer(w, MSG_BUSY, &done, err);
+    if (rc == -ECONNRESET || rc == -EPIPE || rc == -ETIMEDOUT)
+        return rc;
+    answer_error(w, MSG_FAILED, err);
+    return pg_conn_is_ready(w->conn) ? 0 : rc;
+}
+
+static int serve(struct worker *w, struct err *err)
+{
+    struct msg_chunk chunk;
+    struct msg m;
+    int rc;
+
+    while ((rc = next_message(w, &m, err)) > 0) {
+        rc = m.type == MSG_CHUNK && msg_get_chunk(&m.body, &chunk)
+                 ? do_chunk(w, &chunk, err)
+                 : err_set(err, EPROTO, "a message of type %u is no chunk", m.type);
+        if (m.type == MSG_CHUNK)
+            msg_chunk_free(&chunk);
+        if (rc < 0)
+            break;
+    }
+    return rc;
+}
+
+static int live(struct worker *w, struct err *err)
+{
+    int rc = read_config(w, err);
+
+    if (rc > 0)
+        rc = join(w, err);
+    else
+        return rc;
+    return rc == 0 ? serve(w, err) : rc;
+}
+
+int worker_main(void)
+{
+    struct worker w = {.socket.fd = WORKER_FD_SOCKET, .sink = sink_new()};
+    struct err err;
+    int rc;
+
+    prctl(PR_SET_NAME, "asofs-worker");
+    signal(SIGINT, SIG_IGN); /* Ctrl-C is the coordinator's affair; our end is its closed socket */
+    signal(SIGPIPE, SIG_IGN);
+    rc = live(&w, &err);
+    if (rc < 0 && rc != -EINTR && rc != -EPIPE)
+        answer_error(&w, MSG_LOST, &err);
+    pg_conn_close(w.conn);
+    sink_free(w.sink);
+    msg_config_free(&w.config);
+    msg_conn_free(&w.socket);
+    buf_free(&w.frame);
+    return rc < 0;
+}
