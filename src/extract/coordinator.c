@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@
 #include "extract/slot.h"
 #include "pg/copy.h"
 
-#define MAX_JOIN_FAILURES 3
+#define MAX_JOIN_FAILURES 5
+#define JOIN_PAUSE_MS 100 /* after the first failure, doubled with each further one */
 #define TICK_MS 250
 
 /* The leader's own extraction of a chunk that no worker could lock. */
@@ -82,7 +84,7 @@ struct coordinator *coordinator_new(const struct coordinator_config *config)
     c->spools[c->cfg.jobs].fd = -1;
     c->finisher = finisher_new(config->plan, c->spools, config->out_fd, config->paths);
     c->leader.fd = -1;
-    c->schema_error = mem_strdup("");
+    c->schema_error = config->schema_error ? config->schema_error : mem_strdup("");
     c->shown.files = (unsigned)config->plan->ntables;
     c->shown.total = config->plan->weight;
     return c;
@@ -294,8 +296,9 @@ static int worker_lost(struct coordinator *c, unsigned i, const char *why, struc
         return rc;
     if (was_busy && (rc = put_back(c, s->chunk, why, err)) < 0)
         return rc;
-    if (was_joining && ++s->failures >= (s->joined ? MAX_JOIN_FAILURES : 1))
+    if (was_joining && ++s->failures >= MAX_JOIN_FAILURES)
         s->state = SLOT_GIVEN_UP;
+    s->not_before = was_joining ? clock_ms() + (JOIN_PAUSE_MS << s->failures) : 0;
     if (!any_worker_left(c))
         return err_set(err, ECONNRESET, "no snapshot worker could be had: %s", why);
     if (s->state == SLOT_GIVEN_UP)
@@ -580,6 +583,11 @@ static int release(struct coordinator *c, struct err *err)
 
 /* ---- the loop ----------------------------------------------------------------------------------- */
 
+static bool may_start(const struct coordinator *c, const struct slot *s, int64_t now)
+{
+    return s->state == SLOT_EMPTY && queue_left(c->queue) && now >= s->not_before;
+}
+
 static int give_work(struct coordinator *c, struct err *err)
 {
     int64_t now = clock_ms();
@@ -590,7 +598,7 @@ static int give_work(struct coordinator *c, struct err *err)
         return 0;
     rc = check_worker_silence(c, now, err);
     for (i = 0; i < c->cfg.jobs && rc == 0; i++) {
-        if (slot_of(c, i)->state == SLOT_EMPTY && queue_left(c->queue))
+        if (may_start(c, slot_of(c, i), now))
             rc = start_worker(c, i, err);
         else if (slot_of(c, i)->state == SLOT_IDLE)
             rc = hand_out(c, i, err);

@@ -30,6 +30,7 @@ struct coordinator_config {
     int out_fd;                       /* -1, or a directory that gets plain files paths[table] */
     char *const *paths;
     struct pg_dump *dump;             /* running or not; read to its end before the release */
+    char *schema_error;               /* why it could not be started, or NULL; becomes the coordinator's */
     int stop_fd;                      /* readable: stop now (-EINTR) */
     struct progress *progress;
 };

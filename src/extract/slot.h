@@ -27,6 +27,7 @@ struct slot {
     uint64_t bytes;      /* of the chunk in work, as last told */
     int64_t heard;       /* clock_ms when something last moved */
     unsigned failures;   /* workers in a row that never became READY */
+    int64_t not_before;  /* clock_ms before which no new one is started */
     bool joined;         /* a worker of this slot was READY once */
 };
 

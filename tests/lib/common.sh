@@ -11,10 +11,23 @@ lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=leftovers.sh
 source "$lib/leftovers.sh"
 
-trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
+# How the case came to the caller of our caller.
+where() {
+	local i
+	for ((i = 2; i < ${#FUNCNAME[@]}; i++)); do
+		echo "    at ${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]}"
+	done
+}
+
+tell_error() {
+	echo "failed: $1" >&2
+	where >&2
+}
+trap 'tell_error "$BASH_COMMAND"' ERR
 
 fail() {
 	echo "FAILED: $*" >&2
+	where >&2
 	exit 1
 }
 
@@ -306,8 +319,17 @@ asofs_begin() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
-	"$ASOFS" mount --spool="$SPOOL" "$@" "$CONN" "$dir" 2>"$TMPDIR/begun.err" &
+	# Shells start background jobs with SIGINT ignored.
+	env --default-signal=INT "$ASOFS" mount --spool="$SPOOL" "$@" "$CONN" "$dir" 2>"$TMPDIR/begun.err" &
 	begun_job=$!
+}
+
+still_begun() { kill -0 "$begun_job" 2>/dev/null; }
+
+# begun_until 'command': waits for a state in the middle of what was begun.
+begun_until() {
+	wait_until "$1 || ! still_begun" 60
+	still_begun || { cat "$TMPDIR/begun.err" && fail "it ended before: $1"; }
 }
 
 asofs_end() {

@@ -1,0 +1,172 @@
+# shellcheck shell=bash
+# What the benchmarks share. scripts/bench sources this file, starts the server, and then sources one file a benchmark, which
+#
+#   1. fills the database that PGDATABASE names, fresh and empty:  bench_title, bench_fill, psql …
+#   2. names those who compete:                                    bench_contender KEY COMMAND…
+#   3. says who is compared with whom:                             bench_compare KEY OTHER [TARGET], bench_same KEY OTHER
+#   4. runs them:                                                  bench_run
+#
+# A contender's command gets one more argument, a directory that does not exist yet, and leaves its output there. One round
+# runs every contender once, in the order of their naming; each output is removed, and the disk left to settle, outside the
+# timing. So a slow spell of the machine meets all of them, and the ratios are taken within a round.
+
+bench_home=$(dirname "${BASH_SOURCE[0]}")
+bench_dir=
+bench_asofs=
+bench_scale=full
+bench_rounds=5
+bench_jobs=2
+
+bench_begin() {
+	bench_name=$1
+	bench_keys=()
+	bench_comparisons=()
+	bench_sames=()
+	declare -gA bench_commands=()
+	bench_records=$bench_dir/$1.records
+	: >"$bench_records"
+	export PGDATABASE=bench
+	createdb "$PGDATABASE"
+}
+
+bench_end() {
+	dropdb "$PGDATABASE"
+}
+
+# Prints the first argument at full scale, the second at small scale.
+bench_at_scale() {
+	if [[ $bench_scale == full ]]; then echo "$1"; else echo "$2"; fi
+}
+
+bench_title() {
+	printf '\n== %s: %s\n' "$bench_name" "$*"
+}
+
+# Commands come from the benchmark's own functions, so their words hold no blanks.
+bench_contender() {
+	bench_keys+=("$1")
+	bench_commands[$1]="${*:2}"
+}
+
+# KEY should be at least TARGET times as fast as OTHER.
+bench_compare() {
+	bench_comparisons+=("$1|$2|${3:-}")
+}
+
+# In the warm-up, the files that KEY and OTHER leave have to be the same, byte for byte (.asofs apart).
+bench_same() {
+	bench_sames+=("$1|$2")
+}
+
+# --- contenders that several benchmarks use: FORMAT DIRECTORY ---
+
+asofs_extract() {
+	"$bench_asofs" extract -q --jobs="$bench_jobs" --format="$1" --spool="$bench_dir" "$PGDATABASE" "$2"
+}
+
+pg_dump_directory() {
+	pg_dump --format=directory --jobs="$bench_jobs" --compress=0 --file="$1"
+}
+
+# One session, one table after the other, in the layout of asofs.
+psql_copy() {
+	local options="FORMAT $1" suffix=txt
+	if [[ $1 == csv ]]; then options="FORMAT csv, HEADER" suffix=csv; fi
+	mkdir -p "$2/public"
+	psql --no-psqlrc --quiet --tuples-only --no-align --command="SELECT relname FROM pg_class
+		WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname" |
+		sed "s|.*|\\\\copy & TO '$2/public/&.$suffix' ($options)|" |
+		PGOPTIONS="-c synchronize_seqscans=off" psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1
+}
+
+bench_extract_contenders() {
+	bench_contender asofs-csv asofs_extract csv
+	bench_contender asofs-text asofs_extract text
+	bench_contender pg_dump pg_dump_directory
+	bench_contender psql-csv psql_copy csv
+	bench_contender psql-text psql_copy text
+	bench_same asofs-csv psql-csv
+	bench_same asofs-text psql-text
+}
+
+# CSV_TARGET TEXT_TARGET: what asofs should reach against pg_dump.
+bench_extract_targets() {
+	bench_compare asofs-csv pg_dump "$1"
+	bench_compare asofs-text pg_dump "$2"
+	bench_compare asofs-csv psql-csv
+	bench_compare asofs-text psql-text
+}
+
+# --- measuring ---
+
+# Seconds of CPU that ended backends have used: the server's share of a run.
+bench_server_cpu() {
+	local fields
+	sleep 0.3   # the postmaster collects its children a little after their clients have gone
+	read -ra fields <"/proc/$(head -n 1 "$bench_dir/data/postmaster.pid")/stat"
+	awk -v ticks="$((fields[15] + fields[16]))" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f", ticks / hz }'
+}
+
+# Appends to the records: round, key, seconds of wall, user and system time, of the server before and after, bytes.
+bench_measure() {
+	local round=$1 key=$2 out=$bench_dir/out/$2 before after
+	local -a command
+	read -ra command <<<"${bench_commands[$key]}"
+	before=$(bench_server_cpu)
+	local TIMEFORMAT='%3R|%3U|%3S'
+	{ time "${command[@]}" "$out" >"$bench_dir/run.log" 2>&1; } 2>"$bench_dir/time" || {
+		tail -n 15 "$bench_dir/run.log" >&2
+		fail "$key failed"
+	}
+	after=$(bench_server_cpu)
+	echo "$round|$key|$(<"$bench_dir/time")|$before|$after|$(bench_bytes "$out")" >>"$bench_records"
+}
+
+bench_bytes() {
+	find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f", sum }'
+}
+
+bench_discard() {
+	rm -rf "$bench_dir/out"
+	mkdir "$bench_dir/out"
+	sync
+}
+
+bench_warm_up() {
+	local key pair
+	bench_discard
+	for key in "${bench_keys[@]}"; do bench_measure 0 "$key"; done
+	for pair in "${bench_sames[@]}"; do
+		diff -rq --exclude=.asofs "$bench_dir/out/${pair%|*}" "$bench_dir/out/${pair#*|}" ||
+			fail "the files of ${pair%|*} and ${pair#*|} differ"
+	done
+	bench_discard
+}
+
+bench_run() {
+	local round key
+	bench_warm_up
+	for ((round = 1; round <= bench_rounds; round++)); do
+		for key in "${bench_keys[@]}"; do
+			bench_measure "$round" "$key"
+			bench_discard
+		done
+	done
+	bench_report
+}
+
+# --- reporting ---
+
+bench_facts() {
+	local cpu memory
+	cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
+	memory=$(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo)
+	echo "$(nproc) cores (${cpu:-$(uname -m)}), $memory GiB, Linux $(uname -r), $(stat -f -c %T "$bench_dir")," \
+		"$(postgres --version), $("$bench_asofs" -V | head -n 1)"
+	echo "$bench_jobs workers; $bench_rounds rounds, interleaved, after a warm-up; scale $bench_scale"
+}
+
+bench_report() {
+	awk -v order="$(IFS='|'; echo "${bench_keys[*]}")" -v comparisons="${bench_comparisons[*]}" \
+		-f "$bench_home/report.awk" "$bench_records"
+}

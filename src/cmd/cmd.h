@@ -1,0 +1,15 @@
+/*
+ * cmd/: the command line. main() and one file a subcommand: options in, messages out, exit status 0 (done), 1
+ * (failed) or 2 (wrong usage). May use every room; is used by none.
+ */
+#ifndef ASOFS_CMD_CMD_H
+#define ASOFS_CMD_CMD_H
+
+#define EXIT_USAGE 2
+
+/* argv[0] is the name of the subcommand. Each returns the exit status. */
+int cmd_mount(int argc, char **argv);
+int cmd_extract(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
+
+#endif

@@ -1,0 +1,66 @@
+#include "cmd/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/proc.h"
+
+/* The child says what went wrong itself; only a death without words needs ours. */
+static int wait_for_child(pid_t pid, int fd)
+{
+    char how[96], byte;
+    ssize_t n;
+    int status;
+
+    do {
+        n = read(fd, &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n == 1)
+        return 0;
+    status = proc_wait(pid);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    log_error("the background process %s", proc_describe(status, how, sizeof(how)));
+    return 1;
+}
+
+int daemon_fork(int *parent_fd, int *status, struct err *err)
+{
+    int pair[2];
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_errno(err, "cannot create a socket pair");
+    pid = fork();
+    if (pid < 0)
+        return err_errno(err, "cannot start a background process");
+    if (pid > 0) {
+        close(pair[1]);
+        *status = wait_for_child(pid, pair[0]);
+        return 1;
+    }
+    close(pair[0]);
+    setsid(); /* Ctrl-C reaches the parent only; its end is our sign to stop */
+    *parent_fd = pair[1];
+    return 0;
+}
+
+void daemon_ready(int parent_fd)
+{
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    log_to_syslog();
+    if (chdir("/") < 0 || null_fd < 0)
+        log_error("cannot let go of the working directory or terminal");
+    dup2(null_fd, STDIN_FILENO);
+    dup2(null_fd, STDOUT_FILENO);
+    dup2(null_fd, STDERR_FILENO);
+    close(null_fd);
+    if (write(parent_fd, "", 1) != 1)
+        log_error("the command that started this mount is gone");
+    close(parent_fd);
+}

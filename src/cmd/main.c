@@ -1,0 +1,56 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "common/io.h"
+#include "common/log.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"mount", cmd_mount},
+    {"extract", cmd_extract},
+    {"worker", cmd_worker},
+};
+
+static int print_help(FILE *out)
+{
+    fputs("Usage: asofs COMMAND [OPTION]...\n"
+          "A PostgreSQL database as of one point in time, every table a file.\n\n"
+          "  asofs mount SOURCE DIR     mount a consistent, read-only view of a running server\n"
+          "  asofs extract SOURCE DIR   write the same view as plain files to a new directory\n\n"
+          "  asofs COMMAND --help       the options of a command\n"
+          "  asofs --version            the version\n\n"
+          "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
+          "The manual is asofs(1).\n",
+          out);
+    return fflush(out) == 0 ? 0 : 1;
+}
+
+static int general(const char *arg)
+{
+    if (strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0 || strcmp(arg, "help") == 0)
+        return print_help(stdout);
+    if (strcmp(arg, "-V") == 0 || strcmp(arg, "--version") == 0)
+        return printf("asofs %s\n", PACKAGE_VERSION) < 0;
+    log_error("unknown command \"%s\"", arg);
+    fputs("Try \"asofs --help\".\n", stderr);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    size_t i;
+
+    if (io_keep_std_fds() < 0)
+        return 1;
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    for (i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    return general(argv[1]);
+}

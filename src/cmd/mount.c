@@ -1,0 +1,183 @@
+/*
+ * asofs mount: freeze, extract, mount, serve.
+ *
+ * Everything that can be known to be wrong is found out before the server is asked for anything: options, mount
+ * point, spool. The mount appears only when every file is complete, so nothing has to be taken back from
+ * the eyes of readers when something fails before.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/daemon.h"
+#include "cmd/source.h"
+#include "common/log.h"
+#include "common/stop.h"
+#include "fs/mountpoint.h"
+#include "fs/viewfs.h"
+
+struct mount_options {
+    struct source_options source; /* first: the setters of source.h see only this */
+    struct viewfs_options fs;
+    bool foreground;
+    char *dir; /* absolute */
+    char *spool;
+};
+
+static int set_foreground(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct mount_options *)o)->foreground = true;
+    return 0;
+}
+
+static int set_allow_other(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct mount_options *)o)->fs.allow_other = true;
+    return 0;
+}
+
+static int parse_id(const char *v, int base, unsigned long max, unsigned *id, struct err *err)
+{
+    char *end;
+    unsigned long n = strtoul(v, &end, base);
+
+    if (*end || end == v || *v == '-' || n > max)
+        return err_set(err, EINVAL, "\"%s\" is not a%s number up to %lo (octal)", v,
+                       base == 8 ? "n octal" : "", max);
+    *id = (unsigned)n;
+    return 0;
+}
+
+static int set_uid(void *o, const char *v, struct err *err)
+{
+    return parse_id(v, 10, 0xfffffffe, &((struct mount_options *)o)->fs.uid, err);
+}
+
+static int set_gid(void *o, const char *v, struct err *err)
+{
+    return parse_id(v, 10, 0xfffffffe, &((struct mount_options *)o)->fs.gid, err);
+}
+
+static int set_umask(void *o, const char *v, struct err *err)
+{
+    return parse_id(v, 8, 0777, &((struct mount_options *)o)->fs.umask, err);
+}
+
+static const struct option_def defs[] = {
+    SOURCE_OPTION_DEFS,
+    {"foreground", 'f', false, false, set_foreground},
+    {"allow_other", 0, false, true, set_allow_other},
+    {"uid", 0, true, true, set_uid},
+    {"gid", 0, true, true, set_gid},
+    {"umask", 0, true, true, set_umask},
+    {0},
+};
+
+static int print_help(void)
+{
+    printf("Usage: asofs mount [OPTION]... SOURCE DIR\n"
+           "Mount the tables of a PostgreSQL database, as of now, as files under DIR.\n\n"
+           "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
+           "The command returns when every file is complete; `umount DIR` ends the view.\n\n"
+           "%s"
+           "  -f, --foreground          stay in the foreground\n"
+           "  -o OPTION[,OPTION]...     any of the above as name=value, and:\n"
+           "      allow_other           let other users read the mount\n"
+           "      uid=N,gid=N           owner of the files (default: you)\n"
+           "      umask=OCTAL           bits taken from modes 0444 and 0555\n",
+           source_help);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* Freeze, extract, mount. The stop descriptor covers all of it. */
+static int bring_up(struct mount_options *o, int parent_fd, struct view **v, struct viewfs **fs,
+                    struct err *err)
+{
+    struct stop stop;
+    int rc = stop_open(&stop, err);
+
+    o->source.request.stop_fd = stop.fd;
+    if (rc == 0 && parent_fd >= 0)
+        rc = stop_watch(&stop, parent_fd, err);
+    if (rc == 0)
+        rc = view_freeze(&o->source.request, v, err);
+    if (rc == 0)
+        rc = view_extract(*v, err);
+    if (rc == 0 && stop_requested(&stop))
+        rc = err_set(err, EINTR, "interrupted");
+    if (rc == 0)
+        rc = viewfs_mount(fs, *v, &o->fs, o->dir, err);
+    stop_close(&stop);
+    return rc;
+}
+
+static int run(struct mount_options *o, int parent_fd)
+{
+    struct viewfs *fs = NULL;
+    struct view *v = NULL;
+    struct err err;
+    int rc = bring_up(o, parent_fd, &v, &fs, &err);
+
+    if (rc == 0) {
+        view_print_summary(v, o->dir);
+        if (parent_fd >= 0)
+            daemon_ready(parent_fd);
+        rc = viewfs_serve(fs, &err);
+    }
+    if (rc < 0)
+        log_error("%s", err.text);
+    viewfs_unmount(fs);
+    view_free(v);
+    return rc < 0;
+}
+
+static int mount_view(struct mount_options *o, const char *dir)
+{
+    int parent_fd = -1, status = 1;
+    struct err err;
+    int rc = mountpoint_prepare(dir, &o->dir, &err);
+
+    if (rc == 0)
+        rc = source_check_spool(&o->source, &err);
+    if (rc == 0 && !o->foreground)
+        rc = daemon_fork(&parent_fd, &status, &err);
+    if (rc < 0)
+        log_error("%s", err.text);
+    if (rc == 0)
+        status = run(o, parent_fd);
+    free(o->dir);
+    return status;
+}
+
+int cmd_mount(int argc, char **argv)
+{
+    struct mount_options o = {.fs = {.uid = getuid(), .gid = getgid()}};
+    char *operands[2];
+    struct err err;
+    int n, status;
+
+    source_init(&o.source);
+    n = option_parse(defs, true, &o, argc, argv, operands, 2, &err);
+    if (n < 0)
+        status = usage_error("mount", &err);
+    else if (o.source.help)
+        status = print_help();
+    else if (o.source.version)
+        status = printf("asofs %s\n", PACKAGE_VERSION) < 0;
+    else if (n < 2 && !(n == 1 && o.source.dry_run)) {
+        err_set(&err, EINVAL, "SOURCE and DIR are needed");
+        status = usage_error("mount", &err);
+    } else {
+        source_take(&o.source, operands[0]);
+        o.fs.debug = o.source.debug;
+        o.foreground |= o.source.debug;
+        status = o.source.dry_run ? source_dry_run(&o.source) : mount_view(&o, operands[1]);
+    }
+    source_free(&o.source);
+    return status;
+}

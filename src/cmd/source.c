@@ -1,0 +1,217 @@
+#include "cmd/source.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/stop.h"
+#include "common/units.h"
+
+#define MAX_DEFAULT_JOBS 8
+#define MAX_JOBS 256
+#define MIN_CHUNK_SIZE 8192
+
+const char source_help[] =
+    "  -t, --tables=PATTERN      tables to take, as in psql's \\d; repeat for more (default: all)\n"
+    "  -j, --jobs=N              snapshot workers (default: number of cores, at most 8)\n"
+    "      --format=FORMAT       csv, text or binary, as COPY writes them (default: csv)\n"
+    "      --chunk-size=SIZE     larger tables are extracted by several workers (default: 256MiB)\n"
+    "      --lock-timeout=TIME   how long to wait for the tables' locks (default: 10s)\n"
+    "      --worker-timeout=TIME silence after which a worker is replaced (default: 60s)\n"
+    "      --spool=DIR           where extracted data is kept (default: /var/tmp)\n"
+    "      --timezone=ZONE       of timestamps with time zone (default: UTC)\n"
+    "      --encoding=NAME       of the files (default: UTF8)\n"
+    "      --dry-run             freeze, print tables, sizes and chunks, release\n"
+    "  -q, --quiet               no progress, no notes\n"
+    "  -d, --debug               tell much\n"
+    "  -h, --help                this text\n"
+    "  -V, --version             the version\n";
+
+static struct view_request *request(void *o)
+{
+    return &((struct source_options *)o)->request;
+}
+
+int source_set_jobs(void *o, const char *v, struct err *err)
+{
+    char *end;
+    long n = strtol(v, &end, 10);
+
+    if (*end || end == v || n < 1 || n > MAX_JOBS)
+        return err_set(err, EINVAL, "\"%s\" is not a number from 1 to %d", v, MAX_JOBS);
+    request(o)->jobs = (unsigned)n;
+    return 0;
+}
+
+int source_set_tables(void *o, const char *v, struct err *err)
+{
+    struct view_request *r = request(o);
+    struct pg_pattern p;
+    int rc = pg_pattern_parse(v, &p, err);
+
+    if (rc < 0)
+        return rc;
+    r->patterns = mem_resize(r->patterns, r->npatterns + 1, sizeof(*r->patterns));
+    r->patterns[r->npatterns++] = p;
+    return 0;
+}
+
+int source_set_format(void *o, const char *v, struct err *err)
+{
+    enum pg_format f;
+
+    for (f = PG_FORMAT_CSV; f <= PG_FORMAT_BINARY; f++) {
+        if (strcmp(v, pg_format_name(f)) == 0) {
+            request(o)->format = f;
+            return 0;
+        }
+    }
+    return err_set(err, EINVAL, "\"%s\" is none of csv, text, binary", v);
+}
+
+static int parse_duration(const char *v, int64_t *ms, struct err *err)
+{
+    if (units_parse_duration(v, ms) < 0 || *ms == 0)
+        return err_set(err, EINVAL, "\"%s\" is not a duration; write 500ms, 10s, 5min", v);
+    return 0;
+}
+
+int source_set_chunk_size(void *o, const char *v, struct err *err)
+{
+    uint64_t n;
+
+    if (units_parse_size(v, &n) < 0)
+        return err_set(err, EINVAL, "\"%s\" is not a size; write 64MiB, 1GiB", v);
+    if (n < MIN_CHUNK_SIZE)
+        return err_set(err, EINVAL, "%s is too small; at least 8KiB, one page", v);
+    request(o)->chunk_size = n;
+    return 0;
+}
+
+int source_set_lock_timeout(void *o, const char *v, struct err *err)
+{
+    return parse_duration(v, &request(o)->lock_timeout_ms, err);
+}
+
+int source_set_worker_timeout(void *o, const char *v, struct err *err)
+{
+    return parse_duration(v, &request(o)->worker_timeout_ms, err);
+}
+
+int source_set_spool(void *o, const char *v, struct err *err)
+{
+    (void)err;
+    request(o)->spool_dir = v;
+    return 0;
+}
+
+int source_set_timezone(void *o, const char *v, struct err *err)
+{
+    (void)err;
+    request(o)->timezone = v;
+    return 0;
+}
+
+int source_set_encoding(void *o, const char *v, struct err *err)
+{
+    (void)err;
+    request(o)->encoding = v;
+    return 0;
+}
+
+#define SET_FLAG(name)                                                                             \
+    int source_set_##name(void *o, const char *v, struct err *err)                                 \
+    {                                                                                              \
+        (void)v, (void)err;                                                                        \
+        ((struct source_options *)o)->name = true;                                                 \
+        return 0;                                                                                  \
+    }
+
+SET_FLAG(dry_run)
+SET_FLAG(quiet)
+SET_FLAG(debug)
+SET_FLAG(help)
+SET_FLAG(version)
+
+void source_init(struct source_options *o)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    *o = (struct source_options){
+        .request = {
+            .jobs = cores < 1 ? 1 : cores > MAX_DEFAULT_JOBS ? MAX_DEFAULT_JOBS : (unsigned)cores,
+            .chunk_size = 256u << 20,
+            .lock_timeout_ms = 10000,
+            .worker_timeout_ms = 60000,
+            .spool_dir = "/var/tmp",
+            .timezone = "UTC",
+            .encoding = "UTF8",
+            .stop_fd = -1,
+        }};
+}
+
+void source_free(struct source_options *o)
+{
+    size_t i;
+
+    for (i = 0; i < o->request.npatterns; i++)
+        pg_pattern_free(&o->request.patterns[i]);
+    free(o->request.patterns);
+    free((char *)(uintptr_t)o->request.source);
+}
+
+void source_take(struct source_options *o, char *arg)
+{
+    o->request.source = mem_strdup(arg);
+    o->request.quiet = o->quiet;
+    pg_target_scrub(arg);
+    log_set_level(o->debug ? LOG_LEVEL_DEBUG : o->quiet ? LOG_LEVEL_QUIET : LOG_LEVEL_NORMAL);
+}
+
+int source_check_spool(const struct source_options *o, struct err *err)
+{
+    const char *dir = o->request.spool_dir;
+    struct stat st;
+
+    if (stat(dir, &st) < 0)
+        return err_errno(err, "cannot use %s for spool files (--spool)", dir);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, ENOTDIR, "cannot use %s for spool files (--spool): it is no directory",
+                       dir);
+    if (access(dir, W_OK | X_OK) < 0)
+        return err_errno(err, "cannot write spool files to %s (--spool)", dir);
+    return 0;
+}
+
+int source_dry_run(struct source_options *o)
+{
+    struct view *v = NULL;
+    struct stop stop;
+    struct err err;
+    int rc = stop_open(&stop, &err);
+
+    o->request.stop_fd = stop.fd;
+    if (rc == 0)
+        rc = view_freeze(&o->request, &v, &err);
+    if (rc == 0)
+        view_print_plan(v, stdout);
+    else
+        log_error("%s", err.text);
+    view_free(v);
+    stop_close(&stop);
+    return rc == 0 && fflush(stdout) == 0 ? 0 : 1;
+}
+
+int usage_error(const char *command, const struct err *err)
+{
+    log_error("%s: %s", command, err->text);
+    fprintf(stderr, "Try \"asofs %s --help\".\n", command);
+    return EXIT_USAGE;
+}

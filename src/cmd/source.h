@@ -1,0 +1,70 @@
+/* What mount and extract have in common: the options that say what is taken from where. */
+#ifndef ASOFS_CMD_SOURCE_H
+#define ASOFS_CMD_SOURCE_H
+
+#include <stdbool.h>
+
+#include "common/option.h"
+#include "pg/pattern.h"
+#include "view/live.h"
+
+struct source_options {
+    struct view_request request;
+    bool dry_run;
+    bool quiet;
+    bool debug;
+    bool help;
+    bool version;
+};
+
+/* The rows of an option table; the target's first member must be a struct source_options. */
+#define SOURCE_OPTION_DEFS                                                                         \
+    {"jobs", 'j', true, false, source_set_jobs},                                                   \
+        {"tables", 't', true, false, source_set_tables},                                           \
+        {"format", 0, true, false, source_set_format},                                             \
+        {"chunk-size", 0, true, false, source_set_chunk_size},                                     \
+        {"lock-timeout", 0, true, false, source_set_lock_timeout},                                 \
+        {"worker-timeout", 0, true, false, source_set_worker_timeout},                             \
+        {"spool", 0, true, false, source_set_spool},                                               \
+        {"timezone", 0, true, false, source_set_timezone},                                         \
+        {"encoding", 0, true, false, source_set_encoding},                                         \
+        {"dry-run", 0, false, false, source_set_dry_run},                                          \
+        {"quiet", 'q', false, false, source_set_quiet},                                            \
+        {"debug", 'd', false, false, source_set_debug},                                            \
+        {"help", 'h', false, false, source_set_help},                                              \
+        {"version", 'V', false, false, source_set_version}
+
+int source_set_jobs(void *o, const char *v, struct err *err);
+int source_set_tables(void *o, const char *v, struct err *err);
+int source_set_format(void *o, const char *v, struct err *err);
+int source_set_chunk_size(void *o, const char *v, struct err *err);
+int source_set_lock_timeout(void *o, const char *v, struct err *err);
+int source_set_worker_timeout(void *o, const char *v, struct err *err);
+int source_set_spool(void *o, const char *v, struct err *err);
+int source_set_timezone(void *o, const char *v, struct err *err);
+int source_set_encoding(void *o, const char *v, struct err *err);
+int source_set_dry_run(void *o, const char *v, struct err *err);
+int source_set_quiet(void *o, const char *v, struct err *err);
+int source_set_debug(void *o, const char *v, struct err *err);
+int source_set_help(void *o, const char *v, struct err *err);
+int source_set_version(void *o, const char *v, struct err *err);
+
+/* The help text of these options. */
+extern const char source_help[];
+
+void source_init(struct source_options *o);
+void source_free(struct source_options *o);
+
+/* Copy SOURCE out of argv and overwrite a password in argv. */
+void source_take(struct source_options *o, char *arg);
+
+/* Refuse a spool directory that cannot be written, before any work. */
+int source_check_spool(const struct source_options *o, struct err *err);
+
+/* --dry-run: freeze, print, release. Returns the exit status. */
+int source_dry_run(struct source_options *o);
+
+/* Print "asofs: COMMAND: TEXT" and the hint to --help; returns EXIT_USAGE. */
+int usage_error(const char *command, const struct err *err);
+
+#endif

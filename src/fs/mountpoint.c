@@ -1,0 +1,135 @@
+#include "fs/mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <mntent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+/* The type of the file system mounted at exactly this path, or NULL. The caller frees it. */
+static char *mounted_type(const char *path)
+{
+    FILE *f = setmntent("/proc/self/mounts", "r");
+    struct mntent *m;
+    char *type = NULL;
+
+    while (f && (m = getmntent(f))) {
+        if (strcmp(m->mnt_dir, path) == 0) { /* the last one is on top */
+            free(type);
+            type = mem_strdup(m->mnt_type);
+        }
+    }
+    if (f)
+        endmntent(f);
+    return type;
+}
+
+/* realpath() fails on a dead mount itself, but not on its parent. */
+static char *absolute_path(const char *dir)
+{
+    char *copy, *slash, *parent, *path;
+    size_t len = strlen(dir);
+
+    path = realpath(dir, NULL);
+    if (path || errno != ENOTCONN)
+        return path;
+    copy = mem_strdup(dir);
+    while (len > 1 && copy[len - 1] == '/')
+        copy[--len] = '\0';
+    slash = strrchr(copy, '/');
+    if (slash)
+        *slash = '\0';
+    parent = realpath(slash ? (slash == copy ? "/" : copy) : ".", NULL);
+    path = parent ? mem_printf("%s/%s", strcmp(parent, "/") ? parent : "", slash ? slash + 1 : copy)
+                  : NULL;
+    free(parent);
+    free(copy);
+    return path;
+}
+
+static int take_away_dead(const char *path, struct err *err)
+{
+    char *type = mounted_type(path);
+    bool ours = type && strcmp(type, "fuse.asofs") == 0;
+
+    free(type);
+    if (!ours || umount2(path, MNT_DETACH) < 0)
+        return err_set(err, ENOTCONN, "%s is a mount whose process is gone; unmount it first", path);
+    log_note("%s was a dead asofs mount; it was unmounted", path);
+    return 0;
+}
+
+static int check_empty(const char *path, struct err *err)
+{
+    DIR *d = opendir(path);
+    struct dirent *e;
+    bool empty = true;
+
+    if (!d)
+        return err_errno(err, "cannot read %s", path);
+    while (empty && (e = readdir(d)))
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    closedir(d);
+    if (!empty)
+        return err_set(err, ENOTEMPTY, "%s is not empty; mount over an empty directory", path);
+    return 0;
+}
+
+static int check_device(struct err *err)
+{
+    if (access("/dev/fuse", F_OK) < 0)
+        return err_set(err, ENODEV,
+                       "there is no /dev/fuse; load the module (modprobe fuse), or give the "
+                       "container the device");
+    /* Without the right to it, fusermount3 (setuid root) can still open it for us. */
+    if (access("/dev/fuse", R_OK | W_OK) < 0 && access("/usr/bin/fusermount3", X_OK) < 0)
+        return err_errno(err, "cannot use /dev/fuse");
+    return 0;
+}
+
+static int check_directory(const char *path, struct err *err)
+{
+    struct stat st;
+    char *type;
+
+    if (stat(path, &st) < 0)
+        return err_errno(err, "cannot mount on %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, ENOTDIR, "cannot mount on %s: it is not a directory", path);
+    type = mounted_type(path);
+    if (type) {
+        err_set(err, EBUSY, "%s is a mount point already (%s)", path, type);
+        free(type);
+        return -EBUSY;
+    }
+    return check_empty(path, err);
+}
+
+int mountpoint_prepare(const char *dir, char **absolute, struct err *err)
+{
+    char *path = absolute_path(dir);
+    struct stat st;
+    int rc = 0;
+
+    if (!path)
+        return err_errno(err, "cannot mount on %s", dir);
+    if (stat(path, &st) < 0 && errno == ENOTCONN)
+        rc = take_away_dead(path, err);
+    if (rc == 0)
+        rc = check_directory(path, err);
+    if (rc == 0)
+        rc = check_device(err);
+    if (rc == 0)
+        *absolute = path;
+    else
+        free(path);
+    return rc;
+}

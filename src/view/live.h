@@ -1,0 +1,40 @@
+/* The live view: frozen out of a running server over libpq. */
+#ifndef ASOFS_VIEW_LIVE_H
+#define ASOFS_VIEW_LIVE_H
+
+#include <stdio.h>
+
+#include "view/view.h"
+
+struct view_request {
+    const char *source;      /* libpq conninfo string, URI or database name */
+    struct pg_pattern *patterns;
+    size_t npatterns;
+    enum pg_format format;
+    unsigned jobs;
+    uint64_t chunk_size;
+    int64_t lock_timeout_ms;
+    int64_t worker_timeout_ms;
+    const char *spool_dir;
+    const char *timezone;
+    const char *encoding;
+    bool quiet;
+    int stop_fd;             /* readable: give up (-EINTR); -1: none */
+};
+
+/* The request is borrowed until view_free. On failure nothing is left locked. */
+int view_freeze(const struct view_request *req, struct view **view, struct err *err);
+
+/* Extract into the spool and make the files of .asofs/. The server is released afterwards. */
+int view_extract(struct view *v, struct err *err);
+
+/* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
+int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
+
+/* What view_extract would do: tables, sizes, chunks. */
+void view_print_plan(const struct view *v, FILE *out);
+
+/* One line for people: how much, how long. */
+void view_print_summary(const struct view *v, const char *what);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * A directory that appears whole or not at all: filled under a hidden name beside its place, brought to disk,
+ * then renamed. What a killed process left behind is removed by the next one that wants the same place.
+ */
+#ifndef ASOFS_VIEW_OUTDIR_H
+#define ASOFS_VIEW_OUTDIR_H
+
+#include "common/err.h"
+
+struct outdir {
+    char *path;   /* where it shall appear */
+    char *hidden; /* where it is filled */
+    int fd;       /* of the hidden directory; a lock on it says that it is in use */
+};
+
+/* path must not exist, its parent must. */
+int outdir_open(struct outdir *d, const char *path, struct err *err);
+
+/* Sync and rename. After success or failure the outdir is closed; after failure nothing is left. */
+int outdir_publish(struct outdir *d, struct err *err);
+
+/* Remove everything and close. */
+void outdir_abandon(struct outdir *d);
+
+#endif

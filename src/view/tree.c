@@ -1,0 +1,174 @@
+#include "view/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/escape.h"
+#include "common/hash.h"
+#include "common/mem.h"
+
+#define META_DIR ".asofs"
+
+struct name { /* a table's place, for sorting */
+    char *dir, *file;
+    uint32_t table;
+};
+
+const char *tree_meta_name(enum meta_file m)
+{
+    static const char *const names[] = {"errors", "schema.sql", "snapshot.json", "tables.csv"};
+
+    return names[m];
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct name *x = a, *y = b;
+    int d = strcmp(x->dir, y->dir);
+
+    return d ? d : strcmp(x->file, y->file);
+}
+
+static struct name *collect_names(struct tree *t, const struct pg_catalog *c, enum pg_format format)
+{
+    struct name *names = mem_array(c->ntables, sizeof(*names));
+    size_t i;
+
+    t->paths = mem_array(c->ntables, sizeof(*t->paths));
+    t->npaths = c->ntables;
+    for (i = 0; i < c->ntables; i++) {
+        char *file = escape_name(c->tables[i].rel.name);
+
+        names[i].dir = escape_name(c->tables[i].rel.schema);
+        names[i].file = mem_printf("%s%s", file, pg_format_extension(format));
+        names[i].table = (uint32_t)i;
+        t->paths[i] = mem_printf("%s/%s", names[i].dir, names[i].file);
+        free(file);
+    }
+    qsort(names, c->ntables, sizeof(*names), by_place);
+    return names;
+}
+
+static uint32_t add_node(struct tree *t, enum node_kind kind, uint32_t parent, const char *name,
+                         uint32_t item)
+{
+    struct node *n = &t->nodes[t->n];
+
+    *n = (struct node){.kind = kind, .name = mem_strdup(name), .parent = parent, .item = item};
+    if (t->n) {
+        struct node *p = &t->nodes[parent];
+
+        if (p->nchildren++ == 0)
+            p->children = t->n;
+        p->subdirs += kind == NODE_DIR;
+    }
+    return t->n++;
+}
+
+/* Directories first, level by level, so that the children of each stand together. */
+static void add_directories(struct tree *t, const struct name *names, size_t n)
+{
+    bool meta_done = false;
+    size_t i;
+
+    add_node(t, NODE_DIR, 0, "", 0);
+    for (i = 0; i < n; i++) {
+        if (i > 0 && strcmp(names[i].dir, names[i - 1].dir) == 0)
+            continue;
+        if (!meta_done && strcmp(META_DIR, names[i].dir) < 0) {
+            add_node(t, NODE_DIR, 0, META_DIR, 0);
+            meta_done = true;
+        }
+        add_node(t, NODE_DIR, 0, names[i].dir, 0);
+    }
+    if (!meta_done)
+        add_node(t, NODE_DIR, 0, META_DIR, 0);
+}
+
+static void add_files(struct tree *t, const struct name *names, size_t n)
+{
+    uint32_t dirs = t->n, d, m;
+    size_t i = 0;
+
+    for (d = 1; d < dirs; d++) {
+        if (strcmp(t->nodes[d].name, META_DIR) == 0) {
+            for (m = 0; m < META_FILES; m++)
+                add_node(t, NODE_META, d, tree_meta_name(m), m);
+            continue;
+        }
+        for (; i < n && strcmp(names[i].dir, t->nodes[d].name) == 0; i++)
+            add_node(t, NODE_TABLE, d, names[i].file, names[i].table);
+    }
+}
+
+/*
+ * 62 bits, so that no program takes it for a negative number; 0 to 15 stay free. A million names share a
+ * number with a probability of one in ten million; nothing in asofs relies on them being different.
+ */
+static void number_inodes(struct tree *t)
+{
+    struct hash *h = hash_new();
+    uint32_t i;
+
+    t->nodes[0].ino = 1;
+    for (i = 1; i < t->n; i++) {
+        const struct node *p = &t->nodes[t->nodes[i].parent];
+
+        hash_reset(h);
+        hash_update(h, p->name, strlen(p->name) + 1);
+        hash_update(h, t->nodes[i].name, strlen(t->nodes[i].name));
+        t->nodes[i].ino = hash_value(h) >> 2 | 16;
+    }
+    hash_free(h);
+}
+
+void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format)
+{
+    struct name *names;
+    size_t i;
+
+    *t = (struct tree){0};
+    names = collect_names(t, c, format);
+    /* root, .asofs and its files, and at most one directory for each table */
+    t->nodes = mem_array(2 + META_FILES + 2 * c->ntables, sizeof(*t->nodes));
+    add_directories(t, names, c->ntables);
+    add_files(t, names, c->ntables);
+    number_inodes(t);
+    for (i = 0; i < c->ntables; i++) {
+        free(names[i].dir);
+        free(names[i].file);
+    }
+    free(names);
+}
+
+void tree_free(struct tree *t)
+{
+    size_t i;
+
+    for (i = 0; i < t->n; i++)
+        free(t->nodes[i].name);
+    for (i = 0; i < t->npaths; i++)
+        free(t->paths[i]);
+    free(t->nodes);
+    free(t->paths);
+    *t = (struct tree){0};
+}
+
+int64_t tree_lookup(const struct tree *t, uint32_t dir, const char *name)
+{
+    const struct node *d = &t->nodes[dir];
+    uint32_t lo = d->children, hi = d->children + d->nchildren;
+
+    while (d->kind == NODE_DIR && lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        int cmp = strcmp(name, t->nodes[mid].name);
+
+        if (cmp == 0)
+            return mid;
+        if (cmp < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return -1;
+}
