@@ -29,7 +29,7 @@ static void cut_relation(struct plan *p, size_t *room, uint32_t table, int32_t l
     per = (rel->blocks + n - 1) / n;
     weight = rel->bytes / n;
     for (i = 0; i < n; i++) {
-        struct chunk k = {.table = table, .leaf = leaf, .weight = weight ? weight : 1};
+        struct chunk k = {.table = table, .leaf = leaf, .weight = weight};
 
         if (n > 1 && i * per >= rel->blocks)
             break; /* rounding left nothing for the last ones */

@@ -14,7 +14,7 @@ struct chunk {
     uint32_t table;             /* index into the catalog's tables */
     int32_t leaf;               /* index into its leaves; -1: the table itself */
     struct pg_copy_range range; /* all zero: the whole relation */
-    uint64_t weight;            /* estimated bytes in the source, at least 1 */
+    uint64_t weight;            /* estimated bytes in the source */
     bool first, last;           /* of its flat file */
 };
 

@@ -21,8 +21,9 @@
  */
 static const char relations_sql[] =
     "WITH RECURSIVE pattern AS ("
-    "  SELECT p.nsp, p.rel, p.exact, p.no FROM pg_catalog.unnest($1::pg_catalog.text[],"
-    "    $2::pg_catalog.text[], $3::pg_catalog.bool[]) WITH ORDINALITY AS p(nsp, rel, exact, no)"
+    "  SELECT p.nsp, p.rel, p.exact, p.no FROM ROWS FROM"
+    "    (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]),"
+    "     pg_catalog.unnest($3::pg_catalog.bool[])) WITH ORDINALITY AS p(nsp, rel, exact, no)"
     "), usable AS ("
     "  SELECT c.oid, c.relname, c.relkind, c.relispartition, n.nspname,"
     "    n.nspname = ANY ($4::pg_catalog.name[]) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class d"
