@@ -263,8 +263,11 @@ asofs_umount() {
 	local dir=$1 pid
 	pid=$(daemon_pid "$dir")
 	unmount "$dir"
-	wait_until "! kill -0 $pid" 30
+	wait_until "has_ended $pid" 30
 }
+
+# Also when nobody has asked for its exit status yet: kill -0 still finds such a process.
+has_ended() { ! readlink "/proc/$1/exe" >/dev/null; }
 
 unmount() {
 	if ((EUID == 0)); then
@@ -278,20 +281,22 @@ is_mounted() {
 	mounts_below "$1" | grep -qxF "$1"
 }
 
-# Processes of the program in this case; zombies are none.
+# Processes of the program in this case; zombies are none. A name with more behind it: built anew meanwhile.
 asofs_pids() {
-	local pid exe
-	for pid in $(pids_with "$TMPDIR"); do
-		exe=$(readlink "/proc/$pid/exe") || continue
-		[[ ${exe% (deleted)} != "$ASOFS" ]] || echo "$pid" # deleted: built anew meanwhile
+	local pid
+	{ find /proc/[0-9]*/exe -maxdepth 0 \( -lname "$ASOFS" -o -lname "$ASOFS (deleted)" \) 2>/dev/null || true; } |
+		cut -d/ -f3 | sort -n | while read -r pid; do
+		! grep -qsaF -e "$TMPDIR" "/proc/$pid/cmdline" "/proc/$pid/environ" || echo "$pid"
 	done
 }
+
+arguments_of() { tr '\0' '\n' 2>/dev/null <"/proc/$1/cmdline" || true; }
 
 # The process that serves DIR.
 daemon_pid() {
 	local pid
 	for pid in $(asofs_pids); do
-		if tr '\0' '\n' <"/proc/$pid/cmdline" | grep -qxF "$1"; then
+		if arguments_of "$pid" | grep -xF -e "$1" >/dev/null; then
 			echo "$pid"
 			return
 		fi
@@ -299,11 +304,11 @@ daemon_pid() {
 	fail "no process serves $1"
 }
 
-# The snapshot workers that are children of some process of ours.
+# Snapshot workers.
 worker_pids() {
 	local pid
 	for pid in $(asofs_pids); do
-		! tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'snapshot worker' || echo "$pid"
+		! arguments_of "$pid" | grep 'snapshot worker' >/dev/null || echo "$pid"
 	done
 }
 
@@ -326,12 +331,6 @@ asofs_begin() {
 
 still_begun() { kill -0 "$begun_job" 2>/dev/null; }
 
-# begun_until 'command': waits for a state in the middle of what was begun.
-begun_until() {
-	wait_until "$1 || ! still_begun" 60
-	still_begun || { cat "$TMPDIR/begun.err" && fail "it ended before: $1"; }
-}
-
 asofs_end() {
 	local status=0
 	wait "$begun_job" || status=$?
@@ -351,7 +350,7 @@ expect_fail() {
 	"$@" >"$TMPDIR/out" 2>"$TMPDIR/err" </dev/null || status=$?
 	[[ $status =~ ^$want$ ]] || refused_wrongly "exit status $status instead of $want" "$@"
 	tr '\n' ' ' <"$TMPDIR/err" | grep -qE -e "$regex" || refused_wrongly "nothing matches $regex" "$@"
-	[[ $(head -n 1 "$TMPDIR/err") == 'asofs: '* ]] || refused_wrongly 'it does not begin with "asofs: "' "$@"
+	[[ $(grep -v -m 1 '^fusermount3: ' "$TMPDIR/err") == 'asofs: '* ]] || refused_wrongly 'it does not begin with "asofs: "' "$@"
 	[[ $(mounts_below "$TMPDIR") == "$mounts" ]] || refused_wrongly 'something is mounted' "$@"
 	soon "[[ \$(asofs_pids) == '$pids' ]]" 10 || refused_wrongly 'a process is left' "$@"
 	nothing_left

@@ -24,8 +24,38 @@ slow_check() {
 	done
 }
 
-# asofs_begin, and then wait until workers are in the middle of COPY.
+# send SIGNAL pid...
+send() {
+	local signal=$1 pid
+	shift
+	for pid; do
+		kill "-$signal" "$pid" 2>/dev/null || true # it may have ended just now
+	done
+}
+
+# shellcheck disable=SC2046 # several pids
+signal_workers() { send "$1" $(worker_pids); }
+
+let_go() { signal_workers CONT; }
+
+# Lets what was begun run in small steps, until workers are stopped (by SIGSTOP) in the middle of a COPY; so
+# whatever the case does next is done in the middle of the extraction, however fast that is. Looking for workers
+# takes long, so those that are known are stopped first.
+hold_in_copy() {
+	local known=()
+	while still_begun; do
+		send STOP "${known[@]}"
+		mapfile -t known < <(worker_pids)
+		send STOP "${known[@]}"
+		[[ -z $(copying_backends) ]] || return 0
+		send CONT "${known[@]}"
+		sleep 0.005
+	done
+	fail "it ended before it could be held: $(cat "$TMPDIR/begun.err")"
+}
+
+# asofs_begin, held in the middle.
 slow_begin() {
 	asofs_begin "$@"
-	begun_until '[[ -n $(copying_backends) ]]'
+	hold_in_copy
 }

@@ -1,6 +1,1423 @@
+/* common/: escaping, units, options, CSV, buffers, messages, I/O, processes, errors, checksums. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
-int main(void){return 0;}
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/csv.h"
+#include "common/err.h"
+#include "common/escape.h"
+#include "common/hash.h"
+#include "common/io.h"
+#include "common/mem.h"
+#include "common/msg.h"
+#include "common/option.h"
+#include "common/proc.h"
+#include "common/stop.h"
+#include "common/units.h"
+
+/* xorshift: the same numbers on every machine. */
+static uint32_t random_below(uint64_t *seed, uint32_t n)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return (uint32_t)(*seed >> 33) % n;
+}
+
+/* A new directory below TMPDIR; free it after remove_dir. */
+static char *make_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+
+    assert_non_null(mkdtemp(dir));
+    return dir;
+}
+
+static void remove_dir(char *dir)
+{
+    assert_int_equal(io_remove_tree(dir), 0);
+    free(dir);
+}
+
+/* ---- err ---------------------------------------------------------------------------------------- */
+
+static void err_set_returns_the_negative_code(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(err_set(&err, ENOENT, "no %s", "table"), -ENOENT);
+    assert_int_equal(err.code, ENOENT);
+    assert_string_equal(err.text, "no table");
+}
+
+static void err_set_never_says_success(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(err_set(&err, 0, "odd"), -EIO);
+    assert_int_equal(err.code, EIO);
+}
+
+static void err_set_takes_no_err(void **state)
+{
+    (void)state;
+    assert_int_equal(err_set(NULL, EINVAL, "nobody reads this"), -EINVAL);
+    errno = ENOENT;
+    assert_int_equal(err_errno(NULL, "nor this"), -ENOENT);
+}
+
+static void err_errno_appends_the_reason(void **state)
+{
+    struct err err;
+
+    (void)state;
+    errno = ENOSPC;
+    assert_int_equal(err_errno(&err, "cannot write %s", "x"), -ENOSPC);
+    assert_string_equal(err.text, "cannot write x: No space left on device");
+    errno = 0;
+    assert_int_equal(err_errno(&err, "odd"), -EIO);
+}
+
+static void err_prefix_and_hint_surround_the_text(void **state)
+{
+    struct err err;
+
+    (void)state;
+    err_set(&err, EACCES, "denied");
+    assert_int_equal(err_prefix(&err, "table %d", 7), -EACCES);
+    assert_int_equal(err_hint(&err, "ask %s", "the owner"), -EACCES);
+    assert_string_equal(err.text, "table 7: denied\nask the owner");
+}
+
+static void err_texts_that_are_too_long_are_cut(void **state)
+{
+    char big[2 * ERR_TEXT_MAX];
+    struct err err;
+
+    (void)state;
+    memset(big, 'a', sizeof(big));
+    big[sizeof(big) - 1] = '\0';
+    err_set(&err, EIO, "%s", big);
+    assert_int_equal(strlen(err.text), ERR_TEXT_MAX - 1);
+    err_hint(&err, "no room for it");
+    assert_int_equal(strlen(err.text), ERR_TEXT_MAX - 1);
+    err_prefix(&err, "before");
+    assert_int_equal(strlen(err.text), ERR_TEXT_MAX - 1);
+    assert_memory_equal(err.text, "before: aaa", 11);
+    err_prefix(&err, "%s", big);
+    assert_int_equal(strlen(err.text), ERR_TEXT_MAX - 1);
+    errno = EIO;
+    err_errno(&err, "%s", big);
+    assert_int_equal(strlen(err.text), ERR_TEXT_MAX - 1);
+}
+
+static void err_hint_is_cut_at_every_length(void **state)
+{
+    char text[ERR_TEXT_MAX];
+    struct err err;
+    size_t n;
+
+    (void)state;
+    for (n = ERR_TEXT_MAX - 8; n < ERR_TEXT_MAX; n++) {
+        memset(text, 'a', n);
+        text[n] = '\0';
+        err_set(&err, EIO, "%s", text);
+        err_hint(&err, "hint");
+        assert_true(strlen(err.text) >= n && strlen(err.text) < ERR_TEXT_MAX);
+        assert_memory_equal(err.text, text, n);
+    }
+}
+
+/* ---- mem ---------------------------------------------------------------------------------------- */
+
+static void mem_grow_keeps_what_was_there(void **state)
+{
+    size_t room = 0, n;
+    int *a = NULL;
+
+    (void)state;
+    for (n = 0; n < 1000; n++) {
+        a = mem_grow(a, n, &room, sizeof(*a));
+        a[n] = (int)n;
+    }
+    for (n = 0; n < 1000; n++)
+        assert_int_equal(a[n], n);
+    free(a);
+}
+
+static void mem_gives_zeroed_memory_also_for_nothing(void **state)
+{
+    char *a = mem_array(0, 8), *b = mem_alloc(16);
+
+    (void)state;
+    assert_non_null(a);
+    assert_memory_equal(b, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+    assert_null(mem_strdup(NULL));
+    free(a);
+    free(b);
+}
+
+/* ---- buf and reader ----------------------------------------------------------------------------- */
+
+static void buf_is_always_a_string(void **state)
+{
+    struct buf b = {0};
+    int i;
+
+    (void)state;
+    for (i = 0; i < 1000; i++) {
+        buf_putc(&b, 'x');
+        assert_int_equal(b.len, i + 1);
+        assert_int_equal(b.data[b.len], '\0');
+    }
+    buf_clear(&b);
+    assert_int_equal(b.len, 0);
+    assert_string_equal(b.data, "");
+    buf_printf(&b, "%s-%d", "a", 5);
+    assert_string_equal(b.data, "a-5");
+    buf_free(&b);
+    assert_null(b.data);
+}
+
+static void buf_printf_grows_as_needed(void **state)
+{
+    struct buf b = {0};
+    int i;
+
+    (void)state;
+    for (i = 0; i < 200; i++) {
+        buf_clear(&b);
+        buf_printf(&b, "%0*d", i + 1, 0);
+        assert_int_equal(strlen(b.data), i + 1);
+    }
+    buf_free(&b);
+}
+
+static void buf_steal_leaves_an_empty_buffer(void **state)
+{
+    struct buf b = {0};
+    char *s;
+
+    (void)state;
+    s = buf_steal(&b);
+    assert_string_equal(s, "");
+    free(s);
+    buf_puts(&b, "text");
+    s = buf_steal(&b);
+    assert_string_equal(s, "text");
+    assert_int_equal(b.len, 0);
+    assert_null(b.data);
+    free(s);
+}
+
+static void put_example(struct buf *b)
+{
+    buf_put_u32(b, 0xdeadbeef);
+    buf_put_str(b, "name");
+    buf_put_u64(b, UINT64_MAX - 1);
+    buf_put_str(b, NULL);
+    buf_put_str(b, "");
+}
+
+static bool get_example(struct reader *r)
+{
+    bool ok = reader_u32(r) == 0xdeadbeef;
+    char *name = reader_str(r), *null, *empty;
+
+    ok &= reader_u64(r) == UINT64_MAX - 1;
+    null = reader_str(r);
+    empty = reader_str(r);
+    ok &= strcmp(name, "name") == 0 && !*null && !*empty;
+    free(name);
+    free(null);
+    free(empty);
+    return ok && reader_done(r);
+}
+
+static void reader_gets_what_was_put(void **state)
+{
+    struct buf b = {0};
+    struct reader r;
+
+    (void)state;
+    put_example(&b);
+    r = (struct reader){.p = b.data, .left = b.len};
+    assert_true(get_example(&r));
+    buf_free(&b);
+}
+
+static void reader_notices_every_truncation(void **state)
+{
+    struct buf b = {0};
+    size_t n;
+
+    (void)state;
+    put_example(&b);
+    for (n = 0; n < b.len; n++) {
+        char *exact = mem_array(n, 1); /* so that the sanitizer sees a read behind it */
+        struct reader r = {.p = exact, .left = n};
+
+        memcpy(exact, b.data, n);
+        assert_false(get_example(&r));
+        assert_true(r.bad);
+        free(exact);
+    }
+    buf_free(&b);
+}
+
+static void reader_is_not_done_with_bytes_left(void **state)
+{
+    struct reader r = {.p = "\0\0\0\0x", .left = 5};
+
+    (void)state;
+    assert_int_equal(reader_u32(&r), 0);
+    assert_false(reader_done(&r));
+    assert_false(r.bad);
+}
+
+static void reader_stays_bad_and_gives_nothing(void **state)
+{
+    struct reader r = {.p = "\1\0\0", .left = 3};
+    char *s;
+
+    (void)state;
+    assert_int_equal(reader_u32(&r), 0);
+    r.p = "\1\0\0\0\0\0\0\0";
+    r.left = 8;
+    assert_int_equal(reader_u64(&r), 0);
+    assert_int_equal(reader_u32(&r), 0);
+    s = reader_str(&r);
+    assert_string_equal(s, "");
+    assert_false(reader_done(&r));
+    free(s);
+}
+
+static void reader_refuses_lengths_beyond_the_end(void **state)
+{
+    static const uint32_t lengths[] = {4, 5, 0x7fffffff, 0x80000000, UINT32_MAX - 4, UINT32_MAX};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+        struct buf b = {0};
+        struct reader r;
+        char *s;
+
+        buf_put_u32(&b, lengths[i]);
+        buf_puts(&b, "abc");
+        r = (struct reader){.p = b.data, .left = b.len};
+        s = reader_str(&r);
+        assert_string_equal(s, "");
+        assert_true(r.bad);
+        free(s);
+        buf_free(&b);
+    }
+}
+
+static void reader_refuses_a_nul_inside_a_string(void **state)
+{
+    struct buf b = {0};
+    struct reader r;
+    char *s;
+
+    (void)state;
+    buf_put_u32(&b, 3);
+    buf_put(&b, "a\0b", 3);
+    r = (struct reader){.p = b.data, .left = b.len};
+    s = reader_str(&r);
+    assert_string_equal(s, "");
+    assert_true(r.bad);
+    free(s);
+    buf_free(&b);
+}
+
+/* ---- escape ------------------------------------------------------------------------------------- */
+
+static void assert_escaped(const char *name, const char *expected)
+{
+    char *escaped = escape_name(name), *back;
+
+    assert_string_equal(escaped, expected);
+    back = escape_undo(escaped);
+    assert_non_null(back);
+    assert_string_equal(back, name);
+    free(escaped);
+    free(back);
+}
+
+static void escape_leaves_ordinary_names_alone(void **state)
+{
+    (void)state;
+    assert_escaped("orders", "orders");
+    assert_escaped("Order Lines", "Order Lines");
+    assert_escaped("a.b", "a.b");
+    assert_escaped(".hidden", ".hidden");
+    assert_escaped("...", "...");
+    assert_escaped("größe-数量", "größe-数量");
+    assert_escaped("\"quoted\"\\", "\"quoted\"\\");
+}
+
+static void escape_replaces_what_a_path_cannot_hold(void **state)
+{
+    (void)state;
+    assert_escaped("a/b", "a%2Fb");
+    assert_escaped("100%", "100%25");
+    assert_escaped("%2F", "%252F");
+    assert_escaped("two\nlines", "two%0Alines");
+    assert_escaped("\x01\x1f\x7f", "%01%1F%7F");
+}
+
+static void escape_replaces_reserved_names(void **state)
+{
+    (void)state;
+    assert_escaped("", "%");
+    assert_escaped(".", "%2E");
+    assert_escaped("..", "%2E%2E");
+    assert_escaped(".asofs", "%2Easofs");
+    assert_escaped(".asofs2", ".asofs2");
+}
+
+static void escape_refuses_what_it_would_not_have_made(void **state)
+{
+    static const char *const wrong[] = {
+        "", ".", "..", ".asofs", "a/b", "a\nb", "%41", "%2f", "%2", "a%", "%%", "%zz", "%G0",
+        "%00", "a%00b", "%2E%2E%2E", "a%2Eb", "%2E.", ".%2E", "%C3%A4", "%2", "%2Easofs2", "%-1"};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        char *name = escape_undo(wrong[i]);
+
+        if (name)
+            fail_msg("\"%s\" was taken for the escaped form of \"%s\"", wrong[i], name);
+    }
+}
+
+/* Coming back whole from every escaped name, no two names can have met. */
+static void escape_is_injective_over_all_short_tricky_names(void **state)
+{
+    static const char letters[] = "%/.2EF\n\xc3";
+    enum { LETTERS = sizeof(letters) - 1, LONGEST = 5 };
+    size_t n, i, k, count;
+
+    (void)state;
+    for (n = 0, count = 1; n <= LONGEST; n++, count *= LETTERS) {
+        for (i = 0; i < count; i++) {
+            char name[LONGEST + 1] = "", *escaped, *back;
+            size_t rest = i;
+
+            for (k = 0; k < n; k++, rest /= LETTERS)
+                name[k] = letters[rest % LETTERS];
+            escaped = escape_name(name);
+            back = escape_undo(escaped);
+            assert_string_equal(back, name);
+            assert_null(strpbrk(escaped, "/\n"));
+            assert_true(*escaped && strcmp(escaped, ".") && strcmp(escaped, ".."));
+            free(escaped);
+            free(back);
+        }
+    }
+}
+
+static void escape_undo_gives_null_or_the_very_name(void **state)
+{
+    static const char letters[] = "%%%02EFfga./s";
+    uint64_t seed = 42;
+    int i, k;
+
+    (void)state;
+    for (i = 0; i < 20000; i++) {
+        char text[12] = "", *name, *again;
+        int n = (int)random_below(&seed, sizeof(text));
+
+        for (k = 0; k < n; k++)
+            text[k] = letters[random_below(&seed, sizeof(letters) - 1)];
+        name = escape_undo(text);
+        if (!name)
+            continue;
+        again = escape_name(name);
+        assert_string_equal(again, text);
+        free(again);
+        free(name);
+    }
+}
+
+/* ---- units -------------------------------------------------------------------------------------- */
+
+static void units_read_sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"0", 0},
+                {"4096", 4096},
+                {"1B", 1},
+                {"8k", 8192},
+                {"8kB", 8192},
+                {"8KIB", 8192},
+                {"256MiB", 256u << 20},
+                {"1G", 1u << 30},
+                {"1.5GB", 3u << 29},
+                {"0.5k", 512},
+                {"1.9", 1},
+                {"2 TiB", (uint64_t)2 << 40},
+                {"1T", (uint64_t)1 << 40},
+                {"4194304T", (uint64_t)1 << 62}};
+    uint64_t bytes;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        assert_int_equal(units_parse_size(good[i].text, &bytes), 0);
+        assert_int_equal(bytes, good[i].bytes);
+    }
+}
+
+static void units_refuse_what_is_no_size(void **state)
+{
+    static const char *const bad[] = {"",    " ",    "x",   "-1",   "+1",  " 1",   "1 x", "1kk",
+                                      "0x10", "inf", "nan", "1,5G", "kB", ".5k", "1 kB ", "10s"};
+    uint64_t bytes = 77;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        if (units_parse_size(bad[i], &bytes) != -EINVAL)
+            fail_msg("\"%s\" was taken for a size", bad[i]);
+    assert_int_equal(units_parse_size("4194305T", &bytes), -ERANGE);
+    assert_int_equal(units_parse_size("99999999999999999999999", &bytes), -ERANGE);
+    assert_int_equal(units_parse_size("1e400", &bytes), -ERANGE);
+    assert_int_equal(bytes, 77);
+}
+
+static void units_read_durations(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } good[] = {{"0", 0},          {"10", 10000},    {"10s", 10000},    {"10 sec", 10000},
+                {"500ms", 500},    {"0.25", 250},    {"5min", 300000},  {"5m", 300000},
+                {"2h", 7200000},   {"1d", 86400000}, {"1D", 86400000},  {"2147483647ms", 2147483647}};
+    int64_t ms;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        assert_int_equal(units_parse_duration(good[i].text, &ms), 0);
+        assert_int_equal(ms, good[i].ms);
+    }
+    assert_int_equal(units_parse_duration("2147483648ms", &ms), -ERANGE);
+    assert_int_equal(units_parse_duration("25d", &ms), -ERANGE);
+    assert_int_equal(units_parse_duration("5 weeks", &ms), -EINVAL);
+    assert_int_equal(units_parse_duration("1kB", &ms), -EINVAL);
+    assert_int_equal(units_parse_duration("", &ms), -EINVAL);
+}
+
+static void units_write_sizes(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {{0, "0 B"},
+                 {512, "512 B"},
+                 {1023, "1023 B"},
+                 {1024, "1.0 KiB"},
+                 {1229, "1.2 KiB"},
+                 {102348, "99.9 KiB"},
+                 {102349, "100 KiB"},
+                 {1047552, "1023 KiB"},
+                 {1048523, "1.0 MiB"}, /* never "1024 KiB" */
+                 {1048575, "1.0 MiB"},
+                 {(uint64_t)340 << 20, "340 MiB"},
+                 {(uint64_t)1 << 50, "1.0 PiB"},
+                 {UINT64_MAX, "16384 PiB"}};
+    char out[32];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_string_equal(units_format_size(cases[i].bytes, out, sizeof(out)), cases[i].text);
+}
+
+static void units_write_seconds(void **state)
+{
+    char out[32];
+
+    (void)state;
+    assert_string_equal(units_format_seconds(0, out, sizeof(out)), "0:00");
+    assert_string_equal(units_format_seconds(7, out, sizeof(out)), "0:07");
+    assert_string_equal(units_format_seconds(754, out, sizeof(out)), "12:34");
+    assert_string_equal(units_format_seconds(3599, out, sizeof(out)), "59:59");
+    assert_string_equal(units_format_seconds(3600, out, sizeof(out)), "1:00:00");
+    assert_string_equal(units_format_seconds(3723, out, sizeof(out)), "1:02:03");
+    assert_string_equal(units_format_seconds(360000, out, sizeof(out)), "100:00:00");
+}
+
+/* ---- options ------------------------------------------------------------------------------------ */
+
+struct seen { /* what the setters were told, in order: "name=value;" */
+    struct buf log;
+};
+
+static int see(void *target, const char *name, const char *value)
+{
+    struct seen *s = target;
+
+    if (value)
+        buf_printf(&s->log, "%s=%s;", name, value);
+    else
+        buf_printf(&s->log, "%s;", name);
+    return 0;
+}
+
+static int set_jobs(void *t, const char *v, struct err *err)
+{
+    if (strcmp(v, "zero") == 0)
+        return err_set(err, EINVAL, "\"%s\" is not a number", v);
+    return see(t, "jobs", v);
+}
+
+static int set_job(void *t, const char *v, struct err *err)
+{
+    (void)err;
+    return see(t, "job", v);
+}
+
+static int set_quiet(void *t, const char *v, struct err *err)
+{
+    (void)err;
+    return see(t, "quiet", v);
+}
+
+static int set_uid(void *t, const char *v, struct err *err)
+{
+    (void)err;
+    return see(t, "uid", v);
+}
+
+static const struct option_def defs[] = {
+    {"jobs", 'j', true, false, set_jobs},
+    {"job", 0, true, false, set_job},
+    {"quiet", 'q', false, false, set_quiet},
+    {"uid", 0, true, true, set_uid},
+    {0},
+};
+
+enum { MAX_OPERANDS = 2 };
+
+/* Parses a command line written with spaces between the words. */
+static int parse_words(struct seen *seen, bool take_o, const char *line, char **operands,
+                       char *copy, struct err *err)
+{
+    char *argv[16] = {(char *)(uintptr_t)"asofs"}, *word;
+    int argc = 1;
+
+    strcpy(copy, line);
+    for (word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    return option_parse(defs, take_o, seen, argc, argv, operands, MAX_OPERANDS, err);
+}
+
+static void assert_parsed(bool take_o, const char *line, int noperands, const char *expected)
+{
+    struct seen seen = {{0}};
+    char *operands[MAX_OPERANDS], copy[256];
+    struct err err = {0};
+    int n = parse_words(&seen, take_o, line, operands, copy, &err), i;
+
+    if (n < 0)
+        fail_msg("\"%s\" was refused: %s", line, err.text);
+    assert_int_equal(n, noperands);
+    buf_putc(&seen.log, '|');
+    for (i = 0; i < n; i++)
+        buf_printf(&seen.log, " %s", operands[i]);
+    assert_string_equal(seen.log.data, expected);
+    buf_free(&seen.log);
+}
+
+static void assert_refused(bool take_o, const char *line, const char *expected)
+{
+    struct seen seen = {{0}};
+    char *operands[MAX_OPERANDS], copy[256];
+    struct err err = {0};
+
+    assert_int_equal(parse_words(&seen, take_o, line, operands, copy, &err), -EINVAL);
+    assert_string_equal(err.text, expected);
+    buf_free(&seen.log);
+}
+
+static void options_long_forms(void **state)
+{
+    (void)state;
+    assert_parsed(false, "--jobs=4 a --quiet b", 2, "jobs=4;quiet;| a b");
+    assert_parsed(false, "--jobs 4", 0, "jobs=4;|");
+    assert_parsed(false, "--jobs=a=b", 0, "jobs=a=b;|");
+    assert_parsed(false, "--jobs=", 0, "jobs=;|");
+    assert_parsed(false, "--jobs --quiet", 0, "jobs=--quiet;|");
+    assert_parsed(false, "--job=1 --jobs=2", 0, "job=1;jobs=2;|");
+    assert_parsed(false, "", 0, "|");
+}
+
+static void options_short_forms(void **state)
+{
+    (void)state;
+    assert_parsed(false, "-j4", 0, "jobs=4;|");
+    assert_parsed(false, "-j 4 x", 1, "jobs=4;| x");
+    assert_parsed(false, "-qqj4 x", 1, "quiet;quiet;jobs=4;| x");
+    assert_parsed(false, "-qj 4 x", 1, "quiet;jobs=4;| x");
+    assert_parsed(false, "-jq", 0, "jobs=q;|");
+}
+
+static void options_end_with_two_dashes(void **state)
+{
+    (void)state;
+    assert_parsed(false, "-q -- -q --", 2, "quiet;| -q --");
+    assert_parsed(false, "- x", 2, "| - x");
+}
+
+static void options_behind_o(void **state)
+{
+    (void)state;
+    assert_parsed(true, "-o uid=5,quiet x", 1, "uid=5;quiet;| x");
+    assert_parsed(true, "-ouid=5 -qo jobs=3", 0, "uid=5;quiet;jobs=3;|");
+    assert_parsed(true, "-o uid=5 x -o uid=6", 1, "uid=5;uid=6;| x");
+    assert_parsed(true, "-o ,,uid=5,,", 0, "uid=5;|");
+    assert_parsed(true, "-o jobs=a\\,b\\\\c\\d,quiet", 0, "jobs=a,b\\c\\d;quiet;|");
+    assert_parsed(true, "-o uid=", 0, "uid=;|");
+}
+
+static void options_that_are_wrong_are_named(void **state)
+{
+    (void)state;
+    assert_refused(false, "--nonsense", "unknown option --nonsense");
+    assert_refused(false, "--nonsense=5", "unknown option --nonsense");
+    assert_refused(false, "--jo=5", "unknown option --jo");
+    assert_refused(false, "--jobsx=5", "unknown option --jobsx");
+    assert_refused(false, "--=5", "unknown option --");
+    assert_refused(false, "--jobs", "--jobs needs a value");
+    assert_refused(false, "--quiet=yes", "--quiet takes no value");
+    assert_refused(false, "--jobs=zero", "--jobs: \"zero\" is not a number");
+    assert_refused(false, "--uid=5", "unknown option --uid");
+    assert_refused(false, "-x", "unknown option -x");
+    assert_refused(false, "-qx", "unknown option -x");
+    assert_refused(false, "-j", "-j needs a value");
+    assert_refused(false, "-jzero", "-j: \"zero\" is not a number");
+    assert_refused(false, "-o uid=5", "unknown option -o");
+    assert_refused(true, "-o", "-o needs a value");
+    assert_refused(true, "-o nonsense=5", "unknown option -o nonsense=5");
+    assert_refused(true, "-o quiet,uid", "-o uid needs a value");
+    assert_refused(true, "-o quiet=5", "-o quiet takes no value");
+    assert_refused(true, "-o =5", "unknown option -o =5");
+    assert_refused(true, "-o jobs=zero", "-o jobs: \"zero\" is not a number");
+    assert_refused(false, "a b c", "unexpected argument \"c\"");
+}
+
+static void option_list_stops_at_the_first_error(void **state)
+{
+    struct seen seen = {{0}};
+    struct err err;
+
+    (void)state;
+    assert_int_equal(option_parse_list(defs, &seen, "quiet,bad,uid=1", &err), -EINVAL);
+    assert_string_equal(seen.log.data, "quiet;");
+    buf_free(&seen.log);
+}
+
+/* ---- csv ---------------------------------------------------------------------------------------- */
+
+static void assert_csv(const char *field, const char *expected)
+{
+    struct buf b = {0};
+
+    buf_putc(&b, '|');
+    csv_put_field(&b, field);
+    assert_string_equal(b.data + 1, expected);
+    buf_free(&b);
+}
+
+static void csv_quotes_only_what_it_must(void **state)
+{
+    (void)state;
+    assert_csv(NULL, "");
+    assert_csv("", "");
+    assert_csv("plain text", "plain text");
+    assert_csv("tab\tand ; and '", "tab\tand ; and '");
+    assert_csv("a,b", "\"a,b\"");
+    assert_csv("a\nb", "\"a\nb\"");
+    assert_csv("a\rb", "\"a\rb\"");
+    assert_csv("\"", "\"\"\"\"");
+    assert_csv("say \"hi\", twice", "\"say \"\"hi\"\", twice\"");
+}
+
+/* ---- msg ---------------------------------------------------------------------------------------- */
+
+static void open_pair(int pair[2])
+{
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+}
+
+static void put_frame(struct buf *frame, uint32_t type, const char *body, size_t len)
+{
+    msg_begin(frame, type);
+    buf_put(frame, body, len);
+}
+
+/* What msg_send writes for three messages: of no, of a few and of many bytes. */
+static void three_frames(struct buf *stream)
+{
+    struct buf frame = {0};
+    char many[300], bytes[1024];
+    struct msg_conn c = {0};
+    int pair[2];
+    ssize_t n;
+
+    open_pair(pair);
+    c.fd = pair[0];
+    memset(many, 'm', sizeof(many));
+    put_frame(&frame, 1, "", 0);
+    assert_int_equal(msg_send(&c, &frame, NULL), 0);
+    put_frame(&frame, 2, "a\0b", 3);
+    assert_int_equal(msg_send(&c, &frame, NULL), 0);
+    put_frame(&frame, 3, many, sizeof(many));
+    assert_int_equal(msg_send(&c, &frame, NULL), 0);
+    n = read(pair[1], bytes, sizeof(bytes));
+    assert_int_equal(n, 3 * MSG_HEADER + 303);
+    buf_put(stream, bytes, (size_t)n);
+    buf_free(&frame);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* Takes what is whole; *taken says how many messages came so far, and they have to come in order. */
+static void take_frames(struct msg_conn *c, int *taken)
+{
+    static const size_t lengths[] = {0, 3, 300};
+    struct msg m;
+    int rc;
+
+    while ((rc = msg_next(c, &m, NULL)) == 1) {
+        assert_in_range(*taken, 0, 2);
+        assert_int_equal(m.type, *taken + 1);
+        assert_int_equal(m.body.left, lengths[*taken]);
+        assert_false(m.body.bad);
+        if (*taken == 1)
+            assert_memory_equal(m.body.p, "a\0b", 3);
+        ++*taken;
+    }
+    assert_int_equal(rc, 0);
+}
+
+static void msg_frames_come_whole_however_they_are_cut(void **state)
+{
+    struct buf stream = {0};
+    size_t cut;
+
+    (void)state;
+    three_frames(&stream);
+    for (cut = 0; cut <= stream.len; cut++) {
+        struct msg_conn c = {0};
+        int pair[2], taken = 0;
+
+        open_pair(pair);
+        c.fd = pair[1];
+        assert_int_equal(write(pair[0], stream.data, cut), cut);
+        assert_int_equal(msg_receive(&c, NULL), cut ? 1 : -EAGAIN);
+        take_frames(&c, &taken);
+        assert_int_equal(taken, (cut >= 8) + (cut >= 19) + (cut >= stream.len));
+        assert_int_equal(write(pair[0], stream.data + cut, stream.len - cut), stream.len - cut);
+        assert_int_equal(msg_receive(&c, NULL), cut < stream.len ? 1 : -EAGAIN);
+        take_frames(&c, &taken);
+        assert_int_equal(taken, 3);
+        close(pair[0]);
+        assert_int_equal(msg_receive(&c, NULL), 0);
+        close(pair[1]);
+        msg_conn_free(&c);
+    }
+    buf_free(&stream);
+}
+
+static void msg_frames_come_whole_byte_by_byte(void **state)
+{
+    struct buf stream = {0};
+    struct msg_conn c = {0};
+    int pair[2], taken = 0;
+    size_t i;
+
+    (void)state;
+    three_frames(&stream);
+    open_pair(pair);
+    c.fd = pair[1];
+    for (i = 0; i < stream.len; i++) {
+        assert_int_equal(write(pair[0], stream.data + i, 1), 1);
+        assert_int_equal(msg_receive(&c, NULL), 1);
+        take_frames(&c, &taken);
+    }
+    assert_int_equal(taken, 3);
+    close(pair[0]);
+    close(pair[1]);
+    msg_conn_free(&c);
+    buf_free(&stream);
+}
+
+static void msg_end_inside_a_frame_is_an_error(void **state)
+{
+    struct buf stream = {0};
+    size_t cut;
+
+    (void)state;
+    three_frames(&stream);
+    for (cut = 0; cut <= stream.len; cut++) {
+        bool between = cut == 0 || cut == 8 || cut == 19 || cut == stream.len;
+        struct msg_conn c = {0};
+        int pair[2], taken = 0;
+
+        open_pair(pair);
+        c.fd = pair[1];
+        assert_int_equal(write(pair[0], stream.data, cut), cut);
+        close(pair[0]);
+        if (cut)
+            assert_int_equal(msg_receive(&c, NULL), 1);
+        take_frames(&c, &taken);
+        assert_int_equal(msg_receive(&c, NULL), between ? 0 : -EPROTO);
+        close(pair[1]);
+        msg_conn_free(&c);
+    }
+    buf_free(&stream);
+}
+
+/* msg_next after nothing but a header that announces `len` bytes. */
+static int announce(uint32_t len)
+{
+    uint32_t header[2] = {len, 1};
+    struct msg_conn c = {0};
+    struct msg m;
+    int pair[2], rc;
+
+    open_pair(pair);
+    c.fd = pair[1];
+    assert_int_equal(write(pair[0], header, sizeof(header)), sizeof(header));
+    assert_int_equal(msg_receive(&c, NULL), 1);
+    rc = msg_next(&c, &m, NULL);
+    assert_true(c.in.room < 1u << 20); /* believed, but nothing allocated on its word */
+    close(pair[0]);
+    close(pair[1]);
+    msg_conn_free(&c);
+    return rc;
+}
+
+static void msg_refuses_announced_lengths_beyond_the_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(announce(MSG_BODY_MAX), 0);
+    assert_int_equal(announce(MSG_BODY_MAX + 1), -EPROTO);
+    assert_int_equal(announce(UINT32_MAX), -EPROTO);
+}
+
+static void msg_send_refuses_bodies_beyond_the_limit(void **state)
+{
+    struct msg_conn c = {.fd = -1};
+    struct buf frame = {0};
+    char *body = mem_array(1, MSG_BODY_MAX + 1);
+    struct err err;
+
+    (void)state;
+    put_frame(&frame, 1, body, MSG_BODY_MAX + 1);
+    assert_int_equal(msg_send(&c, &frame, &err), -EMSGSIZE);
+    buf_free(&frame);
+    free(body);
+}
+
+static void msg_send_to_the_dead_is_an_error_and_no_signal(void **state)
+{
+    struct buf frame = {0};
+    struct msg_conn c = {0};
+    struct err err;
+    int pair[2];
+
+    (void)state;
+    open_pair(pair);
+    close(pair[1]);
+    c.fd = pair[0];
+    put_frame(&frame, 1, "x", 1);
+    assert_int_equal(msg_send(&c, &frame, &err), -EPIPE);
+    assert_int_equal(err.code, EPIPE);
+    buf_free(&frame);
+    close(pair[0]);
+}
+
+static void *send_largest(void *arg)
+{
+    struct msg_conn c = {.fd = *(int *)arg};
+    struct buf frame = {0};
+    char *body = mem_array(1, MSG_BODY_MAX);
+    intptr_t rc;
+
+    body[MSG_BODY_MAX - 1] = 'z';
+    put_frame(&frame, 9, body, MSG_BODY_MAX);
+    rc = msg_send(&c, &frame, NULL); /* has to wait: a socket holds far less */
+    buf_free(&frame);
+    free(body);
+    return (void *)rc;
+}
+
+static void msg_of_the_largest_size_passes(void **state)
+{
+    struct msg_conn c = {0};
+    pthread_t sender;
+    struct msg m;
+    void *sent;
+    int pair[2];
+
+    (void)state;
+    open_pair(pair);
+    c.fd = pair[1];
+    assert_int_equal(pthread_create(&sender, NULL, send_largest, &pair[0]), 0);
+    while (!c.in.data || msg_next(&c, &m, NULL) == 0) {
+        struct pollfd p = {.fd = pair[1], .events = POLLIN};
+
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        assert_int_equal(msg_receive(&c, NULL), 1);
+    }
+    assert_int_equal(m.type, 9);
+    assert_int_equal(m.body.left, MSG_BODY_MAX);
+    assert_int_equal(m.body.p[MSG_BODY_MAX - 1], 'z');
+    pthread_join(sender, &sent);
+    assert_null(sent);
+    close(pair[0]);
+    close(pair[1]);
+    msg_conn_free(&c);
+}
+
+/* ---- io ----------------------------------------------------------------------------------------- */
+
+static void io_reads_back_what_it_wrote(void **state)
+{
+    int fd = memfd_create("unit", MFD_CLOEXEC);
+    char got[8];
+
+    (void)state;
+    assert_int_equal(io_pwrite_all(fd, "hello", 5, 3), 0);
+    assert_int_equal(io_pread_full(fd, got, 8, 0), 8);
+    assert_memory_equal(got, "\0\0\0hello", 8);
+    close(fd);
+}
+
+static void io_reads_less_only_at_the_end(void **state)
+{
+    int fd = memfd_create("unit", MFD_CLOEXEC);
+    char got[8];
+
+    (void)state;
+    assert_int_equal(io_pwrite_all(fd, "hello", 5, 0), 0);
+    assert_int_equal(io_pread_full(fd, got, 8, 0), 5);
+    assert_int_equal(io_pread_full(fd, got, 8, 4), 1);
+    assert_int_equal(io_pread_full(fd, got, 8, 5), 0);
+    assert_int_equal(io_pread_full(fd, got, 8, 1000), 0);
+    assert_int_equal(io_pread_full(fd, got, 0, 0), 0);
+    close(fd);
+}
+
+static void io_tells_errors_as_they_come(void **state)
+{
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC), closed = dup(full);
+    char c = 'x';
+
+    (void)state;
+    close(closed);
+    assert_int_equal(io_pwrite_all(full, &c, 1, 0), -ENOSPC);
+    assert_int_equal(io_pwrite_all(full, &c, 0, 0), 0);
+    assert_int_equal(io_pwrite_all(closed, &c, 1, 0), -EBADF);
+    assert_int_equal(io_pread_full(closed, &c, 1, 0), -EBADF);
+    assert_int_equal(io_pread_full(full, &c, 1, 0), -EBADF);
+    close(full);
+}
+
+static void io_write_file_makes_new_files_only(void **state)
+{
+    char *dir = make_dir(), got[16];
+    int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+    mode_t mask = umask(022);
+    struct stat st;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(io_write_file(dirfd, "f", "text", 4, &err), 0);
+    umask(mask);
+    assert_int_equal(io_write_file(dirfd, "f", "other", 5, &err), -EEXIST);
+    assert_string_equal(err.text, "cannot create f: File exists");
+    assert_int_equal(io_write_file(dirfd, "no/f", "x", 1, &err), -ENOENT);
+    fd = openat(dirfd, "f", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(io_pread_full(fd, got, sizeof(got), 0), 4);
+    assert_memory_equal(got, "text", 4);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0644);
+    close(fd);
+    close(dirfd);
+    remove_dir(dir);
+}
+
+static void io_remove_tree_does_not_follow_links(void **state)
+{
+    char *dir = make_dir(), *kept = make_dir(), *path;
+    int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int keptfd = open(kept, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err err;
+
+    (void)state;
+    assert_int_equal(mkdirat(dirfd, "a", 0755), 0);
+    assert_int_equal(mkdirat(dirfd, "a/b", 0755), 0);
+    assert_int_equal(io_write_file(dirfd, "a/b/f", "x", 1, &err), 0);
+    assert_int_equal(io_write_file(keptfd, "f", "x", 1, &err), 0);
+    assert_int_equal(symlinkat(kept, dirfd, "a/link"), 0);
+    assert_int_equal(io_remove_tree(dir), 0);
+    assert_int_equal(access(dir, F_OK), -1);
+    assert_int_equal(faccessat(keptfd, "f", F_OK, 0), 0);
+    assert_int_equal(io_remove_tree(dir), -ENOENT);
+    path = mem_printf("%s/f", kept);
+    assert_int_equal(io_remove_tree(path), 0); /* a file is a tree too */
+    free(path);
+    close(dirfd);
+    close(keptfd);
+    free(dir);
+    remove_dir(kept);
+}
+
+/* In a child, which reports by its exit status. */
+static int keep_std_fds_when_closed(int first, int last)
+{
+    int fd;
+
+    for (fd = first; fd <= last; fd++)
+        close(fd);
+    if (io_keep_std_fds() != 0)
+        return 1;
+    for (fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            return 2;
+    fd = open("/dev/null", O_RDONLY);
+    return fd > 2 ? 0 : 3;
+}
+
+static void io_keep_std_fds_fills_the_gaps(void **state)
+{
+    static const int gaps[][2] = {{0, 2}, {0, 0}, {1, 1}, {2, 2}, {0, 1}, {1, 2}, {3, 3}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(gaps) / sizeof(*gaps); i++) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+            _exit(keep_std_fds_when_closed(gaps[i][0], gaps[i][1]));
+        assert_int_equal(proc_wait(pid), 0);
+    }
+}
+
+/* ---- proc --------------------------------------------------------------------------------------- */
+
+static int run_shell(const char *script, char *const env[], const struct proc_fd *fds, size_t nfds)
+{
+    char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)script,
+                    NULL};
+    struct err err;
+    pid_t pid;
+
+    assert_int_equal(proc_spawn("sh", argv, env, fds, nfds, &pid, &err), 0);
+    return proc_wait(pid);
+}
+
+static void proc_describes_every_end(void **state)
+{
+    char out[96];
+
+    (void)state;
+    proc_describe(run_shell("exit 0", NULL, NULL, 0), out, sizeof(out));
+    assert_string_equal(out, "exited with status 0");
+    proc_describe(run_shell("exit 3", NULL, NULL, 0), out, sizeof(out));
+    assert_string_equal(out, "exited with status 3");
+    proc_describe(run_shell("kill -KILL $$", NULL, NULL, 0), out, sizeof(out));
+    assert_string_equal(out, "was killed by signal 9 (Killed)");
+    assert_non_null(strstr(proc_describe(0x137f, out, sizeof(out)), "status"));
+    assert_int_equal(strlen(proc_describe(0, out, 8)), 7);
+}
+
+static void proc_adds_to_the_environment(void **state)
+{
+    char *env[] = {(char *)(uintptr_t)"UNIT_A=new", (char *)(uintptr_t)"UNIT_B=b", NULL};
+
+    (void)state;
+    setenv("UNIT_A", "old", 1);
+    setenv("UNIT_C", "c", 1);
+    assert_int_equal(run_shell("test $UNIT_A$UNIT_B$UNIT_C = newbc", env, NULL, 0), 0);
+    assert_int_equal(run_shell("test $UNIT_A$UNIT_C = oldc", NULL, NULL, 0), 0);
+    unsetenv("UNIT_A");
+    unsetenv("UNIT_C");
+}
+
+static void assert_pipe_holds(int fd, const char *expected)
+{
+    char got[16];
+    ssize_t n = read(fd, got, sizeof(got));
+
+    assert_int_equal(n, strlen(expected));
+    assert_memory_equal(got, expected, (size_t)n);
+}
+
+static void proc_passes_descriptors_even_crosswise(void **state)
+{
+    int a[2], b[2];
+
+    (void)state;
+    assert_int_equal(pipe2(a, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(b, O_CLOEXEC), 0);
+    assert_int_equal(dup3(a[1], 8, O_CLOEXEC), 8);
+    assert_int_equal(dup3(b[1], 9, O_CLOEXEC), 9);
+    struct proc_fd crossed[] = {{8, 9}, {9, 8}};
+    assert_int_equal(run_shell("echo to-a >&9; echo to-b >&8", NULL, crossed, 2), 0);
+    assert_pipe_holds(a[0], "to-a\n");
+    assert_pipe_holds(b[0], "to-b\n");
+    assert_int_not_equal(run_shell("echo x 2>/dev/null >&8", NULL, NULL, 0), 0); /* closed */
+    struct proc_fd same[] = {{8, 8}};
+    assert_int_equal(run_shell("echo same >&8", NULL, same, 1), 0);
+    assert_pipe_holds(a[0], "same\n");
+    close(8);
+    close(9);
+    close(a[0]), close(a[1]), close(b[0]), close(b[1]);
+}
+
+static void proc_children_have_default_signals(void **state)
+{
+    sigset_t term, old;
+    int status;
+
+    (void)state;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, &old);
+    signal(SIGINT, SIG_IGN);
+    status = run_shell("kill -TERM $$; exit 0", NULL, NULL, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    status = run_shell("kill -INT $$; exit 0", NULL, NULL, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void proc_that_cannot_start_is_told(void **state)
+{
+    char *argv[] = {(char *)(uintptr_t)"x", NULL};
+    struct proc_fd closed = {.ours = 999, .theirs = 3};
+    struct err err;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(proc_spawn("/no/such/program", argv, NULL, NULL, 0, &pid, &err), -ENOENT);
+    assert_string_equal(err.text, "cannot start /no/such/program: No such file or directory");
+    assert_int_equal(proc_spawn("sh", argv, NULL, &closed, 1, &pid, &err), -EBADF);
+}
+
+static void proc_kill_leaves_no_zombie(void **state)
+{
+    char *argv[] = {(char *)(uintptr_t)"sleep", (char *)(uintptr_t)"100", NULL};
+    struct err err;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(proc_spawn("sleep", argv, NULL, NULL, 0, &pid, &err), 0);
+    proc_kill(pid);
+    assert_int_equal(kill(pid, 0), -1);
+    assert_int_equal(proc_wait(pid), -1);
+}
+
+static void proc_self_can_be_started(void **state)
+{
+    (void)state;
+    assert_int_equal(access(proc_self(), X_OK), 0);
+}
+
+/* ---- stop and clock ----------------------------------------------------------------------------- */
+
+static void stop_hears_signals(void **state)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct stop s;
+    struct err err;
+    char info[128];
+    size_t i;
+
+    (void)state;
+    assert_int_equal(stop_open(&s, &err), 0);
+    for (i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+        assert_false(stop_requested(&s));
+        assert_int_equal(kill(getpid(), signals[i]), 0);
+        assert_true(stop_requested(&s));
+        assert_int_equal(read(s.signal_fd, info, sizeof(info)), sizeof(info));
+    }
+    stop_close(&s);
+}
+
+static void stop_hears_the_end_of_the_peer(void **state)
+{
+    struct stop s;
+    struct err err;
+    int pair[2];
+
+    (void)state;
+    open_pair(pair);
+    assert_int_equal(stop_open(&s, &err), 0);
+    assert_int_equal(stop_watch(&s, pair[0], &err), 0);
+    assert_false(stop_requested(&s));
+    close(pair[1]);
+    assert_true(stop_requested(&s));
+    stop_close(&s);
+    close(pair[0]);
+}
+
+static void clock_never_goes_back(void **state)
+{
+    int64_t before = clock_ms();
+    int i;
+
+    (void)state;
+    for (i = 0; i < 1000; i++) {
+        int64_t now = clock_ms();
+
+        assert_true(now >= before);
+        before = now;
+    }
+}
+
+/* ---- hash --------------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const char *text)
+{
+    struct hash *h = hash_new();
+    uint64_t v;
+
+    hash_update(h, text, strlen(text));
+    v = hash_value(h);
+    hash_free(h);
+    return v;
+}
+
+/* As `printf %s TEXT | xxhsum -H3` prints them. */
+static void hash_is_xxh3(void **state)
+{
+    (void)state;
+    assert_int_equal(hash_of(""), 0x2d06800538d394c2);
+    assert_int_equal(hash_of("a"), 0xe6c632b61e964e1f);
+    assert_int_equal(hash_of("abc"), 0x78af5f94892f3950);
+    assert_int_equal(hash_of("xxhash"), 0xaa4c2b42ae6b13de);
+}
+
+static void hash_in_pieces_is_the_same(void **state)
+{
+    struct hash *h = hash_new();
+    char zeros[1000] = {0};
+    uint64_t seed = 1;
+    size_t done, n;
+
+    (void)state;
+    hash_update(h, "what was there before", 21);
+    hash_reset(h);
+    for (done = 0; done < sizeof(zeros); done += n) {
+        n = random_below(&seed, 50);
+        if (n > sizeof(zeros) - done)
+            n = sizeof(zeros) - done;
+        hash_update(h, zeros, n);
+    }
+    assert_int_equal(hash_value(h), 0x24c1ea6074dd588c); /* head -c 1000 /dev/zero | xxhsum -H3 */
+    assert_int_equal(hash_value(h), 0x24c1ea6074dd588c);
+    hash_free(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(err_set_returns_the_negative_code),
+        cmocka_unit_test(err_set_never_says_success),
+        cmocka_unit_test(err_set_takes_no_err),
+        cmocka_unit_test(err_errno_appends_the_reason),
+        cmocka_unit_test(err_prefix_and_hint_surround_the_text),
+        cmocka_unit_test(err_texts_that_are_too_long_are_cut),
+        cmocka_unit_test(err_hint_is_cut_at_every_length),
+        cmocka_unit_test(mem_grow_keeps_what_was_there),
+        cmocka_unit_test(mem_gives_zeroed_memory_also_for_nothing),
+        cmocka_unit_test(buf_is_always_a_string),
+        cmocka_unit_test(buf_printf_grows_as_needed),
+        cmocka_unit_test(buf_steal_leaves_an_empty_buffer),
+        cmocka_unit_test(reader_gets_what_was_put),
+        cmocka_unit_test(reader_notices_every_truncation),
+        cmocka_unit_test(reader_is_not_done_with_bytes_left),
+        cmocka_unit_test(reader_stays_bad_and_gives_nothing),
+        cmocka_unit_test(reader_refuses_lengths_beyond_the_end),
+        cmocka_unit_test(reader_refuses_a_nul_inside_a_string),
+        cmocka_unit_test(escape_leaves_ordinary_names_alone),
+        cmocka_unit_test(escape_replaces_what_a_path_cannot_hold),
+        cmocka_unit_test(escape_replaces_reserved_names),
+        cmocka_unit_test(escape_refuses_what_it_would_not_have_made),
+        cmocka_unit_test(escape_is_injective_over_all_short_tricky_names),
+        cmocka_unit_test(escape_undo_gives_null_or_the_very_name),
+        cmocka_unit_test(units_read_sizes),
+        cmocka_unit_test(units_refuse_what_is_no_size),
+        cmocka_unit_test(units_read_durations),
+        cmocka_unit_test(units_write_sizes),
+        cmocka_unit_test(units_write_seconds),
+        cmocka_unit_test(options_long_forms),
+        cmocka_unit_test(options_short_forms),
+        cmocka_unit_test(options_end_with_two_dashes),
+        cmocka_unit_test(options_behind_o),
+        cmocka_unit_test(options_that_are_wrong_are_named),
+        cmocka_unit_test(option_list_stops_at_the_first_error),
+        cmocka_unit_test(csv_quotes_only_what_it_must),
+        cmocka_unit_test(msg_frames_come_whole_however_they_are_cut),
+        cmocka_unit_test(msg_frames_come_whole_byte_by_byte),
+        cmocka_unit_test(msg_end_inside_a_frame_is_an_error),
+        cmocka_unit_test(msg_refuses_announced_lengths_beyond_the_limit),
+        cmocka_unit_test(msg_send_refuses_bodies_beyond_the_limit),
+        cmocka_unit_test(msg_send_to_the_dead_is_an_error_and_no_signal),
+        cmocka_unit_test(msg_of_the_largest_size_passes),
+        cmocka_unit_test(io_reads_back_what_it_wrote),
+        cmocka_unit_test(io_reads_less_only_at_the_end),
+        cmocka_unit_test(io_tells_errors_as_they_come),
+        cmocka_unit_test(io_write_file_makes_new_files_only),
+        cmocka_unit_test(io_remove_tree_does_not_follow_links),
+        cmocka_unit_test(io_keep_std_fds_fills_the_gaps),
+        cmocka_unit_test(proc_describes_every_end),
+        cmocka_unit_test(proc_adds_to_the_environment),
+        cmocka_unit_test(proc_passes_descriptors_even_crosswise),
+        cmocka_unit_test(proc_children_have_default_signals),
+        cmocka_unit_test(proc_that_cannot_start_is_told),
+        cmocka_unit_test(proc_kill_leaves_no_zombie),
+        cmocka_unit_test(proc_self_can_be_started),
+        cmocka_unit_test(stop_hears_signals),
+        cmocka_unit_test(stop_hears_the_end_of_the_peer),
+        cmocka_unit_test(clock_never_goes_back),
+        cmocka_unit_test(hash_is_xxh3),
+        cmocka_unit_test(hash_in_pieces_is_the_same),
+    };
+
+    return cmocka_run_group_tests_name("common", tests, NULL, NULL);
+}

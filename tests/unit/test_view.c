@@ -1,6 +1,799 @@
+/* view/: the tree of names, the files of .asofs/, reading without a server, directories that appear whole. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
-int main(void){return 0;}
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/escape.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "view/internal.h"
+#include "view/outdir.h"
+#include "view/report.h"
+
+/* xorshift: the same numbers on every machine. */
+static uint32_t random_below(uint64_t *seed, uint32_t n)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return (uint32_t)(*seed >> 33) % n;
+}
+
+struct place { /* a table by name */
+    const char *schema, *name;
+};
+
+static struct pg_catalog *make_catalog(const struct place *places, size_t n)
+{
+    struct pg_catalog *c = mem_alloc(sizeof(*c));
+    size_t i;
+
+    c->ntables = n;
+    c->tables = mem_array(n, sizeof(*c->tables));
+    for (i = 0; i < n; i++)
+        c->tables[i].rel = (struct pg_relation){.oid = (uint32_t)i,
+                                                .kind = 'r',
+                                                .schema = mem_strdup(places[i].schema),
+                                                .name = mem_strdup(places[i].name),
+                                                .bytes = 8192,
+                                                .blocks = 1};
+    return c;
+}
+
+/* ---- tree --------------------------------------------------------------------------------------- */
+
+static const struct place odd_places[] = {
+    {"public", "orders"}, {"public", "a"},   {"public", "a-b"},    {"public", "a/b"},
+    {"public", "a%2Fb"},  {"public", "."},   {"public", ".."},     {"public", "two\nlines"},
+    {"public", "größe"},  {"Public", "x"},   {"a\n", "x"},         {"a!", "x"},
+    {".asofs", "errors"}, {"..", "x"},       {"zz", "x.csv"},      {"zz", "x"},
+    {"!first", "t"},      {".asofs2", "t"},  {".asof", "t"},       {"%", "t"},
+    {"ü", "t"},           {"public", "%41"}, {"public", ".asofs"}, {"public", "\"quoted\""},
+};
+
+enum { ODD = sizeof(odd_places) / sizeof(*odd_places) };
+
+/* The children of a directory stand together, sorted, and are found by their names. */
+static void assert_directory(const struct tree *t, uint32_t dir)
+{
+    const struct node *d = &t->nodes[dir];
+    uint32_t i, subdirs = 0;
+
+    for (i = d->children; i < d->children + d->nchildren; i++) {
+        const struct node *n = &t->nodes[i];
+
+        assert_int_equal(n->parent, dir);
+        assert_int_equal(tree_lookup(t, dir, n->name), i);
+        if (i > d->children)
+            assert_true(strcmp(t->nodes[i - 1].name, n->name) < 0);
+        assert_null(strchr(n->name, '/'));
+        subdirs += n->kind == NODE_DIR;
+    }
+    assert_int_equal(d->subdirs, subdirs);
+}
+
+static void assert_inodes(const struct tree *t)
+{
+    uint32_t i, k;
+
+    assert_int_equal(t->nodes[0].ino, 1);
+    for (i = 1; i < t->n; i++) {
+        assert_true(t->nodes[i].ino >= 16 && t->nodes[i].ino < (uint64_t)1 << 62);
+        for (k = 1; k < i; k++)
+            assert_true(t->nodes[i].ino != t->nodes[k].ino);
+    }
+}
+
+/* Every table has one node, at the path that belongs to it. */
+static void assert_tables(const struct tree *t, const struct pg_catalog *c, const char *extension)
+{
+    uint32_t i, found = 0;
+
+    assert_int_equal(t->npaths, c->ntables);
+    for (i = 0; i < t->n; i++) {
+        const struct node *n = &t->nodes[i];
+        char *dir, *file, *name;
+
+        if (n->kind != NODE_TABLE)
+            continue;
+        dir = escape_name(c->tables[n->item].rel.schema);
+        file = escape_name(c->tables[n->item].rel.name);
+        name = mem_printf("%s/%s%s", dir, file, extension);
+        assert_string_equal(t->paths[n->item], name);
+        assert_string_equal(n->name, strchr(name, '/') + 1);
+        assert_string_equal(t->nodes[n->parent].name, dir);
+        found++;
+        free(dir);
+        free(file);
+        free(name);
+    }
+    assert_int_equal(found, c->ntables);
+}
+
+static void assert_meta(const struct tree *t)
+{
+    int64_t dir = tree_lookup(t, 0, ".asofs");
+    uint32_t m;
+
+    assert_true(dir > 0);
+    assert_int_equal(t->nodes[dir].nchildren, META_FILES);
+    for (m = 0; m < META_FILES; m++) {
+        int64_t n = tree_lookup(t, (uint32_t)dir, tree_meta_name(m));
+
+        assert_true(n > 0);
+        assert_int_equal(t->nodes[n].kind, NODE_META);
+        assert_int_equal(t->nodes[n].item, m);
+    }
+}
+
+static void assert_tree(const struct tree *t, const struct pg_catalog *c, const char *extension)
+{
+    uint32_t i, reached = 1;
+
+    assert_int_equal(t->nodes[0].kind, NODE_DIR);
+    assert_string_equal(t->nodes[0].name, "");
+    for (i = 0; i < t->n; i++) {
+        reached += t->nodes[i].nchildren;
+        if (t->nodes[i].kind == NODE_DIR)
+            assert_directory(t, i);
+        else
+            assert_int_equal(t->nodes[i].nchildren, 0);
+    }
+    assert_int_equal(reached, t->n);
+    assert_inodes(t);
+    assert_tables(t, c, extension);
+    assert_meta(t);
+}
+
+static void tree_has_a_place_for_every_odd_name(void **state)
+{
+    static const char *const extensions[] = {".csv", ".txt", ".bin"};
+    struct pg_catalog *c = make_catalog(odd_places, ODD);
+    enum pg_format f;
+
+    (void)state;
+    for (f = PG_FORMAT_CSV; f <= PG_FORMAT_BINARY; f++) {
+        struct tree t;
+
+        tree_make(&t, c, f);
+        assert_tree(&t, c, extensions[f]);
+        tree_free(&t);
+    }
+    pg_catalog_free(c);
+}
+
+/* The names of the root's children, in their order. */
+static void assert_root(const struct place *places, size_t n, const char *expected)
+{
+    struct pg_catalog *c = make_catalog(places, n);
+    struct buf b = {0};
+    struct tree t;
+    uint32_t i;
+
+    tree_make(&t, c, PG_FORMAT_CSV);
+    assert_tree(&t, c, ".csv");
+    for (i = 0; i < t.nodes[0].nchildren; i++)
+        buf_printf(&b, "%s ", t.nodes[t.nodes[0].children + i].name);
+    assert_string_equal(b.data, expected);
+    buf_free(&b);
+    tree_free(&t);
+    pg_catalog_free(c);
+}
+
+static void tree_puts_its_own_directory_in_order(void **state)
+{
+    static const struct place after[] = {{"public", "a"}, {"sales", "b"}, {"sales", "c"}};
+    static const struct place before[] = {{"!a", "a"}, {"-b", "b"}};
+    static const struct place both[] = {{"%", "a"}, {".asof", "a"}, {".asofs2", "b"}, {"A", "b"}};
+    static const struct place same[] = {{".asofs", "snapshot.json"}, {"public", "a"}};
+
+    (void)state;
+    assert_root(after, 3, ".asofs public sales ");
+    assert_root(before, 2, "!a -b .asofs ");
+    assert_root(both, 4, "%25 .asof .asofs .asofs2 A ");
+    assert_root(same, 2, "%2Easofs .asofs public ");
+    assert_root(NULL, 0, ".asofs ");
+}
+
+static void tree_sorts_by_names_as_they_are_shown(void **state)
+{
+    static const struct place places[] = {{"a\n", "x"}, {"a!", "x"}, {"a", "t"}, {"a", "t-1"}};
+    struct pg_catalog *c = make_catalog(places, 4);
+    struct tree t;
+    int64_t dir;
+
+    (void)state;
+    assert_root(places, 4, ".asofs a a! a%0A ");
+    tree_make(&t, c, PG_FORMAT_TEXT);
+    dir = tree_lookup(&t, 0, "a");
+    assert_string_equal(t.nodes[t.nodes[dir].children].name, "t-1.txt");
+    assert_int_equal(t.nodes[t.nodes[dir].children].item, 3);
+    assert_string_equal(t.nodes[t.nodes[dir].children + 1].name, "t.txt");
+    assert_int_equal(t.nodes[t.nodes[dir].children + 1].item, 2);
+    tree_free(&t);
+    pg_catalog_free(c);
+}
+
+static void tree_does_not_find_what_is_not_there(void **state)
+{
+    static const char *const absent[] = {"", ".", "..", "PUBLIC", "publi", "publicx", "%2Easofs",
+                                         "a/b", "errors", "orders.csv", "\xff"};
+    struct pg_catalog *c = make_catalog(odd_places, 2);
+    struct tree t;
+    int64_t dir, file;
+    size_t i;
+
+    (void)state;
+    tree_make(&t, c, PG_FORMAT_CSV);
+    for (i = 0; i < sizeof(absent) / sizeof(*absent); i++)
+        assert_int_equal(tree_lookup(&t, 0, absent[i]), -1);
+    dir = tree_lookup(&t, 0, "public");
+    assert_int_equal(tree_lookup(&t, (uint32_t)dir, "orders"), -1);
+    assert_int_equal(tree_lookup(&t, (uint32_t)dir, "public"), -1);
+    file = tree_lookup(&t, (uint32_t)dir, "orders.csv");
+    assert_true(file > 0);
+    assert_int_equal(tree_lookup(&t, (uint32_t)file, "orders.csv"), -1);
+    tree_free(&t);
+    pg_catalog_free(c);
+}
+
+static uint64_t ino_of(const struct tree *t, const char *dir, const char *file)
+{
+    int64_t d = tree_lookup(t, 0, dir), f;
+
+    assert_true(d > 0);
+    f = tree_lookup(t, (uint32_t)d, file);
+    assert_true(f > 0);
+    return t->nodes[f].ino;
+}
+
+static void tree_numbers_last_whatever_else_there_is(void **state)
+{
+    struct pg_catalog *few = make_catalog(odd_places, 1), *many = make_catalog(odd_places, ODD);
+    const uint64_t orders = 0x377416b60ac2bfba;
+    struct tree a, b;
+
+    (void)state;
+    tree_make(&a, few, PG_FORMAT_CSV);
+    tree_make(&b, many, PG_FORMAT_CSV);
+    /* printf 'public\0orders.csv' | xxhsum -H3 gives ddd05ad82b0afea9: two bits less, bit 4 set */
+    assert_int_equal(ino_of(&a, "public", "orders.csv"), orders);
+    assert_int_equal(ino_of(&b, "public", "orders.csv"), orders);
+    assert_int_equal(ino_of(&a, ".asofs", "errors"), ino_of(&b, ".asofs", "errors"));
+    tree_free(&a);
+    tree_free(&b);
+    pg_catalog_free(few);
+    pg_catalog_free(many);
+}
+
+static void tree_of_many_random_names_is_right(void **state)
+{
+    enum { TABLES = 700 };
+    struct place *places = mem_array(TABLES, sizeof(*places));
+    struct pg_catalog *c;
+    uint64_t seed = 5;
+    struct tree t;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < TABLES; i++) {
+        places[i].schema = mem_printf("%c%u", "!.%zA"[random_below(&seed, 5)], random_below(&seed, 9));
+        places[i].name = mem_printf("%c%zu%c", "a/.%~"[random_below(&seed, 5)], i,
+                                    "-./\n"[random_below(&seed, 4)]);
+    }
+    c = make_catalog(places, TABLES);
+    tree_make(&t, c, PG_FORMAT_BINARY);
+    assert_tree(&t, c, ".bin");
+    tree_free(&t);
+    pg_catalog_free(c);
+    for (i = 0; i < TABLES; i++) {
+        free((char *)(uintptr_t)places[i].schema);
+        free((char *)(uintptr_t)places[i].name);
+    }
+    free(places);
+}
+
+/* ---- a view without a server: everything that is asked of it once it is extracted ---------------- */
+
+static const struct view_request request = {
+    .source = "service=erp", .format = PG_FORMAT_CSV, .jobs = 3, .timezone = "UTC", .encoding = "UTF8"};
+
+static const struct place view_places[] = {{"public", "items"}, {"public", "a,b"}, {"s", "\"m\""}};
+
+static struct coordinator *make_coordinator(const struct view *v, const char *schema_error)
+{
+    struct coordinator_config config = {.catalog = v->catalog, .plan = &v->plan, .jobs = 3,
+                                        .out_fd = -1, .schema_error = mem_strdup(schema_error)};
+
+    return coordinator_new(&config);
+}
+
+static struct view *make_view(const char *source, const char *schema_error)
+{
+    struct view *v = mem_alloc(sizeof(*v));
+
+    v->req = &request;
+    v->dump = (struct pg_dump){.out_fd = -1, .err_fd = -1};
+    v->server = (struct pg_server){
+        .version = 150004, .version_text = mem_strdup("15.4"), .database = mem_strdup("erp"),
+        .user = mem_strdup("planner"), .encoding = mem_strdup("LATIN1"),
+        .lc_monetary = mem_strdup("C"), .system_identifier = mem_strdup("7123")};
+    v->source = mem_strdup(source);
+    v->catalog = make_catalog(view_places, 3);
+    v->catalog->tables[1].rel.kind = 'p';
+    v->catalog->tables[2].rel.kind = 'm';
+    v->moment = (struct pg_moment){.snapshot_id = mem_strdup("1-1"),
+                                   .time = mem_strdup("2026-11-16T08:00:00.123456Z"),
+                                   .unix_ns = 1794816000123456000,
+                                   .lsn = mem_strdup("0/16B3748")};
+    plan_make(&v->plan, v->catalog, 0);
+    tree_make(&v->tree, v->catalog, PG_FORMAT_CSV);
+    v->coordinator = make_coordinator(v, schema_error);
+    return v;
+}
+
+/* Table t is complete, and empty. */
+static void complete(struct view *v, size_t t, uint64_t rows, uint64_t checksum)
+{
+    struct table_result *r = &coordinator_results(v->coordinator)->tables[t];
+
+    flatfile_seal(&r->file);
+    r->rows = rows;
+    r->checksum = checksum;
+    r->state = TABLE_COMPLETE;
+}
+
+static int set_up_view(void **state)
+{
+    struct view *v = make_view("erp@db1", NULL);
+
+    complete(v, 0, 12, 0xabc);
+    *state = v;
+    return 0;
+}
+
+static int tear_down_view(void **state)
+{
+    view_free(*state);
+    view_free(NULL);
+    return 0;
+}
+
+static uint32_t node_of(const struct view *v, const char *dir, const char *file)
+{
+    int64_t d = tree_lookup(view_tree(v), 0, dir);
+
+    assert_true(d > 0);
+    return (uint32_t)tree_lookup(view_tree(v), (uint32_t)d, file);
+}
+
+static void view_tells_its_moment_and_source(void **state)
+{
+    struct view *v = *state;
+
+    assert_int_equal(view_time(v).tv_sec, 1794816000);
+    assert_int_equal(view_time(v).tv_nsec, 123456000);
+    assert_string_equal(view_source(v), "erp@db1");
+}
+
+static void view_reads_its_own_files_at_every_offset(void **state)
+{
+    struct view *v = *state;
+    uint32_t node = node_of(v, ".asofs", "errors");
+    char got[8];
+    uint64_t at;
+
+    buf_puts(&v->meta[META_ERRORS], "0123456789");
+    assert_int_equal(view_size(v, node), 10);
+    for (at = 0; at < 10; at++) {
+        size_t n = at < 6 ? 4 : (size_t)(10 - at);
+
+        assert_int_equal(view_read(v, node, got, 4, at), n);
+        assert_memory_equal(got, "0123456789" + at, n);
+    }
+    assert_int_equal(view_read(v, node, got, 4, 10), 0);
+    assert_int_equal(view_read(v, node, got, 4, UINT64_MAX), 0);
+    assert_int_equal(view_read(v, node_of(v, ".asofs", "schema.sql"), got, 4, 0), 0);
+}
+
+static void view_reads_nothing_from_empty_tables_and_directories(void **state)
+{
+    struct view *v = *state;
+    uint32_t node = node_of(v, "public", "items.csv");
+    char got[8];
+
+    assert_int_equal(view_size(v, node), 0);
+    assert_int_equal(view_read(v, node, got, sizeof(got), 0), 0);
+    assert_int_equal(view_read(v, node, got, sizeof(got), 100), 0);
+    assert_int_equal(view_read(v, 0, got, sizeof(got), 0), -EISDIR);
+    assert_int_equal(view_size(v, 0), 0);
+}
+
+static void assert_xattr(const struct view *v, uint32_t node, const char *name, const char *expected)
+{
+    char value[VIEW_XATTR_MAX];
+    int n = view_xattr(v, node, name, value);
+
+    assert_int_equal(n, strlen(expected));
+    assert_memory_equal(value, expected, strlen(expected));
+}
+
+static void view_has_attributes_on_tables_only(void **state)
+{
+    struct view *v = *state;
+    uint32_t node = node_of(v, "public", "items.csv");
+    char value[VIEW_XATTR_MAX];
+    const char *names;
+
+    assert_xattr(v, node, "user.asofs.rows", "12");
+    assert_xattr(v, node, "user.asofs.xxh3", "0000000000000abc");
+    assert_xattr(v, node, "user.asofs.lsn", "0/16B3748");
+    assert_int_equal(view_xattr(v, node, "user.asofs", value), -ENODATA);
+    assert_int_equal(view_xattr(v, 0, "user.asofs.rows", value), -ENODATA);
+    assert_int_equal(view_xattr(v, node_of(v, ".asofs", "errors"), "user.asofs.lsn", value), -ENODATA);
+    assert_int_equal(view_xattr_names(v, 0, &names), 0);
+    assert_int_equal(view_xattr_names(v, node_of(v, ".asofs", "errors"), &names), 0);
+}
+
+static void view_lists_the_attributes_that_it_has(void **state)
+{
+    struct view *v = *state;
+    uint32_t node = node_of(v, "public", "items.csv");
+    char value[VIEW_XATTR_MAX];
+    const char *names;
+    size_t len = view_xattr_names(v, node, &names), at, n = 0;
+
+    for (at = 0; at < len; at += strlen(names + at) + 1, n++)
+        assert_true(view_xattr(v, node, names + at, value) > 0);
+    assert_int_equal(at, len);
+    assert_int_equal(n, 3);
+}
+
+/* ---- reports ------------------------------------------------------------------------------------ */
+
+static void report_of_tables_has_a_line_for_each(void **state)
+{
+    struct view *v = *state;
+    struct buf b = {0};
+
+    report_tables(v, &b);
+    assert_string_equal(
+        b.data,
+        "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,xxh3,error\n"
+        "public,items,public/items.csv,table,complete,12,0,8192,1,0000000000000abc,\n"
+        "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,0,8192,1,0000000000000000,\n"
+        "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,"
+        "0000000000000000,\n");
+    buf_free(&b);
+}
+
+static void report_of_tables_says_why_one_failed(void **state)
+{
+    struct view *v = *state;
+    struct table_result *r = &coordinator_results(v->coordinator)->tables[0];
+    struct buf b = {0};
+
+    r->state = TABLE_FAILED;
+    r->error = mem_strdup("no, \"never\"\nagain");
+    report_tables(v, &b);
+    assert_non_null(strstr(b.data, ",failed,"));
+    assert_non_null(strstr(b.data, ",\"no, \"\"never\"\"\nagain\"\npublic,"));
+    buf_free(&b);
+}
+
+static json_t *snapshot_of(const struct view *v)
+{
+    struct buf b = {0};
+    json_t *j;
+
+    report_snapshot(v, &b);
+    assert_int_equal(b.data[b.len - 1], '\n');
+    j = json_loads(b.data, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(j);
+    buf_free(&b);
+    return j;
+}
+
+static const char *json_text(json_t *j, const char *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(json_object_get(j, object), key));
+
+    return s ? s : "(none)";
+}
+
+static void report_of_the_snapshot_is_json(void **state)
+{
+    struct view *v = *state;
+    json_t *j;
+
+    v->started = 1000, v->frozen = 1500, v->extracted = 4500;
+    j = snapshot_of(v);
+    assert_string_equal(json_string_value(json_object_get(j, "moment")),
+                        "2026-11-16T08:00:00.123456Z");
+    assert_string_equal(json_string_value(json_object_get(j, "lsn")), "0/16B3748");
+    assert_string_equal(json_text(j, "server", "version"), "15.4");
+    assert_string_equal(json_text(j, "server", "source"), "erp@db1");
+    assert_string_equal(json_text(j, "settings", "server_encoding"), "LATIN1");
+    assert_string_equal(json_text(j, "settings", "format"), "csv");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "totals"), "rows")), 12);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "totals"), "tables")), 3);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "workers"), "asked")), 3);
+    assert_true(json_real_value(json_object_get(json_object_get(j, "seconds"), "freeze")) == 0.5);
+    assert_true(json_real_value(json_object_get(json_object_get(j, "seconds"), "extract")) == 3);
+    json_decref(j);
+}
+
+static void report_of_the_snapshot_is_json_whatever_the_names(void **state)
+{
+    struct view *v = make_view("caf\xe9\"\\@db1", NULL);
+    json_t *j = snapshot_of(v);
+
+    (void)state;
+    assert_string_equal(json_text(j, "server", "source"), "caf\\xe9\"\\@db1");
+    assert_string_equal(json_text(j, "server", "database"), "erp");
+    json_decref(j);
+    view_free(v);
+}
+
+static void reports_of_a_good_view_are_the_definitions_and_no_errors(void **state)
+{
+    struct view *v = *state;
+    struct buf b = {0};
+
+    report_errors(v, &b);
+    report_schema(v, &b);
+    assert_int_equal(b.len, 0);
+    buf_puts(&v->dump.text, "CREATE TABLE items ();\n");
+    report_schema(v, &b);
+    assert_string_equal(b.data, "CREATE TABLE items ();\n");
+    buf_free(&b);
+}
+
+static void reports_without_definitions_say_why(void **state)
+{
+    struct view *v = make_view("erp", "pg_dump exited\nwith two lines");
+    struct buf b = {0};
+
+    (void)state;
+    report_errors(v, &b);
+    assert_string_equal(b.data, "schema.sql could not be made: pg_dump exited\nwith two lines\n");
+    buf_clear(&b);
+    report_schema(v, &b);
+    assert_string_equal(b.data, "-- The definitions could not be read:\n-- pg_dump exited\n"
+                                "-- with two lines\n");
+    buf_free(&b);
+    view_free(v);
+}
+
+/* ---- outdir ------------------------------------------------------------------------------------- */
+
+struct place_below { /* a directory below TMPDIR, and one in it that shall be made */
+    char *dir, *out;
+};
+
+static int set_up_place(void **state)
+{
+    struct place_below *p = mem_alloc(sizeof(*p));
+    const char *tmp = getenv("TMPDIR");
+
+    p->dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(p->dir))
+        return -1;
+    p->out = mem_printf("%s/out", p->dir);
+    *state = p;
+    return 0;
+}
+
+static int tear_down_place(void **state)
+{
+    struct place_below *p = *state;
+    int rc = io_remove_tree(p->dir);
+
+    free(p->dir);
+    free(p->out);
+    free(p);
+    return rc;
+}
+
+static size_t entries_in(const char *dir)
+{
+    DIR *d = opendir(dir);
+    size_t n = 0;
+
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n - 2; /* . and .. */
+}
+
+static void outdir_appears_when_it_is_published(void **state)
+{
+    struct place_below *p = *state;
+    mode_t mask = umask(027);
+    struct outdir d;
+    struct stat st;
+    struct err err;
+
+    assert_int_equal(outdir_open(&d, p->out, &err), 0);
+    assert_int_equal(access(p->out, F_OK), -1);
+    assert_int_equal(fstat(d.fd, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(io_write_file(d.fd, "f", "x", 1, &err), 0);
+    assert_int_equal(outdir_publish(&d, &err), 0);
+    assert_int_equal(stat(p->out, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0750);
+    assert_int_equal(entries_in(p->out), 1);
+    assert_int_equal(entries_in(p->dir), 1);
+    umask(mask);
+}
+
+static void outdir_leaves_nothing_when_abandoned(void **state)
+{
+    struct place_below *p = *state;
+    struct outdir d;
+    struct err err;
+
+    assert_int_equal(outdir_open(&d, p->out, &err), 0);
+    assert_int_equal(mkdirat(d.fd, "sub", 0700), 0);
+    assert_int_equal(io_write_file(d.fd, "sub/f", "x", 1, &err), 0);
+    outdir_abandon(&d);
+    assert_int_equal(entries_in(p->dir), 0);
+}
+
+static void outdir_ignores_slashes_at_the_end(void **state)
+{
+    struct place_below *p = *state;
+    char *path = mem_printf("%s//", p->out);
+    struct outdir d;
+    struct err err;
+
+    assert_int_equal(outdir_open(&d, path, &err), 0);
+    assert_string_equal(d.path, p->out);
+    assert_int_equal(outdir_publish(&d, &err), 0);
+    assert_int_equal(access(p->out, F_OK), 0);
+    free(path);
+}
+
+static void assert_outdir_refused(const char *path, int code, const char *named)
+{
+    struct outdir d;
+    struct err err;
+
+    assert_int_equal(outdir_open(&d, path, &err), -code);
+    assert_int_equal(err.code, code);
+    assert_non_null(strstr(err.text, named));
+}
+
+static void outdir_refuses_a_place_that_is_taken_or_missing(void **state)
+{
+    struct place_below *p = *state;
+    char *below = mem_printf("%s/new", p->out), *dangling = mem_printf("%s/link", p->dir);
+    int fd;
+
+    assert_outdir_refused(p->dir, EEXIST, p->dir);
+    assert_outdir_refused("/", EEXIST, "/");
+    assert_outdir_refused(below, ENOENT, below);
+    fd = open(p->out, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_outdir_refused(p->out, EEXIST, p->out);
+    assert_outdir_refused(below, ENOTDIR, p->out);
+    assert_int_equal(symlink("/nonexistent", dangling), 0);
+    assert_outdir_refused(dangling, EEXIST, dangling);
+    assert_int_equal(entries_in(p->dir), 2);
+    close(fd);
+    free(below);
+    free(dangling);
+}
+
+static void outdir_refuses_an_empty_name_at_once(void **state)
+{
+    struct place_below *p = *state;
+    int back = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+    struct outdir d;
+    struct err err;
+
+    assert_int_equal(chdir(p->dir), 0);
+    rc = outdir_open(&d, "", &err);
+    if (rc == 0)
+        outdir_abandon(&d);
+    assert_int_equal(fchdir(back), 0);
+    close(back);
+    assert_true(rc < 0);
+}
+
+static void outdir_does_not_replace_what_came_meanwhile(void **state)
+{
+    struct place_below *p = *state;
+    struct outdir d;
+    struct err err;
+
+    assert_int_equal(outdir_open(&d, p->out, &err), 0);
+    assert_int_equal(mkdir(p->out, 0700), 0);
+    assert_int_equal(outdir_publish(&d, &err), -EEXIST);
+    assert_int_equal(entries_in(p->dir), 1);
+    assert_int_equal(entries_in(p->out), 0);
+}
+
+/* A directory beside the place, with a file in it; is it still there after one more has been opened? */
+static bool survives(struct place_below *p, const char *name, bool locked)
+{
+    char *path = mem_printf("%s/%s", p->dir, name), *file = mem_printf("%s/f", path);
+    struct outdir d;
+    struct err err;
+    bool there;
+    int fd;
+
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(io_write_file(AT_FDCWD, file, "x", 1, &err), 0);
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (locked)
+        assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(outdir_open(&d, p->out, &err), 0);
+    outdir_abandon(&d);
+    there = access(file, F_OK) == 0;
+    close(fd);
+    free(path);
+    free(file);
+    return there;
+}
+
+static void outdir_removes_what_a_killed_run_left(void **state)
+{
+    log_set_level(LOG_LEVEL_QUIET);
+    assert_false(survives(*state, ".out.asofs-abcDEF", false));
+    assert_true(survives(*state, ".out.asofs-123456", true)); /* another run is filling it */
+    assert_true(survives(*state, ".out.asofs-1234567", false));
+    assert_true(survives(*state, ".outer.asofs-123456", false));
+    assert_true(survives(*state, "out.asofs-123456", false));
+    log_set_level(LOG_LEVEL_NORMAL);
+}
+
+#define WITH_VIEW(f) cmocka_unit_test_setup_teardown(f, set_up_view, tear_down_view)
+#define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, set_up_place, tear_down_place)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tree_has_a_place_for_every_odd_name),
+        cmocka_unit_test(tree_puts_its_own_directory_in_order),
+        cmocka_unit_test(tree_sorts_by_names_as_they_are_shown),
+        cmocka_unit_test(tree_does_not_find_what_is_not_there),
+        cmocka_unit_test(tree_numbers_last_whatever_else_there_is),
+        cmocka_unit_test(tree_of_many_random_names_is_right),
+        WITH_VIEW(view_tells_its_moment_and_source),
+        WITH_VIEW(view_reads_its_own_files_at_every_offset),
+        WITH_VIEW(view_reads_nothing_from_empty_tables_and_directories),
+        WITH_VIEW(view_has_attributes_on_tables_only),
+        WITH_VIEW(view_lists_the_attributes_that_it_has),
+        WITH_VIEW(report_of_tables_has_a_line_for_each),
+        WITH_VIEW(report_of_tables_says_why_one_failed),
+        WITH_VIEW(report_of_the_snapshot_is_json),
+        cmocka_unit_test(report_of_the_snapshot_is_json_whatever_the_names),
+        WITH_VIEW(reports_of_a_good_view_are_the_definitions_and_no_errors),
+        cmocka_unit_test(reports_without_definitions_say_why),
+        WITH_PLACE(outdir_appears_when_it_is_published),
+        WITH_PLACE(outdir_leaves_nothing_when_abandoned),
+        WITH_PLACE(outdir_ignores_slashes_at_the_end),
+        WITH_PLACE(outdir_refuses_a_place_that_is_taken_or_missing),
+        WITH_PLACE(outdir_refuses_an_empty_name_at_once),
+        WITH_PLACE(outdir_does_not_replace_what_came_meanwhile),
+        WITH_PLACE(outdir_removes_what_a_killed_run_left),
+    };
+
+    return cmocka_run_group_tests_name("view", tests, NULL, NULL);
+}
