@@ -20,6 +20,7 @@
 
 const char source_help[] =
     "  -t, --tables=PATTERN      tables to take, as in psql's \\d; repeat for more (default: all)\n"
+    "      --tables-from=FILE    the copy-table list (asofs-tables(5)); - is standard input\n"
     "  -j, --jobs=N              snapshot workers (default: number of cores, at most 8)\n"
     "      --format=FORMAT       csv, text or binary, as COPY writes them (default: csv)\n"
     "      --chunk-size=SIZE     larger tables are extracted by several workers (default: 256MiB)\n"
@@ -52,15 +53,12 @@ int source_set_jobs(void *o, const char *v, struct err *err)
 
 int source_set_tables(void *o, const char *v, struct err *err)
 {
-    struct view_request *r = request(o);
-    struct pg_pattern p;
-    int rc = pg_pattern_parse(v, &p, err);
+    return tablelist_add_pattern(&request(o)->tables, v, err);
+}
 
-    if (rc < 0)
-        return rc;
-    r->patterns = mem_resize(r->patterns, r->npatterns + 1, sizeof(*r->patterns));
-    r->patterns[r->npatterns++] = p;
-    return 0;
+int source_set_tables_from(void *o, const char *v, struct err *err)
+{
+    return tablelist_read(&request(o)->tables, v, err);
 }
 
 int source_set_format(void *o, const char *v, struct err *err)
@@ -159,11 +157,7 @@ void source_init(struct source_options *o)
 
 void source_free(struct source_options *o)
 {
-    size_t i;
-
-    for (i = 0; i < o->request.npatterns; i++)
-        pg_pattern_free(&o->request.patterns[i]);
-    free(o->request.patterns);
+    tablelist_free(&o->request.tables);
     free((char *)(uintptr_t)o->request.source);
 }
 

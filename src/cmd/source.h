@@ -21,6 +21,7 @@ struct source_options {
 #define SOURCE_OPTION_DEFS                                                                         \
     {"jobs", 'j', true, false, source_set_jobs},                                                   \
         {"tables", 't', true, false, source_set_tables},                                           \
+        {"tables-from", 0, true, false, source_set_tables_from},                                   \
         {"format", 0, true, false, source_set_format},                                             \
         {"chunk-size", 0, true, false, source_set_chunk_size},                                     \
         {"lock-timeout", 0, true, false, source_set_lock_timeout},                                 \
@@ -36,6 +37,7 @@ struct source_options {
 
 int source_set_jobs(void *o, const char *v, struct err *err);
 int source_set_tables(void *o, const char *v, struct err *err);
+int source_set_tables_from(void *o, const char *v, struct err *err);
 int source_set_format(void *o, const char *v, struct err *err);
 int source_set_chunk_size(void *o, const char *v, struct err *err);
 int source_set_lock_timeout(void *o, const char *v, struct err *err);

@@ -54,8 +54,8 @@ static void tell_skipped(const struct pg_catalog *c)
 int view_freeze(const struct view_request *req, struct view **view, struct err *err)
 {
     struct view *v = mem_alloc(sizeof(*v));
-    struct pg_freeze_request freeze = {.server = &v->server, .patterns = req->patterns,
-                                       .npatterns = req->npatterns,
+    struct pg_freeze_request freeze = {.server = &v->server, .entries = req->tables.entries,
+                                       .nentries = req->tables.n,
                                        .lock_timeout_ms = req->lock_timeout_ms};
     int rc;
 
@@ -83,7 +83,7 @@ static char *start_dump(struct view *v)
 {
     struct err why;
 
-    if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->npatterns == 0,
+    if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->tables.n == 0,
                       v->moment.snapshot_id, &why) < 0)
         return mem_strdup(why.text);
     return NULL;

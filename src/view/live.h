@@ -4,12 +4,12 @@
 
 #include <stdio.h>
 
+#include "extract/tablelist.h"
 #include "view/view.h"
 
 struct view_request {
     const char *source;      /* libpq conninfo string, URI or database name */
-    struct pg_pattern *patterns;
-    size_t npatterns;
+    struct tablelist tables; /* empty: every table */
     enum pg_format format;
     unsigned jobs;
     uint64_t chunk_size;
