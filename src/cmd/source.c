@@ -26,6 +26,10 @@ const char source_help[] =
     "      --chunk-size=SIZE     larger tables are extracted by several workers (default: 256MiB)\n"
     "      --lock-timeout=TIME   how long to wait for the tables' locks (default: 10s)\n"
     "      --worker-timeout=TIME silence after which a worker is replaced (default: 60s)\n"
+    "      --freeze=PROTOCOL     export (a snapshot) or lock (SHARE locks) (default: export)\n"
+    "      --freeze-timeout=TIME how long SHARE locks may be held for it (default: 5s)\n"
+    "      --hold-limit=TIME     give up when the source is held longer (default: no limit)\n"
+    "      --spool-limit=SIZE    give up when more is extracted (default: no limit)\n"
     "      --spool=DIR           where extracted data is kept (default: /var/tmp)\n"
     "      --timezone=ZONE       of timestamps with time zone (default: UTC)\n"
     "      --encoding=NAME       of the files (default: UTF8)\n"
@@ -103,6 +107,31 @@ int source_set_worker_timeout(void *o, const char *v, struct err *err)
     return parse_duration(v, &request(o)->worker_timeout_ms, err);
 }
 
+int source_set_freeze(void *o, const char *v, struct err *err)
+{
+    if (strcmp(v, "export") != 0 && strcmp(v, "lock") != 0)
+        return err_set(err, EINVAL, "\"%s\" is none of export, lock", v);
+    request(o)->freeze_by_lock = strcmp(v, "lock") == 0;
+    return 0;
+}
+
+int source_set_freeze_timeout(void *o, const char *v, struct err *err)
+{
+    return parse_duration(v, &request(o)->freeze_timeout_ms, err);
+}
+
+int source_set_hold_limit(void *o, const char *v, struct err *err)
+{
+    return parse_duration(v, &request(o)->hold_limit_ms, err);
+}
+
+int source_set_spool_limit(void *o, const char *v, struct err *err)
+{
+    if (units_parse_size(v, &request(o)->spool_limit) < 0 || !request(o)->spool_limit)
+        return err_set(err, EINVAL, "\"%s\" is not a size; write 500MiB, 20GiB", v);
+    return 0;
+}
+
 int source_set_spool(void *o, const char *v, struct err *err)
 {
     (void)err;
@@ -147,6 +176,7 @@ void source_init(struct source_options *o)
             .jobs = cores < 1 ? 1 : cores > MAX_DEFAULT_JOBS ? MAX_DEFAULT_JOBS : (unsigned)cores,
             .chunk_size = 256u << 20,
             .lock_timeout_ms = 10000,
+            .freeze_timeout_ms = 5000,
             .worker_timeout_ms = 60000,
             .spool_dir = "/var/tmp",
             .timezone = "UTC",
