@@ -197,9 +197,13 @@ static uint32_t chunk_flags(const struct coordinator *c, uint32_t chunk)
 
 static void table_started(struct coordinator *c, uint32_t table)
 {
+    struct table_result *r = &c->results.tables[table];
+
     pthread_mutex_lock(&c->results.lock);
-    if (c->results.tables[table].state == TABLE_WAITING)
-        c->results.tables[table].state = TABLE_RUNNING;
+    if (r->state == TABLE_WAITING) {
+        r->state = TABLE_RUNNING;
+        r->started_at = clock_ms();
+    }
     pthread_mutex_unlock(&c->results.lock);
 }
 
@@ -212,6 +216,7 @@ static void table_complete(struct coordinator *c, size_t table, uint64_t bytes, 
     r->bytes = bytes;
     r->checksum = checksum;
     r->state = TABLE_COMPLETE;
+    r->ended_at = clock_ms();
     pthread_mutex_unlock(&c->results.lock);
     c->shown.files_done++;
     tell_settled(c, table);
@@ -226,6 +231,7 @@ static void fail_table(struct coordinator *c, uint32_t table, const char *why)
     c->failed[table] = true;
     pthread_mutex_lock(&c->results.lock);
     r->state = TABLE_FAILED;
+    r->ended_at = clock_ms();
     r->error = mem_strdup(why);
     pthread_mutex_unlock(&c->results.lock);
     queue_drop_table(c->queue, table);
@@ -565,6 +571,7 @@ static int leader_start(struct coordinator *c, uint32_t chunk, struct err *err)
     sink_begin(l->sink, &target);
     l->copy = (struct pg_copy){.copy_sql = l->copy_sql, .data = leader_row, .arg = c};
     l->chunk = chunk;
+    table_started(c, c->cfg.plan->chunks[chunk].table);
     l->busy = true;
     l->heard = clock_ms();
     l->bytes = 0;

@@ -22,6 +22,8 @@ struct table_result {
     uint64_t estimate;  /* bytes of the table in the source */
     uint64_t checksum;  /* XXH3 of the flat file; when complete */
     size_t chunks, chunks_done;
+    int64_t started_at; /* clock_ms of its first chunk; 0 while waiting */
+    int64_t ended_at;   /* clock_ms when complete or failed; else 0 */
     char *error;        /* when failed */
     struct flatfile file;
 };

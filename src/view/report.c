@@ -130,6 +130,13 @@ static const char *kind_name(char kind)
     return kind == 'p' ? "partitioned table" : kind == 'm' ? "materialized view" : "table";
 }
 
+static double seconds_of(const struct table_result *r)
+{
+    if (!r->started_at)
+        return 0;
+    return (double)((r->ended_at ? r->ended_at : clock_ms()) - r->started_at) / 1000;
+}
+
 static void put_table(const struct view *v, size_t i, struct buf *out)
 {
     const struct pg_relation *rel = &v->catalog->tables[i].rel;
@@ -140,9 +147,9 @@ static void put_table(const struct view *v, size_t i, struct buf *out)
     csv_put_field(out, rel->name);
     buf_putc(out, ',');
     csv_put_field(out, v->tree.paths[i]);
-    buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,", kind_name(rel->kind), table_state_name(r->state),
+    buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,%.3f,", kind_name(rel->kind), table_state_name(r->state),
                (unsigned long long)r->rows, (unsigned long long)(r->bytes + r->under_way),
-               (unsigned long long)r->estimate, r->chunks);
+               (unsigned long long)r->estimate, r->chunks, seconds_of(r));
     if (r->state == TABLE_COMPLETE)
         buf_printf(out, "%016llx", (unsigned long long)r->checksum);
     buf_putc(out, ',');
@@ -155,7 +162,8 @@ static void tables(struct view *v, struct buf *out)
     struct results *r = view_results(v);
     size_t i;
 
-    buf_puts(out, "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,xxh3,error\n");
+    buf_puts(out, "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,"
+                  "error\n");
     pthread_mutex_lock(&r->lock);
     for (i = 0; i < r->n; i++)
         put_table(v, i, out);
