@@ -5,11 +5,22 @@
 #ifndef ASOFS_CMD_CMD_H
 #define ASOFS_CMD_CMD_H
 
+#include <stdbool.h>
+
 #define EXIT_USAGE 2
 
 /* argv[0] is the name of the subcommand. Each returns the exit status. */
 int cmd_mount(int argc, char **argv);
 int cmd_extract(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_wait(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+
+/* The program under the names that mount(8) calls: argv is that of a mount helper. */
+bool is_mounthelper(const char *argv0);
+int cmd_mounthelper(int argc, char **argv);
+
 int cmd_worker(int argc, char **argv);
 
 #endif

@@ -11,6 +11,10 @@ static const struct {
 } commands[] = {
     {"mount", cmd_mount},
     {"extract", cmd_extract},
+    {"status", cmd_status},
+    {"wait", cmd_wait},
+    {"verify", cmd_verify},
+    {"list", cmd_list},
     {"worker", cmd_worker},
 };
 
@@ -19,7 +23,11 @@ static int print_help(FILE *out)
     fputs("Usage: asofs COMMAND [OPTION]...\n"
           "A PostgreSQL database as of one point in time, every table a file.\n\n"
           "  asofs mount SOURCE DIR     mount a consistent, read-only view of a running server\n"
-          "  asofs extract SOURCE DIR   write the same view as plain files to a new directory\n\n"
+          "  asofs extract SOURCE DIR   write the same view as plain files to a new directory\n"
+          "  asofs status DIR           how far a view is\n"
+          "  asofs wait DIR [TABLE]...  until tables of a view mounted with --nowait are complete\n"
+          "  asofs verify DIR           check every file against its checksum\n"
+          "  asofs list                 the views mounted on this machine\n\n"
           "  asofs COMMAND --help       the options of a command\n"
           "  asofs --version            the version\n\n"
           "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
@@ -45,6 +53,8 @@ int main(int argc, char **argv)
 
     if (io_keep_std_fds() < 0)
         return 1;
+    if (is_mounthelper(argv[0]))
+        return cmd_mounthelper(argc, argv);
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;

@@ -3,7 +3,7 @@
  *
  * Everything that can be known to be wrong is found out before the server is asked for anything: options, mount
  * point, spool. The mount appears only when every file is complete, so nothing has to be taken back from
- * the eyes of readers when something fails before.
+ * the eyes of readers when something fails before; with --nowait it appears after the freeze.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,8 +23,8 @@ struct mount_options {
     struct source_options source; /* first: the setters of source.h see only this */
     struct viewfs_options fs;
     bool foreground;
+    bool nowait;
     char *dir; /* absolute */
-    char *spool;
 };
 
 static int set_foreground(void *o, const char *v, struct err *err)
@@ -38,6 +38,20 @@ static int set_allow_other(void *o, const char *v, struct err *err)
 {
     (void)v, (void)err;
     ((struct mount_options *)o)->fs.allow_other = true;
+    return 0;
+}
+
+static int set_nowait(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct mount_options *)o)->nowait = true;
+    return 0;
+}
+
+static int set_partial(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct mount_options *)o)->source.request.partial = true;
     return 0;
 }
 
@@ -71,6 +85,8 @@ static int set_umask(void *o, const char *v, struct err *err)
 static const struct option_def defs[] = {
     SOURCE_OPTION_DEFS,
     {"foreground", 'f', false, false, set_foreground},
+    {"nowait", 0, false, false, set_nowait},
+    {"partial", 0, false, false, set_partial},
     {"allow_other", 0, false, true, set_allow_other},
     {"uid", 0, true, true, set_uid},
     {"gid", 0, true, true, set_gid},
@@ -85,6 +101,8 @@ static int print_help(void)
            "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
            "The command returns when every file is complete; `umount DIR` ends the view.\n\n"
            "%s"
+           "      --nowait              return once frozen; readers wait for the file they want\n"
+           "      --partial             a table that fails does not end the view\n"
            "  -f, --foreground          stay in the foreground\n"
            "  -o OPTION[,OPTION]...     any of the above as name=value, and:\n"
            "      allow_other           let other users read the mount\n"
@@ -92,6 +110,40 @@ static int print_help(void)
            "      umask=OCTAL           bits taken from modes 0444 and 0555\n",
            source_help);
     return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int extract_then_mount(struct mount_options *o, const struct stop *stop, struct view *v,
+                              struct viewfs **fs, struct err *err)
+{
+    int rc = view_extract(v, err);
+
+    if (rc == 0 && stop_requested(stop))
+        rc = err_set(err, EINTR, "interrupted");
+    if (rc == 0)
+        rc = viewfs_open(fs, v, &o->fs, err);
+    if (rc == 0)
+        rc = viewfs_mount(*fs, o->dir, err);
+    if (rc == 0)
+        view_print_summary(v, o->dir);
+    return rc;
+}
+
+/* The coordinator has to exist before the first request is answered, so it is begun before the mount. */
+static int mount_then_extract(struct mount_options *o, struct view *v, struct viewfs **fs,
+                              struct err *err)
+{
+    int rc = viewfs_open(fs, v, &o->fs, err);
+
+    if (rc < 0)
+        return rc;
+    view_on_settled(v, viewfs_settled, *fs);
+    o->source.request.partial = true;
+    rc = view_extract_begin(v, err);
+    if (rc == 0)
+        rc = viewfs_mount(*fs, o->dir, err);
+    if (rc == 0)
+        view_print_frozen(v, o->dir);
+    return rc;
 }
 
 /* Freeze, extract, mount. The stop descriptor covers all of it. */
@@ -107,11 +159,8 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     if (rc == 0)
         rc = view_freeze(&o->source.request, v, err);
     if (rc == 0)
-        rc = view_extract(*v, err);
-    if (rc == 0 && stop_requested(&stop))
-        rc = err_set(err, EINTR, "interrupted");
-    if (rc == 0)
-        rc = viewfs_mount(fs, *v, &o->fs, o->dir, err);
+        rc = o->nowait ? mount_then_extract(o, *v, fs, err)
+                       : extract_then_mount(o, &stop, *v, fs, err);
     stop_close(&stop);
     return rc;
 }
@@ -124,7 +173,6 @@ static int run(struct mount_options *o, int parent_fd)
     int rc = bring_up(o, parent_fd, &v, &fs, &err);
 
     if (rc == 0) {
-        view_print_summary(v, o->dir);
         if (parent_fd >= 0)
             daemon_ready(parent_fd);
         rc = viewfs_serve(fs, &err);
@@ -132,7 +180,8 @@ static int run(struct mount_options *o, int parent_fd)
     if (rc < 0)
         log_error("%s", err.text);
     viewfs_unmount(fs);
-    view_free(v);
+    view_free(v); /* ends an extraction that still runs */
+    viewfs_free(fs);
     return rc < 0;
 }
 

@@ -20,11 +20,16 @@
 
 const char source_help[] =
     "  -t, --tables=PATTERN      tables to take, as in psql's \\d; repeat for more (default: all)\n"
+    "      --tables-from=FILE    the copy-table list (asofs-tables(5)); - is standard input\n"
     "  -j, --jobs=N              snapshot workers (default: number of cores, at most 8)\n"
     "      --format=FORMAT       csv, text or binary, as COPY writes them (default: csv)\n"
     "      --chunk-size=SIZE     larger tables are extracted by several workers (default: 256MiB)\n"
     "      --lock-timeout=TIME   how long to wait for the tables' locks (default: 10s)\n"
     "      --worker-timeout=TIME silence after which a worker is replaced (default: 60s)\n"
+    "      --freeze=PROTOCOL     export (a snapshot) or lock (SHARE locks) (default: export)\n"
+    "      --freeze-timeout=TIME how long SHARE locks may be held for it (default: 5s)\n"
+    "      --hold-limit=TIME     give up when the source is held longer (default: no limit)\n"
+    "      --spool-limit=SIZE    give up when more is extracted (default: no limit)\n"
     "      --spool=DIR           where extracted data is kept (default: /var/tmp)\n"
     "      --timezone=ZONE       of timestamps with time zone (default: UTC)\n"
     "      --encoding=NAME       of the files (default: UTF8)\n"
@@ -52,15 +57,12 @@ int source_set_jobs(void *o, const char *v, struct err *err)
 
 int source_set_tables(void *o, const char *v, struct err *err)
 {
-    struct view_request *r = request(o);
-    struct pg_pattern p;
-    int rc = pg_pattern_parse(v, &p, err);
+    return tablelist_add_pattern(&request(o)->tables, v, err);
+}
 
-    if (rc < 0)
-        return rc;
-    r->patterns = mem_resize(r->patterns, r->npatterns + 1, sizeof(*r->patterns));
-    r->patterns[r->npatterns++] = p;
-    return 0;
+int source_set_tables_from(void *o, const char *v, struct err *err)
+{
+    return tablelist_read(&request(o)->tables, v, err);
 }
 
 int source_set_format(void *o, const char *v, struct err *err)
@@ -103,6 +105,31 @@ int source_set_lock_timeout(void *o, const char *v, struct err *err)
 int source_set_worker_timeout(void *o, const char *v, struct err *err)
 {
     return parse_duration(v, &request(o)->worker_timeout_ms, err);
+}
+
+int source_set_freeze(void *o, const char *v, struct err *err)
+{
+    if (strcmp(v, "export") != 0 && strcmp(v, "lock") != 0)
+        return err_set(err, EINVAL, "\"%s\" is none of export, lock", v);
+    request(o)->freeze_by_lock = strcmp(v, "lock") == 0;
+    return 0;
+}
+
+int source_set_freeze_timeout(void *o, const char *v, struct err *err)
+{
+    return parse_duration(v, &request(o)->freeze_timeout_ms, err);
+}
+
+int source_set_hold_limit(void *o, const char *v, struct err *err)
+{
+    return parse_duration(v, &request(o)->hold_limit_ms, err);
+}
+
+int source_set_spool_limit(void *o, const char *v, struct err *err)
+{
+    if (units_parse_size(v, &request(o)->spool_limit) < 0 || !request(o)->spool_limit)
+        return err_set(err, EINVAL, "\"%s\" is not a size; write 500MiB, 20GiB", v);
+    return 0;
 }
 
 int source_set_spool(void *o, const char *v, struct err *err)
@@ -149,6 +176,7 @@ void source_init(struct source_options *o)
             .jobs = cores < 1 ? 1 : cores > MAX_DEFAULT_JOBS ? MAX_DEFAULT_JOBS : (unsigned)cores,
             .chunk_size = 256u << 20,
             .lock_timeout_ms = 10000,
+            .freeze_timeout_ms = 5000,
             .worker_timeout_ms = 60000,
             .spool_dir = "/var/tmp",
             .timezone = "UTC",
@@ -159,11 +187,7 @@ void source_init(struct source_options *o)
 
 void source_free(struct source_options *o)
 {
-    size_t i;
-
-    for (i = 0; i < o->request.npatterns; i++)
-        pg_pattern_free(&o->request.patterns[i]);
-    free(o->request.patterns);
+    tablelist_free(&o->request.tables);
     free((char *)(uintptr_t)o->request.source);
 }
 

@@ -21,10 +21,15 @@ struct source_options {
 #define SOURCE_OPTION_DEFS                                                                         \
     {"jobs", 'j', true, false, source_set_jobs},                                                   \
         {"tables", 't', true, false, source_set_tables},                                           \
+        {"tables-from", 0, true, false, source_set_tables_from},                                   \
         {"format", 0, true, false, source_set_format},                                             \
         {"chunk-size", 0, true, false, source_set_chunk_size},                                     \
         {"lock-timeout", 0, true, false, source_set_lock_timeout},                                 \
         {"worker-timeout", 0, true, false, source_set_worker_timeout},                             \
+        {"freeze", 0, true, false, source_set_freeze},                                             \
+        {"freeze-timeout", 0, true, false, source_set_freeze_timeout},                             \
+        {"hold-limit", 0, true, false, source_set_hold_limit},                                     \
+        {"spool-limit", 0, true, false, source_set_spool_limit},                                   \
         {"spool", 0, true, false, source_set_spool},                                               \
         {"timezone", 0, true, false, source_set_timezone},                                         \
         {"encoding", 0, true, false, source_set_encoding},                                         \
@@ -36,10 +41,15 @@ struct source_options {
 
 int source_set_jobs(void *o, const char *v, struct err *err);
 int source_set_tables(void *o, const char *v, struct err *err);
+int source_set_tables_from(void *o, const char *v, struct err *err);
 int source_set_format(void *o, const char *v, struct err *err);
 int source_set_chunk_size(void *o, const char *v, struct err *err);
 int source_set_lock_timeout(void *o, const char *v, struct err *err);
 int source_set_worker_timeout(void *o, const char *v, struct err *err);
+int source_set_freeze(void *o, const char *v, struct err *err);
+int source_set_freeze_timeout(void *o, const char *v, struct err *err);
+int source_set_hold_limit(void *o, const char *v, struct err *err);
+int source_set_spool_limit(void *o, const char *v, struct err *err);
 int source_set_spool(void *o, const char *v, struct err *err);
 int source_set_timezone(void *o, const char *v, struct err *err);
 int source_set_encoding(void *o, const char *v, struct err *err);

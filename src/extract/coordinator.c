@@ -21,11 +21,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/units.h"
 #include "extract/finish.h"
 #include "extract/queue.h"
 #include "extract/sink.h"
@@ -50,43 +52,42 @@ struct leader_work {
 
 struct coordinator {
     struct coordinator_config cfg;
+    struct crew *crew;
     struct results results;
     struct queue *queue;
     struct finisher *finisher;
-    struct slot *slots;       /* cfg.jobs of them */
-    struct spool *spools;     /* by slot, and the leader's behind them */
     struct leader_work leader;
     struct pollfd *polls;
     struct progress_state shown;
     bool released;
-    char *schema_error;
+    bool *failed;               /* by table; the same as its state, without the lock */
+    int wanted_fd;              /* eventfd: wanted is not empty */
+    pthread_mutex_t wanted_lock; /* protects the three below */
+    uint32_t *wanted;
+    size_t nwanted, wanted_room;
 };
 
-enum { POLL_STOP, POLL_LEADER, POLL_DUMP, POLL_SLOTS };
+enum { POLL_STOP, POLL_WANTED, POLL_LEADER, POLL_DUMP, POLL_SLOTS };
 
 struct coordinator *coordinator_new(const struct coordinator_config *config)
 {
     struct coordinator *c = mem_alloc(sizeof(*c));
-    unsigned i;
 
     c->cfg = *config;
-    if (c->cfg.jobs > config->plan->nchunks)
-        c->cfg.jobs = (unsigned)config->plan->nchunks;
+    c->crew = config->crew;
     results_init(&c->results, config->plan);
     c->queue = queue_new(config->plan);
-    c->slots = mem_array(c->cfg.jobs, sizeof(*c->slots));
-    c->spools = mem_array(c->cfg.jobs + 1, sizeof(*c->spools));
-    c->polls = mem_array(c->cfg.jobs + POLL_SLOTS, sizeof(*c->polls));
-    for (i = 0; i < c->cfg.jobs; i++) {
-        c->slots[i].number = i + 1;
-        c->spools[i].fd = -1;
-    }
-    c->spools[c->cfg.jobs].fd = -1;
-    c->finisher = finisher_new(config->plan, c->spools, config->out_fd, config->paths);
+    c->polls = mem_array(c->crew->n + POLL_SLOTS, sizeof(*c->polls));
+    c->failed = mem_array(config->plan->ntables, sizeof(*c->failed));
+    c->finisher = finisher_new(config->plan, c->crew->spools, c->crew->out_fd, config->paths);
     c->leader.fd = -1;
-    c->schema_error = config->schema_error ? config->schema_error : mem_strdup("");
+    c->results.joined = crew_joined(c->crew);
+    c->results.schema_error = config->schema_error;
+    c->results.schema_done = config->schema_error != NULL;
     c->shown.files = (unsigned)config->plan->ntables;
     c->shown.total = config->plan->weight;
+    c->wanted_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&c->wanted_lock, NULL);
     return c;
 }
 
@@ -99,24 +100,20 @@ static void close_leader_file(struct coordinator *c)
 
 void coordinator_free(struct coordinator *c)
 {
-    unsigned i;
-
     if (!c)
         return;
-    for (i = 0; i < c->cfg.jobs; i++)
-        slot_kill(&c->slots[i]);
-    for (i = 0; i <= c->cfg.jobs; i++)
-        spool_close(&c->spools[i]);
     close_leader_file(c);
     sink_free(c->leader.sink);
     free(c->leader.copy_sql);
     finisher_free(c->finisher);
     queue_free(c->queue);
     results_free(&c->results);
-    free(c->slots);
-    free(c->spools);
+    if (c->wanted_fd >= 0)
+        close(c->wanted_fd);
+    pthread_mutex_destroy(&c->wanted_lock);
+    free(c->wanted);
+    free(c->failed);
     free(c->polls);
-    free(c->schema_error);
     free(c);
 }
 
@@ -125,28 +122,37 @@ struct results *coordinator_results(struct coordinator *c)
     return &c->results;
 }
 
-int coordinator_spool_fd(const struct coordinator *c, uint32_t number)
+void coordinator_prefer(struct coordinator *c, uint32_t table)
 {
-    return c->spools[number].fd;
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&c->wanted_lock);
+    c->wanted = mem_grow(c->wanted, c->nwanted, &c->wanted_room, sizeof(*c->wanted));
+    c->wanted[c->nwanted++] = table;
+    pthread_mutex_unlock(&c->wanted_lock);
+    (void)!write(c->wanted_fd, &one, sizeof(one)); /* full: it is readable already */
 }
 
-unsigned coordinator_joined(const struct coordinator *c)
+static void take_wanted(struct coordinator *c)
 {
-    unsigned i, n = 0;
+    uint64_t n;
 
-    for (i = 0; i < c->cfg.jobs; i++)
-        n += c->slots[i].joined;
-    return n;
-}
-
-const char *coordinator_schema_error(const struct coordinator *c)
-{
-    return c->schema_error;
+    (void)!read(c->wanted_fd, &n, sizeof(n));
+    pthread_mutex_lock(&c->wanted_lock);
+    while (c->nwanted)
+        queue_prefer_table(c->queue, c->wanted[--c->nwanted]);
+    pthread_mutex_unlock(&c->wanted_lock);
 }
 
 static struct slot *slot_of(struct coordinator *c, unsigned i)
 {
-    return &c->slots[i];
+    return &c->crew->slots[i];
+}
+
+static void tell_settled(struct coordinator *c, size_t table)
+{
+    if (c->cfg.settled)
+        c->cfg.settled(c->cfg.settled_arg, table);
 }
 
 /* ---- chunks ------------------------------------------------------------------------------------- */
@@ -163,7 +169,7 @@ static bool goes_to_own_file(const struct coordinator *c, uint32_t chunk)
 {
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
 
-    return c->cfg.out_fd >= 0 && k->first && k->last;
+    return c->crew->out_fd >= 0 && k->first && k->last;
 }
 
 static int copy_sql(struct coordinator *c, uint32_t chunk, char **sql, struct err *err)
@@ -191,9 +197,13 @@ static uint32_t chunk_flags(const struct coordinator *c, uint32_t chunk)
 
 static void table_started(struct coordinator *c, uint32_t table)
 {
+    struct table_result *r = &c->results.tables[table];
+
     pthread_mutex_lock(&c->results.lock);
-    if (c->results.tables[table].state == TABLE_WAITING)
-        c->results.tables[table].state = TABLE_RUNNING;
+    if (r->state == TABLE_WAITING) {
+        r->state = TABLE_RUNNING;
+        r->started_at = clock_ms();
+    }
     pthread_mutex_unlock(&c->results.lock);
 }
 
@@ -206,82 +216,133 @@ static void table_complete(struct coordinator *c, size_t table, uint64_t bytes, 
     r->bytes = bytes;
     r->checksum = checksum;
     r->state = TABLE_COMPLETE;
+    r->ended_at = clock_ms();
     pthread_mutex_unlock(&c->results.lock);
     c->shown.files_done++;
+    tell_settled(c, table);
+}
+
+static void fail_table(struct coordinator *c, uint32_t table, const char *why)
+{
+    struct table_result *r = &c->results.tables[table];
+
+    if (c->failed[table])
+        return;
+    c->failed[table] = true;
+    pthread_mutex_lock(&c->results.lock);
+    r->state = TABLE_FAILED;
+    r->ended_at = clock_ms();
+    r->error = mem_strdup(why);
+    pthread_mutex_unlock(&c->results.lock);
+    queue_drop_table(c->queue, table);
+    finisher_drop(c->finisher, table);
+    tell_settled(c, table);
+}
+
+/* The end of the view, or, when others may go on without it, of this table only. */
+static int table_failed(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
+{
+    uint32_t table = c->cfg.plan->chunks[chunk].table;
+    char name[160];
+
+    err_set(err, EIO, "%s: %s", table_name(c, chunk, name, sizeof(name)), why);
+    if (!c->cfg.partial)
+        return -EIO;
+    if (!c->failed[table])
+        log_error("%s", err->text);
+    fail_table(c, table, why);
+    return 0;
+}
+
+static int spool_overflows(struct coordinator *c, struct err *err)
+{
+    uint64_t used = 0;
+    char size[32];
+    unsigned i;
+
+    for (i = 0; c->cfg.spool_limit && i <= c->crew->n; i++)
+        used += c->crew->spools[i].end + (i < c->crew->n ? slot_of(c, i)->bytes : c->leader.bytes);
+    if (used <= c->cfg.spool_limit)
+        return 0;
+    return err_set(err, ENOSPC, "the spool has grown beyond %s (--spool-limit)",
+                   units_format_size(c->cfg.spool_limit, size, sizeof(size)));
 }
 
 /* The bytes of a chunk are in their place. spool: number of the spool file, unused for own files. */
-static void chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
-                       const struct msg_answer *a)
+static int chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
+                      const struct msg_answer *a, struct err *err)
 {
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
     struct table_result *r = &c->results.tables[k->table];
-    uint64_t offset = c->spools[spool].end;
-    size_t n;
+    uint64_t offset = c->crew->spools[spool].end;
 
     queue_done(c->queue, chunk);
     c->shown.done += k->weight;
+    if (c->failed[k->table])
+        return spool_trim(&c->crew->spools[spool], err);
     c->shown.bytes += a->bytes;
     if (!goes_to_own_file(c, chunk))
-        c->spools[spool].end += a->bytes;
+        c->crew->spools[spool].end += a->bytes;
     pthread_mutex_lock(&c->results.lock);
     flatfile_set(&r->file, chunk - c->cfg.plan->first[k->table], spool, offset, a->bytes);
     r->rows += a->rows;
     r->bytes += a->bytes;
-    n = ++r->chunks_done;
+    r->chunks_done++;
     pthread_mutex_unlock(&c->results.lock);
     if (r->chunks == 1)
         table_complete(c, k->table, a->bytes, a->checksum);
     else
         finisher_add(c->finisher, chunk, spool, offset, a->bytes, a->checksum);
-    log_debug("chunk %u done: %llu bytes, %zu of %zu of its table", chunk,
-              (unsigned long long)a->bytes, n, r->chunks);
+    return spool_overflows(c, err);
 }
 
 static int put_back(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
 {
-    char name[160];
+    char text[ERR_TEXT_MAX];
 
+    if (c->failed[c->cfg.plan->chunks[chunk].table]) {
+        queue_done(c->queue, chunk);
+        return 0;
+    }
     if (queue_put_back(c->queue, chunk))
         return 0;
-    return err_set(err, EIO, "%s: given up after %d tries: %s",
-                   table_name(c, chunk, name, sizeof(name)), QUEUE_MAX_TRIES, why);
+    snprintf(text, sizeof(text), "given up after %d tries: %s", QUEUE_MAX_TRIES, why);
+    return table_failed(c, chunk, text, err);
 }
 
 /* ---- workers ------------------------------------------------------------------------------------ */
 
-static int start_worker(struct coordinator *c, unsigned i, struct err *err)
+static void show_chunk_progress(struct coordinator *c, uint32_t chunk, uint64_t more)
 {
-    struct msg_config config = {
-        .number = i + 1,
-        .target = *c->cfg.target,
-        .timezone = (char *)(uintptr_t)c->cfg.timezone,
-        .snapshot_id = (char *)(uintptr_t)c->cfg.snapshot_id,
-        .timeout_ms = (uint64_t)c->cfg.worker_timeout_ms,
-        .debug = log_get_level() == LOG_LEVEL_DEBUG,
-    };
-    int rc = 0;
+    struct table_result *r = &c->results.tables[c->cfg.plan->chunks[chunk].table];
 
-    if (c->spools[i].fd < 0)
-        rc = spool_open(&c->spools[i], c->cfg.spool_dir, err);
-    if (rc == 0)
-        rc = slot_start(slot_of(c, i), &config, c->spools[i].fd, c->cfg.out_fd, err);
-    return rc;
+    pthread_mutex_lock(&c->results.lock);
+    r->under_way += more;
+    pthread_mutex_unlock(&c->results.lock);
+}
+
+/* The worker of this slot is idle again. */
+static void slot_rests(struct coordinator *c, struct slot *s)
+{
+    show_chunk_progress(c, s->chunk, -s->bytes);
+    s->state = SLOT_IDLE;
+    s->bytes = 0;
 }
 
 static bool any_worker_left(const struct coordinator *c)
 {
     unsigned i;
 
-    for (i = 0; i < c->cfg.jobs; i++)
-        if (c->slots[i].state != SLOT_GIVEN_UP)
+    for (i = 0; i < c->crew->n; i++)
+        if (c->crew->slots[i].state != SLOT_GIVEN_UP)
             return true;
     return false;
 }
 
 /*
- * A worker is gone or has to go. Its chunk waits again; the slot is filled anew, unless workers keep failing to
- * join (no connection left on the server, say): then the others do the work, as long as there is one.
+ * A worker is gone or has to go. Its chunk waits again; the slot is filled anew, unless nobody can join later
+ * (protocol lock) or workers keep failing to join (no connection left on the server, say): then the
+ * others do the work, as long as there is one.
  */
 static int worker_lost(struct coordinator *c, unsigned i, const char *why, struct err *err)
 {
@@ -290,17 +351,19 @@ static int worker_lost(struct coordinator *c, unsigned i, const char *why, struc
     int rc;
 
     log_debug("worker %u: %s", s->number, why);
+    if (was_busy)
+        slot_rests(c, s);
     slot_kill(s);
-    rc = spool_trim(&c->spools[i], err);
+    rc = spool_trim(&c->crew->spools[i], err);
     if (rc < 0)
         return rc;
     if (was_busy && (rc = put_back(c, s->chunk, why, err)) < 0)
         return rc;
-    if (was_joining && ++s->failures >= MAX_JOIN_FAILURES)
+    if (!c->cfg.can_join || (was_joining && ++s->failures >= MAX_JOIN_FAILURES))
         s->state = SLOT_GIVEN_UP;
     s->not_before = was_joining ? clock_ms() + (JOIN_PAUSE_MS << s->failures) : 0;
     if (!any_worker_left(c))
-        return err_set(err, ECONNRESET, "no snapshot worker could be had: %s", why);
+        return err_set(err, ECONNRESET, "no snapshot worker is left: %s", why);
     if (s->state == SLOT_GIVEN_UP)
         log_note("one worker less: %s", why);
     return 0;
@@ -311,7 +374,7 @@ static int send_chunk(struct coordinator *c, struct slot *s, uint32_t chunk, str
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
     const struct pg_relation *rel = plan_relation(c->cfg.catalog, k);
     struct msg_chunk m = {.chunk = chunk, .flags = chunk_flags(c, chunk),
-                          .offset = c->spools[s->number - 1].end};
+                          .offset = c->crew->spools[s->number - 1].end};
     struct buf frame = {0};
     int rc = copy_sql(c, chunk, &m.copy_sql, err);
 
@@ -348,38 +411,51 @@ static int hand_out(struct coordinator *c, unsigned i, struct err *err)
     return 0;
 }
 
-static int table_failed(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
+static void worker_ready(struct coordinator *c, struct slot *s)
 {
-    char name[160];
+    s->state = SLOT_IDLE;
+    s->joined = true;
+    s->failures = 0;
+    pthread_mutex_lock(&c->results.lock);
+    c->results.joined = crew_joined(c->crew);
+    pthread_mutex_unlock(&c->results.lock);
+}
 
-    return err_set(err, EIO, "%s: %s", table_name(c, chunk, name, sizeof(name)), why);
+static void give_to_leader(struct coordinator *c, uint32_t chunk)
+{
+    if (c->failed[c->cfg.plan->chunks[chunk].table])
+        queue_done(c->queue, chunk);
+    else
+        queue_give_to_leader(c->queue, chunk);
 }
 
 static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
                            const struct msg_answer *a, struct err *err)
 {
     struct slot *s = slot_of(c, i);
+    int rc;
 
     s->heard = clock_ms();
     switch (type) {
     case MSG_READY:
-        s->state = SLOT_IDLE;
-        s->joined = true;
-        s->failures = 0;
+        worker_ready(c, s);
         return 0;
     case MSG_PROGRESS:
+        show_chunk_progress(c, s->chunk, a->bytes - s->bytes);
         s->bytes = a->bytes;
-        return 0;
+        return spool_overflows(c, err);
     case MSG_DONE:
-        s->state = SLOT_IDLE;
-        chunk_done(c, s->chunk, i, a);
-        return 0;
+        slot_rests(c, s);
+        return chunk_done(c, s->chunk, i, a, err);
     case MSG_BUSY:
-        s->state = SLOT_IDLE;
-        queue_give_to_leader(c->queue, s->chunk);
-        return spool_trim(&c->spools[i], err);
+        slot_rests(c, s);
+        give_to_leader(c, s->chunk);
+        return spool_trim(&c->crew->spools[i], err);
     case MSG_FAILED:
-        return table_failed(c, s->chunk, a->text, err);
+        slot_rests(c, s);
+        queue_done(c->queue, s->chunk);
+        rc = spool_trim(&c->crew->spools[i], err);
+        return rc < 0 ? rc : table_failed(c, s->chunk, a->text, err);
     default:
         return worker_lost(c, i, a->text, err);
     }
@@ -433,11 +509,11 @@ static int check_worker_silence(struct coordinator *c, int64_t now, struct err *
     unsigned i;
     int rc;
 
-    for (i = 0; i < c->cfg.jobs; i++) {
+    for (i = 0; i < c->crew->n; i++) {
         struct slot *s = slot_of(c, i);
 
         if ((s->state != SLOT_BUSY && s->state != SLOT_JOINING) ||
-            now - s->heard < c->cfg.worker_timeout_ms)
+            now - s->heard < c->crew->worker_timeout_ms)
             continue;
         snprintf(why, sizeof(why), "nothing came from it for %lld seconds (--worker-timeout)",
                  (long long)((now - s->heard) / 1000));
@@ -459,20 +535,19 @@ static int leader_row(void *arg, const char *bytes, size_t len, struct err *err)
 
 static int leader_target(struct coordinator *c, uint32_t chunk, struct sink_chunk *t, struct err *err)
 {
-    struct spool *spool = &c->spools[c->cfg.jobs];
+    struct spool *spool = &c->crew->spools[c->crew->n];
     const char *path = c->cfg.paths ? c->cfg.paths[c->cfg.plan->chunks[chunk].table] : NULL;
     uint32_t flags = chunk_flags(c, chunk);
-    int rc = 0;
+    int rc;
 
     *t = (struct sink_chunk){.binary = flags & CHUNK_BINARY, .first = flags & CHUNK_FIRST,
                              .last = flags & CHUNK_LAST};
     if (goes_to_own_file(c, chunk)) {
-        c->leader.fd = t->fd = openat(c->cfg.out_fd, path,
+        c->leader.fd = t->fd = openat(c->crew->out_fd, path,
                                       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
         return t->fd < 0 ? err_errno(err, "cannot create %s", path) : 0;
     }
-    if (spool->fd < 0)
-        rc = spool_open(spool, c->cfg.spool_dir, err);
+    rc = crew_open_spool(c->crew, c->crew->n, err);
     t->fd = spool->fd;
     t->offset = spool->end;
     return rc;
@@ -496,6 +571,7 @@ static int leader_start(struct coordinator *c, uint32_t chunk, struct err *err)
     sink_begin(l->sink, &target);
     l->copy = (struct pg_copy){.copy_sql = l->copy_sql, .data = leader_row, .arg = c};
     l->chunk = chunk;
+    table_started(c, c->cfg.plan->chunks[chunk].table);
     l->busy = true;
     l->heard = clock_ms();
     l->bytes = 0;
@@ -513,8 +589,7 @@ static int leader_finished(struct coordinator *c, struct err *err)
     close_leader_file(c);
     if (rc < 0)
         return rc;
-    chunk_done(c, l->chunk, c->cfg.jobs, &a);
-    return 0;
+    return chunk_done(c, l->chunk, c->crew->n, &a, err);
 }
 
 static int leader_lost(struct err *err)
@@ -525,6 +600,7 @@ static int leader_lost(struct err *err)
 static int hear_leader(struct coordinator *c, struct err *err)
 {
     struct leader_work *l = &c->leader;
+    char why[ERR_TEXT_MAX];
     int rc;
 
     if (!l->busy) {
@@ -532,22 +608,26 @@ static int hear_leader(struct coordinator *c, struct err *err)
         return rc < 0 ? leader_lost(err) : 0;
     }
     l->heard = clock_ms();
+    l->bytes = sink_bytes(l->sink);
     rc = pg_copy_step(c->cfg.leader, &l->copy, err);
     if (rc == PG_COPY_MORE)
         return 0;
     if (rc == PG_COPY_DONE)
         return leader_finished(c, err);
-    if (rc == -ECONNRESET)
+    if (rc == -ECONNRESET || !pg_conn_is_ready(c->cfg.leader))
         return leader_lost(err);
-    return table_failed(c, l->chunk, rc == PG_COPY_BUSY ? "its lock is not to be had" : err->text,
-                        err);
+    l->busy = false;
+    close_leader_file(c);
+    queue_done(c->queue, l->chunk);
+    snprintf(why, sizeof(why), "%s", rc == PG_COPY_BUSY ? "its lock is not to be had" : err->text);
+    return table_failed(c, l->chunk, why, err);
 }
 
 static int use_leader(struct coordinator *c, int64_t now, struct err *err)
 {
     int64_t chunk;
 
-    if (c->leader.busy && now - c->leader.heard > c->cfg.worker_timeout_ms)
+    if (c->leader.busy && now - c->leader.heard > c->crew->worker_timeout_ms)
         return err_set(err, ETIMEDOUT, "the leader's connection is silent (--worker-timeout)");
     if (c->leader.busy || c->released)
         return 0;
@@ -561,11 +641,27 @@ static int use_leader(struct coordinator *c, int64_t now, struct err *err)
 static void hear_dump(struct coordinator *c)
 {
     struct err why;
+    int rc = pg_dump_read(c->cfg.dump, &why);
 
-    if (pg_dump_read(c->cfg.dump, &why) < 0) {
-        free(c->schema_error);
-        c->schema_error = mem_strdup(why.text);
-    }
+    if (rc == 0)
+        return;
+    pthread_mutex_lock(&c->results.lock);
+    if (rc < 0)
+        c->results.schema_error = mem_strdup(why.text);
+    else
+        buf_put(&c->results.schema, c->cfg.dump->text.data, c->cfg.dump->text.len);
+    c->results.schema_done = true;
+    pthread_mutex_unlock(&c->results.lock);
+    tell_settled(c, c->cfg.plan->ntables);
+}
+
+static void note_released(struct coordinator *c)
+{
+    pthread_mutex_lock(&c->results.lock);
+    c->results.released = true;
+    c->results.released_at = clock_ms();
+    pthread_mutex_unlock(&c->results.lock);
+    c->released = true;
 }
 
 /* Nothing is left to read from the server: give locks and snapshot back, let the workers go. */
@@ -575,17 +671,26 @@ static int release(struct coordinator *c, struct err *err)
 
     if (c->released || queue_left(c->queue) || c->leader.busy || c->cfg.dump->pid)
         return 0;
-    for (i = 0; i < c->cfg.jobs; i++)
+    for (i = 0; i < c->crew->n; i++)
         slot_end(slot_of(c, i));
-    c->released = true;
+    note_released(c);
     return pg_freeze_release(c->cfg.leader, err);
+}
+
+static int check_hold(const struct coordinator *c, int64_t now, struct err *err)
+{
+    if (!c->cfg.hold_limit_ms || now - c->cfg.frozen_at <= c->cfg.hold_limit_ms)
+        return 0;
+    return err_set(err, ETIMEDOUT,
+                   "the source was held for %lld seconds, and the extraction has not ended "
+                   "(--hold-limit)", (long long)((now - c->cfg.frozen_at) / 1000));
 }
 
 /* ---- the loop ----------------------------------------------------------------------------------- */
 
 static bool may_start(const struct coordinator *c, const struct slot *s, int64_t now)
 {
-    return s->state == SLOT_EMPTY && queue_left(c->queue) && now >= s->not_before;
+    return c->cfg.can_join && s->state == SLOT_EMPTY && queue_left(c->queue) && now >= s->not_before;
 }
 
 static int give_work(struct coordinator *c, struct err *err)
@@ -596,10 +701,12 @@ static int give_work(struct coordinator *c, struct err *err)
 
     if (c->released)
         return 0;
-    rc = check_worker_silence(c, now, err);
-    for (i = 0; i < c->cfg.jobs && rc == 0; i++) {
+    rc = check_hold(c, now, err);
+    if (rc == 0)
+        rc = check_worker_silence(c, now, err);
+    for (i = 0; i < c->crew->n && rc == 0; i++) {
         if (may_start(c, slot_of(c, i), now))
-            rc = start_worker(c, i, err);
+            rc = crew_start(c->crew, i, err);
         else if (slot_of(c, i)->state == SLOT_IDLE)
             rc = hand_out(c, i, err);
     }
@@ -611,14 +718,15 @@ static size_t set_polls(struct coordinator *c)
     unsigned i;
 
     c->polls[POLL_STOP] = (struct pollfd){.fd = c->cfg.stop_fd, .events = POLLIN};
+    c->polls[POLL_WANTED] = (struct pollfd){.fd = c->wanted_fd, .events = POLLIN};
     c->polls[POLL_LEADER] = (struct pollfd){
         .fd = c->released ? -1 : pg_conn_socket(c->cfg.leader), .events = POLLIN};
     c->polls[POLL_DUMP] =
         (struct pollfd){.fd = c->cfg.dump->pid ? c->cfg.dump->out_fd : -1, .events = POLLIN};
-    for (i = 0; i < c->cfg.jobs; i++)
+    for (i = 0; i < c->crew->n; i++)
         c->polls[POLL_SLOTS + i] = (struct pollfd){
-            .fd = c->slots[i].pid ? c->slots[i].socket.fd : -1, .events = POLLIN};
-    return POLL_SLOTS + c->cfg.jobs;
+            .fd = c->crew->slots[i].pid ? c->crew->slots[i].socket.fd : -1, .events = POLLIN};
+    return POLL_SLOTS + c->crew->n;
 }
 
 static int hear_all(struct coordinator *c, struct err *err)
@@ -628,12 +736,14 @@ static int hear_all(struct coordinator *c, struct err *err)
 
     if (c->polls[POLL_STOP].revents)
         return err_set(err, EINTR, "interrupted");
+    if (c->polls[POLL_WANTED].revents)
+        take_wanted(c);
     if (c->polls[POLL_DUMP].revents)
         hear_dump(c);
     if (c->polls[POLL_LEADER].revents)
         rc = hear_leader(c, err);
-    for (i = 0; i < c->cfg.jobs && rc == 0; i++)
-        if (c->polls[POLL_SLOTS + i].revents && c->slots[i].pid)
+    for (i = 0; i < c->crew->n && rc == 0; i++)
+        if (c->polls[POLL_SLOTS + i].revents && c->crew->slots[i].pid)
             rc = hear_worker(c, i, err);
     return rc;
 }
@@ -643,8 +753,8 @@ static void show_progress(struct coordinator *c)
     struct progress_state s = c->shown;
     unsigned i;
 
-    for (i = 0; i < c->cfg.jobs; i++) {
-        const struct slot *w = &c->slots[i];
+    for (i = 0; i < c->crew->n; i++) {
+        const struct slot *w = &c->crew->slots[i];
 
         if (w->state != SLOT_BUSY)
             continue;
@@ -688,15 +798,51 @@ static int turn(struct coordinator *c, struct err *err)
     return rc;
 }
 
+/* What is not complete now never will be. */
+static void fail_rest(struct coordinator *c, const char *why)
+{
+    uint32_t t;
+
+    for (t = 0; t < c->cfg.plan->ntables; t++)
+        if (c->results.tables[t].state != TABLE_COMPLETE) /* only this thread writes it */
+            fail_table(c, t, why);
+    if (c->results.schema_done)
+        return;
+    pthread_mutex_lock(&c->results.lock);
+    c->results.schema_error = mem_strdup(why);
+    c->results.schema_done = true;
+    pthread_mutex_unlock(&c->results.lock);
+    tell_settled(c, c->cfg.plan->ntables);
+}
+
+/* Protocol lock: materialized views cannot be locked, so only the leader's snapshot can show them. */
+static void set_aside_matviews(struct coordinator *c)
+{
+    uint32_t k;
+
+    for (k = 0; c->cfg.matviews_by_leader && k < c->cfg.plan->nchunks; k++)
+        if (plan_relation(c->cfg.catalog, &c->cfg.plan->chunks[k])->kind == 'm')
+            queue_give_to_leader(c->queue, k);
+}
+
 int coordinator_run(struct coordinator *c, struct err *err)
 {
     unsigned i;
     int rc = 0;
 
+    set_aside_matviews(c);
     while (rc == 0 && (!c->released || finisher_has_work(c->finisher)))
         rc = turn(c, err);
-    for (i = 0; i < c->cfg.jobs; i++)
+    for (i = 0; i < c->crew->n; i++)
         slot_kill(slot_of(c, i));
+    if (rc < 0)
+        fail_rest(c, err->text);
+    pthread_mutex_lock(&c->results.lock);
+    c->results.released = true; /* after a failure: the caller closes the leader's connection at once */
+    c->results.released_at = c->released ? c->results.released_at : clock_ms();
+    c->results.ended = true;
+    c->results.ended_at = clock_ms();
+    pthread_mutex_unlock(&c->results.lock);
     progress_end(c->cfg.progress);
     return rc;
 }

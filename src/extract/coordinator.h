@@ -4,35 +4,39 @@
  *
  *   coordinator_new → coordinator_run → (results and spools are read) → coordinator_free
  *
- * coordinator_run belongs to one thread.
+ * coordinator_run belongs to one thread. Others may meanwhile read the results under their lock, and call
+ * coordinator_prefer.
  */
 #ifndef ASOFS_EXTRACT_COORDINATOR_H
 #define ASOFS_EXTRACT_COORDINATOR_H
 
 #include "common/progress.h"
+#include "extract/crew.h"
 #include "extract/result.h"
-#include "extract/spool.h"
 #include "pg/dump.h"
 #include "pg/freeze.h"
 
 struct coordinator_config {
     struct pg_conn *leader;           /* frozen; released by the coordinator, closed by the caller */
+    struct crew *crew;                /* idle or empty slots; the caller's, outlives the coordinator */
+    bool can_join;                    /* new workers can join the frozen state (protocol export) */
+    bool matviews_by_leader;          /* protocol lock: only the leader's snapshot is theirs */
     const struct pg_catalog *catalog;
     const struct plan *plan;
-    const struct pg_target *target;   /* pinned to the leader's server */
-    const char *snapshot_id;
-    const char *timezone;
     const char *encoding;
     enum pg_format format;
-    unsigned jobs;                    /* workers asked for, at least 1 */
-    int64_t worker_timeout_ms;        /* silence after which a worker is replaced */
-    const char *spool_dir;
-    int out_fd;                       /* -1, or a directory that gets plain files paths[table] */
-    char *const *paths;
+    char *const *paths;               /* by table, below the crew's out_fd; NULL without */
     struct pg_dump *dump;             /* running or not; read to its end before the release */
     char *schema_error;               /* why it could not be started, or NULL; becomes the coordinator's */
     int stop_fd;                      /* readable: stop now (-EINTR) */
+    bool partial;                     /* a table that fails does not end the rest */
+    int64_t frozen_at;                /* clock_ms */
+    int64_t hold_limit_ms;            /* how long the source may be held; 0: no limit */
+    uint64_t spool_limit;             /* bytes; 0: no limit */
     struct progress *progress;
+    /* Called by the running thread when a table is complete or has failed; table == ntables: the schema. */
+    void (*settled)(void *arg, size_t table);
+    void *settled_arg;
 };
 
 struct coordinator;
@@ -40,22 +44,17 @@ struct coordinator;
 struct coordinator *coordinator_new(const struct coordinator_config *config);
 
 /*
- * Until every table is complete (0), or something failed that cannot be mended (negative, err: why); then
- * all workers are gone, and the leader's transaction is open unless everything had been extracted.
+ * Until every table is settled (0), or something failed that cannot be mended (negative, err: why; what was not
+ * complete has failed for the same reason). All workers are gone then.
  */
 int coordinator_run(struct coordinator *c, struct err *err);
 
-/* Kills what still runs, frees results and spools. */
+/* Frees results; extents are not readable any more. */
 void coordinator_free(struct coordinator *c);
 
 struct results *coordinator_results(struct coordinator *c);
 
-/* The spool file that extents call `number`; valid until coordinator_free. */
-int coordinator_spool_fd(const struct coordinator *c, uint32_t number);
-
-unsigned coordinator_joined(const struct coordinator *c); /* workers that took part */
-
-/* "" or why .asofs/schema.sql could not be made. */
-const char *coordinator_schema_error(const struct coordinator *c);
+/* Somebody waits for this table: its chunks go first. From any thread. */
+void coordinator_prefer(struct coordinator *c, uint32_t table);
 
 #endif

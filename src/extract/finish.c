@@ -105,6 +105,27 @@ void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t o
     make_ready(f, f->plan->chunks[chunk].table);
 }
 
+void finisher_drop(struct finisher *f, uint32_t table)
+{
+    size_t i, k;
+
+    for (i = 0; i < f->nready; i++) {
+        if (f->ready[i] == table) {
+            f->ready[i] = f->ready[--f->nready];
+            break;
+        }
+    }
+    for (k = f->plan->first[table]; k < f->plan->first[table + 1]; k++) {
+        struct piece *p = &f->pieces[k];
+
+        if (p->there)
+            spool_discard(&f->spools[p->spool], p->offset, p->length);
+        p->there = false;
+    }
+    f->work[table].queued = false;
+    drop_work(&f->work[table]);
+}
+
 bool finisher_has_work(const struct finisher *f)
 {
     return f->nready > 0;

@@ -37,6 +37,9 @@ void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t o
  * possible (finisher_has_work tells); negative = a file could not be read or written.
  */
 int finisher_step(struct finisher *f, struct finished *done, struct err *err);
+
+/* A table has failed: nothing more is done for it, and its space is given back. */
+void finisher_drop(struct finisher *f, uint32_t table);
 bool finisher_has_work(const struct finisher *f);
 
 #endif

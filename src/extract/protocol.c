@@ -9,6 +9,7 @@ void msg_put_config(struct buf *frame, const struct msg_config *m)
     pg_target_put(frame, &m->target);
     buf_put_str(frame, m->timezone);
     buf_put_str(frame, m->snapshot_id);
+    buf_put_str(frame, m->lock_sql);
     buf_put_u64(frame, m->timeout_ms);
     buf_put_u32(frame, m->debug);
 }
@@ -19,6 +20,7 @@ bool msg_get_config(struct reader *r, struct msg_config *m)
     pg_target_get(r, &m->target);
     m->timezone = reader_str(r);
     m->snapshot_id = reader_str(r);
+    m->lock_sql = reader_str(r);
     m->timeout_ms = reader_u64(r);
     m->debug = reader_u32(r);
     return reader_done(r);
@@ -29,6 +31,12 @@ void msg_config_free(struct msg_config *m)
     pg_target_free(&m->target);
     free(m->timezone);
     free(m->snapshot_id);
+    free(m->lock_sql);
+}
+
+void msg_put_freeze(struct buf *frame)
+{
+    msg_begin(frame, MSG_FREEZE);
 }
 
 void msg_put_chunk(struct buf *frame, const struct msg_chunk *m)

@@ -1,10 +1,12 @@
 /*
  * What coordinator and snapshot workers say to each other, over a socketpair (common/msg.h).
  *
- *   coordinator → worker: CONFIG once, then CHUNK after CHUNK, each after the answer to the one before;
- *                         closing the socket ends the worker
- *   worker → coordinator: READY once (connected and joined), then for each chunk PROGRESS any number of
- *                         times and DONE, BUSY or FAILED; LOST when it cannot go on, before it exits
+ *   coordinator → worker: CONFIG once; FREEZE once after LOCKED (protocol lock only); then CHUNK after
+ *                         CHUNK, each after the answer to the one before; closing the socket ends the
+ *                         worker
+ *   worker → coordinator: LOCKED once (protocol lock: connected, holds ACCESS SHARE, no snapshot yet); READY
+ *                         once (has the frozen state); then for each chunk PROGRESS any number of times and
+ *                         DONE, BUSY or FAILED; LOST when it cannot go on, before it exits
  */
 #ifndef ASOFS_EXTRACT_PROTOCOL_H
 #define ASOFS_EXTRACT_PROTOCOL_H
@@ -24,13 +26,16 @@ enum message_type {
     MSG_BUSY,
     MSG_FAILED,
     MSG_LOST,
+    MSG_LOCKED,
+    MSG_FREEZE,
 };
 
 struct msg_config {
     uint32_t number; /* of the worker, from 1 */
     struct pg_target target;
     char *timezone;
-    char *snapshot_id;
+    char *snapshot_id; /* protocol export; "" with lock */
+    char *lock_sql;    /* protocol lock: statements that take its locks; "" with export */
     uint64_t timeout_ms;
     uint32_t debug;
 };
@@ -58,6 +63,7 @@ struct msg_answer {
 
 /* Fill a frame, ready for msg_send. */
 void msg_put_config(struct buf *frame, const struct msg_config *m);
+void msg_put_freeze(struct buf *frame);
 void msg_put_chunk(struct buf *frame, const struct msg_chunk *m);
 void msg_put_answer(struct buf *frame, enum message_type type, const struct msg_answer *m);
 

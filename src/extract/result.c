@@ -27,6 +27,8 @@ void results_free(struct results *r)
         flatfile_free(&r->tables[t].file);
         free(r->tables[t].error);
     }
+    buf_free(&r->schema);
+    free(r->schema_error);
     free(r->tables);
     if (r->tables)
         pthread_mutex_destroy(&r->lock);

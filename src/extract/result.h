@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "common/buf.h"
 #include "extract/flatfile.h"
 #include "extract/plan.h"
 
@@ -16,10 +17,13 @@ enum table_state { TABLE_WAITING, TABLE_RUNNING, TABLE_COMPLETE, TABLE_FAILED };
 struct table_result {
     enum table_state state;
     uint64_t rows;
-    uint64_t bytes;     /* of the flat file; so far, unless complete */
+    uint64_t bytes;     /* of the flat file; of its complete chunks, unless complete */
+    uint64_t under_way; /* bytes of chunks in work, as far as known */
     uint64_t estimate;  /* bytes of the table in the source */
     uint64_t checksum;  /* XXH3 of the flat file; when complete */
     size_t chunks, chunks_done;
+    int64_t started_at; /* clock_ms of its first chunk; 0 while waiting */
+    int64_t ended_at;   /* clock_ms when complete or failed; else 0 */
     char *error;        /* when failed */
     struct flatfile file;
 };
@@ -28,6 +32,14 @@ struct results {
     pthread_mutex_t lock; /* protects all that follows */
     struct table_result *tables;
     size_t n;
+    unsigned joined;      /* workers that had the frozen state */
+    bool released;        /* the source holds nothing for this view any more */
+    int64_t released_at;  /* clock_ms, when released */
+    bool ended;           /* nothing changes any more */
+    int64_t ended_at;     /* clock_ms, when ended */
+    bool schema_done;     /* the two below are final */
+    struct buf schema;    /* pg_dump's text */
+    char *schema_error;   /* or why there is none; NULL */
 };
 
 void results_init(struct results *r, const struct plan *p);

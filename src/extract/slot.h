@@ -13,6 +13,7 @@
 enum slot_state {
     SLOT_EMPTY,   /* no process; a new one may be started */
     SLOT_JOINING, /* started, not READY yet */
+    SLOT_LOCKED,  /* protocol lock: has its table locks, waits for FREEZE */
     SLOT_IDLE,
     SLOT_BUSY,    /* works on `chunk` */
     SLOT_GIVEN_UP /* no worker could be had for it */

@@ -92,6 +92,25 @@ static int read_config(struct worker *w, struct err *err)
     return 1;
 }
 
+/* Protocol lock: hold the tables, then wait for the word that the snapshot is to be taken now. */
+static int lock_and_wait(struct worker *w, struct err *err)
+{
+    struct msg_answer locked = {0};
+    struct msg m;
+    int rc = pg_freeze_hold(w->conn, w->config.lock_sql, err);
+
+    if (rc == 0)
+        rc = answer(w, MSG_LOCKED, &locked, err);
+    if (rc < 0)
+        return rc;
+    rc = next_message(w, &m, err);
+    if (rc <= 0)
+        return rc < 0 ? rc : err_set(err, EPIPE, "the coordinator is gone");
+    if (m.type != MSG_FREEZE)
+        return err_set(err, EPROTO, "a message of type %u came in place of FREEZE", m.type);
+    return pg_freeze_now(w->conn, err);
+}
+
 static int join(struct worker *w, struct err *err)
 {
     char *name = mem_printf("asofs worker %u", w->config.number);
@@ -107,7 +126,9 @@ static int join(struct worker *w, struct err *err)
 
     if (rc == 0)
         rc = pg_conn_prepare(w->conn, &session, err);
-    if (rc == 0)
+    if (rc == 0 && *w->config.lock_sql)
+        rc = lock_and_wait(w, err);
+    else if (rc == 0)
         rc = pg_freeze_join(w->conn, w->config.snapshot_id, err);
     if (rc == 0)
         rc = answer(w, MSG_READY, &ready, err);

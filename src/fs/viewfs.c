@@ -2,8 +2,9 @@
  * The low-level interface is used because node numbers come from the tree and need no path look-ups, and
  * because nothing here may block: each handler is a look into memory or one read of the spool.
  *
- * A view never changes, so the kernel may keep everything it learned: attributes, names, names that do not
- * exist, and the pages of files (keep_cache).
+ * What is complete never changes, so the kernel may keep everything it learned: attributes, names, names that do
+ * not exist, and the pages of files (keep_cache). What is not complete has attributes that time out at once, so
+ * that the next stat comes here and is parked; texts that still change are read around the page cache.
  */
 #define FUSE_USE_VERSION 312
 
@@ -19,13 +20,15 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "fs/parking.h"
 
 #define FOREVER 86400.0 /* seconds the kernel may keep what it was told */
 #define MAX_READAHEAD (1u << 20)
 
 struct viewfs {
-    const struct view *view;
+    struct view *view;
     const struct tree *tree;
+    struct parking *parking;
     struct viewfs_options options;
     struct fuse_session *session;
     bool mounted;
@@ -42,17 +45,26 @@ static fuse_ino_t ino_of(uint32_t node)
     return (fuse_ino_t)node + FUSE_ROOT_ID;
 }
 
-static void fill_stat(const struct viewfs *fs, uint32_t node, struct stat *st)
+static bool is_dir(const struct viewfs *fs, uint32_t node)
+{
+    return fs->tree->nodes[node].kind == NODE_DIR;
+}
+
+/* The attributes, and how long they may be kept. The size of a pending or failed file is not known: 0. */
+static double fill_stat(struct viewfs *fs, uint32_t node, struct stat *st)
 {
     const struct node *n = &fs->tree->nodes[node];
+    enum view_state state = view_state(fs->view, node);
 
     *st = (struct stat){.st_ino = n->ino, .st_uid = fs->options.uid, .st_gid = fs->options.gid};
-    st->st_mode = (n->kind == NODE_DIR ? S_IFDIR | 0555 : S_IFREG | 0444) & ~fs->options.umask;
-    st->st_nlink = n->kind == NODE_DIR ? 2 + n->subdirs : 1;
-    st->st_size = (off_t)view_size(fs->view, node);
+    st->st_mode = (is_dir(fs, node) ? S_IFDIR | 0555 : S_IFREG | 0444) & ~fs->options.umask;
+    st->st_nlink = is_dir(fs, node) ? 2 + n->subdirs : 1;
+    if (state == VIEW_FINAL || state == VIEW_LIVE)
+        st->st_size = (off_t)view_size(fs->view, node);
     st->st_blocks = (st->st_size + 511) / 512;
     st->st_blksize = 1 << 17;
     st->st_atim = st->st_mtim = st->st_ctim = view_time(fs->view);
+    return state == VIEW_FINAL ? FOREVER : 0;
 }
 
 static void fs_init(void *arg, struct fuse_conn_info *conn)
@@ -63,11 +75,10 @@ static void fs_init(void *arg, struct fuse_conn_info *conn)
     conn->want &= ~FUSE_CAP_READDIRPLUS_AUTO;
 }
 
-static void fill_entry(const struct viewfs *fs, uint32_t node, struct fuse_entry_param *e)
+static void fill_entry(struct viewfs *fs, uint32_t node, struct fuse_entry_param *e)
 {
-    *e = (struct fuse_entry_param){
-        .ino = ino_of(node), .attr_timeout = FOREVER, .entry_timeout = FOREVER};
-    fill_stat(fs, node, &e->attr);
+    *e = (struct fuse_entry_param){.ino = ino_of(node), .entry_timeout = FOREVER};
+    e->attr_timeout = fill_stat(fs, node, &e->attr);
 }
 
 static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -81,41 +92,136 @@ static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_entry(req, &e); /* ino 0: the kernel remembers that there is none */
 }
 
+static void reply_attr(struct viewfs *fs, fuse_req_t req, uint32_t node)
+{
+    struct stat st;
+    double timeout = fill_stat(fs, node, &st);
+
+    fuse_reply_attr(req, &st, timeout);
+}
+
+/* The text as it is at this moment is kept with the open file, so that its reader sees one state. */
+struct live_text {
+    char *text;
+    size_t len;
+};
+
+static bool open_live(struct viewfs *fs, uint32_t node, struct fuse_file_info *fi)
+{
+    struct live_text *t = malloc(sizeof(*t));
+
+    if (!t)
+        return false;
+    view_live_text(fs->view, node, &t->text, &t->len);
+    fi->fh = (uintptr_t)t;
+    fi->direct_io = 1;
+    return true;
+}
+
+static void reply_open(struct viewfs *fs, fuse_req_t req, uint32_t node, struct fuse_file_info *fi)
+{
+    fi->fh = 0;
+    fi->noflush = 1;
+    switch (view_state(fs->view, node)) {
+    case VIEW_FINAL:
+        fi->keep_cache = 1;
+        fuse_reply_open(req, fi);
+        return;
+    case VIEW_LIVE:
+        if (open_live(fs, node, fi))
+            fuse_reply_open(req, fi);
+        else
+            fuse_reply_err(req, ENOMEM);
+        return;
+    default:
+        fuse_reply_err(req, EIO);
+    }
+}
+
+/* For parking: the file is settled. A failed file still has attributes; reading it is the error. */
+static void answer_parked(void *arg, fuse_req_t req, uint32_t node, struct fuse_file_info *fi,
+                          bool is_open)
+{
+    struct viewfs *fs = arg;
+
+    if (is_open)
+        reply_open(fs, req, node, fi);
+    else if (view_state(fs->view, node) == VIEW_FAILED)
+        fuse_reply_err(req, EIO);
+    else
+        reply_attr(fs, req, node);
+}
+
+static bool is_pending(void *arg, uint32_t node)
+{
+    struct viewfs *fs = arg;
+
+    return view_state(fs->view, node) == VIEW_PENDING;
+}
+
+static void answer_or_park(struct viewfs *fs, fuse_req_t req, uint32_t node,
+                           struct fuse_file_info *fi, bool is_open)
+{
+    if (!is_pending(fs, node)) {
+        answer_parked(fs, req, node, fi, is_open);
+        return;
+    }
+    view_prefer(fs->view, node);
+    parking_add(fs->parking, req, node, fi, is_open);
+}
+
+void viewfs_settled(void *viewfs)
+{
+    struct viewfs *fs = viewfs;
+
+    parking_settled(fs->parking);
+}
+
 static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
-    struct stat st;
-
-    (void)fi;
-    fill_stat(fs, node_of(ino), &st);
-    fuse_reply_attr(req, &st, FOREVER);
+    answer_or_park(fuse_req_userdata(req), req, node_of(ino), fi, false);
 }
 
 static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
-    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)) {
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
         fuse_reply_err(req, EROFS);
-        return;
+    else
+        answer_or_park(fuse_req_userdata(req), req, node_of(ino), fi, true);
+}
+
+static void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct live_text *t = (struct live_text *)(uintptr_t)fi->fh;
+
+    (void)ino;
+    if (t) {
+        free(t->text);
+        free(t);
     }
-    fi->keep_cache = 1;
-    fi->noflush = 1;
-    fuse_reply_open(req, fi);
+    fuse_reply_err(req, 0);
+}
+
+static void read_live(fuse_req_t req, const struct live_text *t, size_t size, off_t offset)
+{
+    size_t at = (uint64_t)offset < t->len ? (size_t)offset : t->len;
+
+    fuse_reply_buf(req, t->text + at, size < t->len - at ? size : t->len - at);
 }
 
 static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
     struct viewfs *fs = fuse_req_userdata(req);
-    char *buffer = malloc(size);
+    char *buffer;
     int64_t n;
 
-    (void)fi;
-    if (!buffer) {
-        fuse_reply_err(req, ENOMEM);
+    if (fi->fh) {
+        read_live(req, (const struct live_text *)(uintptr_t)fi->fh, size, offset);
         return;
     }
-    n = view_read(fs->view, node_of(ino), buffer, size, (uint64_t)offset);
+    buffer = malloc(size);
+    n = buffer ? view_read(fs->view, node_of(ino), buffer, size, (uint64_t)offset) : -ENOMEM;
     if (n < 0) {
         log_error("reading %s failed: %s", fs->tree->nodes[node_of(ino)].name, strerror((int)-n));
         fuse_reply_err(req, (int)-n);
@@ -202,7 +308,9 @@ static void fs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 {
     struct viewfs *fs = fuse_req_userdata(req);
     char value[VIEW_XATTR_MAX];
-    int len = view_xattr(fs->view, node_of(ino), name, value);
+    int len = view_state(fs->view, node_of(ino)) == VIEW_FINAL
+                  ? view_xattr(fs->view, node_of(ino), name, value)
+                  : -ENODATA;
 
     if (len < 0)
         fuse_reply_err(req, -len);
@@ -228,7 +336,8 @@ static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
 
     (void)ino;
     for (i = 0; i < fs->tree->n; i++)
-        bytes += view_size(fs->view, i);
+        if (view_state(fs->view, i) == VIEW_FINAL)
+            bytes += view_size(fs->view, i);
     st.f_blocks = (bytes + 4095) / 4096;
     st.f_files = fs->tree->n;
     fuse_reply_statfs(req, &st);
@@ -300,6 +409,7 @@ static const struct fuse_lowlevel_ops operations = {
     .lookup = fs_lookup,
     .getattr = fs_getattr,
     .open = fs_open,
+    .release = fs_release,
     .read = fs_read,
     .opendir = fs_opendir,
     .readdir = fs_readdir,
@@ -356,25 +466,29 @@ static int open_session(struct viewfs *fs, struct err *err)
     return fs->session ? 0 : err_set(err, EINVAL, "libfuse refused the mount options");
 }
 
-int viewfs_mount(struct viewfs **out, const struct view *v, const struct viewfs_options *o,
-                 const char *dir, struct err *err)
+int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options *o, struct err *err)
 {
     struct viewfs *fs = mem_alloc(sizeof(*fs));
     int rc;
 
     *fs = (struct viewfs){.view = v, .tree = view_tree(v), .options = *o};
+    fs->parking = parking_new(is_pending, answer_parked, fs);
     rc = open_session(fs, err);
-    if (rc == 0 && fuse_session_mount(fs->session, dir) != 0)
-        rc = err_set(err, EPERM, "cannot mount on %s%s", dir,
-                     o->allow_other && geteuid() != 0
-                         ? "; allow_other needs user_allow_other in /etc/fuse.conf"
-                         : "");
-    if (rc < 0) {
-        viewfs_unmount(fs);
-        return rc;
-    }
+    if (rc == 0)
+        *out = fs;
+    else
+        viewfs_free(fs);
+    return rc;
+}
+
+int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err)
+{
+    if (fuse_session_mount(fs->session, dir) != 0)
+        return err_set(err, EPERM, "cannot mount on %s%s", dir,
+                       fs->options.allow_other && geteuid() != 0
+                           ? "; allow_other needs user_allow_other in /etc/fuse.conf"
+                           : "");
     fs->mounted = true;
-    *out = fs;
     return 0;
 }
 
@@ -399,8 +513,17 @@ void viewfs_unmount(struct viewfs *fs)
 {
     if (!fs)
         return;
+    parking_close(fs->parking);
     if (fs->mounted)
         fuse_session_unmount(fs->session);
+    fs->mounted = false;
+}
+
+void viewfs_free(struct viewfs *fs)
+{
+    if (!fs)
+        return;
+    parking_free(fs->parking);
     if (fs->session)
         fuse_session_destroy(fs->session);
     free(fs);

@@ -1,9 +1,10 @@
 /*
- * viewfs: a complete view as a read-only FUSE file system.
+ * viewfs: a view, complete or still being extracted, as a read-only FUSE file system.
  *
- *   viewfs_mount → viewfs_serve (until unmounted or told to end) → viewfs_unmount
+ *   viewfs_open → viewfs_mount → viewfs_serve (until unmounted or told to end) → viewfs_unmount → viewfs_free
  *
- * Everything a handler asks of the view is memory or a read of the spool; none touches the database.
+ * Everything a handler asks of the view is memory or a read of the spool; none touches the database. Names never
+ * wait; stat and open of a file that is not complete are parked (parking.h).
  */
 #ifndef ASOFS_FS_VIEWFS_H
 #define ASOFS_FS_VIEWFS_H
@@ -23,12 +24,17 @@ struct viewfs_options {
 
 struct viewfs;
 
-int viewfs_mount(struct viewfs **fs, const struct view *v, const struct viewfs_options *o,
-                 const char *dir, struct err *err);
+int viewfs_open(struct viewfs **fs, struct view *v, const struct viewfs_options *o, struct err *err);
+int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err);
+
+/* To be called when files may have become complete; for view_on_settled. */
+void viewfs_settled(void *viewfs);
 
 /* Answers requests with several threads; returns after an unmount, SIGINT, SIGTERM or SIGHUP. */
 int viewfs_serve(struct viewfs *fs, struct err *err);
 
-void viewfs_unmount(struct viewfs *fs); /* NULL is fine; also frees */
+/* Parked requests are answered with EIO. viewfs_settled may still be called until viewfs_free. */
+void viewfs_unmount(struct viewfs *fs); /* NULL is fine */
+void viewfs_free(struct viewfs *fs);    /* NULL is fine */
 
 #endif

@@ -8,8 +8,9 @@
 #include "pg/internal.h"
 
 /*
- * $1, $2, $3: schema expressions (NULL: visible on the search path), name expressions, exactness; as arrays.
- * $4: the schemas of the user's search path. $5: exact sizes.
+ * $1, $2, $3: schema expressions (NULL: visible on the search path), name expressions, kinds of pattern: 'e'
+ * exact, 'w' with wildcards, 'x' excluding; as arrays. $4: the schemas of the user's search path. $5: exact
+ * sizes.
  *
  * pg_relation_size() takes a lock and waits for it, so before our locks are held the size is relpages.
  * A partition that is being detached is no longer part of what a new query sees. One row for each
@@ -21,9 +22,9 @@
  */
 static const char relations_sql[] =
     "WITH RECURSIVE pattern AS ("
-    "  SELECT p.nsp, p.rel, p.exact, p.no FROM ROWS FROM"
+    "  SELECT p.nsp, p.rel, p.kind = 'e' AS exact, p.kind = 'x' AS exclude, p.no FROM ROWS FROM"
     "    (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]),"
-    "     pg_catalog.unnest($3::pg_catalog.bool[])) WITH ORDINALITY AS p(nsp, rel, exact, no)"
+    "     pg_catalog.unnest($3::pg_catalog.text[])) WITH ORDINALITY AS p(nsp, rel, kind, no)"
     "), usable AS ("
     "  SELECT c.oid, c.relname, c.relkind, c.relispartition, n.nspname,"
     "    n.nspname = ANY ($4::pg_catalog.name[]) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class d"
@@ -36,17 +37,21 @@ static const char relations_sql[] =
     "    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
     "), hit AS ("
     "  SELECT u.oid, u.relkind, pg_catalog.bool_or(p.exact) AS exact,"
-    "    pg_catalog.array_agg(p.no) AS patterns FROM usable u JOIN pattern p"
+    "    pg_catalog.array_agg(p.no) FILTER (WHERE NOT p.exclude) AS patterns,"
+    "    pg_catalog.bool_or(p.exclude) AS exclude FROM usable u JOIN pattern p"
     "    ON u.relname COLLATE pg_catalog.\"default\" ~ p.rel AND CASE WHEN p.nsp IS NULL THEN u.visible"
     "      ELSE u.nspname COLLATE pg_catalog.\"default\" ~ p.nsp END"
-    "  WHERE p.exact OR (u.relkind IN ('r', 'p', 'm', 'f') AND NOT u.relispartition)"
+    "  WHERE p.exact OR p.exclude OR (u.relkind IN ('r', 'p', 'm', 'f') AND NOT u.relispartition)"
     "  GROUP BY u.oid, u.relkind"
+    "), chosen AS ("
+    "  SELECT h.oid, h.relkind, h.exact, h.patterns FROM hit h"
+    "  WHERE NOT h.exclude AND h.patterns IS NOT NULL"
     "), part(root, oid) AS ("
-    "  SELECT h.oid, h.oid FROM hit h WHERE h.relkind = 'p'"
+    "  SELECT h.oid, h.oid FROM chosen h WHERE h.relkind = 'p'"
     "  UNION ALL SELECT p.root, i.inhrelid FROM part p"
     "    JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid AND NOT i.inhdetachpending"
     "), member(root, oid) AS ("
-    "  SELECT h.oid, h.oid FROM hit h"
+    "  SELECT h.oid, h.oid FROM chosen h"
     "  UNION ALL SELECT p.root, p.oid FROM part p JOIN pg_catalog.pg_class c ON c.oid = p.oid"
     "    WHERE c.relkind <> 'p'"
     ")"
@@ -64,18 +69,20 @@ static const char relations_sql[] =
     "    WHEN NOT c.relispopulated THEN 'empty'"
     "    WHEN $5::pg_catalog.bool AND pg_catalog.pg_relation_filenode(c.oid)"
     "      IS DISTINCT FROM c.relfilenode THEN 'refreshed' ELSE '' END,"
+    "  pg_catalog.array_to_string(h.patterns, ' '),"
+    "  coalesce(pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'), false),"
     "  NULL::pg_catalog.int8"
     " FROM member m JOIN pg_catalog.pg_class c ON c.oid = m.oid"
     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    "  JOIN hit h ON h.oid = m.root"
+    "  JOIN chosen h ON h.oid = m.root"
     "  LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam"
     "  LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid,"
     "  (SELECT pg_catalog.current_setting('block_size')::pg_catalog.int8) AS b(size)"
-    " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, p.no"
-    "  FROM pattern p WHERE NOT EXISTS (SELECT FROM hit h WHERE p.no = ANY (h.patterns))"
-    " ORDER BY 14 NULLS FIRST, 1, 2";
+    " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, p.no"
+    "  FROM pattern p WHERE NOT p.exclude AND NOT EXISTS (SELECT FROM hit h WHERE p.no = ANY (h.patterns))"
+    " ORDER BY 16 NULLS FIRST, 1, 2";
 
-enum { ROOT, OID, KIND, SCHEMA, NAME, READABLE, POLICY, EXACT, HEAP, BYTES, TOAST, BLOCK, MATVIEW, MISS };
+enum { ROOT, OID, KIND, SCHEMA, NAME, READABLE, POLICY, EXACT, HEAP, BYTES, TOAST, BLOCK, MATVIEW, PATTERNS, LOCKABLE, MISS };
 
 static const char columns_sql[] =
     "SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> ''"
@@ -196,9 +203,59 @@ static void fill_relation(struct pg_relation *rel, const PGresult *r, int row)
         .bytes = heap + get_size(r, row, TOAST),
         .blocks = is_true(r, row, HEAP) && block ? heap / block : 0,
         .readable = is_true(r, row, READABLE),
+        .lockable = is_true(r, row, LOCKABLE) || PQgetvalue(r, row, KIND)[0] == 'm',
         .row_security = is_true(r, row, POLICY),
         .refreshed = strcmp(PQgetvalue(r, row, MATVIEW), "refreshed") == 0,
     };
+}
+
+static bool same_columns(const struct pg_selection *a, const struct pg_selection *b)
+{
+    size_t i;
+
+    if (a->ncolumns != b->ncolumns)
+        return false;
+    for (i = 0; i < a->ncolumns; i++)
+        if (strcmp(a->columns[i], b->columns[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_selection(const struct pg_selection *a, const struct pg_selection *b)
+{
+    const char *x = a->filter ? a->filter : "", *y = b->filter ? b->filter : "";
+
+    return same_columns(a, b) && strcmp(x, y) == 0;
+}
+
+/* The next of the numbers in *list (from 1, separated by spaces), or NULL at the end. */
+static const struct pg_selection *next_entry(const struct pg_selection *entries, const char **list)
+{
+    char *end;
+    unsigned long n = strtoul(*list, &end, 10);
+
+    if (end == *list)
+        return NULL;
+    *list = end;
+    return &entries[n - 1];
+}
+
+/* An entry that names the table exactly stands above wildcards; among equals all must say the same. */
+static int select_entry(struct pg_table *t, const struct pg_selection *entries, const char *list,
+                        struct err *err)
+{
+    const struct pg_selection *best = NULL, *e;
+    const char *p = list;
+
+    while ((e = next_entry(entries, &p)))
+        if (!best || (e->pattern.exact && !best->pattern.exact))
+            best = e;
+    for (p = list; (e = next_entry(entries, &p));)
+        if (e->pattern.exact == best->pattern.exact && !same_selection(best, e))
+            return err_set(err, EINVAL, "%s.%s is selected in different ways by %s and %s",
+                           t->rel.schema, t->rel.name, best->where, e->where);
+    t->selection = best;
+    return 0;
 }
 
 /* Rows come ordered by root and then OID, so a table's rows stand together; its own may stand among them. */
@@ -218,7 +275,7 @@ static void add_row(struct pg_catalog *c, const PGresult *r, int row)
     fill_relation(&t->leaves[t->nleaves++], r, row);
 }
 
-static int take_relations(struct pg_catalog *c, const PGresult *r, const struct pg_pattern *patterns,
+static int take_relations(struct pg_catalog *c, const PGresult *r, const struct pg_selection *entries,
                           struct err *err)
 {
     struct problems problems = {0};
@@ -228,7 +285,7 @@ static int take_relations(struct pg_catalog *c, const PGresult *r, const struct 
     c->skipped = mem_array((size_t)rows, sizeof(*c->skipped));
     for (row = 0; row < rows; row++) {
         if (!PQgetisnull(r, row, MISS)) {
-            add_problem(&problems.missing, "", patterns[get_size(r, row, MISS) - 1].text);
+            add_problem(&problems.missing, "", entries[get_size(r, row, MISS) - 1].pattern.text);
             continue;
         }
         note_problems(&problems, c, r, row);
@@ -236,6 +293,21 @@ static int take_relations(struct pg_catalog *c, const PGresult *r, const struct 
             add_row(c, r, row);
     }
     return tell_problems(&problems, err);
+}
+
+/* Which entry chose each table; a table's own row is the one whose OID is its root. */
+static int take_selections(struct pg_catalog *c, const PGresult *r,
+                           const struct pg_selection *entries, struct err *err)
+{
+    int row, rows = PQntuples(r), rc = 0;
+    size_t i = 0;
+
+    for (row = 0; row < rows && rc == 0; row++) {
+        if (get_oid(r, row, ROOT) != get_oid(r, row, OID) || is_skipped(r, row))
+            continue;
+        rc = select_entry(&c->tables[i++], entries, PQgetvalue(r, row, PATTERNS), err);
+    }
+    return rc;
 }
 
 static int by_oid(const void *a, const void *b)
@@ -276,6 +348,47 @@ static void take_columns(struct pg_catalog *c, const PGresult *r)
     }
 }
 
+/* Reduce the columns to those the entry names, in its order. */
+static int choose_columns(struct pg_table *t, const struct pg_selection *e, struct err *err)
+{
+    struct pg_column *chosen = mem_array(e->ncolumns, sizeof(*chosen));
+    size_t i, k, n = 0;
+
+    for (i = 0; i < e->ncolumns; i++) {
+        for (k = 0; k < t->ncolumns && strcmp(t->columns[k].name, e->columns[i]) != 0; k++)
+            ;
+        if (k == t->ncolumns) {
+            err_set(err, EINVAL, "%s: %s.%s has no column \"%s\"", e->where, t->rel.schema,
+                    t->rel.name, e->columns[i]);
+            break;
+        }
+        chosen[n] = t->columns[k];
+        chosen[n++].name = mem_strdup(t->columns[k].name);
+    }
+    for (k = 0; k < t->ncolumns; k++)
+        free(t->columns[k].name);
+    free(t->columns);
+    t->columns = chosen;
+    t->ncolumns = n;
+    return n < e->ncolumns ? -EINVAL : 0;
+}
+
+static int apply_selections(struct pg_catalog *c, struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < c->ntables && rc == 0; i++) {
+        struct pg_table *t = &c->tables[i];
+
+        if (t->selection->ncolumns)
+            rc = choose_columns(t, t->selection, err);
+        t->filter = mem_strdup(t->selection->filter);
+        t->filter_where = mem_strdup(t->selection->where);
+    }
+    return rc;
+}
+
 static int read_columns(struct pg_conn *conn, struct pg_catalog *c, struct err *err)
 {
     struct buf oids = {0};
@@ -291,68 +404,148 @@ static int read_columns(struct pg_conn *conn, struct pg_catalog *c, struct err *
     buf_putc(&oids, '}');
     values[0] = oids.data;
     rc = pg_run(conn, columns_sql, 1, values, &r, err);
-    if (rc == 0)
+    if (rc == 0) {
         take_columns(c, r);
+        rc = apply_selections(c, err);
+    }
     PQclear(r);
     buf_free(&oids);
     qsort(c->tables, c->ntables, sizeof(*c->tables), by_name);
     return rc;
 }
 
-static int read_relations(struct pg_conn *conn, const struct pg_server *server,
-                          const struct pg_pattern *patterns, size_t n, bool exact_sizes,
-                          struct pg_catalog *c, struct err *err)
+/* The entries as the arrays that relations_sql takes. */
+struct entry_arrays {
+    struct buf schemas, names, kinds;
+};
+
+static void put_entry(struct entry_arrays *a, const struct pg_selection *e)
 {
-    static const struct pg_pattern everything = {.schema = "^(.*)$", .name = "^(.*)$"};
-    struct buf schemas = {0}, names = {0}, exact = {0};
+    put_element(&a->schemas, e->pattern.schema);
+    put_element(&a->names, e->pattern.name);
+    put_element(&a->kinds, e->exclude ? "x" : e->pattern.exact ? "e" : "w");
+}
+
+static void end_arrays(struct entry_arrays *a)
+{
+    buf_putc(&a->schemas, '}');
+    buf_putc(&a->names, '}');
+    buf_putc(&a->kinds, '}');
+}
+
+static int query_relations(struct pg_conn *conn, const struct pg_server *server,
+                           const struct pg_selection *entries, size_t n, bool exact_sizes,
+                           PGresult **r, struct err *err)
+{
+    struct entry_arrays a = {0};
     const char *values[5];
-    PGresult *r = NULL;
     size_t i;
     int rc;
 
-    buf_putc(&schemas, '{');
-    buf_putc(&names, '{');
-    buf_putc(&exact, '{');
-    for (i = 0; i < (n ? n : 1); i++) {
-        const struct pg_pattern *p = n ? &patterns[i] : &everything;
-
-        put_element(&schemas, p->schema);
-        put_element(&names, p->name);
-        put_element(&exact, p->exact ? "t" : "f");
-    }
-    buf_putc(&schemas, '}');
-    buf_putc(&names, '}');
-    buf_putc(&exact, '}');
-    values[0] = schemas.data;
-    values[1] = names.data;
-    values[2] = exact.data;
+    buf_putc(&a.schemas, '{');
+    buf_putc(&a.names, '{');
+    buf_putc(&a.kinds, '{');
+    for (i = 0; i < n; i++)
+        put_entry(&a, &entries[i]);
+    end_arrays(&a);
+    values[0] = a.schemas.data;
+    values[1] = a.names.data;
+    values[2] = a.kinds.data;
     values[3] = server->search_path;
     values[4] = exact_sizes ? "t" : "f";
-    rc = pg_run(conn, relations_sql, 5, values, &r, err);
-    if (rc == 0 && n == 0 && PQntuples(r) == 1 && !PQgetisnull(r, 0, MISS))
-        rc = err_set(err, ENOENT, "database \"%s\" has no tables", server->database);
+    rc = pg_run(conn, relations_sql, 5, values, r, err);
+    buf_free(&a.schemas);
+    buf_free(&a.names);
+    buf_free(&a.kinds);
+    return rc;
+}
+
+static bool includes_nothing(const struct pg_selection *entries, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (!entries[i].exclude)
+            return false;
+    return true;
+}
+
+/* The caller's entries, with "everything" behind them when they include nothing. */
+static struct pg_selection *complete_entries(const struct pg_selection *entries, size_t *n)
+{
+    static const struct pg_selection everything = {
+        .pattern = {.text = (char *)(uintptr_t) "*.*", .schema = (char *)(uintptr_t) "^(.*)$",
+                    .name = (char *)(uintptr_t) "^(.*)$"},
+        .where = (char *)(uintptr_t) "every table"};
+    struct pg_selection *all = mem_array(*n + 1, sizeof(*all));
+
+    if (*n)
+        memcpy(all, entries, *n * sizeof(*all));
+    if (includes_nothing(entries, *n))
+        all[(*n)++] = everything;
+    return all;
+}
+
+static int read_relations(struct pg_conn *conn, const struct pg_server *server,
+                          const struct pg_selection *entries, size_t n, bool exact_sizes,
+                          struct pg_catalog *c, struct err *err)
+{
+    PGresult *r = NULL;
+    int rc = query_relations(conn, server, entries, n, exact_sizes, &r, err);
+
     if (rc == 0)
-        rc = take_relations(c, r, patterns, err);
+        rc = take_relations(c, r, entries, err);
+    if (rc == 0 && c->ntables == 0)
+        rc = err_set(err, ENOENT, "database \"%s\" has no tables that could be taken",
+                     server->database);
+    if (rc == 0)
+        rc = take_selections(c, r, entries, err);
     PQclear(r);
-    buf_free(&schemas);
-    buf_free(&names);
-    buf_free(&exact);
     return rc;
 }
 
 int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
-                    const struct pg_pattern *patterns, size_t npatterns, bool exact_sizes,
+                    const struct pg_selection *entries, size_t n, bool exact_sizes,
                     struct pg_catalog **catalog, struct err *err)
 {
     struct pg_catalog *c = mem_alloc(sizeof(*c));
-    int rc = read_relations(conn, server, patterns, npatterns, exact_sizes, c, err);
+    struct pg_selection *all = complete_entries(entries, &n);
+    int rc = read_relations(conn, server, all, n, exact_sizes, c, err);
 
     if (rc == 0)
         rc = read_columns(conn, c, err);
+    free(all);
     if (rc == 0)
         *catalog = c;
     else
         pg_catalog_free(c);
+    return rc;
+}
+
+static int check_filter(struct pg_conn *conn, const struct pg_table *t, struct err *err)
+{
+    struct buf sql = {0};
+    int rc;
+
+    buf_puts(&sql, "SELECT FROM ONLY ");
+    rc = pg_put_relation(conn, &sql, t->rel.schema, t->rel.name, err);
+    buf_printf(&sql, " WHERE (%s)", t->filter);
+    if (rc == 0)
+        rc = pg_prepare(conn, sql.data, err);
+    buf_free(&sql);
+    return rc < 0 ? err_prefix(err, "%s: the filter of %s.%s", t->filter_where, t->rel.schema,
+                               t->rel.name)
+                  : 0;
+}
+
+int pg_filter_check(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < c->ntables && rc == 0; i++)
+        if (c->tables[i].filter)
+            rc = check_filter(conn, &c->tables[i], err);
     return rc;
 }
 
@@ -378,6 +571,8 @@ void pg_catalog_free(struct pg_catalog *c)
             relation_free(&t->leaves[k]);
         free(t->columns);
         free(t->leaves);
+        free(t->filter);
+        free(t->filter_where);
     }
     for (i = 0; i < c->nskipped; i++)
         free(c->skipped[i]);

@@ -24,6 +24,7 @@ struct pg_relation {
     uint64_t bytes;    /* heap + TOAST, main forks */
     uint64_t blocks;   /* of the heap; 0 when it cannot be cut into block ranges */
     bool readable;     /* SELECT on it and USAGE on its schema */
+    bool lockable;     /* SHARE mode is allowed to us (protocol lock) */
     bool row_security; /* a policy would filter rows for us */
     bool refreshed;    /* a materialized view refreshed between the snapshot and its lock */
 };
@@ -34,12 +35,25 @@ struct pg_column {
     bool generated;
 };
 
+/* An entry of the copy-table list. */
+struct pg_selection {
+    struct pg_pattern pattern;
+    bool exclude;    /* leave out what it matches */
+    char **columns;  /* NULL: all */
+    size_t ncolumns;
+    char *filter;    /* NULL: all rows */
+    char *where;     /* "list.txt, line 3": for messages */
+};
+
 struct pg_table {
     struct pg_relation rel;
-    struct pg_column *columns; /* in attribute order, dropped ones left out */
+    struct pg_column *columns; /* in attribute order, dropped ones left out; or as selected */
     size_t ncolumns;
+    char *filter;              /* a row filter, checked (pg_filter_check); or NULL */
+    char *filter_where;        /* which line it stands on, for messages */
     struct pg_relation *leaves; /* of a partitioned table, in OID order; NULL otherwise */
     size_t nleaves;
+    const struct pg_selection *selection; /* only while the catalog is read */
 };
 
 struct pg_catalog {
@@ -50,17 +64,25 @@ struct pg_catalog {
 };
 
 /*
- * The tables that the patterns name; no patterns: every table of every schema that is not the system's.
- * Everything that stands in the way is named at once in err: patterns that match nothing, relations
- * that are no tables, foreign tables and leaves, no privilege, row security.
+ * The tables that the entries select; if none of them includes anything: every table of every schema that is
+ * not the system's. Everything that stands in the way is named at once in err: patterns that match
+ * nothing, relations that are no tables, foreign tables and leaves, no privilege, row security; then columns
+ * that do not exist, and tables selected twice in different ways.
  */
 int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
-                    const struct pg_pattern *patterns, size_t npatterns, bool exact_sizes,
+                    const struct pg_selection *entries, size_t n, bool exact_sizes,
                     struct pg_catalog **catalog, struct err *err);
 void pg_catalog_free(struct pg_catalog *c);
 
 /* Same tables, columns, leaves, privileges, and materialized views not refreshed in between. */
 bool pg_catalog_same(const struct pg_catalog *a, const struct pg_catalog *b);
+
+/*
+ * Let the server prepare every filter, alone and by the extended protocol, which takes a single statement:
+ * what is no condition on its table is refused here, named by its line. Inside a transaction a failure
+ * ends it.
+ */
+int pg_filter_check(struct pg_conn *conn, const struct pg_catalog *c, struct err *err);
 
 /* Relations that have to be locked: tables, partitioned parents and leaves. */
 size_t pg_catalog_count_relations(const struct pg_catalog *c);

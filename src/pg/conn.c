@@ -199,7 +199,7 @@ int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err
         "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES"
         " ('search_path', ''), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'),"
         " ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'),"
-        " ('xmloption', 'content'), ('quote_all_identifiers', 'off'),"
+        " ('xmloption', 'content'), ('standard_conforming_strings', 'on'), ('quote_all_identifiers', 'off'),"
         " ('row_security', 'off'), ('statement_timeout', '0'), ('lock_timeout', '0'),"
         " ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),"
         " ('transaction_timeout', '0'),"
@@ -295,6 +295,8 @@ static int code_of_sqlstate(const char *state)
         return EIO;
     if (strcmp(state, "55P03") == 0)
         return EBUSY; /* lock_not_available */
+    if (strcmp(state, "57014") == 0)
+        return ECANCELED; /* query_canceled: by statement_timeout, or by somebody */
     if (strcmp(state, "42501") == 0)
         return EACCES; /* insufficient_privilege */
     if (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)
@@ -375,6 +377,16 @@ int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const
         *res = last;
     else
         PQclear(last);
+    return rc;
+}
+
+int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err)
+{
+    PGresult *last = NULL;
+    int rc = PQsendPrepare(conn->pq, "", sql, 0, NULL) ? collect_result(conn, &last, err)
+                                                       : pg_fail(conn, NULL, err);
+
+    PQclear(last);
     return rc;
 }
 

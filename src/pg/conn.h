@@ -8,7 +8,8 @@
  * stop descriptor becomes readable; the query is then cancelled on the server too.
  *
  * Error codes: -EINTR stopped, -ETIMEDOUT the server was silent too long, -ECONNRESET the connection is
- * gone, -EBUSY a lock could not be had, -EACCES no privilege, -EIO any other error the server reported.
+ * gone, -EBUSY a lock could not be had, -EACCES no privilege, -ECANCELED the statement was cancelled, -EIO
+ * any other error the server reported.
  */
 #ifndef ASOFS_PG_CONN_H
 #define ASOFS_PG_CONN_H

@@ -26,7 +26,7 @@ static bool needs_select(const struct pg_copy_source *s)
 {
     size_t i;
 
-    if (s->rel->kind != 'r' || s->range.from || s->range.until || s->table->ncolumns == 0)
+    if (s->rel->kind != 'r' || s->table->filter || s->range.from || s->range.until || s->table->ncolumns == 0)
         return true;
     for (i = 0; i < s->table->ncolumns; i++)
         if (s->table->columns[i].generated)
@@ -47,12 +47,19 @@ static int put_columns(struct pg_conn *conn, struct buf *sql, const struct pg_ta
     return rc;
 }
 
-static void put_range(struct buf *sql, const struct pg_copy_range *r)
+static void put_conditions(struct buf *sql, const struct pg_copy_source *s)
 {
-    if (r->from || r->until)
-        buf_printf(sql, " WHERE ctid >= '(%llu,0)'", (unsigned long long)r->from);
+    const struct pg_copy_range *r = &s->range;
+    const char *word = " WHERE ";
+
+    if (r->from || r->until) {
+        buf_printf(sql, "%sctid >= '(%llu,0)'", word, (unsigned long long)r->from);
+        word = " AND ";
+    }
     if (r->until)
-        buf_printf(sql, " AND ctid < '(%llu,0)'", (unsigned long long)r->until);
+        buf_printf(sql, "%sctid < '(%llu,0)'", word, (unsigned long long)r->until);
+    if (s->table->filter)
+        buf_printf(sql, "%s(%s)", word, s->table->filter);
 }
 
 static int put_select(struct pg_conn *conn, struct buf *sql, const struct pg_copy_source *s,
@@ -65,7 +72,7 @@ static int put_select(struct pg_conn *conn, struct buf *sql, const struct pg_cop
     buf_puts(sql, " FROM ONLY ");
     if (rc == 0)
         rc = pg_put_relation(conn, sql, s->rel->schema, s->rel->name, err);
-    put_range(sql, &s->range);
+    put_conditions(sql, s);
     buf_putc(sql, ')');
     return rc;
 }

@@ -99,7 +99,8 @@ static void build_args(struct args *a, struct pg_conn *leader, const struct pg_c
     add_arg(a, mem_strdup("--no-password"));
     add_arg(a, mem_strdup("--lock-wait-timeout=2000"));
     add_arg(a, mem_strdup("--encoding=UTF8"));
-    add_arg(a, mem_printf("--snapshot=%s", snapshot_id));
+    if (snapshot_id)
+        add_arg(a, mem_printf("--snapshot=%s", snapshot_id));
     add_arg(a, mem_printf("--dbname=%s", dbname));
     free(dbname);
     for (i = 0; !everything && i < c->ntables; i++) {

@@ -19,7 +19,10 @@ struct pg_dump {
     int err_fd;
 };
 
-/* everything: the view holds every table, so no list of tables need be given. */
+/*
+ * snapshot_id NULL: protocol lock; the leader's locks alone keep the definitions as they are.
+ * everything: the view holds every table, so no list of tables need be given.
+ */
 int pg_dump_start(struct pg_dump *d, struct pg_conn *leader,
                   const struct pg_catalog *c, bool everything, const char *snapshot_id,
                   struct err *err);

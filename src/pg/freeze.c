@@ -13,17 +13,18 @@
 #define JOIN_LOCK_TIMEOUT "1s" /* a worker's chunk that cannot get on is given to the leader */
 
 static int check_lock_table(const struct pg_catalog *c, const struct pg_server *server,
-                            struct err *err)
+                            unsigned sessions, struct err *err)
 {
-    size_t n = pg_catalog_count_relations(c);
+    size_t n = pg_catalog_count_relations(c) * sessions;
 
     /* The rest of the lock table belongs to the users of the database. */
     if ((int64_t)n <= server->lock_slots / 10 * 9)
         return 0;
     return err_set(err, ENOLCK,
-                   "%zu tables and partitions would have to be locked, and the server's lock table has "
-                   "room for about %lld\nraise max_locks_per_transaction, or take fewer tables",
-                   n, (long long)server->lock_slots);
+                   "%zu locks would be needed on tables and partitions (%u sessions), and the server's lock "
+                   "table has room for about %lld\nraise max_locks_per_transaction, or take fewer tables%s",
+                   n, sessions, (long long)server->lock_slots,
+                   sessions > 1 ? ", or fewer --jobs" : "");
 }
 
 static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
@@ -47,54 +48,56 @@ static void rollback(struct pg_conn *conn)
     pg_run(conn, "ROLLBACK", 0, NULL, NULL, &ignored);
 }
 
-/* A list under construction: "LOCK TABLE ONLY a.b, ONLY c.d IN ACCESS SHARE MODE". */
+/* "LOCK TABLE ONLY a.b, ONLY c.d IN … MODE; LOCK TABLE …" under construction. */
 struct lock_list {
     struct pg_conn *conn;
     struct buf sql;
-    size_t n;
+    const char *mode;
+    size_t n;       /* in the statement under construction */
+    size_t most;    /* in one statement */
 };
 
-static int flush_locks(struct lock_list *l, struct err *err)
+static void end_statement(struct lock_list *l)
 {
-    int rc = 0;
-
-    if (l->n) {
-        buf_puts(&l->sql, " IN ACCESS SHARE MODE");
-        rc = pg_run(l->conn, l->sql.data, 0, NULL, NULL, err);
-    }
-    buf_clear(&l->sql);
+    if (l->n)
+        buf_printf(&l->sql, " IN %s MODE", l->mode);
     l->n = 0;
-    return rc;
 }
 
 static int add_lock(struct lock_list *l, const struct pg_relation *rel, struct err *err)
 {
-    int rc;
-
     if (rel->kind == 'm')
         return 0; /* LOCK TABLE refuses them; see touch_matviews */
-    buf_puts(&l->sql, l->n ? ", ONLY " : "LOCK TABLE ONLY ");
-    rc = pg_put_relation(l->conn, &l->sql, rel->schema, rel->name, err);
-    if (rc == 0 && ++l->n == LOCKS_A_STATEMENT)
-        rc = flush_locks(l, err);
-    return rc;
+    if (l->n == l->most)
+        end_statement(l);
+    buf_puts(&l->sql, l->n ? ", ONLY " : l->sql.len ? ";LOCK TABLE ONLY " : "LOCK TABLE ONLY ");
+    l->n++;
+    return pg_put_relation(l->conn, &l->sql, rel->schema, rel->name, err);
 }
 
-static int lock_tables(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
+static int lock_statements(struct lock_list *l, const struct pg_catalog *c, struct err *err)
 {
-    struct lock_list l = {.conn = conn};
     size_t i, k;
     int rc = 0;
 
     for (i = 0; i < c->ntables && rc == 0; i++) {
         const struct pg_table *t = &c->tables[i];
 
-        rc = add_lock(&l, &t->rel, err);
+        rc = add_lock(l, &t->rel, err);
         for (k = 0; k < t->nleaves && rc == 0; k++)
-            rc = add_lock(&l, &t->leaves[k], err);
+            rc = add_lock(l, &t->leaves[k], err);
     }
-    if (rc == 0)
-        rc = flush_locks(&l, err);
+    end_statement(l);
+    return rc;
+}
+
+static int lock_tables(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
+{
+    struct lock_list l = {.conn = conn, .mode = "ACCESS SHARE", .most = LOCKS_A_STATEMENT};
+    int rc = lock_statements(&l, c, err);
+
+    if (rc == 0 && l.sql.len)
+        rc = pg_run(conn, l.sql.data, 0, NULL, NULL, err);
     buf_free(&l.sql);
     return rc;
 }
@@ -119,40 +122,54 @@ static int touch_matviews(struct pg_conn *conn, const struct pg_catalog *c, stru
     return rc;
 }
 
-static int take_snapshot(struct pg_conn *conn, const struct pg_server *server,
-                         struct pg_moment *moment, struct err *err)
+/* The moment, and with it (it is the first query of the transaction) the snapshot. */
+static int take_snapshot(struct pg_conn *conn, bool in_recovery, bool export, struct pg_moment *moment,
+                         struct err *err)
 {
+    struct buf sql = {0};
     PGresult *r = NULL;
-    int rc = pg_run(conn,
-                    server->in_recovery
-                        ? "SELECT pg_catalog.pg_export_snapshot(), t,"
-                          " pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.to_char(t AT TIME ZONE 'UTC',"
-                          " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), EXTRACT(epoch FROM t)"
-                          " FROM pg_catalog.clock_timestamp() t"
-                        : "SELECT pg_catalog.pg_export_snapshot(), t,"
-                          " pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.to_char(t AT TIME ZONE"
-                          " 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), EXTRACT(epoch FROM t)"
-                          " FROM pg_catalog.clock_timestamp() t",
-                    0, NULL, &r, err);
     char *point;
+    int rc;
 
+    buf_printf(&sql,
+               "SELECT %s, pg_catalog.%s(), pg_catalog.to_char(t AT TIME ZONE 'UTC',"
+               " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), EXTRACT(epoch FROM t)"
+               " FROM pg_catalog.clock_timestamp() t",
+               export ? "pg_catalog.pg_export_snapshot()" : "''",
+               in_recovery ? "pg_last_wal_replay_lsn" : "pg_current_wal_insert_lsn");
+    rc = pg_run(conn, sql.data, 0, NULL, &r, err);
+    buf_free(&sql);
     if (rc < 0)
-        return err_prefix(err, "the server does not export a snapshot");
-    moment->snapshot_id = mem_strdup(PQgetvalue(r, 0, 0));
-    moment->lsn = mem_strdup(PQgetvalue(r, 0, 2));
-    moment->time = mem_strdup(PQgetvalue(r, 0, 3));
-    moment->unix_ns = strtoll(PQgetvalue(r, 0, 4), &point, 10) * 1000000000;
+        return rc;
+    moment->snapshot_id = export ? mem_strdup(PQgetvalue(r, 0, 0)) : NULL;
+    moment->lsn = mem_strdup(PQgetvalue(r, 0, 1));
+    moment->time = mem_strdup(PQgetvalue(r, 0, 2));
+    moment->unix_ns = strtoll(PQgetvalue(r, 0, 3), &point, 10) * 1000000000;
     if (*point == '.')
         moment->unix_ns += strtoll(point + 1, NULL, 10) * 1000; /* always six digits */
     PQclear(r);
     return 0;
 }
 
+static int export_snapshot(struct pg_conn *conn, const struct pg_server *server,
+                           struct pg_moment *moment, struct err *err)
+{
+    int rc = take_snapshot(conn, server->in_recovery, true, moment, err);
+
+    if (rc == -EIO || rc == -EACCES) {
+        err_prefix(err, "the server does not export its snapshot");
+        if (!server->in_recovery)
+            err_hint(err, "--freeze=lock does without");
+    }
+    return rc;
+}
+
 /*
- * Who stands in the way: every session that has, or waits for, ACCESS EXCLUSIVE on one of the tables.
+ * Who stands in the way: every session that has, or waits for, one of these modes on one of the tables.
  * Asked after the failed transaction was rolled back; it may have gone meanwhile.
  */
-static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
+static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, const char *modes,
+                              struct err *err)
 {
     static const char sql[] =
         "SELECT n.nspname, c.relname, l.pid, l.granted, coalesce(a.usename, '?'),"
@@ -160,12 +177,13 @@ static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, 
         " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
-        " WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'"
+        " WHERE l.locktype = 'relation' AND l.mode = ANY ($2::pg_catalog.text[])"
+        " AND l.pid <> pg_catalog.pg_backend_pid()"
         " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"
         "   WHERE d.datname = pg_catalog.current_database())"
         " AND l.relation = ANY ($1::pg_catalog.oid[]) ORDER BY l.granted DESC, 1, 2 LIMIT 8";
     struct buf oids = {0};
-    const char *values[1];
+    const char *values[2];
     struct err ignored;
     PGresult *r = NULL;
     size_t i, k;
@@ -178,7 +196,8 @@ static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, 
     }
     buf_puts(&oids, c->ntables ? "}" : "{}");
     values[0] = oids.data;
-    if (pg_run(conn, sql, 1, values, &r, &ignored) == 0)
+    values[1] = modes;
+    if (pg_run(conn, sql, 2, values, &r, &ignored) == 0)
         for (row = 0; row < PQntuples(r); row++)
             err_hint(err, "%s.%s is locked by process %s (user %s, application %s%s): %s",
                      PQgetvalue(r, row, 0), PQgetvalue(r, row, 1), PQgetvalue(r, row, 2),
@@ -197,7 +216,7 @@ static int explain_failure(struct pg_conn *conn, const struct pg_freeze_request 
         return -err->code;
     err_set(err, EBUSY, "a lock could not be had within %lld ms (--lock-timeout)",
             (long long)req->lock_timeout_ms);
-    name_lock_holders(conn, c, err);
+    name_lock_holders(conn, c, "{AccessExclusiveLock}", err);
     return -EBUSY;
 }
 
@@ -212,20 +231,22 @@ static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
     struct pg_catalog *before = NULL, *after = NULL;
     int rc;
 
-    rc = pg_catalog_read(conn, req->server, req->patterns, req->npatterns, false, &before, err);
+    rc = pg_catalog_read(conn, req->server, req->entries, req->nentries, false, &before, err);
     if (rc == 0)
-        rc = check_lock_table(before, req->server, err);
+        rc = check_lock_table(before, req->server, 1, err);
     if (rc < 0)
         goto out;
     rc = begin(conn, req->lock_timeout_ms, err);
     if (rc == 0)
         rc = lock_tables(conn, before, err);
     if (rc == 0)
-        rc = take_snapshot(conn, req->server, moment, err);
+        rc = export_snapshot(conn, req->server, moment, err);
     if (rc == 0)
         rc = touch_matviews(conn, before, err);
     if (rc == 0)
-        rc = pg_catalog_read(conn, req->server, req->patterns, req->npatterns, true, &after, err);
+        rc = pg_catalog_read(conn, req->server, req->entries, req->nentries, true, &after, err);
+    if (rc == 0)
+        rc = pg_filter_check(conn, after, err);
     if (rc < 0) {
         rc = explain_failure(conn, req, before, err);
     } else if (!pg_catalog_same(before, after)) {
@@ -275,6 +296,167 @@ int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *
     return rc;
 }
 
+/* Everything that SHARE needs and is not there, named at once. */
+static int check_lockable(const struct pg_catalog *c, struct err *err)
+{
+    struct buf names = {0};
+    size_t i, k;
+
+    for (i = 0; i < c->ntables; i++) {
+        const struct pg_table *t = &c->tables[i];
+
+        if (!t->rel.lockable)
+            buf_printf(&names, "%s%s.%s", names.len ? ", " : "", t->rel.schema, t->rel.name);
+        for (k = 0; k < t->nleaves; k++)
+            if (!t->leaves[k].lockable)
+                buf_printf(&names, "%s%s.%s", names.len ? ", " : "", t->leaves[k].schema,
+                           t->leaves[k].name);
+    }
+    if (names.len)
+        err_set(err, EACCES,
+                "no permission to lock: %s\n  (--freeze=lock needs UPDATE, DELETE or TRUNCATE on each table)",
+                names.data);
+    else
+        err->code = 0;
+    buf_free(&names);
+    return -err->code;
+}
+
+int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *req,
+                      struct pg_catalog **catalog, char **lock_sql, struct err *err)
+{
+    struct lock_list l = {.conn = leader, .mode = "ACCESS SHARE", .most = LOCKS_A_STATEMENT};
+    struct pg_catalog *c = NULL;
+    int rc;
+
+    if (req->server->in_recovery)
+        return err_set(err, ENOTSUP,
+                       "--freeze=lock is not possible on a standby: SHARE locks are not to be had there; "
+                       "use --freeze=export");
+    rc = pg_catalog_read(leader, req->server, req->entries, req->nentries, false, &c, err);
+    if (rc == 0)
+        rc = check_lockable(c, err);
+    if (rc == 0)
+        rc = check_lock_table(c, req->server, req->sessions, err);
+    if (rc == 0)
+        rc = lock_statements(&l, c, err);
+    if (rc == 0) {
+        rc = begin(leader, req->lock_timeout_ms, err);
+        if (rc == 0 && l.sql.len)
+            rc = pg_run(leader, l.sql.data, 0, NULL, NULL, err);
+        if (rc < 0)
+            rc = explain_failure(leader, req, c, err);
+    }
+    if (rc == 0) {
+        *catalog = c;
+        *lock_sql = buf_steal(&l.sql);
+    } else {
+        pg_catalog_free(c);
+    }
+    buf_free(&l.sql);
+    return rc;
+}
+
+int pg_freeze_hold(struct pg_conn *worker, const char *lock_sql, struct err *err)
+{
+    int rc = pg_run(worker,
+                    "SET lock_timeout = '" JOIN_LOCK_TIMEOUT "';"
+                    "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+                    0, NULL, NULL, err);
+
+    return rc == 0 ? pg_run(worker, lock_sql, 0, NULL, NULL, err) : rc;
+}
+
+/*
+ * One statement for all tables and a time-out on the statement as a whole: SHARE on the first tables keeps their
+ * writers waiting while the last is waited for.
+ */
+int pg_freeze_try_share(struct pg_conn *leader, const struct pg_catalog *c, int64_t try_ms,
+                        struct err *err)
+{
+    struct lock_list l = {.conn = leader, .mode = "SHARE", .most = SIZE_MAX};
+    struct err ignored;
+    int rc;
+
+    buf_printf(&l.sql, "SAVEPOINT asofs_share; SET LOCAL statement_timeout = %lld",
+               (long long)try_ms);
+    rc = pg_run(leader, l.sql.data, 0, NULL, NULL, err);
+    buf_clear(&l.sql);
+    if (rc == 0)
+        rc = lock_statements(&l, c, err);
+    if (rc == 0 && l.sql.len)
+        rc = pg_run(leader, l.sql.data, 0, NULL, NULL, err);
+    buf_free(&l.sql);
+    if (rc == 0)
+        return pg_run(leader, "SET LOCAL statement_timeout = 0", 0, NULL, NULL, err);
+    if (rc != -ECONNRESET && rc != -EINTR)
+        pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share", 0, NULL,
+               NULL, &ignored);
+    return rc == -ECANCELED ? -EBUSY : rc;
+}
+
+int pg_freeze_moment(struct pg_conn *leader, struct pg_moment *moment, struct err *err)
+{
+    int rc = take_snapshot(leader, false, false, moment, err);
+
+    if (rc == 0)
+        moment->lsn_from = mem_strdup(moment->lsn);
+    return rc;
+}
+
+int pg_freeze_now(struct pg_conn *worker, struct err *err)
+{
+    return pg_run(worker, "SELECT", 0, NULL, NULL, err);
+}
+
+int pg_freeze_unshare(struct pg_conn *leader, struct pg_moment *moment, struct err *err)
+{
+    PGresult *r = NULL;
+    int rc = pg_run(leader, "SELECT pg_catalog.pg_current_wal_insert_lsn()", 0, NULL, &r, err);
+
+    if (rc < 0)
+        return rc;
+    free(moment->lsn);
+    moment->lsn = mem_strdup(PQgetvalue(r, 0, 0));
+    PQclear(r);
+    return pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share", 0, NULL,
+                  NULL, err);
+}
+
+int pg_freeze_verify(struct pg_conn *leader, const struct pg_freeze_request *req,
+                     const struct pg_catalog *before, struct pg_catalog **after, struct err *err)
+{
+    struct pg_catalog *c = NULL;
+    int rc = touch_matviews(leader, before, err);
+
+    if (rc == 0)
+        rc = pg_catalog_read(leader, req->server, req->entries, req->nentries, true, &c, err);
+    if (rc == 0)
+        rc = pg_filter_check(leader, c, err);
+    if (rc == 0 && !pg_catalog_same(before, c)) {
+        err_set(err, EAGAIN, "tables were created, changed or dropped while they were frozen");
+        rc = 1;
+    }
+    if (rc == 0)
+        *after = c;
+    else
+        pg_catalog_free(c);
+    return rc;
+}
+
+void pg_freeze_name_writers(struct pg_conn *leader, const struct pg_catalog *c, struct err *err)
+{
+    name_lock_holders(leader, c,
+                      "{RowExclusiveLock,ShareUpdateExclusiveLock,ShareRowExclusiveLock,"
+                      "ExclusiveLock,AccessExclusiveLock}",
+                      err);
+}
+
+void pg_freeze_rollback(struct pg_conn *leader)
+{
+    rollback(leader);
+}
+
 int pg_freeze_release(struct pg_conn *conn, struct err *err)
 {
     return pg_run(conn, "COMMIT", 0, NULL, NULL, err);
@@ -285,5 +467,6 @@ void pg_moment_free(struct pg_moment *m)
     free(m->snapshot_id);
     free(m->time);
     free(m->lsn);
+    free(m->lsn_from);
     *m = (struct pg_moment){0};
 }

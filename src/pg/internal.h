@@ -19,6 +19,9 @@ struct pg_conn {
 int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
            PGresult **res, struct err *err);
 
+/* Have one statement parsed and analysed, not run, by the extended protocol. */
+int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err);
+
 /* Fill err from a failed result (or, without one, from the connection). */
 int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err);
 

@@ -2,6 +2,8 @@
 #ifndef ASOFS_VIEW_INTERNAL_H
 #define ASOFS_VIEW_INTERNAL_H
 
+#include <pthread.h>
+
 #include "common/buf.h"
 #include "common/progress.h"
 #include "extract/coordinator.h"
@@ -18,10 +20,25 @@ struct view {
     struct plan plan;
     struct tree tree;
     struct pg_dump dump;
+    struct crew *crew;
     struct coordinator *coordinator;
-    struct buf meta[META_FILES];
     struct progress progress;
-    int64_t started, frozen, extracted; /* clock_ms of the steps */
+    int64_t started, locked, frozen; /* clock_ms: begin, first lock, snapshot */
+    void (*settled)(void *arg);
+    void *settled_arg;
+
+    bool threaded;                  /* extraction runs in `thread` */
+    pthread_t thread;
+    int halt_fd;                    /* eventfd that stops it; -1 without */
+
+    pthread_mutex_t lock;           /* protects the two below */
+    bool reported;                  /* the texts below are final */
+    struct buf meta[META_FILES];
 };
+
+static inline struct results *view_results(const struct view *v)
+{
+    return coordinator_results(v->coordinator);
+}
 
 #endif

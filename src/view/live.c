@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -12,6 +15,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/units.h"
+#include "extract/lockfreeze.h"
 #include "view/internal.h"
 #include "view/report.h"
 
@@ -51,21 +55,90 @@ static void tell_skipped(const struct pg_catalog *c)
     buf_free(&b);
 }
 
+static struct crew *make_crew(const struct view *v)
+{
+    struct crew *c = crew_new(v->req->jobs);
+
+    c->spool_dir = v->req->spool_dir;
+    c->target = &v->target;
+    c->timezone = v->req->timezone;
+    c->worker_timeout_ms = v->req->worker_timeout_ms;
+    return c;
+}
+
+static int freeze(struct view *v, struct err *err)
+{
+    const struct view_request *req = v->req;
+    struct pg_freeze_request f = {.server = &v->server,
+                                  .entries = req->tables.entries,
+                                  .nentries = req->tables.n,
+                                  .lock_timeout_ms = req->lock_timeout_ms,
+                                  .sessions = req->freeze_by_lock ? req->jobs + 1 : 1};
+    struct lockfreeze_request l = {.freeze = f,
+                                   .freeze_timeout_ms = req->freeze_timeout_ms,
+                                   .stop_fd = req->stop_fd};
+    int rc;
+
+    v->locked = clock_ms();
+    if (req->freeze_by_lock)
+        return lockfreeze_run(v->crew, v->leader, &l, &v->catalog, &v->moment, err);
+    rc = pg_freeze_export(v->leader, &f, &v->catalog, &v->moment, err);
+    v->crew->snapshot_id = v->moment.snapshot_id;
+    return rc;
+}
+
+/* Of a filtered table nobody knows how much will come. */
+static uint64_t source_bytes(const struct view *v)
+{
+    uint64_t bytes = 0;
+    size_t k;
+
+    for (k = 0; k < v->plan.nchunks; k++)
+        if (!v->catalog->tables[v->plan.chunks[k].table].filter)
+            bytes += v->plan.chunks[k].weight;
+    return bytes;
+}
+
+/*
+ * Text is about as long as the pages it comes from: shorter by row headers and free space, longer by numbers and
+ * quotes. What is sure to fail is refused; what may fail is left to the limit and the file system.
+ */
+static int check_space(const struct view *v, const char *dir, struct err *err)
+{
+    char need[32], have[32];
+    struct statvfs fs;
+    uint64_t room;
+
+    if (statvfs(dir, &fs) < 0)
+        return err_errno(err, "cannot use %s for spool files", dir);
+    room = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (v->req->spool_limit && v->req->spool_limit < room)
+        room = v->req->spool_limit;
+    if (source_bytes(v) / 2 <= room)
+        return 0;
+    return err_set(err, ENOSPC,
+                   "the tables have %s, and %s has room for %s%s\n"
+                   "take fewer tables, or give --spool a larger place",
+                   units_format_size(source_bytes(v), need, sizeof(need)), dir,
+                   units_format_size(room, have, sizeof(have)),
+                   v->req->spool_limit ? " (--spool-limit)" : "");
+}
+
 int view_freeze(const struct view_request *req, struct view **view, struct err *err)
 {
     struct view *v = mem_alloc(sizeof(*v));
-    struct pg_freeze_request freeze = {.server = &v->server, .patterns = req->patterns,
-                                       .npatterns = req->npatterns,
-                                       .lock_timeout_ms = req->lock_timeout_ms};
     int rc;
 
     v->req = req;
+    v->halt_fd = -1;
     v->dump = (struct pg_dump){.out_fd = -1, .err_fd = -1};
+    pthread_mutex_init(&v->lock, NULL);
     v->started = clock_ms();
     pg_target_init(&v->target, req->source);
+    v->crew = make_crew(v);
     rc = connect_leader(v, err);
     if (rc == 0)
-        rc = pg_freeze_export(v->leader, &freeze, &v->catalog, &v->moment, err);
+        rc = freeze(v, err);
     if (rc < 0) {
         view_free(v);
         return rc;
@@ -83,57 +156,130 @@ static char *start_dump(struct view *v)
 {
     struct err why;
 
-    if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->npatterns == 0,
+    if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->tables.n == 0,
                       v->moment.snapshot_id, &why) < 0)
         return mem_strdup(why.text);
     return NULL;
 }
 
-static void make_meta(struct view *v)
+static void settled(void *arg, size_t table)
 {
-    report_snapshot(v, &v->meta[META_SNAPSHOT]);
-    report_tables(v, &v->meta[META_TABLES]);
-    report_errors(v, &v->meta[META_ERRORS]);
-    report_schema(v, &v->meta[META_SCHEMA]);
+    struct view *v = arg;
+
+    (void)table;
+    if (v->settled)
+        v->settled(v->settled_arg);
 }
 
-static int extract(struct view *v, int out_fd, const char *spool_dir, struct err *err)
+static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_fd)
 {
     struct coordinator_config config = {
         .leader = v->leader,
+        .crew = v->crew,
+        .can_join = !v->req->freeze_by_lock,
+        .matviews_by_leader = v->req->freeze_by_lock,
         .catalog = v->catalog,
         .plan = &v->plan,
-        .target = &v->target,
-        .snapshot_id = v->moment.snapshot_id,
-        .timezone = v->req->timezone,
         .encoding = v->req->encoding,
         .format = v->req->format,
-        .jobs = v->req->jobs,
-        .worker_timeout_ms = v->req->worker_timeout_ms,
-        .spool_dir = spool_dir,
-        .out_fd = out_fd,
         .paths = out_fd >= 0 ? v->tree.paths : NULL,
         .dump = &v->dump,
-        .stop_fd = v->req->stop_fd,
+        .stop_fd = stop_fd,
+        .partial = v->req->partial,
+        .frozen_at = v->locked,
+        .hold_limit_ms = v->req->hold_limit_ms,
+        .spool_limit = v->req->spool_limit,
         .progress = &v->progress,
+        .settled = settled,
+        .settled_arg = v,
     };
-    int rc;
 
+    v->crew->out_fd = out_fd;
+    v->crew->spool_dir = spool_dir;
     config.schema_error = start_dump(v);
     progress_start(&v->progress, v->req->quiet);
     v->coordinator = coordinator_new(&config);
-    rc = coordinator_run(v->coordinator, err);
-    v->extracted = clock_ms();
+}
+
+static int run(struct view *v, struct err *err)
+{
+    int m, rc = coordinator_run(v->coordinator, err);
+
     pg_conn_close(v->leader);
     v->leader = NULL;
-    if (rc == 0)
-        make_meta(v);
+    for (m = 0; m < META_FILES; m++)
+        report_make(v, (enum meta_file)m, &v->meta[m]);
+    pthread_mutex_lock(&v->lock);
+    v->reported = true;
+    pthread_mutex_unlock(&v->lock);
+    settled(v, 0);
     return rc;
+}
+
+static bool any_complete(const struct view *v)
+{
+    const struct results *r = view_results(v);
+    size_t i;
+
+    for (i = 0; i < r->n; i++)
+        if (r->tables[i].state == TABLE_COMPLETE)
+            return true;
+    return false;
 }
 
 int view_extract(struct view *v, struct err *err)
 {
-    return extract(v, -1, v->req->spool_dir, err);
+    int rc = check_space(v, v->req->spool_dir, err);
+
+    if (rc < 0)
+        return rc;
+    prepare(v, -1, v->req->spool_dir, v->req->stop_fd);
+    rc = run(v, err);
+    if (rc < 0 && rc != -EINTR && v->req->partial && any_complete(v)) {
+        log_error("%s", err->text);
+        rc = 0;
+    }
+    return rc;
+}
+
+static void *extract_thread(void *arg)
+{
+    struct view *v = arg;
+    struct err err;
+
+    if (run(v, &err) < 0)
+        log_error("%s: %s", v->source, err.text);
+    return NULL;
+}
+
+/* Signals are for the thread that serves the mount. */
+static int start_thread(struct view *v)
+{
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&v->thread, NULL, extract_thread, v);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
+int view_extract_begin(struct view *v, struct err *err)
+{
+    int rc = check_space(v, v->req->spool_dir, err);
+
+    if (rc < 0)
+        return rc;
+    v->halt_fd = eventfd(0, EFD_CLOEXEC);
+    if (v->halt_fd < 0)
+        return err_errno(err, "eventfd failed");
+    prepare(v, -1, v->req->spool_dir, v->halt_fd);
+    rc = start_thread(v);
+    if (rc != 0)
+        return err_set(err, rc, "cannot start a thread: %s", strerror(rc));
+    v->threaded = true;
+    return 0;
 }
 
 static int make_dirs(const struct tree *t, int dir_fd, struct err *err)
@@ -179,10 +325,14 @@ static void set_times(const struct view *v, int dir_fd)
 
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err)
 {
-    int rc = make_dirs(&v->tree, dir_fd, err);
+    int rc = check_space(v, spool_dir, err);
 
     if (rc == 0)
-        rc = extract(v, dir_fd, spool_dir, err);
+        rc = make_dirs(&v->tree, dir_fd, err);
+    if (rc == 0) {
+        prepare(v, dir_fd, spool_dir, v->req->stop_fd);
+        rc = run(v, err);
+    }
     if (rc == 0)
         rc = write_meta(v, dir_fd, err);
     if (rc == 0)
@@ -213,14 +363,25 @@ void view_print_plan(const struct view *v, FILE *out)
 
 void view_print_summary(const struct view *v, const char *what)
 {
-    struct results *r = coordinator_results(v->coordinator);
+    struct results *r = view_results(v);
     uint64_t bytes = 0;
+    unsigned failed = 0;
     char size[32];
     size_t t;
 
-    for (t = 0; t < r->n; t++)
+    for (t = 0; t < r->n; t++) {
         bytes += r->tables[t].bytes;
+        failed += r->tables[t].state == TABLE_FAILED;
+    }
     log_note("%s: %zu tables, %s, as of %s (frozen in %.2f s, extracted in %.2f s)", what, r->n,
              units_format_size(bytes, size, sizeof(size)), v->moment.time,
-             (double)(v->frozen - v->started) / 1000, (double)(v->extracted - v->frozen) / 1000);
+             (double)(v->frozen - v->started) / 1000, (double)(r->ended_at - v->frozen) / 1000);
+    if (failed)
+        log_note("%s: %u tables failed; .asofs/errors says why", what, failed);
+}
+
+void view_print_frozen(const struct view *v, const char *what)
+{
+    log_note("%s: %zu tables, as of %s (frozen in %.2f s; extraction goes on)", what,
+             v->catalog->ntables, v->moment.time, (double)(v->frozen - v->started) / 1000);
 }

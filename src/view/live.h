@@ -4,16 +4,21 @@
 
 #include <stdio.h>
 
+#include "extract/tablelist.h"
 #include "view/view.h"
 
 struct view_request {
     const char *source;      /* libpq conninfo string, URI or database name */
-    struct pg_pattern *patterns;
-    size_t npatterns;
+    struct tablelist tables; /* empty: every table */
     enum pg_format format;
     unsigned jobs;
     uint64_t chunk_size;
     int64_t lock_timeout_ms;
+    bool freeze_by_lock;     /* protocol lock; else export */
+    int64_t freeze_timeout_ms; /* protocol lock: how long SHARE may be held */
+    int64_t hold_limit_ms;   /* 0: none */
+    uint64_t spool_limit;    /* bytes; 0: none */
+    bool partial;            /* a table that fails does not end the view */
     int64_t worker_timeout_ms;
     const char *spool_dir;
     const char *timezone;
@@ -28,6 +33,9 @@ int view_freeze(const struct view_request *req, struct view **view, struct err *
 /* Extract into the spool and make the files of .asofs/. The server is released afterwards. */
 int view_extract(struct view *v, struct err *err);
 
+/* The same in a thread of its own; view_free stops and joins it. Implies `partial`. */
+int view_extract_begin(struct view *v, struct err *err);
+
 /* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
 
@@ -36,5 +44,6 @@ void view_print_plan(const struct view *v, FILE *out);
 
 /* One line for people: how much, how long. */
 void view_print_summary(const struct view *v, const char *what);
+void view_print_frozen(const struct view *v, const char *what); /* the same before extraction */
 
 #endif

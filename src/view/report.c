@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/csv.h"
 #include "view/internal.h"
 
@@ -26,6 +27,16 @@ static json_t *text(const char *s)
     return j;
 }
 
+static void put_json(json_t *j, struct buf *out)
+{
+    char *s = json_dumps(j, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
+
+    buf_puts(out, s ? s : "{}");
+    buf_putc(out, '\n');
+    free(s);
+    json_decref(j);
+}
+
 static json_t *server_json(const struct view *v)
 {
     return json_pack("{s:o,s:s,s:o,s:o,s:o,s:b}", "version", text(v->server.version_text),
@@ -44,35 +55,74 @@ static json_t *settings_json(const struct view *v)
                      pg_format_name(v->req->format));
 }
 
-static json_t *totals_json(const struct view *v)
+static void snapshot(struct view *v, struct buf *out)
 {
-    struct results *r = coordinator_results(v->coordinator);
-    json_int_t rows = 0, bytes = 0;
-    size_t t;
+    struct results *r = view_results(v);
+    json_t *j;
 
-    for (t = 0; t < r->n; t++) {
-        rows += (json_int_t)r->tables[t].rows;
-        bytes += (json_int_t)r->tables[t].bytes;
-    }
-    return json_pack("{s:I,s:I,s:I,s:I}", "tables", (json_int_t)r->n, "chunks",
-                     (json_int_t)v->plan.nchunks, "rows", rows, "bytes", bytes);
+    pthread_mutex_lock(&r->lock);
+    j = json_pack("{s:s,s:s,s:s*,s:s,s:s,s:o,s:{s:i,s:i},s:o}", "asofs", PACKAGE_VERSION, "moment",
+                  v->moment.time, "lsn_from", v->moment.lsn_from, "lsn", v->moment.lsn, "protocol",
+                  v->req->freeze_by_lock ? "lock" : "export", "server", server_json(v), "workers",
+                  "asked", (int)v->req->jobs, "joined", (int)r->joined, "settings",
+                  settings_json(v));
+    pthread_mutex_unlock(&r->lock);
+    put_json(j, out);
 }
 
-void report_snapshot(const struct view *v, struct buf *out)
-{
-    json_t *j = json_pack(
-        "{s:s,s:s,s:s,s:s,s:o,s:{s:i,s:i},s:o,s:o,s:{s:f,s:f}}", "asofs", PACKAGE_VERSION, "moment",
-        v->moment.time, "lsn", v->moment.lsn, "protocol", "export", "server", server_json(v),
-        "workers", "asked", (int)v->req->jobs, "joined", (int)coordinator_joined(v->coordinator),
-        "settings", settings_json(v), "totals", totals_json(v), "seconds", "freeze",
-        (double)(v->frozen - v->started) / 1000, "extract",
-        (double)(v->extracted - v->frozen) / 1000);
-    char *s = json_dumps(j, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+struct totals {
+    json_int_t count[TABLE_FAILED + 1];
+    json_int_t rows, bytes, estimate, estimate_done;
+};
 
-    buf_puts(out, s ? s : "{}");
-    buf_putc(out, '\n');
-    free(s);
-    json_decref(j);
+static struct totals add_up(const struct results *r)
+{
+    struct totals t = {0};
+    size_t i;
+
+    for (i = 0; i < r->n; i++) {
+        const struct table_result *x = &r->tables[i];
+
+        t.count[x->state]++;
+        t.rows += (json_int_t)x->rows;
+        t.bytes += (json_int_t)(x->bytes + x->under_way);
+        t.estimate += (json_int_t)x->estimate;
+        if (x->state == TABLE_COMPLETE || x->state == TABLE_FAILED)
+            t.estimate_done += (json_int_t)x->estimate;
+        else if (x->chunks)
+            t.estimate_done += (json_int_t)(x->estimate / x->chunks * x->chunks_done);
+    }
+    return t;
+}
+
+static const char *state_name(const struct results *r, const struct totals *t)
+{
+    if (!r->ended)
+        return "extracting";
+    return t->count[TABLE_FAILED] ? "failed" : "complete";
+}
+
+static void status(struct view *v, struct buf *out)
+{
+    struct results *r = view_results(v);
+    int64_t now = clock_ms();
+    struct totals t;
+    json_t *j;
+
+    pthread_mutex_lock(&r->lock);
+    t = add_up(r);
+    j = json_pack("{s:s,s:b,s:f,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}", "state",
+                  state_name(r, &t), "source_held", !r->released, "held_seconds",
+                  (double)((r->released ? r->released_at : now) - v->locked) / 1000,
+                  "freeze_seconds", (double)(v->frozen - v->started) / 1000, "extract_seconds",
+                  (double)((r->ended ? r->ended_at : now) - v->frozen) / 1000, "tables", "all",
+                  (json_int_t)r->n, "waiting", t.count[TABLE_WAITING], "running",
+                  t.count[TABLE_RUNNING], "complete", t.count[TABLE_COMPLETE], "failed",
+                  t.count[TABLE_FAILED], "chunks", (json_int_t)v->plan.nchunks, "rows", t.rows,
+                  "bytes", t.bytes, "estimated_bytes", t.estimate, "estimated_bytes_done",
+                  t.estimate_done);
+    pthread_mutex_unlock(&r->lock);
+    put_json(j, out);
 }
 
 static const char *kind_name(char kind)
@@ -80,54 +130,86 @@ static const char *kind_name(char kind)
     return kind == 'p' ? "partitioned table" : kind == 'm' ? "materialized view" : "table";
 }
 
+static double seconds_of(const struct table_result *r)
+{
+    if (!r->started_at)
+        return 0;
+    return (double)((r->ended_at ? r->ended_at : clock_ms()) - r->started_at) / 1000;
+}
+
 static void put_table(const struct view *v, size_t i, struct buf *out)
 {
     const struct pg_relation *rel = &v->catalog->tables[i].rel;
-    const struct table_result *r = &coordinator_results(v->coordinator)->tables[i];
+    const struct table_result *r = &view_results(v)->tables[i];
 
     csv_put_field(out, rel->schema);
     buf_putc(out, ',');
     csv_put_field(out, rel->name);
     buf_putc(out, ',');
     csv_put_field(out, v->tree.paths[i]);
-    buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,%016llx,", kind_name(rel->kind),
-               table_state_name(r->state), (unsigned long long)r->rows,
-               (unsigned long long)r->bytes, (unsigned long long)r->estimate, r->chunks,
-               (unsigned long long)r->checksum);
+    buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,%.3f,", kind_name(rel->kind), table_state_name(r->state),
+               (unsigned long long)r->rows, (unsigned long long)(r->bytes + r->under_way),
+               (unsigned long long)r->estimate, r->chunks, seconds_of(r));
+    if (r->state == TABLE_COMPLETE)
+        buf_printf(out, "%016llx", (unsigned long long)r->checksum);
+    buf_putc(out, ',');
     csv_put_field(out, r->error);
     buf_putc(out, '\n');
 }
 
-void report_tables(const struct view *v, struct buf *out)
+static void tables(struct view *v, struct buf *out)
 {
+    struct results *r = view_results(v);
     size_t i;
 
-    buf_puts(out, "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,xxh3,error\n");
-    for (i = 0; i < v->catalog->ntables; i++)
+    buf_puts(out, "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,"
+                  "error\n");
+    pthread_mutex_lock(&r->lock);
+    for (i = 0; i < r->n; i++)
         put_table(v, i, out);
+    pthread_mutex_unlock(&r->lock);
 }
 
-void report_errors(const struct view *v, struct buf *out)
+static void errors(struct view *v, struct buf *out)
 {
-    const char *schema = coordinator_schema_error(v->coordinator);
+    struct results *r = view_results(v);
+    size_t i;
 
-    if (*schema)
-        buf_printf(out, "schema.sql could not be made: %s\n", schema);
+    pthread_mutex_lock(&r->lock);
+    for (i = 0; i < r->n; i++)
+        if (r->tables[i].state == TABLE_FAILED)
+            buf_printf(out, "%s: %s\n", v->tree.paths[i], r->tables[i].error);
+    if (r->schema_error)
+        buf_printf(out, "schema.sql could not be made: %s\n", r->schema_error);
+    pthread_mutex_unlock(&r->lock);
 }
 
-void report_schema(const struct view *v, struct buf *out)
+static void schema(struct view *v, struct buf *out)
 {
-    const char *line = coordinator_schema_error(v->coordinator);
+    struct results *r = view_results(v);
+    const char *line;
 
-    if (!*line) {
-        buf_put(out, v->dump.text.data, v->dump.text.len);
-        return;
-    }
-    buf_puts(out, "-- The definitions could not be read:\n");
-    while (*line) {
+    pthread_mutex_lock(&r->lock);
+    line = r->schema_error;
+    if (!line)
+        buf_put(out, r->schema.data, r->schema.len);
+    else
+        buf_puts(out, "-- The definitions could not be read:\n");
+    while (line && *line) {
         size_t n = strcspn(line, "\n");
 
         buf_printf(out, "-- %.*s\n", (int)n, line);
         line += n + (line[n] == '\n');
     }
+    pthread_mutex_unlock(&r->lock);
+}
+
+void report_make(struct view *v, enum meta_file which, struct buf *out)
+{
+    static void (*const makers[META_FILES])(struct view *, struct buf *) = {
+        [META_ERRORS] = errors, [META_SCHEMA] = schema, [META_SNAPSHOT] = snapshot,
+        [META_STATUS] = status, [META_TABLES] = tables,
+    };
+
+    makers[which](v, out);
 }

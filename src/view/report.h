@@ -1,13 +1,13 @@
-/* The files of .asofs/, as text. The view is extracted. */
+/*
+ * The files of .asofs/, as text: at any time after the freeze (they tell how far things are), and once more at
+ * the end (they do not change any more). From any thread.
+ */
 #ifndef ASOFS_VIEW_REPORT_H
 #define ASOFS_VIEW_REPORT_H
 
 #include "common/buf.h"
 #include "view/view.h"
 
-void report_snapshot(const struct view *v, struct buf *out);
-void report_tables(const struct view *v, struct buf *out);
-void report_errors(const struct view *v, struct buf *out);
-void report_schema(const struct view *v, struct buf *out);
+void report_make(struct view *v, enum meta_file which, struct buf *out);
 
 #endif

@@ -20,7 +20,7 @@ enum node_kind {
     NODE_META,  /* a file of .asofs/ */
 };
 
-enum meta_file { META_ERRORS, META_SCHEMA, META_SNAPSHOT, META_TABLES, META_FILES };
+enum meta_file { META_ERRORS, META_SCHEMA, META_SNAPSHOT, META_STATUS, META_TABLES, META_FILES };
 
 struct node {
     enum node_kind kind;

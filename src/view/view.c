@@ -4,8 +4,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/io.h"
+#include "view/report.h"
+
+/* Stop an extraction that still runs in its thread. */
+static void halt(struct view *v)
+{
+    uint64_t one = 1;
+
+    if (!v->threaded)
+        return;
+    (void)!write(v->halt_fd, &one, sizeof(one));
+    pthread_join(v->thread, NULL);
+    v->threaded = false;
+}
 
 void view_free(struct view *v)
 {
@@ -13,8 +27,12 @@ void view_free(struct view *v)
 
     if (!v)
         return;
+    halt(v);
+    if (v->halt_fd >= 0)
+        close(v->halt_fd);
     pg_dump_free(&v->dump);
     coordinator_free(v->coordinator);
+    crew_free(v->crew);
     pg_conn_close(v->leader);
     tree_free(&v->tree);
     plan_free(&v->plan);
@@ -24,6 +42,7 @@ void view_free(struct view *v)
     pg_target_free(&v->target);
     for (m = 0; m < META_FILES; m++)
         buf_free(&v->meta[m]);
+    pthread_mutex_destroy(&v->lock);
     free(v->source);
     free(v);
 }
@@ -44,12 +63,78 @@ const char *view_source(const struct view *v)
     return v->source;
 }
 
-static const struct table_result *result_of(const struct view *v, const struct node *n)
+void view_on_settled(struct view *v, void (*settled)(void *arg), void *arg)
 {
-    return &coordinator_results(v->coordinator)->tables[n->item];
+    v->settled = settled;
+    v->settled_arg = arg;
 }
 
-uint64_t view_size(const struct view *v, uint32_t node)
+static bool is_reported(struct view *v)
+{
+    bool r;
+
+    pthread_mutex_lock(&v->lock);
+    r = v->reported;
+    pthread_mutex_unlock(&v->lock);
+    return r;
+}
+
+static enum view_state table_view_state(struct view *v, uint32_t table)
+{
+    struct results *r = view_results(v);
+    enum table_state s;
+
+    pthread_mutex_lock(&r->lock);
+    s = r->tables[table].state;
+    pthread_mutex_unlock(&r->lock);
+    return s == TABLE_COMPLETE ? VIEW_FINAL : s == TABLE_FAILED ? VIEW_FAILED : VIEW_PENDING;
+}
+
+enum view_state view_state(struct view *v, uint32_t node)
+{
+    const struct node *n = &v->tree.nodes[node];
+
+    if (n->kind == NODE_TABLE)
+        return table_view_state(v, n->item);
+    if (n->kind == NODE_DIR || is_reported(v))
+        return VIEW_FINAL;
+    return n->item == META_SCHEMA ? VIEW_PENDING : VIEW_LIVE;
+}
+
+void view_prefer(struct view *v, uint32_t node)
+{
+    if (v->tree.nodes[node].kind == NODE_TABLE)
+        coordinator_prefer(v->coordinator, v->tree.nodes[node].item);
+}
+
+/* Of a table that is complete: nothing of it changes, so it is read without the lock. */
+static const struct table_result *result_of(const struct view *v, const struct node *n)
+{
+    return &view_results(v)->tables[n->item];
+}
+
+void view_live_text(struct view *v, uint32_t node, char **text, size_t *len)
+{
+    struct buf b = {0};
+
+    report_make(v, v->tree.nodes[node].item, &b);
+    *len = b.len;
+    *text = buf_steal(&b);
+}
+
+static uint64_t meta_size(struct view *v, uint32_t node)
+{
+    char *text;
+    size_t len;
+
+    if (is_reported(v))
+        return v->meta[v->tree.nodes[node].item].len;
+    view_live_text(v, node, &text, &len);
+    free(text);
+    return len;
+}
+
+uint64_t view_size(struct view *v, uint32_t node)
 {
     const struct node *n = &v->tree.nodes[node];
 
@@ -57,7 +142,7 @@ uint64_t view_size(const struct view *v, uint32_t node)
     case NODE_TABLE:
         return result_of(v, n)->file.size;
     case NODE_META:
-        return v->meta[n->item].len;
+        return meta_size(v, node);
     default:
         return 0;
     }
@@ -71,8 +156,7 @@ static int64_t read_table(const struct view *v, const struct flatfile *f, char *
     int64_t n;
 
     while (done < size && flatfile_locate(f, offset + done, size - done, &e)) {
-        n = io_pread_full(coordinator_spool_fd(v->coordinator, e.file), buffer + done,
-                          (size_t)e.length, e.offset);
+        n = io_pread_full(v->crew->spools[e.file].fd, buffer + done, (size_t)e.length, e.offset);
         if (n < 0)
             return n;
         if ((uint64_t)n < e.length)
@@ -92,23 +176,25 @@ static int64_t read_meta(const struct buf *b, char *buffer, size_t size, uint64_
     return (int64_t)size;
 }
 
-int64_t view_read(const struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset)
+int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset)
 {
     const struct node *n = &v->tree.nodes[node];
 
+    if (n->kind == NODE_DIR)
+        return -EISDIR;
+    if (view_state(v, node) != VIEW_FINAL)
+        return -EIO;
     if (n->kind == NODE_TABLE)
         return read_table(v, &result_of(v, n)->file, buffer, size, offset);
-    if (n->kind == NODE_META)
-        return read_meta(&v->meta[n->item], buffer, size, offset);
-    return -EISDIR;
+    return read_meta(&v->meta[n->item], buffer, size, offset);
 }
 
-int view_xattr(const struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX])
+int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX])
 {
     const struct node *n = &v->tree.nodes[node];
     const struct table_result *r;
 
-    if (n->kind != NODE_TABLE)
+    if (n->kind != NODE_TABLE || strncmp(name, "user.asofs.", 11) != 0)
         return -ENODATA;
     r = result_of(v, n);
     if (strcmp(name, "user.asofs.rows") == 0)

@@ -3,9 +3,10 @@
  *
  * A live view goes through these steps; each function says which step it expects.
  *
- *   view_freeze   connect, collect, lock, freeze, plan       (live.h)
- *   view_extract  snapshot workers fill the spool; release   (live.h)
- *   serve         the functions below, from any thread
+ *   view_freeze    connect, collect, lock, freeze, plan        (live.h)
+ *   view_extract   snapshot workers fill the spool; release    (live.h)
+ *   or view_extract_begin: the same in a thread of its own, while the view is already served
+ *   serve          the functions below, from any thread
  *   view_free
  */
 #ifndef ASOFS_VIEW_VIEW_H
@@ -21,24 +22,47 @@ struct view;
 
 void view_free(struct view *v);
 
-/* ---- the files of a complete view; node numbers are those of the tree ---- */
+/* ---- names and times: known from the freeze on; node numbers are those of the tree ---- */
 
 const struct tree *view_tree(const struct view *v);
 struct timespec view_time(const struct view *v); /* the moment: every file's mtime */
+const char *view_source(const struct view *v);   /* "dbname@host", for /proc/mounts */
 
-/* Exact size in bytes of a file. */
-uint64_t view_size(const struct view *v, uint32_t node);
+/* ---- the state of a file ---- */
+
+enum view_state {
+    VIEW_FINAL,   /* size and bytes are known and do not change any more */
+    VIEW_PENDING, /* a reader has to wait */
+    VIEW_LIVE,    /* a text about the view that still changes (tables.csv): read it whole, at once */
+    VIEW_FAILED,  /* EIO */
+};
+
+enum view_state view_state(struct view *v, uint32_t node);
+
+/* A reader waits for a pending file: it comes first from now on. */
+void view_prefer(struct view *v, uint32_t node);
+
+/*
+ * Call `settled` whenever pending files may have become final or failed; from the extracting thread, which holds
+ * no lock then. Set before view_extract_begin.
+ */
+void view_on_settled(struct view *v, void (*settled)(void *arg), void *arg);
+
+/* ---- final files ---- */
+
+/* Exact size in bytes of a final file, or of a live text as it is now. */
+uint64_t view_size(struct view *v, uint32_t node);
 
 /* Up to `size` bytes from `offset`, fewer only at the end of the file. Bytes read or -errno. */
-int64_t view_read(const struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset);
+int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset);
 
-/* Extended attributes. A value as text (no final NUL counted): its length, or -ENODATA. */
+/* A live text as it is now: *text is the caller's to free. */
+void view_live_text(struct view *v, uint32_t node, char **text, size_t *len);
+
+/* Extended attributes of a final file. A value as text: its length, or -ENODATA. */
 #define VIEW_XATTR_MAX 64
-int view_xattr(const struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX]);
+int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX]);
 /* The names, each ended by a NUL; *names is static. Returns the length in bytes. */
 size_t view_xattr_names(const struct view *v, uint32_t node, const char **names);
-
-/* "dbname@host", for /proc/mounts. */
-const char *view_source(const struct view *v);
 
 #endif

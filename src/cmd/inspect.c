@@ -1,0 +1,296 @@
+/* asofs status, wait, verify and list: what is to be said of views that exist. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/source.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/units.h"
+#include "view/inspect.h"
+
+struct options {
+    bool json;
+    bool quiet;
+    bool help;
+};
+
+static int set_json(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->json = true;
+    return 0;
+}
+
+static int set_quiet(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->quiet = true;
+    return 0;
+}
+
+static int set_help(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->help = true;
+    return 0;
+}
+
+/* Parse, and answer --help. The number of operands, or -1 with *status set. */
+static int parse(struct options *o, const struct option_def *defs, const char *help, int argc,
+                 char **argv, char **operands, int min, int max, int *status)
+{
+    struct err err;
+    int n = option_parse(defs, false, o, argc, argv, operands, max, &err);
+
+    if (n >= 0 && o->help) {
+        fputs(help, stdout);
+        *status = fflush(stdout) != 0;
+        return -1;
+    }
+    if (n >= 0 && n < min)
+        n = err_set(&err, EINVAL, "DIR is needed");
+    if (n < 0)
+        *status = usage_error(argv[0], &err);
+    return n < 0 ? -1 : n;
+}
+
+static int fail(const struct err *err)
+{
+    log_error("%s", err->text);
+    return 1;
+}
+
+/* ---- status ---- */
+
+/* Time left, from bytes so far against the size in the source: text is about as long as its pages. */
+static void estimate_left(const struct inspected_table *t, char *out, size_t room)
+{
+    double part = t->estimate ? (double)t->bytes / (double)t->estimate : 0;
+
+    if (strcmp(t->state, "running") != 0 || part < 0.01)
+        snprintf(out, room, "-");
+    else
+        units_format_seconds(part < 1 ? (int64_t)(t->seconds * (1 - part) / part) : 0, out, room);
+}
+
+static void print_table(const struct inspected_table *t)
+{
+    char size[32], estimate[32], rate[32] = "-", left[32];
+
+    if (t->seconds > 0.01)
+        units_format_size((uint64_t)((double)t->bytes / t->seconds), rate, sizeof(rate));
+    estimate_left(t, left, sizeof(left));
+    printf("%-9s %12llu %10s %10s %10s %7s  %s%s%s\n", t->state, (unsigned long long)t->rows,
+           units_format_size(t->bytes, size, sizeof(size)),
+           units_format_size(t->estimate, estimate, sizeof(estimate)), rate, left, t->file,
+           *t->error ? ": " : "", t->error);
+}
+
+static void print_whole(const struct inspected *i)
+{
+    double part = i->estimate ? (double)i->estimate_done / (double)i->estimate : 1;
+    char size[32], left[32] = "";
+
+    if (strcmp(i->state, "extracting") == 0 && part > 0.01)
+        units_format_seconds((int64_t)(i->extract_seconds * (1 - part) / part), left, sizeof(left));
+    printf("%s as of %s: %s, %zu tables, %s", i->source, i->moment, i->state, i->ntables,
+           units_format_size(i->bytes, size, sizeof(size)));
+    if (*left)
+        printf(", %d%%, %s left", (int)(part * 100), left);
+    printf("\nThe source %s held for %.1f seconds.\n", i->source_held ? "is being" : "was",
+           i->held_seconds);
+}
+
+int cmd_status(int argc, char **argv)
+{
+    static const struct option_def defs[] = {
+        {"json", 0, false, false, set_json}, {"help", 'h', false, false, set_help}, {0}};
+    static const char help[] =
+        "Usage: asofs status [--json] DIR\n"
+        "Tell how far a view is: a line for each table, the whole, how long the source was held.\n"
+        "The exit status is 1 when a table failed.\n";
+    struct options o = {0};
+    struct inspected i;
+    struct err err;
+    char *dir;
+    size_t t;
+    int status;
+
+    if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
+        return status;
+    if (inspect_open(&i, dir, &err) < 0)
+        return fail(&err);
+    if (o.json) {
+        fputs(i.json, stdout);
+    } else {
+        printf("%-9s %12s %10s %10s %10s %7s  %s\n", "state", "rows", "bytes", "source", "rate/s",
+               "left", "file");
+        for (t = 0; t < i.ntables; t++)
+            print_table(&i.tables[t]);
+        print_whole(&i);
+    }
+    status = 0;
+    for (t = 0; t < i.ntables; t++)
+        status |= strcmp(i.tables[t].state, "failed") == 0;
+    inspect_free(&i);
+    return fflush(stdout) != 0 ? 1 : status;
+}
+
+/* ---- wait ---- */
+
+/* A table as a person writes it: schema.table, or the name of its file below DIR. */
+static const struct inspected_table *find_table(const struct inspected *i, const char *name)
+{
+    size_t t;
+
+    for (t = 0; t < i->ntables; t++) {
+        const struct inspected_table *x = &i->tables[t];
+        size_t len = strlen(x->schema);
+
+        if (strcmp(x->file, name) == 0 || (strncmp(name, x->schema, len) == 0 &&
+                                           name[len] == '.' && strcmp(name + len + 1, x->name) == 0))
+            return x;
+    }
+    return NULL;
+}
+
+/* stat() waits in the mount, and puts the table first in the queue. */
+static int wait_for_table(const char *dir, const struct inspected_table *t, struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, t->file);
+    struct stat st;
+    int rc = 0;
+
+    if (stat(path, &st) < 0)
+        rc = err_set(err, errno, "%s: %s", t->file,
+                     errno == EIO ? "failed; .asofs/errors says why" : strerror(errno));
+    free(path);
+    return rc;
+}
+
+int cmd_wait(int argc, char **argv)
+{
+    static const struct option_def defs[] = {{"help", 'h', false, false, set_help}, {0}};
+    static const char help[] =
+        "Usage: asofs wait DIR [TABLE]...\n"
+        "Wait until these tables (default: all) of a view mounted with --nowait are complete.\n"
+        "TABLE is schema.table or a file below DIR; those named come first in the queue.\n";
+    char *operands[1024];
+    struct options o = {0};
+    struct inspected i;
+    struct err err;
+    int n, k, status, rc = 0;
+
+    n = parse(&o, defs, help, argc, argv, operands, 1, 1024, &status);
+    if (n < 0)
+        return status;
+    if (inspect_open(&i, operands[0], &err) < 0)
+        return fail(&err);
+    for (k = 1; k < n && rc == 0; k++) {
+        const struct inspected_table *t = find_table(&i, operands[k]);
+
+        rc = t ? wait_for_table(operands[0], t, &err)
+               : err_set(&err, ENOENT, "the view has no table \"%s\"", operands[k]);
+    }
+    for (k = 0; n == 1 && k < (int)i.ntables && rc == 0; k++)
+        rc = wait_for_table(operands[0], &i.tables[k], &err);
+    inspect_free(&i);
+    return rc < 0 ? fail(&err) : 0;
+}
+
+/* ---- verify ---- */
+
+/* 0 right, 1 wrong or not to be read. */
+static int verify_table(const char *dir, const struct inspected_table *t, bool quiet)
+{
+    char *path = mem_printf("%s/%s", dir, t->file), sum[17];
+    struct stat st;
+    struct err err;
+    int wrong = 1;
+
+    if (strcmp(t->state, "complete") != 0)
+        log_error("%s: %s%s%s", t->file, t->state, *t->error ? ": " : "", t->error);
+    else if (stat(path, &st) < 0)
+        log_error("%s: %s", t->file, strerror(errno));
+    else if ((uint64_t)st.st_size != t->bytes)
+        log_error("%s: %lld bytes, should be %llu", t->file, (long long)st.st_size,
+                  (unsigned long long)t->bytes);
+    else if (inspect_checksum(path, sum, &err) < 0)
+        log_error("%s", err.text);
+    else if (strcmp(sum, t->checksum) != 0)
+        log_error("%s: checksum %s, should be %s", t->file, sum, t->checksum);
+    else
+        wrong = 0;
+    if (!wrong && !quiet)
+        printf("%s: OK\n", t->file);
+    free(path);
+    return wrong;
+}
+
+int cmd_verify(int argc, char **argv)
+{
+    static const struct option_def defs[] = {
+        {"quiet", 'q', false, false, set_quiet}, {"help", 'h', false, false, set_help}, {0}};
+    static const char help[] =
+        "Usage: asofs verify [-q] DIR\n"
+        "Read every file of a view, or of a directory made by `asofs extract`, and compare size and\n"
+        "checksum with .asofs/tables.csv. The exit status is 1 when one differs.\n";
+    struct options o = {0};
+    struct inspected i;
+    struct err err;
+    size_t t, wrong = 0;
+    char *dir;
+    int status;
+
+    if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
+        return status;
+    if (inspect_open(&i, dir, &err) < 0)
+        return fail(&err);
+    for (t = 0; t < i.ntables; t++)
+        wrong += (size_t)verify_table(dir, &i.tables[t], o.quiet);
+    if (wrong)
+        log_error("%zu of %zu files are not as they should be", wrong, i.ntables);
+    inspect_free(&i);
+    return fflush(stdout) != 0 || wrong > 0;
+}
+
+/* ---- list ---- */
+
+static int print_mount(void *arg, const char *dir, const char *source)
+{
+    struct inspected i;
+    struct err err;
+
+    (void)arg;
+    if (inspect_open(&i, dir, &err) < 0) {
+        printf("%-10s %-27s %s  %s\n", access(dir, F_OK) < 0 && errno == ENOTCONN ? "dead" : "unknown",
+               "-", dir, source);
+        return 0;
+    }
+    printf("%-10s %-27s %s  %s\n", i.state, i.moment, dir, source);
+    inspect_free(&i);
+    return 0;
+}
+
+int cmd_list(int argc, char **argv)
+{
+    static const struct option_def defs[] = {{"help", 'h', false, false, set_help}, {0}};
+    static const char help[] = "Usage: asofs list\n"
+                               "The views mounted on this machine: state, moment, directory, source.\n";
+    struct options o = {0};
+    struct err err;
+    int status;
+
+    if (parse(&o, defs, help, argc, argv, NULL, 0, 0, &status) < 0)
+        return status;
+    if (inspect_each_mount(print_mount, NULL, &err) < 0)
+        return fail(&err);
+    return fflush(stdout) != 0;
+}

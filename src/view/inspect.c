@@ -1,0 +1,224 @@
+#include "view/inspect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <mntent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/csv.h"
+#include "common/hash.h"
+#include "common/mem.h"
+
+#define COLUMNS 12
+#define PIECE (1u << 20)
+
+enum { SCHEMA, NAME, FILE_, KIND, STATE, ROWS, BYTES, ESTIMATE, CHUNKS, SECONDS, CHECKSUM, ERROR };
+
+/* The whole file; the size that stat tells may be out of date by the time it is read. */
+static int read_file(const char *dir, const char *name, struct buf *b, struct err *err)
+{
+    char *path = mem_printf("%s/.asofs/%s", dir, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    ssize_t n = 1;
+
+    if (fd < 0)
+        rc = err_set(err, EINVAL, "%s is no view of asofs: cannot open %s: %s", dir, path,
+                     strerror(errno));
+    while (rc == 0 && n > 0) {
+        buf_reserve(b, PIECE);
+        n = read(fd, b->data + b->len, PIECE);
+        if (n > 0)
+            b->len += (size_t)n;
+        else if (n < 0)
+            rc = err_errno(err, "cannot read %s", path);
+    }
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    buf_puts(b, "");
+    return rc;
+}
+
+static int load_json(const char *dir, const char *name, struct buf *b, json_t **j, struct err *err)
+{
+    json_error_t why;
+    int rc = read_file(dir, name, b, err);
+
+    if (rc < 0)
+        return rc;
+    *j = json_loadb(b->data, b->len, 0, &why);
+    return *j ? 0 : err_set(err, EINVAL, "%s/.asofs/%s is damaged: %s", dir, name, why.text);
+}
+
+static int read_status(struct inspected *i, const char *dir, struct err *err)
+{
+    json_int_t estimate, done, bytes;
+    struct buf b = {0};
+    json_t *j = NULL;
+    const char *state;
+    int held, rc = load_json(dir, "status.json", &b, &j, err);
+
+    if (rc == 0 &&
+        json_unpack(j, "{s:s,s:b,s:F,s:F,s:I,s:I,s:I}", "state", &state, "source_held", &held,
+                    "held_seconds", &i->held_seconds, "extract_seconds", &i->extract_seconds,
+                    "estimated_bytes", &estimate, "estimated_bytes_done", &done, "bytes",
+                    &bytes) < 0)
+        rc = err_set(err, EINVAL, "%s/.asofs/status.json lacks what it should hold", dir);
+    if (rc == 0) {
+        i->state = mem_strdup(state);
+        i->source_held = held;
+        i->estimate = (uint64_t)estimate;
+        i->estimate_done = (uint64_t)done;
+        i->bytes = (uint64_t)bytes;
+        i->json = buf_steal(&b);
+    }
+    json_decref(j);
+    buf_free(&b);
+    return rc;
+}
+
+static int read_snapshot(struct inspected *i, const char *dir, struct err *err)
+{
+    struct buf b = {0};
+    json_t *j = NULL;
+    const char *moment, *source;
+    int rc = load_json(dir, "snapshot.json", &b, &j, err);
+
+    if (rc == 0 && json_unpack(j, "{s:s,s:{s:s}}", "moment", &moment, "server", "source",
+                               &source) < 0)
+        rc = err_set(err, EINVAL, "%s/.asofs/snapshot.json lacks what it should hold", dir);
+    if (rc == 0) {
+        i->moment = mem_strdup(moment);
+        i->source = mem_strdup(source);
+    }
+    json_decref(j);
+    buf_free(&b);
+    return rc;
+}
+
+/* Takes what it keeps of the fields and frees the rest. */
+static void take_table(struct inspected *i, char **f)
+{
+    struct inspected_table *t;
+
+    i->tables = mem_resize(i->tables, i->ntables + 1, sizeof(*t));
+    t = &i->tables[i->ntables++];
+    *t = (struct inspected_table){
+        .schema = f[SCHEMA], .name = f[NAME], .file = f[FILE_], .state = f[STATE],
+        .checksum = f[CHECKSUM], .error = f[ERROR], .rows = strtoull(f[ROWS], NULL, 10),
+        .bytes = strtoull(f[BYTES], NULL, 10), .estimate = strtoull(f[ESTIMATE], NULL, 10),
+        .seconds = strtod(f[SECONDS], NULL)};
+    free(f[KIND]);
+    free(f[ROWS]);
+    free(f[BYTES]);
+    free(f[ESTIMATE]);
+    free(f[CHUNKS]);
+    free(f[SECONDS]);
+}
+
+static int read_tables(struct inspected *i, const char *dir, struct err *err)
+{
+    char *f[COLUMNS];
+    struct buf b = {0};
+    const char *p, *end;
+    int n = 0, line = 0, k, rc = read_file(dir, "tables.csv", &b, err);
+
+    p = b.data;
+    end = b.data + b.len;
+    while (rc == 0 && (n = csv_read_record(&p, end, f, COLUMNS)) == COLUMNS) {
+        if (line++ > 0) {
+            take_table(i, f);
+            continue;
+        }
+        for (k = 0; k < COLUMNS; k++)
+            free(f[k]);
+    }
+    if (rc == 0 && (n != 0 || line == 0)) {
+        for (k = 0; k < n; k++)
+            free(f[k]);
+        rc = err_set(err, EINVAL, "%s/.asofs/tables.csv is damaged in line %d", dir, line + 1);
+    }
+    buf_free(&b);
+    return rc;
+}
+
+int inspect_open(struct inspected *i, const char *dir, struct err *err)
+{
+    int rc;
+
+    *i = (struct inspected){0};
+    rc = read_status(i, dir, err);
+    if (rc == 0)
+        rc = read_snapshot(i, dir, err);
+    if (rc == 0)
+        rc = read_tables(i, dir, err);
+    if (rc < 0)
+        inspect_free(i);
+    return rc;
+}
+
+void inspect_free(struct inspected *i)
+{
+    size_t t;
+
+    for (t = 0; t < i->ntables; t++) {
+        struct inspected_table *x = &i->tables[t];
+
+        free(x->schema);
+        free(x->name);
+        free(x->file);
+        free(x->state);
+        free(x->checksum);
+        free(x->error);
+    }
+    free(i->tables);
+    free(i->json);
+    free(i->state);
+    free(i->moment);
+    free(i->source);
+    *i = (struct inspected){0};
+}
+
+int inspect_checksum(const char *path, char out[17], struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    char *piece = mem_alloc(PIECE);
+    struct hash *h = hash_new();
+    ssize_t n = 1;
+
+    if (fd < 0)
+        rc = err_errno(err, "cannot open %s", path);
+    while (rc == 0 && n > 0) {
+        n = read(fd, piece, PIECE);
+        if (n > 0)
+            hash_update(h, piece, (size_t)n);
+        else if (n < 0)
+            rc = err_errno(err, "cannot read %s", path);
+    }
+    snprintf(out, 17, "%016llx", (unsigned long long)hash_value(h));
+    hash_free(h);
+    free(piece);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int inspect_each_mount(int (*f)(void *arg, const char *dir, const char *source), void *arg,
+                       struct err *err)
+{
+    FILE *mounts = setmntent("/proc/self/mounts", "r");
+    struct mntent *m;
+    int rc = 0;
+
+    if (!mounts)
+        return err_errno(err, "cannot read /proc/self/mounts");
+    while (rc == 0 && (m = getmntent(mounts)))
+        if (strcmp(m->mnt_type, "fuse.asofs") == 0)
+            rc = f(arg, m->mnt_dir, m->mnt_fsname);
+    endmntent(mounts);
+    return rc;
+}

@@ -1,0 +1,50 @@
+/*
+ * Looking at a view from outside, through its .asofs/ files: a mount, complete or not, or a directory that
+ * `asofs extract` made.
+ */
+#ifndef ASOFS_VIEW_INSPECT_H
+#define ASOFS_VIEW_INSPECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct inspected_table {
+    char *schema, *name;
+    char *file;      /* below the view's directory */
+    char *state;     /* waiting, running, complete, failed */
+    char *checksum;  /* 16 hexadecimal digits, or "" */
+    char *error;
+    uint64_t rows, bytes, estimate;
+    double seconds;  /* in work so far, or in all */
+};
+
+struct inspected {
+    char *json;      /* status.json as it is */
+    char *state;     /* extracting, complete, failed */
+    char *moment;    /* ISO 8601 */
+    char *source;    /* "dbname@host" */
+    bool source_held;
+    double held_seconds, extract_seconds;
+    uint64_t estimate, estimate_done, bytes;
+    struct inspected_table *tables;
+    size_t ntables;
+};
+
+/* -EINVAL when dir holds no view. */
+int inspect_open(struct inspected *i, const char *dir, struct err *err);
+void inspect_free(struct inspected *i);
+
+/* XXH3 of a file as 16 hexadecimal digits. */
+int inspect_checksum(const char *path, char out[17], struct err *err);
+
+/*
+ * The views mounted on this machine, as "path\0": calls f for each, in the order of /proc/self/mounts, and stops
+ * when it returns non-zero.
+ */
+int inspect_each_mount(int (*f)(void *arg, const char *dir, const char *source), void *arg,
+                       struct err *err);
+
+#endif
