@@ -284,8 +284,9 @@ is_mounted() {
 # Processes of the program in this case; zombies are none. A name with more behind it: built anew meanwhile.
 asofs_pids() {
 	local pid
-	{ find /proc/[0-9]*/exe -maxdepth 0 \( -lname "$ASOFS" -o -lname "$ASOFS (deleted)" \) 2>/dev/null || true; } |
-		cut -d/ -f3 | sort -n | while read -r pid; do
+	{
+		find /proc/[0-9]*/exe -maxdepth 0 \( -lname "$ASOFS" -o -lname "$ASOFS (deleted)" \) || true
+	} 2>/dev/null | cut -d/ -f3 | sort -n | while read -r pid; do
 		! grep -qsaF -e "$TMPDIR" "/proc/$pid/cmdline" "/proc/$pid/environ" || echo "$pid"
 	done
 }
@@ -350,7 +351,8 @@ expect_fail() {
 	"$@" >"$TMPDIR/out" 2>"$TMPDIR/err" </dev/null || status=$?
 	[[ $status =~ ^$want$ ]] || refused_wrongly "exit status $status instead of $want" "$@"
 	tr '\n' ' ' <"$TMPDIR/err" | grep -qE -e "$regex" || refused_wrongly "nothing matches $regex" "$@"
-	[[ $(grep -v -m 1 '^fusermount3: ' "$TMPDIR/err") == 'asofs: '* ]] || refused_wrongly 'it does not begin with "asofs: "' "$@"
+	[[ $(grep -v -m 1 '^fusermount3: ' "$TMPDIR/err") == 'asofs: '* ]] ||
+		refused_wrongly 'it does not begin with "asofs: "' "$@"
 	[[ $(mounts_below "$TMPDIR") == "$mounts" ]] || refused_wrongly 'something is mounted' "$@"
 	soon "[[ \$(asofs_pids) == '$pids' ]]" 10 || refused_wrongly 'a process is left' "$@"
 	nothing_left

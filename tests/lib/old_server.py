@@ -30,7 +30,10 @@ def greeting(version):
     ])
 
 
-REFUSAL = message(b'E', b'SERROR\0VERROR\0C0A000\0Mthis server only says its version\0\0') + message(b'Z', b'I')
+REFUSAL = b''.join([
+    message(b'E', b'SERROR\0VERROR\0C0A000\0Mthis server only says its version\0\0'),
+    message(b'Z', b'I'),
+])
 
 
 class Session(socketserver.StreamRequestHandler):

@@ -4,7 +4,8 @@
 # big: about 120 MB, the first to be extracted; small_N: extracted after it.
 slow_fill() {
 	psql_do <<-'SQL'
-		CREATE TABLE big AS SELECT i AS id, repeat(md5(i::text), 12) AS filler FROM generate_series(1, 300000) i;
+		CREATE TABLE big AS SELECT i AS id, repeat(md5(i::text), 12) AS filler
+			FROM generate_series(1, 300000) i;
 		CREATE TABLE small_1 AS SELECT i, 'one' AS t FROM generate_series(1, 3000) i;
 		CREATE TABLE small_2 AS SELECT i, 'two' AS t FROM generate_series(1, 3000) i;
 		CREATE TABLE small_3 AS SELECT i, 'three' AS t FROM generate_series(1, 3000) i;
@@ -38,21 +39,24 @@ signal_workers() { send "$1" $(worker_pids); }
 
 let_go() { signal_workers CONT; }
 
-# Lets what was begun run in small steps, until workers are stopped (by SIGSTOP) in the middle of a COPY; so
-# whatever the case does next is done in the middle of the extraction, however fast that is. Looking for workers
-# takes long, so those that are known are stopped first.
-hold_in_copy() {
+# Lets what was begun run in small steps, with its workers stopped (by SIGSTOP) in between, until the command
+# holds; it is left stopped there. So whatever the case does next is done in the middle of the extraction,
+# however fast that is. Looking for workers takes long, so those that are known are stopped first.
+hold_until() {
 	local known=()
 	while still_begun; do
 		send STOP "${known[@]}"
 		mapfile -t known < <(worker_pids)
 		send STOP "${known[@]}"
-		[[ -z $(copying_backends) ]] || return 0
+		! eval "$1" >/dev/null || return 0
 		send CONT "${known[@]}"
 		sleep 0.005
 	done
 	fail "it ended before it could be held: $(cat "$TMPDIR/begun.err")"
 }
+
+# Held while the server is in the middle of a COPY.
+hold_in_copy() { hold_until '[[ -n $(copying_backends) ]]'; }
 
 # asofs_begin, held in the middle.
 slow_begin() {
