@@ -41,6 +41,13 @@ static int set_allow_other(void *o, const char *v, struct err *err)
     return 0;
 }
 
+static int set_no_passthrough(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct mount_options *)o)->fs.no_passthrough = true;
+    return 0;
+}
+
 static int set_nowait(void *o, const char *v, struct err *err)
 {
     (void)v, (void)err;
@@ -88,6 +95,7 @@ static const struct option_def defs[] = {
     {"nowait", 0, false, false, set_nowait},
     {"partial", 0, false, false, set_partial},
     {"allow_other", 0, false, true, set_allow_other},
+    {"no_passthrough", 0, false, true, set_no_passthrough},
     {"uid", 0, true, true, set_uid},
     {"gid", 0, true, true, set_gid},
     {"umask", 0, true, true, set_umask},
@@ -106,6 +114,7 @@ static int print_help(void)
            "  -f, --foreground          stay in the foreground\n"
            "  -o OPTION[,OPTION]...     any of the above as name=value, and:\n"
            "      allow_other           let other users read the mount\n"
+           "      no_passthrough        read through asofs even where the kernel could do without\n"
            "      uid=N,gid=N           owner of the files (default: you)\n"
            "      umask=OCTAL           bits taken from modes 0444 and 0555\n",
            source_help);
@@ -154,6 +163,7 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     int rc = stop_open(&stop, err);
 
     o->source.request.stop_fd = stop.fd;
+    o->source.request.own_files = o->fs.no_passthrough ? 0 : viewfs_own_files();
     if (rc == 0 && parent_fd >= 0)
         rc = stop_watch(&stop, parent_fd, err);
     if (rc == 0)

@@ -45,7 +45,7 @@ int64_t io_pread_full(int fd, void *bytes, size_t len, uint64_t offset)
 
 int io_write_file(int dirfd, const char *path, const void *bytes, size_t len, struct err *err)
 {
-    int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     int rc;
 
     if (fd < 0)

@@ -13,7 +13,7 @@ int io_pwrite_all(int fd, const void *bytes, size_t len, uint64_t offset);
 /* Bytes read (less than len only at end of file) or a negative errno. */
 int64_t io_pread_full(int fd, void *bytes, size_t len, uint64_t offset);
 
-/* Write a whole new file below dirfd, mode 0644. */
+/* Write a whole new file below dirfd, mode 0666 less the umask. */
 int io_write_file(int dirfd, const char *path, const void *bytes, size_t len, struct err *err);
 
 /* Everything below and including path, symbolic links not followed. 0 or a negative errno. */

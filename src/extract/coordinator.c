@@ -37,6 +37,7 @@
 #define MAX_JOIN_FAILURES 5
 #define JOIN_PAUSE_MS 100 /* after the first failure, doubled with each further one */
 #define TICK_MS 250
+#define OWN_FILE_MIN (1u << 20) /* smaller tables share the spool files of the workers */
 
 /* The leader's own extraction of a chunk that no worker could lock. */
 struct leader_work {
@@ -45,7 +46,6 @@ struct leader_work {
     struct pg_copy copy;
     struct sink *sink;
     char *copy_sql;
-    int fd;         /* a file of its own, or -1: the leader's spool */
     int64_t heard;
     uint64_t bytes;
 };
@@ -60,6 +60,8 @@ struct coordinator {
     struct pollfd *polls;
     struct progress_state shown;
     bool released;
+    int *own_files;             /* by table: a file that shall hold just this table, or -1 */
+    size_t nown_files;
     bool *failed;               /* by table; the same as its state, without the lock */
     int wanted_fd;              /* eventfd: wanted is not empty */
     pthread_mutex_t wanted_lock; /* protects the three below */
@@ -79,8 +81,9 @@ struct coordinator *coordinator_new(const struct coordinator_config *config)
     c->queue = queue_new(config->plan);
     c->polls = mem_array(c->crew->n + POLL_SLOTS, sizeof(*c->polls));
     c->failed = mem_array(config->plan->ntables, sizeof(*c->failed));
-    c->finisher = finisher_new(config->plan, c->crew->spools, c->crew->out_fd, config->paths);
-    c->leader.fd = -1;
+    c->own_files = mem_array(config->plan->ntables, sizeof(*c->own_files));
+    memset(c->own_files, -1, config->plan->ntables * sizeof(*c->own_files));
+    c->finisher = finisher_new(config->plan, c->crew->spools, c->own_files);
     c->results.joined = crew_joined(c->crew);
     c->results.schema_error = config->schema_error;
     c->results.schema_done = config->schema_error != NULL;
@@ -91,18 +94,10 @@ struct coordinator *coordinator_new(const struct coordinator_config *config)
     return c;
 }
 
-static void close_leader_file(struct coordinator *c)
-{
-    if (c->leader.fd >= 0)
-        close(c->leader.fd);
-    c->leader.fd = -1;
-}
-
 void coordinator_free(struct coordinator *c)
 {
     if (!c)
         return;
-    close_leader_file(c);
     sink_free(c->leader.sink);
     free(c->leader.copy_sql);
     finisher_free(c->finisher);
@@ -112,6 +107,7 @@ void coordinator_free(struct coordinator *c)
         close(c->wanted_fd);
     pthread_mutex_destroy(&c->wanted_lock);
     free(c->wanted);
+    free(c->own_files);
     free(c->failed);
     free(c->polls);
     free(c);
@@ -165,11 +161,49 @@ static const char *table_name(const struct coordinator *c, uint32_t chunk, char 
     return out;
 }
 
+/* Written to the table's own file at once; chunks of larger tables are put together by the finisher. */
 static bool goes_to_own_file(const struct coordinator *c, uint32_t chunk)
 {
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
 
-    return c->crew->out_fd >= 0 && k->first && k->last;
+    return c->own_files[k->table] >= 0 && k->first && k->last;
+}
+
+static int open_out_file(const struct coordinator *c, uint32_t table, struct err *err)
+{
+    const char *path = c->cfg.paths[table];
+    int fd = openat(c->cfg.out_fd, path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+
+    return fd < 0 ? err_errno(err, "cannot create %s", path) : fd;
+}
+
+static int open_own_file(struct coordinator *c, uint32_t table, struct err *err)
+{
+    struct spool own = {.fd = -1};
+    int rc = 0;
+
+    if (c->own_files[table] >= 0)
+        return 0;
+    if (c->cfg.out_fd >= 0) {
+        own.fd = rc = open_out_file(c, table, err);
+    } else if (c->results.tables[table].estimate >= OWN_FILE_MIN && c->nown_files < c->cfg.own_files) {
+        rc = spool_open(&own, c->crew->spool_dir, err);
+        c->nown_files++;
+    }
+    c->own_files[table] = own.fd;
+    return rc < 0 ? rc : 0;
+}
+
+/* The file of a plain directory is closed when it is done; one of a mount is what readers read. */
+static void settle_own_file(struct coordinator *c, size_t table, bool complete)
+{
+    int fd = c->own_files[table];
+
+    c->own_files[table] = -1;
+    if (fd >= 0 && c->cfg.out_fd < 0 && complete)
+        c->results.tables[table].own_fd = fd;
+    else if (fd >= 0)
+        close(fd);
 }
 
 static int copy_sql(struct coordinator *c, uint32_t chunk, char **sql, struct err *err)
@@ -195,7 +229,7 @@ static uint32_t chunk_flags(const struct coordinator *c, uint32_t chunk)
            (k->first ? CHUNK_FIRST : 0u) | (k->last ? CHUNK_LAST : 0u);
 }
 
-static void table_started(struct coordinator *c, uint32_t table)
+static int table_started(struct coordinator *c, uint32_t table, struct err *err)
 {
     struct table_result *r = &c->results.tables[table];
 
@@ -205,6 +239,7 @@ static void table_started(struct coordinator *c, uint32_t table)
         r->started_at = clock_ms();
     }
     pthread_mutex_unlock(&c->results.lock);
+    return open_own_file(c, table, err);
 }
 
 static void table_complete(struct coordinator *c, size_t table, uint64_t bytes, uint64_t checksum)
@@ -212,6 +247,7 @@ static void table_complete(struct coordinator *c, size_t table, uint64_t bytes, 
     struct table_result *r = &c->results.tables[table];
 
     pthread_mutex_lock(&c->results.lock);
+    settle_own_file(c, table, true);
     flatfile_seal(&r->file);
     r->bytes = bytes;
     r->checksum = checksum;
@@ -236,6 +272,7 @@ static void fail_table(struct coordinator *c, uint32_t table, const char *why)
     pthread_mutex_unlock(&c->results.lock);
     queue_drop_table(c->queue, table);
     finisher_drop(c->finisher, table);
+    settle_own_file(c, table, false);
     tell_settled(c, table);
 }
 
@@ -256,12 +293,15 @@ static int table_failed(struct coordinator *c, uint32_t chunk, const char *why, 
 
 static int spool_overflows(struct coordinator *c, struct err *err)
 {
-    uint64_t used = 0;
+    uint64_t used;
     char size[32];
     unsigned i;
 
-    for (i = 0; c->cfg.spool_limit && i <= c->crew->n; i++)
-        used += c->crew->spools[i].end + (i < c->crew->n ? slot_of(c, i)->bytes : c->leader.bytes);
+    if (!c->cfg.spool_limit)
+        return 0;
+    used = c->shown.bytes + c->leader.bytes;
+    for (i = 0; i < c->crew->n; i++)
+        used += slot_of(c, i)->bytes;
     if (used <= c->cfg.spool_limit)
         return 0;
     return err_set(err, ENOSPC, "the spool has grown beyond %s (--spool-limit)",
@@ -376,15 +416,17 @@ static int send_chunk(struct coordinator *c, struct slot *s, uint32_t chunk, str
     struct msg_chunk m = {.chunk = chunk, .flags = chunk_flags(c, chunk),
                           .offset = c->crew->spools[s->number - 1].end};
     struct buf frame = {0};
-    int rc = copy_sql(c, chunk, &m.copy_sql, err);
+    int own_fd = -1, rc = copy_sql(c, chunk, &m.copy_sql, err);
 
     if (rc == 0 && rel->kind != 'm') /* LOCK TABLE refuses materialized views; lock_timeout serves */
         rc = pg_lock_nowait_sql(c->cfg.leader, rel, &m.lock_sql, err);
-    if (goes_to_own_file(c, chunk))
-        m.path = mem_strdup(c->cfg.paths[k->table]);
+    if (goes_to_own_file(c, chunk)) {
+        m.flags |= CHUNK_OWN_FILE;
+        own_fd = c->own_files[k->table];
+    }
     if (rc == 0) {
         msg_put_chunk(&frame, &m);
-        rc = msg_send(&s->socket, &frame, err);
+        rc = msg_send_fd(&s->socket, &frame, own_fd, err);
     }
     buf_free(&frame);
     msg_chunk_free(&m);
@@ -395,6 +437,7 @@ static int hand_out(struct coordinator *c, unsigned i, struct err *err)
 {
     struct slot *s = slot_of(c, i);
     int64_t chunk = queue_take(c->queue);
+    int rc;
 
     if (chunk == QUEUE_EMPTY)
         return 0;
@@ -402,7 +445,9 @@ static int hand_out(struct coordinator *c, unsigned i, struct err *err)
     s->state = SLOT_BUSY;
     s->bytes = 0;
     s->heard = clock_ms();
-    table_started(c, c->cfg.plan->chunks[chunk].table);
+    rc = table_started(c, c->cfg.plan->chunks[chunk].table, err);
+    if (rc < 0)
+        return rc;
     if (send_chunk(c, s, s->chunk, err) < 0) {
         if (err->code != EPIPE && err->code != ECONNRESET)
             return -err->code;
@@ -536,16 +581,14 @@ static int leader_row(void *arg, const char *bytes, size_t len, struct err *err)
 static int leader_target(struct coordinator *c, uint32_t chunk, struct sink_chunk *t, struct err *err)
 {
     struct spool *spool = &c->crew->spools[c->crew->n];
-    const char *path = c->cfg.paths ? c->cfg.paths[c->cfg.plan->chunks[chunk].table] : NULL;
     uint32_t flags = chunk_flags(c, chunk);
     int rc;
 
     *t = (struct sink_chunk){.binary = flags & CHUNK_BINARY, .first = flags & CHUNK_FIRST,
                              .last = flags & CHUNK_LAST};
     if (goes_to_own_file(c, chunk)) {
-        c->leader.fd = t->fd = openat(c->crew->out_fd, path,
-                                      O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-        return t->fd < 0 ? err_errno(err, "cannot create %s", path) : 0;
+        t->fd = c->own_files[c->cfg.plan->chunks[chunk].table];
+        return ftruncate(t->fd, 0) < 0 ? err_errno(err, "cannot empty a file") : 0;
     }
     rc = crew_open_spool(c->crew, c->crew->n, err);
     t->fd = spool->fd;
@@ -563,6 +606,8 @@ static int leader_start(struct coordinator *c, uint32_t chunk, struct err *err)
     l->copy_sql = NULL;
     rc = copy_sql(c, chunk, &l->copy_sql, err);
     if (rc == 0)
+        rc = table_started(c, c->cfg.plan->chunks[chunk].table, err);
+    if (rc == 0)
         rc = leader_target(c, chunk, &target, err);
     if (rc < 0)
         return rc;
@@ -571,7 +616,6 @@ static int leader_start(struct coordinator *c, uint32_t chunk, struct err *err)
     sink_begin(l->sink, &target);
     l->copy = (struct pg_copy){.copy_sql = l->copy_sql, .data = leader_row, .arg = c};
     l->chunk = chunk;
-    table_started(c, c->cfg.plan->chunks[chunk].table);
     l->busy = true;
     l->heard = clock_ms();
     l->bytes = 0;
@@ -586,7 +630,7 @@ static int leader_finished(struct coordinator *c, struct err *err)
                            .checksum = sink_checksum(l->sink)};
 
     l->busy = false;
-    close_leader_file(c);
+    l->bytes = 0;
     if (rc < 0)
         return rc;
     return chunk_done(c, l->chunk, c->crew->n, &a, err);
@@ -617,7 +661,6 @@ static int hear_leader(struct coordinator *c, struct err *err)
     if (rc == -ECONNRESET || !pg_conn_is_ready(c->cfg.leader))
         return leader_lost(err);
     l->busy = false;
-    close_leader_file(c);
     queue_done(c->queue, l->chunk);
     snprintf(why, sizeof(why), "%s", rc == PG_COPY_BUSY ? "its lock is not to be had" : err->text);
     return table_failed(c, l->chunk, why, err);

@@ -25,7 +25,10 @@ struct coordinator_config {
     const struct plan *plan;
     const char *encoding;
     enum pg_format format;
-    char *const *paths;               /* by table, below the crew's out_fd; NULL without */
+    int out_fd;                       /* -1, or a directory that gets plain files paths[table] */
+    char *const *paths;
+    size_t own_files;                 /* without out_fd: how many large tables may have a spool file of their
+                                         own, which readers can then be given whole (fs/passthrough.h) */
     struct pg_dump *dump;             /* running or not; read to its end before the release */
     char *schema_error;               /* why it could not be started, or NULL; becomes the coordinator's */
     int stop_fd;                      /* readable: stop now (-EINTR) */

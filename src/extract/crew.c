@@ -10,7 +10,7 @@ struct crew *crew_new(unsigned n)
     struct crew *c = mem_alloc(sizeof(*c));
     unsigned i;
 
-    *c = (struct crew){.n = n, .out_fd = -1};
+    c->n = n;
     c->slots = mem_array(n, sizeof(*c->slots));
     c->spools = mem_array(n + 1, sizeof(*c->spools));
     for (i = 0; i < n; i++)
@@ -54,7 +54,7 @@ int crew_start(struct crew *c, unsigned i, struct err *err)
     int rc = crew_open_spool(c, i, err);
 
     if (rc == 0)
-        rc = slot_start(&c->slots[i], &config, c->spools[i].fd, c->out_fd, err);
+        rc = slot_start(&c->slots[i], &config, c->spools[i].fd, err);
     return rc;
 }
 

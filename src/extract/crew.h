@@ -12,7 +12,6 @@ struct crew {
     struct spool *spools; /* by slot; one more behind them, for the leader */
     unsigned n;
     const char *spool_dir; /* borrowed, as what follows */
-    int out_fd;            /* -1: none */
     const struct pg_target *target;
     const char *timezone;
     const char *snapshot_id; /* NULL with protocol lock */

@@ -1,9 +1,7 @@
 #include "extract/finish.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/hash.h"
 #include "common/io.h"
@@ -23,15 +21,13 @@ struct table_work {
     uint64_t at;         /* bytes of it that are done */
     uint64_t bytes;      /* of the file */
     struct hash *file_hash, *chunk_hash;
-    int out;             /* -1 until the first byte is written */
     bool queued;
 };
 
 struct finisher {
     const struct plan *plan;
     struct spool *spools;
-    int out_fd;
-    char *const *paths;
+    const int *own_files;
     struct piece *pieces;    /* by chunk */
     struct table_work *work; /* by table */
     uint32_t *ready;         /* stack of tables whose next chunk is there */
@@ -39,20 +35,17 @@ struct finisher {
     char *buffer;
 };
 
-struct finisher *finisher_new(const struct plan *p, struct spool *spools, int out_fd,
-                              char *const *paths)
+struct finisher *finisher_new(const struct plan *p, struct spool *spools, const int *own_files)
 {
     struct finisher *f = mem_alloc(sizeof(*f));
     size_t t;
 
-    *f = (struct finisher){.plan = p, .spools = spools, .out_fd = out_fd, .paths = paths};
+    *f = (struct finisher){.plan = p, .spools = spools, .own_files = own_files};
     f->pieces = mem_array(p->nchunks, sizeof(*f->pieces));
     f->work = mem_array(p->ntables, sizeof(*f->work));
     f->buffer = mem_alloc(PIECE);
-    for (t = 0; t < p->ntables; t++) {
+    for (t = 0; t < p->ntables; t++)
         f->work[t].next = (uint32_t)p->first[t];
-        f->work[t].out = -1;
-    }
     return f;
 }
 
@@ -62,10 +55,7 @@ static void drop_work(struct table_work *w)
         hash_free(w->file_hash);
     if (w->chunk_hash)
         hash_free(w->chunk_hash);
-    if (w->out >= 0)
-        close(w->out);
     w->file_hash = w->chunk_hash = NULL;
-    w->out = -1;
 }
 
 void finisher_free(struct finisher *f)
@@ -133,20 +123,14 @@ bool finisher_has_work(const struct finisher *f)
 
 static int write_out(struct finisher *f, uint32_t table, size_t n, struct err *err)
 {
-    struct table_work *w = &f->work[table];
     int rc;
 
-    if (f->out_fd < 0)
+    if (f->own_files[table] < 0)
         return 0;
-    if (w->out < 0)
-        w->out = openat(f->out_fd, f->paths[table],
-                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (w->out < 0)
-        return err_errno(err, "cannot create %s", f->paths[table]);
-    rc = io_pwrite_all(w->out, f->buffer, n, w->bytes);
+    rc = io_pwrite_all(f->own_files[table], f->buffer, n, f->work[table].bytes);
     if (rc < 0) {
         errno = -rc;
-        return err_errno(err, "cannot write %s", f->paths[table]);
+        return err_errno(err, "cannot write %zu bytes", n);
     }
     return 0;
 }
@@ -177,7 +161,7 @@ static int end_chunk(struct finisher *f, uint32_t table, const struct piece *p, 
     if (hash_value(w->chunk_hash) != p->checksum)
         return err_set(err, EIO, "a spool file does not hold what was written to it");
     hash_reset(w->chunk_hash);
-    if (f->out_fd >= 0)
+    if (f->own_files[table] >= 0)
         spool_discard(&f->spools[p->spool], p->offset, p->length);
     w->next++;
     w->at = 0;
@@ -185,20 +169,17 @@ static int end_chunk(struct finisher *f, uint32_t table, const struct piece *p, 
 }
 
 /* 1: the table is finished. */
-static int end_table(struct finisher *f, uint32_t table, struct finished *done, struct err *err)
+static int end_table(struct finisher *f, uint32_t table, struct finished *done)
 {
     struct table_work *w = &f->work[table];
-    int rc = 0;
 
     if (w->next < f->plan->first[table + 1]) {
         make_ready(f, table);
         return 0;
     }
-    if (f->out_fd >= 0 && w->out < 0)
-        rc = write_out(f, table, 0, err); /* an empty file is a file */
     *done = (struct finished){table, w->bytes, hash_value(w->file_hash)};
     drop_work(w);
-    return rc < 0 ? rc : 1;
+    return 1;
 }
 
 int finisher_step(struct finisher *f, struct finished *done, struct err *err)
@@ -218,5 +199,5 @@ int finisher_step(struct finisher *f, struct finished *done, struct err *err)
     f->nready--;
     f->work[table].queued = false;
     rc = end_chunk(f, table, p, err);
-    return rc < 0 ? rc : end_table(f, table, done, err);
+    return rc < 0 ? rc : end_table(f, table, done);
 }

@@ -1,7 +1,7 @@
 /*
  * Finishing flat files of several chunks: their bytes are read once in file order, while they are still in
- * the page cache, for the checksum; for a directory of plain files they are written to their place on the
- * way and the spool space is given back. Done in short steps between the coordinator's other work.
+ * the page cache, for the checksum; for a table that has a file of its own they are written to it on the way
+ * and the spool space is given back. Done in short steps between the coordinator's other work.
  *
  * A chunk's bytes are checked against the checksum its worker sent: what is in the spool is what came
  * from the server.
@@ -21,11 +21,10 @@ struct finished {
 };
 
 /*
- * spools: the array that chunk locations refer to; borrowed. out_fd: -1, or the directory below which
- * paths[table] is to be written.
+ * Both borrowed: spools, the array that chunk locations refer to; own_files, by table a descriptor to write the
+ * file to, or -1 (looked at when the table's first chunk is added).
  */
-struct finisher *finisher_new(const struct plan *p, struct spool *spools, int out_fd,
-                              char *const *paths);
+struct finisher *finisher_new(const struct plan *p, struct spool *spools, const int *own_files);
 void finisher_free(struct finisher *f);
 
 /* A chunk of a table with several chunks lies in the spool. */

@@ -45,7 +45,6 @@ void msg_put_chunk(struct buf *frame, const struct msg_chunk *m)
     buf_put_u32(frame, m->chunk);
     buf_put_u32(frame, m->flags);
     buf_put_u64(frame, m->offset);
-    buf_put_str(frame, m->path);
     buf_put_str(frame, m->lock_sql);
     buf_put_str(frame, m->copy_sql);
 }
@@ -55,7 +54,6 @@ bool msg_get_chunk(struct reader *r, struct msg_chunk *m)
     m->chunk = reader_u32(r);
     m->flags = reader_u32(r);
     m->offset = reader_u64(r);
-    m->path = reader_str(r);
     m->lock_sql = reader_str(r);
     m->copy_sql = reader_str(r);
     return reader_done(r);
@@ -63,7 +61,6 @@ bool msg_get_chunk(struct reader *r, struct msg_chunk *m)
 
 void msg_chunk_free(struct msg_chunk *m)
 {
-    free(m->path);
     free(m->lock_sql);
     free(m->copy_sql);
 }

@@ -15,7 +15,7 @@
 #include "pg/conn.h"
 
 /* Descriptors of a worker. */
-enum { WORKER_FD_SOCKET = 3, WORKER_FD_SPOOL = 4, WORKER_FD_OUT = 5 };
+enum { WORKER_FD_SOCKET = 3, WORKER_FD_SPOOL = 4 };
 
 enum message_type {
     MSG_CONFIG = 1,
@@ -40,13 +40,12 @@ struct msg_config {
     uint32_t debug;
 };
 
-enum { CHUNK_BINARY = 1, CHUNK_FIRST = 2, CHUNK_LAST = 4 };
+enum { CHUNK_BINARY = 1, CHUNK_FIRST = 2, CHUNK_LAST = 4, CHUNK_OWN_FILE = 8 };
 
 struct msg_chunk {
     uint32_t chunk;
     uint32_t flags;
-    uint64_t offset; /* in the spool; unused with a path */
-    char *path;      /* relative to WORKER_FD_OUT; "": write to the spool */
+    uint64_t offset; /* in the spool; CHUNK_OWN_FILE: unused, the frame carries the file's descriptor */
     char *lock_sql;
     char *copy_sql;
 };

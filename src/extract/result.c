@@ -1,6 +1,7 @@
 #include "extract/result.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/mem.h"
 
@@ -12,6 +13,7 @@ void results_init(struct results *r, const struct plan *p)
     pthread_mutex_init(&r->lock, NULL);
     r->tables = mem_array(p->ntables, sizeof(*r->tables));
     for (t = 0; t < p->ntables; t++) {
+        r->tables[t].own_fd = -1;
         r->tables[t].chunks = plan_table_chunks(p, t);
         flatfile_init(&r->tables[t].file, r->tables[t].chunks);
         for (k = p->first[t]; k < p->first[t + 1]; k++)
@@ -26,6 +28,8 @@ void results_free(struct results *r)
     for (t = 0; t < r->n; t++) {
         flatfile_free(&r->tables[t].file);
         free(r->tables[t].error);
+        if (r->tables[t].own_fd >= 0)
+            close(r->tables[t].own_fd);
     }
     buf_free(&r->schema);
     free(r->schema_error);

@@ -25,7 +25,8 @@ struct table_result {
     int64_t started_at; /* clock_ms of its first chunk; 0 while waiting */
     int64_t ended_at;   /* clock_ms when complete or failed; else 0 */
     char *error;        /* when failed */
-    struct flatfile file;
+    struct flatfile file; /* where its bytes are in the spool files; without a file of its own */
+    int own_fd;         /* a file that holds just this flat file; -1: none. Size is `bytes` */
 };
 
 struct results {

@@ -13,34 +13,31 @@
 
 #define END_PATIENCE_MS 2000
 
-static int spawn(struct slot *s, int theirs, int spool_fd, int out_fd, struct err *err)
+static int spawn(struct slot *s, int theirs, int spool_fd, struct err *err)
 {
     char *title = mem_printf("asofs: snapshot worker %u", s->number);
     char *argv[] = {title, "worker", NULL};
-    struct proc_fd fds[] = {{theirs, WORKER_FD_SOCKET},
-                            {spool_fd, WORKER_FD_SPOOL},
-                            {out_fd, WORKER_FD_OUT}};
-    int rc = proc_spawn(proc_self(), argv, NULL, fds, out_fd >= 0 ? 3 : 2, &s->pid, err);
+    struct proc_fd fds[] = {{theirs, WORKER_FD_SOCKET}, {spool_fd, WORKER_FD_SPOOL}};
+    int rc = proc_spawn(proc_self(), argv, NULL, fds, 2, &s->pid, err);
 
     free(title);
     return rc;
 }
 
-int slot_start(struct slot *s, const struct msg_config *config, int spool_fd, int out_fd,
-               struct err *err)
+int slot_start(struct slot *s, const struct msg_config *config, int spool_fd, struct err *err)
 {
     struct buf frame = {0};
     int pair[2], rc;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return err_errno(err, "cannot create a socket pair");
-    rc = spawn(s, pair[1], spool_fd, out_fd, err);
+    rc = spawn(s, pair[1], spool_fd, err);
     close(pair[1]);
     if (rc < 0) {
         close(pair[0]);
         return rc;
     }
-    s->socket = (struct msg_conn){.fd = pair[0]};
+    msg_conn_init(&s->socket, pair[0]);
     s->state = SLOT_JOINING;
     s->heard = clock_ms();
     msg_put_config(&frame, config);

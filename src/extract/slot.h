@@ -32,9 +32,8 @@ struct slot {
     bool joined;         /* a worker of this slot was READY once */
 };
 
-/* Start a worker in an empty slot and send it its configuration. out_fd may be -1. */
-int slot_start(struct slot *s, const struct msg_config *config, int spool_fd, int out_fd,
-               struct err *err);
+/* Start a worker in an empty slot and send it its configuration. */
+int slot_start(struct slot *s, const struct msg_config *config, int spool_fd, struct err *err);
 
 /* Kill and reap the worker, if there is one; the slot is empty then. */
 void slot_kill(struct slot *s);

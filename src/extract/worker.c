@@ -10,7 +10,6 @@
 #include "extract/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -184,20 +183,27 @@ static int run_copy(struct worker *w, struct pg_copy *copy, const char *lock_sql
     return rc;
 }
 
-static int open_target(const struct msg_chunk *m, struct err *err)
+/* A file of the table's own comes with the message; one that an earlier try began is emptied. */
+static int open_target(struct worker *w, const struct msg_chunk *m, struct err *err)
 {
     int fd;
 
-    if (!*m->path)
+    if (!(m->flags & CHUNK_OWN_FILE))
         return WORKER_FD_SPOOL;
-    fd = openat(WORKER_FD_OUT, m->path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-    return fd >= 0 ? fd : err_errno(err, "cannot create %s", m->path);
+    fd = msg_take_fd(&w->socket);
+    if (fd < 0)
+        return err_set(err, EPROTO, "the file of a chunk did not come with it");
+    if (ftruncate(fd, 0) < 0) {
+        close(fd);
+        return err_errno(err, "cannot empty a file");
+    }
+    return fd;
 }
 
-static int close_target(int fd, int rc, const struct msg_chunk *m, struct err *err)
+static int close_target(int fd, int rc, struct err *err)
 {
     if (fd != WORKER_FD_SPOOL && close(fd) < 0 && rc >= 0)
-        return err_errno(err, "cannot write %s", m->path);
+        return err_errno(err, "cannot write a file");
     return rc;
 }
 
@@ -205,8 +211,8 @@ static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg
                          struct err *err)
 {
     struct pg_copy copy = {.copy_sql = m->copy_sql, .data = take_row, .arg = w};
-    int fd = open_target(m, err);
-    struct sink_chunk target = {.fd = fd, .offset = *m->path ? 0 : m->offset,
+    int fd = open_target(w, m, err);
+    struct sink_chunk target = {.fd = fd, .offset = m->flags & CHUNK_OWN_FILE ? 0 : m->offset,
                                 .binary = m->flags & CHUNK_BINARY,
                                 .first = m->flags & CHUNK_FIRST,
                                 .last = m->flags & CHUNK_LAST};
@@ -221,7 +227,7 @@ static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg
         rc = end;
     *done = (struct msg_answer){.chunk = m->chunk, .bytes = sink_bytes(w->sink), .rows = copy.rows,
                                 .checksum = sink_checksum(w->sink)};
-    return close_target(fd, rc, m, err);
+    return close_target(fd, rc, err);
 }
 
 /*
@@ -276,10 +282,11 @@ static int live(struct worker *w, struct err *err)
 
 int worker_main(void)
 {
-    struct worker w = {.socket.fd = WORKER_FD_SOCKET, .sink = sink_new()};
+    struct worker w = {.sink = sink_new()};
     struct err err;
     int rc;
 
+    msg_conn_init(&w.socket, WORKER_FD_SOCKET);
     prctl(PR_SET_NAME, "asofs-worker");
     signal(SIGINT, SIG_IGN); /* Ctrl-C is the coordinator's affair; our end is its closed socket */
     signal(SIGPIPE, SIG_IGN);

@@ -1,6 +1,6 @@
 /*
- * The snapshot worker: `asofs worker`, started by a coordinator, with WORKER_FD_SOCKET, WORKER_FD_SPOOL and
- * perhaps WORKER_FD_OUT open. It lives as long as its socket.
+ * The snapshot worker: `asofs worker`, started by a coordinator with WORKER_FD_SOCKET and
+ * WORKER_FD_SPOOL open. It lives as long as its socket.
  */
 #ifndef ASOFS_EXTRACT_WORKER_H
 #define ASOFS_EXTRACT_WORKER_H

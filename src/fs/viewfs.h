@@ -16,6 +16,7 @@
 
 struct viewfs_options {
     bool allow_other;
+    bool no_passthrough;
     bool debug;       /* libfuse prints every request */
     uid_t uid;        /* owner of everything */
     gid_t gid;
@@ -23,6 +24,9 @@ struct viewfs_options {
 };
 
 struct viewfs;
+
+/* How many tables should have a file of their own: as many as the kernel can be given, and as we may open. */
+size_t viewfs_own_files(void);
 
 int viewfs_open(struct viewfs **fs, struct view *v, const struct viewfs_options *o, struct err *err);
 int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err);

@@ -182,7 +182,9 @@ static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_
         .plan = &v->plan,
         .encoding = v->req->encoding,
         .format = v->req->format,
-        .paths = out_fd >= 0 ? v->tree.paths : NULL,
+        .out_fd = out_fd,
+        .paths = v->tree.paths,
+        .own_files = out_fd < 0 ? v->req->own_files : 0,
         .dump = &v->dump,
         .stop_fd = stop_fd,
         .partial = v->req->partial,
@@ -194,7 +196,6 @@ static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_
         .settled_arg = v,
     };
 
-    v->crew->out_fd = out_fd;
     v->crew->spool_dir = spool_dir;
     config.schema_error = start_dump(v);
     progress_start(&v->progress, v->req->quiet);

@@ -18,6 +18,7 @@ struct view_request {
     int64_t freeze_timeout_ms; /* protocol lock: how long SHARE may be held */
     int64_t hold_limit_ms;   /* 0: none */
     uint64_t spool_limit;    /* bytes; 0: none */
+    size_t own_files;        /* large tables that may have a spool file of their own (fs/passthrough.h) */
     bool partial;            /* a table that fails does not end the view */
     int64_t worker_timeout_ms;
     const char *spool_dir;

@@ -140,7 +140,7 @@ uint64_t view_size(struct view *v, uint32_t node)
 
     switch (n->kind) {
     case NODE_TABLE:
-        return result_of(v, n)->file.size;
+        return result_of(v, n)->bytes;
     case NODE_META:
         return meta_size(v, node);
     default:
@@ -148,13 +148,29 @@ uint64_t view_size(struct view *v, uint32_t node)
     }
 }
 
-static int64_t read_table(const struct view *v, const struct flatfile *f, char *buffer, size_t size,
-                          uint64_t offset)
+/* Short only at the end of the file; a file that lost its end is an error. */
+static int64_t read_own(const struct table_result *r, char *buffer, size_t size, uint64_t offset)
 {
+    int64_t n;
+
+    if (offset >= r->bytes)
+        return 0;
+    if (size > r->bytes - offset)
+        size = (size_t)(r->bytes - offset);
+    n = io_pread_full(r->own_fd, buffer, size, offset);
+    return n < 0 || (size_t)n == size ? n : -EIO;
+}
+
+static int64_t read_table(const struct view *v, const struct table_result *r, char *buffer,
+                          size_t size, uint64_t offset)
+{
+    const struct flatfile *f = &r->file;
     struct extent e;
     size_t done = 0;
     int64_t n;
 
+    if (r->own_fd >= 0)
+        return read_own(r, buffer, size, offset);
     while (done < size && flatfile_locate(f, offset + done, size - done, &e)) {
         n = io_pread_full(v->crew->spools[e.file].fd, buffer + done, (size_t)e.length, e.offset);
         if (n < 0)
@@ -164,6 +180,13 @@ static int64_t read_table(const struct view *v, const struct flatfile *f, char *
         done += (size_t)n;
     }
     return (int64_t)done;
+}
+
+int view_own_fd(struct view *v, uint32_t node)
+{
+    const struct node *n = &v->tree.nodes[node];
+
+    return n->kind == NODE_TABLE ? result_of(v, n)->own_fd : -1;
 }
 
 static int64_t read_meta(const struct buf *b, char *buffer, size_t size, uint64_t offset)
@@ -185,7 +208,7 @@ int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint
     if (view_state(v, node) != VIEW_FINAL)
         return -EIO;
     if (n->kind == NODE_TABLE)
-        return read_table(v, &result_of(v, n)->file, buffer, size, offset);
+        return read_table(v, result_of(v, n), buffer, size, offset);
     return read_meta(&v->meta[n->item], buffer, size, offset);
 }
 

@@ -56,6 +56,9 @@ uint64_t view_size(struct view *v, uint32_t node);
 /* Up to `size` bytes from `offset`, fewer only at the end of the file. Bytes read or -errno. */
 int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset);
 
+/* A descriptor of a file that holds just the bytes of this final file, or -1. The view's. */
+int view_own_fd(struct view *v, uint32_t node);
+
 /* A live text as it is now: *text is the caller's to free. */
 void view_live_text(struct view *v, uint32_t node, char **text, size_t *len);
 
