@@ -32,7 +32,7 @@ const char source_help[] =
     "      --spool-limit=SIZE    give up when more is extracted (default: no limit)\n"
     "      --spool=DIR           where extracted data is kept (default: /var/tmp)\n"
     "      --timezone=ZONE       of timestamps with time zone (default: UTC)\n"
-    "      --encoding=NAME       of the files (default: UTF8)\n"
+    "      --encoding=NAME       of the files (default: UTF8; of SQL_ASCII as they are)\n"
     "      --dry-run             freeze, print tables, sizes and chunks, release\n"
     "  -q, --quiet               no progress, no notes\n"
     "  -d, --debug               tell much\n"
@@ -180,7 +180,6 @@ void source_init(struct source_options *o)
             .worker_timeout_ms = 60000,
             .spool_dir = "/var/tmp",
             .timezone = "UTC",
-            .encoding = "UTF8",
             .stop_fd = -1,
         }};
 }

@@ -474,6 +474,18 @@ static void give_to_leader(struct coordinator *c, uint32_t chunk)
         queue_give_to_leader(c->queue, chunk);
 }
 
+/* The worker knows no path: its files came to it open. */
+static int chunk_failed(struct coordinator *c, uint32_t chunk, const struct msg_answer *a,
+                        struct err *err)
+{
+    bool place = a->code == ENOSPC || a->code == EDQUOT || a->code == EFBIG || a->code == EROFS;
+    char why[ERR_TEXT_MAX];
+
+    snprintf(why, sizeof(why), "%s%s%s", a->text, place ? ", in " : "",
+             place ? c->crew->spool_dir : "");
+    return table_failed(c, chunk, why, err);
+}
+
 static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
                            const struct msg_answer *a, struct err *err)
 {
@@ -500,7 +512,7 @@ static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
         slot_rests(c, s);
         queue_done(c->queue, s->chunk);
         rc = spool_trim(&c->crew->spools[i], err);
-        return rc < 0 ? rc : table_failed(c, s->chunk, a->text, err);
+        return rc < 0 ? rc : chunk_failed(c, s->chunk, a, err);
     default:
         return worker_lost(c, i, a->text, err);
     }

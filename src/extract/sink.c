@@ -61,9 +61,19 @@ static int flush(struct sink *s, struct err *err)
     return 0;
 }
 
-static bool is_trailer(const char *bytes, size_t len)
+/*
+ * The trailer comes in a message of its own, or, from a chunk without rows, behind the header. A row begins with
+ * its number of columns, which is never -1.
+ */
+static size_t without_trailer(const struct sink *s, const char *bytes, size_t len)
 {
-    return len == PG_BINARY_TRAILER && memcmp(bytes, "\xff\xff", PG_BINARY_TRAILER) == 0;
+    size_t header = len > PG_BINARY_TRAILER && s->chunk.first && sink_bytes(s) == 0
+                        ? PG_BINARY_HEADER : 0;
+
+    if (len == header + PG_BINARY_TRAILER &&
+        memcmp(bytes + header, "\xff\xff", PG_BINARY_TRAILER) == 0)
+        return header;
+    return len;
 }
 
 int sink_put(struct sink *s, const char *bytes, size_t len, struct err *err)
@@ -77,8 +87,8 @@ int sink_put(struct sink *s, const char *bytes, size_t len, struct err *err)
         bytes += n;
         len -= n;
     }
-    if (s->chunk.binary && !s->chunk.last && is_trailer(bytes, len))
-        return 0;
+    if (s->chunk.binary && !s->chunk.last)
+        len = without_trailer(s, bytes, len);
     while (len) {
         size_t n = SINK_BUFFER - s->used;
 

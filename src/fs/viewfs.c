@@ -12,7 +12,10 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <fuse_log.h>
 #include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -459,11 +462,27 @@ static char *mount_options(const struct viewfs *fs)
     return buf_steal(&b);
 }
 
+/* libfuse tells on standard error why a mount failed; here it goes where all messages go. */
+static void fuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+    char text[1024];
+    size_t len;
+
+    vsnprintf(text, sizeof(text), fmt, ap);
+    len = strcspn(text, "\n");
+    text[len] = '\0';
+    if (level <= FUSE_LOG_WARNING && len)
+        log_error("%s", text);
+    else if (len)
+        log_debug("%s", text);
+}
+
 static int open_session(struct viewfs *fs, struct err *err)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     char *options = mount_options(fs);
 
+    fuse_set_log_func(fuse_message);
     fuse_opt_add_arg(&args, "asofs");
     fuse_opt_add_arg(&args, "-o");
     fuse_opt_add_arg(&args, options);

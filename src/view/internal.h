@@ -14,6 +14,7 @@ struct view {
     struct pg_target target;
     struct pg_conn *leader;         /* NULL once released */
     struct pg_server server;
+    const char *encoding;           /* of the files */
     char *source;                   /* "dbname@host" */
     struct pg_catalog *catalog;
     struct pg_moment moment;

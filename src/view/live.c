@@ -21,6 +21,15 @@
 
 #define CONNECT_TIMEOUT_MS 30000
 
+/* SQL_ASCII says nothing about bytes above 127; the server refuses to take them for UTF8. */
+static int choose_encoding(struct view *v, struct err *err)
+{
+    v->encoding = v->req->encoding                              ? v->req->encoding
+                  : strcmp(v->server.encoding, "SQL_ASCII") == 0 ? "SQL_ASCII"
+                                                                 : "UTF8";
+    return pg_conn_check_encoding(v->leader, &v->server, v->encoding, err);
+}
+
 static int connect_leader(struct view *v, struct err *err)
 {
     struct pg_session session = {
@@ -39,7 +48,7 @@ static int connect_leader(struct view *v, struct err *err)
     if (rc == 0)
         rc = pg_conn_prepare(v->leader, &session, err);
     if (rc == 0)
-        rc = pg_conn_check_encoding(v->leader, &v->server, v->req->encoding, err);
+        rc = choose_encoding(v, err);
     return rc;
 }
 
@@ -180,7 +189,7 @@ static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_
         .matviews_by_leader = v->req->freeze_by_lock,
         .catalog = v->catalog,
         .plan = &v->plan,
-        .encoding = v->req->encoding,
+        .encoding = v->encoding,
         .format = v->req->format,
         .out_fd = out_fd,
         .paths = v->tree.paths,

@@ -23,7 +23,7 @@ struct view_request {
     int64_t worker_timeout_ms;
     const char *spool_dir;
     const char *timezone;
-    const char *encoding;
+    const char *encoding;    /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
     bool quiet;
     int stop_fd;             /* readable: give up (-EINTR); -1: none */
 };

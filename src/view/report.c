@@ -49,7 +49,7 @@ static json_t *server_json(const struct view *v)
 static json_t *settings_json(const struct view *v)
 {
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "timezone", v->req->timezone,
-                     "encoding", v->req->encoding, "server_encoding", v->server.encoding,
+                     "encoding", v->encoding, "server_encoding", v->server.encoding,
                      "datestyle", "ISO, MDY", "intervalstyle", "postgres", "bytea_output", "hex",
                      "extra_float_digits", 1, "lc_monetary", v->server.lc_monetary, "format",
                      pg_format_name(v->req->format));

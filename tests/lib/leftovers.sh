@@ -2,12 +2,10 @@
 # What a test has left behind below its private directory: mounts and processes. Used by the runner, which
 # judges, and by the cases, which clean up after themselves.
 
-# Mount points of asofs at or below DIR, deepest first.
+# Mount points at or below DIR, deepest first; of any kind, for a case may have mounted a small disk.
 mounts_below() {
-	awk -v dir="$1" '
-		{ for (i = 7; i <= NF && $i != "-"; i++); type = $(i + 1) }
-		type ~ /^fuse/ && (index($5, dir "/") == 1 || $5 == dir) { print length($5), $5 }
-	' /proc/self/mountinfo | sort -rn | cut -d' ' -f2-
+	awk -v dir="$1" 'index($5, dir "/") == 1 || $5 == dir { print length($5), $5 }' /proc/self/mountinfo |
+		sort -rn | cut -d' ' -f2-
 }
 
 # Processes that have DIR in their arguments or environment, or that work below it. The pattern is read

@@ -17,6 +17,11 @@ slow_fill() {
 	done
 }
 
+# A table of less than 1 MB that gives a file of 40 MB: nobody can foresee that it does not fit.
+slow_compressible() {
+	sql "CREATE TABLE compressible AS SELECT i, repeat('x', 1000000) AS x FROM generate_series(1, 40) i"
+}
+
 # slow_check DIR: all of it is there, as slow_fill made it.
 slow_check() {
 	local table
