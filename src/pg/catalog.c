@@ -65,8 +65,8 @@ static const char relations_sql[] =
     "  CASE WHEN c.relkind NOT IN ('r', 'm') OR c.reltoastrelid = 0 THEN 0"
     "    WHEN $5::pg_catalog.bool THEN pg_catalog.pg_relation_size(c.reltoastrelid)"
     "    ELSE t.relpages::pg_catalog.int8 * b.size END,"
-    "  b.size, CASE WHEN c.relkind <> 'm' THEN ''"
-    "    WHEN NOT c.relispopulated THEN 'empty'"
+    "  b.size, CASE WHEN c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery() THEN 'unlogged'"
+    "    WHEN c.relkind <> 'm' THEN '' WHEN NOT c.relispopulated THEN 'empty'"
     "    WHEN $5::pg_catalog.bool AND pg_catalog.pg_relation_filenode(c.oid)"
     "      IS DISTINCT FROM c.relfilenode THEN 'refreshed' ELSE '' END,"
     "  pg_catalog.array_to_string(h.patterns, ' '),"
@@ -82,7 +82,7 @@ static const char relations_sql[] =
     "  FROM pattern p WHERE NOT p.exclude AND NOT EXISTS (SELECT FROM hit h WHERE p.no = ANY (h.patterns))"
     " ORDER BY 16 NULLS FIRST, 1, 2";
 
-enum { ROOT, OID, KIND, SCHEMA, NAME, READABLE, POLICY, EXACT, HEAP, BYTES, TOAST, BLOCK, MATVIEW, PATTERNS, LOCKABLE, MISS };
+enum { ROOT, OID, KIND, SCHEMA, NAME, READABLE, POLICY, EXACT, HEAP, BYTES, TOAST, BLOCK, STATE, PATTERNS, LOCKABLE, MISS };
 
 static const char columns_sql[] =
     "SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> ''"
@@ -91,7 +91,7 @@ static const char columns_sql[] =
 
 /* Problems, collected so that all are told at once; each under its heading. */
 struct problems {
-    struct buf missing, not_table, foreign, empty, denied, policy;
+    struct buf missing, not_table, foreign, unlogged, empty, denied, policy;
 };
 
 static bool is_true(const PGresult *r, int row, int col)
@@ -131,16 +131,22 @@ static void add_problem(struct buf *list, const char *schema, const char *name)
     buf_printf(list, "%s%s%s%s", list->len ? ", " : "", schema, *schema ? "." : "", name);
 }
 
-static bool is_empty_matview(const PGresult *r, int row)
+static bool has_state(const PGresult *r, int row, const char *state)
 {
-    return strcmp(PQgetvalue(r, row, MATVIEW), "empty") == 0;
+    return strcmp(PQgetvalue(r, row, STATE), state) == 0;
+}
+
+static bool has_no_rows_to_show(const PGresult *r, int row)
+{
+    return PQgetvalue(r, row, KIND)[0] == 'f' || has_state(r, row, "empty") ||
+           has_state(r, row, "unlogged");
 }
 
 /* What a wildcard matches but has no rows to show is left out, and told; named exactly it is refused. */
 static bool is_skipped(const PGresult *r, int row)
 {
     return get_oid(r, row, ROOT) == get_oid(r, row, OID) && !is_true(r, row, EXACT) &&
-           (PQgetvalue(r, row, KIND)[0] == 'f' || is_empty_matview(r, row));
+           has_no_rows_to_show(r, row);
 }
 
 static void note_problems(struct problems *p, struct pg_catalog *c, const PGresult *r, int row)
@@ -154,7 +160,9 @@ static void note_problems(struct problems *p, struct pg_catalog *c, const PGresu
         c->skipped[c->nskipped++] = mem_printf("%s.%s", schema, name);
     else if (kind == 'f')
         add_problem(&p->foreign, schema, name);
-    else if (is_empty_matview(r, row))
+    else if (has_state(r, row, "unlogged"))
+        add_problem(&p->unlogged, schema, name);
+    else if (has_state(r, row, "empty"))
         add_problem(&p->empty, schema, name);
     else if (!is_true(r, row, READABLE))
         add_problem(&p->denied, schema, name);
@@ -183,6 +191,8 @@ static int tell_problems(struct problems *p, struct err *err)
          "quote names that have capitals: '\"Order\"'");
     tell(err, &p->not_table, "not a table", "views and sequences have no place in a view of tables");
     tell(err, &p->foreign, "a foreign table is not part of the frozen state", "leave it out");
+    tell(err, &p->unlogged, "an unlogged table has no rows on a standby",
+         "leave it out, or take the primary as source");
     tell(err, &p->empty, "a materialized view was never filled",
          "REFRESH MATERIALIZED VIEW, or leave it out");
     tell(err, &p->denied, "no permission to read", "GRANT USAGE on the schema and SELECT on the table");
@@ -205,7 +215,7 @@ static void fill_relation(struct pg_relation *rel, const PGresult *r, int row)
         .readable = is_true(r, row, READABLE),
         .lockable = is_true(r, row, LOCKABLE) || PQgetvalue(r, row, KIND)[0] == 'm',
         .row_security = is_true(r, row, POLICY),
-        .refreshed = strcmp(PQgetvalue(r, row, MATVIEW), "refreshed") == 0,
+        .refreshed = has_state(r, row, "refreshed"),
     };
 }
 

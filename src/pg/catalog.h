@@ -59,7 +59,8 @@ struct pg_table {
 struct pg_catalog {
     struct pg_table *tables; /* in order of schema and name, bytewise */
     size_t ntables;
-    char **skipped; /* "schema.name": foreign tables and unfilled materialized views behind wildcards */
+    char **skipped; /* "schema.name" behind wildcards: foreign tables, materialized views never filled, unlogged
+                       tables of a standby */
     size_t nskipped;
 };
 

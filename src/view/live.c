@@ -60,7 +60,8 @@ static void tell_skipped(const struct pg_catalog *c)
     for (i = 0; i < c->nskipped; i++)
         buf_printf(&b, "%s%s", i ? ", " : "", c->skipped[i]);
     if (c->nskipped)
-        log_note("left out (foreign tables, materialized views never filled): %s", b.data);
+        log_note("left out (foreign tables, materialized views never filled, unlogged tables of a "
+                 "standby): %s", b.data);
     buf_free(&b);
 }
 
