@@ -267,6 +267,11 @@ void pg_conn_pin(const struct pg_conn *conn, struct pg_target *t)
     t->port = mem_strdup(PQport(conn->pq));
 }
 
+void pg_conn_set_stop_fd(struct pg_conn *conn, int stop_fd)
+{
+    conn->stop_fd = stop_fd;
+}
+
 int pg_conn_socket(const struct pg_conn *conn)
 {
     return PQsocket(conn->pq);

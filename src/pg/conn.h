@@ -68,6 +68,8 @@ int pg_conn_open(struct pg_conn **conn, const struct pg_target *t, const struct 
                  struct err *err);
 void pg_conn_close(struct pg_conn *conn); /* NULL is fine */
 void pg_conn_pin(const struct pg_conn *conn, struct pg_target *t);
+/* From now on this descriptor ends waits, in place of the session's. */
+void pg_conn_set_stop_fd(struct pg_conn *conn, int stop_fd);
 int pg_conn_socket(const struct pg_conn *conn);
 uint32_t pg_conn_backend_pid(const struct pg_conn *conn);
 

@@ -285,6 +285,7 @@ int view_extract_begin(struct view *v, struct err *err)
     v->halt_fd = eventfd(0, EFD_CLOEXEC);
     if (v->halt_fd < 0)
         return err_errno(err, "eventfd failed");
+    pg_conn_set_stop_fd(v->leader, v->halt_fd); /* the caller's is closed while the view is served */
     prepare(v, -1, v->req->spool_dir, v->halt_fd);
     rc = start_thread(v);
     if (rc != 0)

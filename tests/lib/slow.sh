@@ -53,7 +53,9 @@ hold_until() {
 		send STOP "${known[@]}"
 		mapfile -t known < <(worker_pids)
 		send STOP "${known[@]}"
-		! eval "$1" >/dev/null || return 0
+		if eval "$1" >/dev/null && [[ "$(worker_pids)" == "$(printf '%s\n' "${known[@]}")" ]]; then
+			return # and none was started meanwhile, that is not stopped
+		fi
 		send CONT "${known[@]}"
 		sleep 0.005
 	done

@@ -771,6 +771,107 @@ static void csv_quotes_only_what_it_must(void **state)
     assert_csv("say \"hi\", twice", "\"say \"\"hi\"\", twice\"");
 }
 
+/* The records of a text as "field|field|;", and what ended the reading. */
+static int read_records(const char *text, size_t len, struct buf *out, int max)
+{
+    char *exact = mem_array(len, 1); /* so that the sanitizer sees a read behind it */
+    const char *p = exact, *end = exact + len;
+    char *fields[4];
+    int n, i;
+
+    memcpy(exact, text, len);
+    while ((n = csv_read_record(&p, end, fields, max)) > 0) {
+        for (i = 0; i < n; i++) {
+            buf_printf(out, "%s|", fields[i]);
+            free(fields[i]);
+        }
+        buf_putc(out, ';');
+    }
+    assert_true(n < 0 || p == end);
+    free(exact);
+    return n;
+}
+
+static void assert_records(const char *text, const char *expected)
+{
+    struct buf b = {0};
+
+    buf_puts(&b, "");
+    if (read_records(text, strlen(text), &b, 4) != 0)
+        fail_msg("refused: %s", text);
+    assert_string_equal(b.data, expected);
+    buf_free(&b);
+}
+
+static void csv_reads_records(void **state)
+{
+    (void)state;
+    assert_records("", "");
+    assert_records("a,b\n", "a|b|;");
+    assert_records("a,b", "a|b|;");
+    assert_records("a,b\r\nc,d\r\n", "a|b|;c|d|;");
+    assert_records("a,b\r", "a|b|;");
+    assert_records("\n", "|;");
+    assert_records(",\n,,\n", "||;|||;");
+    assert_records("a,\n", "a||;");
+    assert_records("\"a,b\",\"c\nd\"\n", "a,b|c\nd|;");
+    assert_records("\"say \"\"hi\"\"\",\"\"\n", "say \"hi\"||;");
+    assert_records("in\"side,b\n", "in\"side|b|;");
+    assert_records("\"a\"", "a|;");
+}
+
+static void csv_refuses_damaged_records(void **state)
+{
+    static const char *const bad[] = {"\"open",     "\"open\"\"",  "a,\"open\n", "\"a\"b\n", "\"a\" ,b\n",
+                                      "a\rb\n",     "1,2,3,4,5\n", "1,2,3,4,\n", "\""};
+    struct buf b = {0};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        if (read_records(bad[i], strlen(bad[i]), &b, 4) != -EINVAL)
+            fail_msg("taken for CSV: %s", bad[i]);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(read_records("a\0b\n", 4, &b, 4), -EINVAL);
+    buf_free(&b);
+}
+
+/* Three random fields: as CSV, and as read_records shows them. */
+static void put_random_record(uint64_t *seed, struct buf *written, struct buf *shown)
+{
+    static const char letters[] = "ab,\"\n\r '|";
+    int i, k;
+
+    for (i = 0; i < 3; i++) {
+        char field[8] = "";
+
+        for (k = (int)random_below(seed, sizeof(field)); k > 0; k--)
+            field[k - 1] = letters[random_below(seed, sizeof(letters) - 1)];
+        buf_printf(shown, "%s|", field);
+        csv_put_field(written, field);
+        buf_putc(written, i < 2 ? ',' : '\n');
+    }
+    buf_putc(shown, ';');
+}
+
+static void csv_reads_what_it_wrote(void **state)
+{
+    uint64_t seed = 3;
+    int round;
+
+    (void)state;
+    for (round = 0; round < 3000; round++) {
+        struct buf written = {0}, expected = {0}, got = {0};
+
+        put_random_record(&seed, &written, &expected);
+        assert_int_equal(read_records(written.data, written.len, &got, 4), 0);
+        assert_string_equal(got.data, expected.data);
+        buf_free(&written);
+        buf_free(&expected);
+        buf_free(&got);
+    }
+}
+
 /* ---- msg ---------------------------------------------------------------------------------------- */
 
 static void open_pair(int pair[2])
@@ -789,12 +890,12 @@ static void three_frames(struct buf *stream)
 {
     struct buf frame = {0};
     char many[300], bytes[1024];
-    struct msg_conn c = {0};
+    struct msg_conn c;
     int pair[2];
     ssize_t n;
 
     open_pair(pair);
-    c.fd = pair[0];
+    msg_conn_init(&c, pair[0]);
     memset(many, 'm', sizeof(many));
     put_frame(&frame, 1, "", 0);
     assert_int_equal(msg_send(&c, &frame, NULL), 0);
@@ -837,11 +938,11 @@ static void msg_frames_come_whole_however_they_are_cut(void **state)
     (void)state;
     three_frames(&stream);
     for (cut = 0; cut <= stream.len; cut++) {
-        struct msg_conn c = {0};
+        struct msg_conn c;
         int pair[2], taken = 0;
 
         open_pair(pair);
-        c.fd = pair[1];
+        msg_conn_init(&c, pair[1]);
         assert_int_equal(write(pair[0], stream.data, cut), cut);
         assert_int_equal(msg_receive(&c, NULL), cut ? 1 : -EAGAIN);
         take_frames(&c, &taken);
@@ -861,14 +962,14 @@ static void msg_frames_come_whole_however_they_are_cut(void **state)
 static void msg_frames_come_whole_byte_by_byte(void **state)
 {
     struct buf stream = {0};
-    struct msg_conn c = {0};
+    struct msg_conn c;
     int pair[2], taken = 0;
     size_t i;
 
     (void)state;
     three_frames(&stream);
     open_pair(pair);
-    c.fd = pair[1];
+    msg_conn_init(&c, pair[1]);
     for (i = 0; i < stream.len; i++) {
         assert_int_equal(write(pair[0], stream.data + i, 1), 1);
         assert_int_equal(msg_receive(&c, NULL), 1);
@@ -890,11 +991,11 @@ static void msg_end_inside_a_frame_is_an_error(void **state)
     three_frames(&stream);
     for (cut = 0; cut <= stream.len; cut++) {
         bool between = cut == 0 || cut == 8 || cut == 19 || cut == stream.len;
-        struct msg_conn c = {0};
+        struct msg_conn c;
         int pair[2], taken = 0;
 
         open_pair(pair);
-        c.fd = pair[1];
+        msg_conn_init(&c, pair[1]);
         assert_int_equal(write(pair[0], stream.data, cut), cut);
         close(pair[0]);
         if (cut)
@@ -911,12 +1012,12 @@ static void msg_end_inside_a_frame_is_an_error(void **state)
 static int announce(uint32_t len)
 {
     uint32_t header[2] = {len, 1};
-    struct msg_conn c = {0};
+    struct msg_conn c;
     struct msg m;
     int pair[2], rc;
 
     open_pair(pair);
-    c.fd = pair[1];
+    msg_conn_init(&c, pair[1]);
     assert_int_equal(write(pair[0], header, sizeof(header)), sizeof(header));
     assert_int_equal(msg_receive(&c, NULL), 1);
     rc = msg_next(&c, &m, NULL);
@@ -937,7 +1038,7 @@ static void msg_refuses_announced_lengths_beyond_the_limit(void **state)
 
 static void msg_send_refuses_bodies_beyond_the_limit(void **state)
 {
-    struct msg_conn c = {.fd = -1};
+    struct msg_conn c = {.fd = -1, .passed_fd = -1};
     struct buf frame = {0};
     char *body = mem_array(1, MSG_BODY_MAX + 1);
     struct err err;
@@ -952,14 +1053,14 @@ static void msg_send_refuses_bodies_beyond_the_limit(void **state)
 static void msg_send_to_the_dead_is_an_error_and_no_signal(void **state)
 {
     struct buf frame = {0};
-    struct msg_conn c = {0};
+    struct msg_conn c;
     struct err err;
     int pair[2];
 
     (void)state;
     open_pair(pair);
     close(pair[1]);
-    c.fd = pair[0];
+    msg_conn_init(&c, pair[0]);
     put_frame(&frame, 1, "x", 1);
     assert_int_equal(msg_send(&c, &frame, &err), -EPIPE);
     assert_int_equal(err.code, EPIPE);
@@ -969,7 +1070,7 @@ static void msg_send_to_the_dead_is_an_error_and_no_signal(void **state)
 
 static void *send_largest(void *arg)
 {
-    struct msg_conn c = {.fd = *(int *)arg};
+    struct msg_conn c = {.fd = *(int *)arg, .passed_fd = -1};
     struct buf frame = {0};
     char *body = mem_array(1, MSG_BODY_MAX);
     intptr_t rc;
@@ -984,7 +1085,7 @@ static void *send_largest(void *arg)
 
 static void msg_of_the_largest_size_passes(void **state)
 {
-    struct msg_conn c = {0};
+    struct msg_conn c;
     pthread_t sender;
     struct msg m;
     void *sent;
@@ -992,7 +1093,7 @@ static void msg_of_the_largest_size_passes(void **state)
 
     (void)state;
     open_pair(pair);
-    c.fd = pair[1];
+    msg_conn_init(&c, pair[1]);
     assert_int_equal(pthread_create(&sender, NULL, send_largest, &pair[0]), 0);
     while (!c.in.data || msg_next(&c, &m, NULL) == 0) {
         struct pollfd p = {.fd = pair[1], .events = POLLIN};
@@ -1008,6 +1109,83 @@ static void msg_of_the_largest_size_passes(void **state)
     close(pair[0]);
     close(pair[1]);
     msg_conn_free(&c);
+}
+
+/* Whether two descriptors are the same open file. */
+static bool same_file(int a, int b)
+{
+    struct stat x, y;
+
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static void send_with_fd(int socket, uint32_t type, int fd)
+{
+    struct buf frame = {0};
+    struct msg_conn c;
+
+    msg_conn_init(&c, socket);
+    put_frame(&frame, type, "body", 4);
+    assert_int_equal(msg_send_fd(&c, &frame, fd, NULL), 0);
+    buf_free(&frame);
+    msg_conn_free(&c);
+}
+
+static void msg_passes_a_descriptor(void **state)
+{
+    int pair[2], file = memfd_create("unit", MFD_CLOEXEC), got;
+    struct msg_conn c;
+    struct msg m;
+
+    (void)state;
+    open_pair(pair);
+    msg_conn_init(&c, pair[1]);
+    assert_int_equal(msg_take_fd(&c), -1);
+    send_with_fd(pair[0], 1, -1);
+    send_with_fd(pair[0], 2, file);
+    while (msg_receive(&c, NULL) == 1)
+        ;
+    assert_int_equal(msg_next(&c, &m, NULL), 1);
+    assert_int_equal(msg_next(&c, &m, NULL), 1);
+    assert_int_equal(m.type, 2);
+    assert_int_equal(m.body.left, 4);
+    got = msg_take_fd(&c);
+    assert_true(got != file && same_file(got, file));
+    assert_int_equal(fcntl(got, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(msg_take_fd(&c), -1);
+    close(got);
+    close(file);
+    close(pair[0]);
+    close(pair[1]);
+    msg_conn_free(&c);
+}
+
+/* The number that the next descriptor will get: one that is not closed makes it grow. */
+static int next_fd(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    close(fd);
+    return fd;
+}
+
+static void msg_closes_descriptors_that_nobody_takes(void **state)
+{
+    int before = next_fd(), pair[2], file = memfd_create("unit", MFD_CLOEXEC);
+    struct msg_conn c;
+
+    (void)state;
+    open_pair(pair);
+    msg_conn_init(&c, pair[1]);
+    send_with_fd(pair[0], 1, file);
+    assert_int_equal(msg_receive(&c, NULL), 1);
+    send_with_fd(pair[0], 2, file);
+    assert_int_equal(msg_receive(&c, NULL), 1); /* in the place of the first */
+    close(file);
+    close(pair[0]);
+    close(pair[1]);
+    msg_conn_free(&c);
+    assert_int_equal(next_fd(), before);
 }
 
 /* ---- io ----------------------------------------------------------------------------------------- */
@@ -1058,7 +1236,7 @@ static void io_write_file_makes_new_files_only(void **state)
 {
     char *dir = make_dir(), got[16];
     int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
-    mode_t mask = umask(022);
+    mode_t mask = umask(027);
     struct stat st;
     struct err err;
 
@@ -1072,7 +1250,7 @@ static void io_write_file_makes_new_files_only(void **state)
     assert_int_equal(io_pread_full(fd, got, sizeof(got), 0), 4);
     assert_memory_equal(got, "text", 4);
     assert_int_equal(fstat(fd, &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0644);
+    assert_int_equal(st.st_mode & 07777, 0640);
     close(fd);
     close(dirfd);
     remove_dir(dir);
@@ -1392,6 +1570,9 @@ int main(void)
         cmocka_unit_test(options_that_are_wrong_are_named),
         cmocka_unit_test(option_list_stops_at_the_first_error),
         cmocka_unit_test(csv_quotes_only_what_it_must),
+        cmocka_unit_test(csv_reads_records),
+        cmocka_unit_test(csv_refuses_damaged_records),
+        cmocka_unit_test(csv_reads_what_it_wrote),
         cmocka_unit_test(msg_frames_come_whole_however_they_are_cut),
         cmocka_unit_test(msg_frames_come_whole_byte_by_byte),
         cmocka_unit_test(msg_end_inside_a_frame_is_an_error),
@@ -1399,6 +1580,8 @@ int main(void)
         cmocka_unit_test(msg_send_refuses_bodies_beyond_the_limit),
         cmocka_unit_test(msg_send_to_the_dead_is_an_error_and_no_signal),
         cmocka_unit_test(msg_of_the_largest_size_passes),
+        cmocka_unit_test(msg_passes_a_descriptor),
+        cmocka_unit_test(msg_closes_descriptors_that_nobody_takes),
         cmocka_unit_test(io_reads_back_what_it_wrote),
         cmocka_unit_test(io_reads_less_only_at_the_end),
         cmocka_unit_test(io_tells_errors_as_they_come),

@@ -1,4 +1,4 @@
-/* extract/: plan, queue, chunk map, protocol, sink, spool, finishing. No server and no worker is started. */
+/* extract/: filters, copy-table list, plan, queue, chunk map, protocol, sink, spool, finishing. No server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +19,7 @@
 #include "common/hash.h"
 #include "common/io.h"
 #include "common/mem.h"
+#include "extract/filter.h"
 #include "extract/finish.h"
 #include "extract/flatfile.h"
 #include "extract/plan.h"
@@ -27,6 +28,7 @@
 #include "extract/result.h"
 #include "extract/sink.h"
 #include "extract/spool.h"
+#include "extract/tablelist.h"
 
 /* xorshift: the same numbers on every machine. */
 static uint64_t random_below(uint64_t *seed, uint64_t n)
@@ -88,6 +90,290 @@ static void remove_dir(char *path, int fd)
     close(fd);
     assert_int_equal(io_remove_tree(path), 0);
     free(path);
+}
+
+/* ---- filters ------------------------------------------------------------------------------------ */
+
+static void filters_that_stay_within_their_parentheses_pass(void **state)
+{
+    static const char *const good[] = {
+        "total > 0",
+        "  total > 0\t",
+        "(a or b) and ((c))",
+        "name = 'it''s'",
+        "name = '; -- /* */ $1 $$ ) ( \\'", /* a backslash is a character like any other */
+        "name = E'it\\'s ) \\\\' or b",     /* here it is not */
+        "name = e'\\'' or (b)",
+        "'a'=E'\\')' and true",
+        "someE'\\' and true", /* not the E of an escape string */
+        "größeE'\\' and true",
+        "\"odd ; name \"\" ) --\" > 5",
+        "data->>'key' = '1' and tags @> '{a}'",
+        "a = U&'d\\0061t\\+000061'",
+        "a - 1 > b / c * d",
+    };
+    struct err err;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(good) / sizeof(*good); i++)
+        if (filter_check(good[i], &err) != 0)
+            fail_msg("%s: %s", good[i], err.text);
+}
+
+static void filters_that_reach_out_are_refused(void **state)
+{
+    static const struct {
+        const char *filter, *why;
+    } bad[] = {
+        {"", "empty"},
+        {" \t ", "empty"},
+        {"true)) to program 'x' --", "closes a parenthesis"},
+        {"a) or (b", "closes a parenthesis"},
+        {")", "closes a parenthesis"},
+        {"(a", "parenthesis that is not closed"},
+        {"((a)", "parenthesis that is not closed"},
+        {"a = '", "quote that is not closed"},
+        {"a = 'b''", "quote that is not closed"},
+        {"\"a = 1", "quote that is not closed"},
+        {"E'\\'", "quote that is not closed"},
+        {"a = E'\\' or true", "quote that is not closed"},
+        {"(E'\\'", "quote that is not closed"},
+        {"a -- b", "comment"},
+        {"a --", "comment"},
+        {"a /* b", "comment"},
+        {"a */ b", "comment"},
+        {"1--1", "comment"},
+        {"a; drop table b", "semicolon"},
+        {"$1", "dollar"},
+        {"a = $$b$$", "dollar"},
+        {"a = $x$)$x$", "dollar"},
+        {"a \\ b", "backslash"},
+        {"a\nb", "control"},
+        {"a\rb", "control"},
+        {"'a'\v'b'", "control"},
+        {"a = \x01", "control"},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct err err = {.text = "nothing"};
+
+        if (filter_check(bad[i].filter, &err) != -EINVAL || !strstr(err.text, bad[i].why))
+            fail_msg("%s: %s, wanted: %s", bad[i].filter, err.text, bad[i].why);
+    }
+}
+
+/* Until 15, servers read a number in front of E'…' as just that: a number, and an escape string. */
+static void filters_with_an_e_behind_a_number_are_refused(void **state)
+{
+    static const char *const bad[] = {"a = 1E'\\' or ') --'", "a = 1e5E'\\' or ') --'",
+                                      "a = .5e'\\' or ') --'"};
+    struct err err;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        if (filter_check(bad[i], &err) == 0)
+            fail_msg("passed: %s", bad[i]);
+}
+
+/* What passes is whole: it passes in parentheses too, and beside itself. */
+static void filters_that_pass_can_stand_anywhere(void **state)
+{
+    static const char letters[] = "''''\"\"\"EE(())\\\\-/*;a $";
+    uint64_t seed = 41;
+    struct err err;
+    int i, k, passed = 0;
+
+    (void)state;
+    for (i = 0; i < 200000; i++) {
+        char filter[10] = "", twice[64];
+
+        for (k = (int)random_below(&seed, sizeof(filter)); k > 0; k--)
+            filter[k - 1] = letters[random_below(&seed, sizeof(letters) - 1)];
+        if (filter_check(filter, &err) < 0)
+            continue;
+        snprintf(twice, sizeof(twice), "(%s) and ((%s))", filter, filter);
+        if (filter_check(twice, &err) < 0)
+            fail_msg("%s passes alone, but %s: %s", filter, twice, err.text);
+        passed++;
+    }
+    assert_true(passed > 1000);
+}
+
+/* ---- copy-table list ---------------------------------------------------------------------------- */
+
+/* An entry as text: "[!][schema.]name (columns) where filter". */
+static void put_entry(struct buf *b, const struct pg_selection *e)
+{
+    size_t i;
+
+    buf_printf(b, "%s%s%s", e->exclude ? "!" : "", e->pattern.schema ? e->pattern.schema : "",
+               e->pattern.name);
+    for (i = 0; i < e->ncolumns; i++)
+        buf_printf(b, "%s%s", i ? "," : " (", e->columns[i]);
+    if (e->ncolumns)
+        buf_putc(b, ')');
+    if (e->filter)
+        buf_printf(b, " where %s", e->filter);
+    buf_putc(b, '\n');
+}
+
+static void assert_list(const char *text, const char *expected)
+{
+    struct tablelist l = {0};
+    struct buf b = {0};
+    struct err err;
+    size_t i;
+
+    if (tablelist_parse(&l, text, strlen(text), "list", &err) < 0)
+        fail_msg("%s: %s", text, err.text);
+    buf_puts(&b, "");
+    for (i = 0; i < l.n; i++)
+        put_entry(&b, &l.entries[i]);
+    assert_string_equal(b.data, expected);
+    buf_free(&b);
+    tablelist_free(&l);
+}
+
+static void tablelist_takes_patterns(void **state)
+{
+    (void)state;
+    assert_list("orders\n", "^(orders)$\n");
+    assert_list("orders", "^(orders)$\n");
+    assert_list("sales.*\n!sales.audit_*\n", "^(sales)$^(.*)$\n!^(sales)$^(audit_.*)$\n");
+    assert_list("! audit\n", "!^(audit)$\n");
+    assert_list("\"Odd name (x)\".\"t # 1\"\n", "^(Odd name \\(x\\))$^(t # 1)$\n");
+}
+
+static void tablelist_passes_over_comments_and_blanks(void **state)
+{
+    (void)state;
+    assert_list("# one\n\n  \t\r\n  # two\r\n  a  \r\nb\r\n\n", "^(a)$\n^(b)$\n");
+}
+
+static void tablelist_takes_columns(void **state)
+{
+    (void)state;
+    assert_list("t (id, Name,\"Odd, (name)\" , \"a\"\"b\")\n", "^(t)$ (id,name,Odd, (name),a\"b)\n");
+    assert_list("t(id)\n", "^(t)$ (id)\n");
+    assert_list("t ( größe )\n", "^(t)$ (größe)\n");
+}
+
+static void tablelist_takes_filters(void **state)
+{
+    (void)state;
+    assert_list("t WHERE total > 0  \n", "^(t)$ where total > 0\n");
+    assert_list("t where(a) and (b)\n", "^(t)$ where (a) and (b)\n");
+    assert_list("t (a) Where b = 'it''s # (here'\r\n", "^(t)$ (a) where b = 'it''s # (here'\n");
+    assert_list("t(a)where\tb\n", "^(t)$ (a) where b\n");
+    assert_list("where (where) where where\n", "^(where)$ (where) where where\n");
+}
+
+static void tablelist_refuses_what_it_cannot_read(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"", "list: no table is listed"},
+        {"\n# nothing\n", "list: no table is listed"},
+        {"a.b.c\n", "list, line 1: pattern a.b.c: too many parts"},
+        {"a\n\n\"b\n", "list, line 3: pattern \"b: a double quote is not closed"},
+        {"!\n", "list, line 1: "},
+        {"(a)\n", "list, line 1: "},
+        {"t (\n", "a column name is missing"},
+        {"t ()\n", "a column name is missing"},
+        {"t (a,)\n", "a column name is missing"},
+        {"t (,a)\n", "a column name is missing"},
+        {"t (\"\")\n", "a column name is missing"},
+        {"t (\"a)\n", "a double quote is not closed"},
+        {"t (a\n", "not closed by a parenthesis"},
+        {"t (a b)\n", "not closed by a parenthesis"},
+        {"t (a(b))\n", "not closed by a parenthesis"},
+        {"t (a, b, a)\n", "column \"a\" is listed twice"},
+        {"t (A, a)\n", "column \"a\" is listed twice"},
+        {"t (a) b\n", "\"b\" makes no sense here"},
+        {"t u\n", "\"u\" makes no sense here"},
+        {"t wherever\n", "\"wherever\" makes no sense here"},
+        {"t where\n", "the filter is empty"},
+        {"t where a; b\n", "list, line 1: the filter has a semicolon"},
+        {"!t (a)\n", "no columns and no filter"},
+        {"!t where a\n", "no columns and no filter"},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct tablelist l = {0};
+        struct err err = {.text = "nothing"};
+        int rc = tablelist_parse(&l, bad[i].text, strlen(bad[i].text), "list", &err);
+
+        if (rc != -EINVAL || !strstr(err.text, bad[i].why))
+            fail_msg("%s: %s, wanted: %s", bad[i].text, err.text, bad[i].why);
+        tablelist_free(&l);
+    }
+}
+
+static void tablelist_refuses_binary_files(void **state)
+{
+    struct tablelist l = {0};
+    struct err err;
+
+    (void)state;
+    assert_int_equal(tablelist_parse(&l, "a\0b\n", 4, "list", &err), -EINVAL);
+    assert_string_equal(err.text, "list: this is not a text file");
+    tablelist_free(&l);
+}
+
+static void tablelist_reads_no_further_than_its_text(void **state)
+{
+    struct tablelist l = {0};
+    struct err err;
+
+    (void)state;
+    assert_int_equal(tablelist_parse(&l, "a\norders", 6, "list", &err), 0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(l.entries[1].pattern.name, "^(orde)$");
+    tablelist_free(&l);
+}
+
+static void tablelist_says_where_each_entry_stands(void **state)
+{
+    struct tablelist l = {0};
+    struct err err;
+
+    (void)state;
+    assert_int_equal(tablelist_add_pattern(&l, "a", &err), 0);
+    assert_int_equal(tablelist_add_pattern(&l, "a.", &err), -EINVAL);
+    assert_int_equal(tablelist_parse(&l, "\nb\n", 3, "my list", &err), 0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(l.entries[0].where, "--tables");
+    assert_string_equal(l.entries[1].where, "my list, line 2");
+    tablelist_free(&l);
+    assert_int_equal(l.n, 0);
+}
+
+static void tablelist_reads_files(void **state)
+{
+    char *dir, *path;
+    int dirfd = make_dir(&dir);
+    struct tablelist l = {0};
+    struct err err;
+
+    (void)state;
+    path = mem_printf("%s/list", dir);
+    assert_int_equal(tablelist_read(&l, path, &err), -ENOENT);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(io_write_file(dirfd, "list", "a\nb (c) where d", 15, &err), 0);
+    assert_int_equal(tablelist_read(&l, path, &err), 0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(l.entries[1].filter, "d");
+    assert_int_equal(tablelist_read(&l, dir, &err), -EISDIR);
+    free(path);
+    tablelist_free(&l);
+    remove_dir(dir, dirfd);
 }
 
 /* ---- plan --------------------------------------------------------------------------------------- */
@@ -836,8 +1122,13 @@ static void results_begin_with_every_table_waiting(void **state)
         assert_int_equal(r.tables[t].chunks, plan_table_chunks(&f->plan, t));
         assert_int_equal(r.tables[t].estimate, r.tables[t].chunks * BLOCK);
         assert_false(r.tables[t].file.sealed);
+        assert_int_equal(r.tables[t].own_fd, -1);
     }
+    assert_false(r.ended || r.released || r.schema_done);
+    r.tables[0].own_fd = memory_file();
     r.tables[1].error = mem_strdup("freed with the rest");
+    r.schema_error = mem_strdup("so is this");
+    buf_puts(&r.schema, "and this");
     results_free(&r);
     results_free(&r);
 }
@@ -872,6 +1163,7 @@ static bool get_config(const char *bytes, size_t len)
         assert_string_equal(m.target.port, "5432");
         assert_string_equal(m.timezone, "UTC");
         assert_string_equal(m.snapshot_id, "00000003-0000001B-1");
+        assert_string_equal(m.lock_sql, "LOCK TABLE a");
         assert_int_equal(m.timeout_ms, (uint64_t)1 << 40);
         assert_int_equal(m.debug, 1);
     }
@@ -889,7 +1181,6 @@ static bool get_chunk(const char *bytes, size_t len)
         assert_int_equal(m.chunk, 12);
         assert_int_equal(m.flags, CHUNK_BINARY | CHUNK_LAST);
         assert_int_equal(m.offset, (uint64_t)1 << 50);
-        assert_string_equal(m.path, "");
         assert_string_equal(m.lock_sql, "LOCK");
         assert_string_equal(m.copy_sql, "COPY");
     }
@@ -924,6 +1215,7 @@ static void put_config(struct buf *frame)
     m.target.port = mem_strdup("5432");
     m.timezone = mem_strdup("UTC");
     m.snapshot_id = mem_strdup("00000003-0000001B-1");
+    m.lock_sql = mem_strdup("LOCK TABLE a");
     msg_put_config(frame, &m);
     msg_config_free(&m);
 }
@@ -974,6 +1266,19 @@ static void messages_come_back_as_they_were_put(void **state)
         assert_int_equal(type, messages[i].type);
         assert_true(messages[i].get(frame.data + MSG_HEADER, frame.len - MSG_HEADER));
     }
+    buf_free(&frame);
+}
+
+static void message_to_freeze_has_no_body(void **state)
+{
+    struct buf frame = {0};
+    uint32_t type;
+
+    (void)state;
+    msg_put_freeze(&frame);
+    assert_int_equal(frame.len, MSG_HEADER);
+    memcpy(&type, frame.data + 4, sizeof(type));
+    assert_int_equal(type, MSG_FREEZE);
     buf_free(&frame);
 }
 
@@ -1312,6 +1617,7 @@ enum { FINISH_CHUNKS = 5, FINISH_TABLE = 1 };
 struct finishing {
     struct plan plan;
     struct spool spools[2];
+    int own_files[3];
     char *bytes; /* of the flat file */
     uint64_t start[FINISH_CHUNKS + 1];
     uint64_t offset[FINISH_CHUNKS]; /* in spool i % 2 */
@@ -1350,7 +1656,8 @@ static int set_up_finish(void **state)
     f->spools[0].fd = memory_file();
     f->spools[1].fd = memory_file();
     spool_chunks(f);
-    f->finisher = finisher_new(&f->plan, f->spools, -1, NULL);
+    memset(f->own_files, -1, sizeof(f->own_files));
+    f->finisher = finisher_new(&f->plan, f->spools, f->own_files);
     *state = f;
     return 0;
 }
@@ -1504,70 +1811,68 @@ static void finish_notices_a_spool_file_that_was_cut(void **state)
 
 static void finish_writes_the_file_and_gives_the_space_back(void **state)
 {
-    char *dir, *paths[] = {NULL, mem_strdup("orders.csv"), NULL};
     struct finishing *f = *state;
-    int dirfd = make_dir(&dir), fd, i;
+    int fd = f->own_files[FINISH_TABLE] = memory_file(), i;
     struct stat st;
 
-    finisher_free(f->finisher);
-    f->finisher = finisher_new(&f->plan, f->spools, dirfd, paths);
     for (i = FINISH_CHUNKS - 1; i >= 0; i--)
         add_piece(f, i);
     assert_finished(f);
-    fd = openat(dirfd, "orders.csv", O_RDONLY | O_CLOEXEC);
     assert_file_size(fd, f->start[FINISH_CHUNKS]);
     assert_file_holds(fd, f->bytes, f->start[FINISH_CHUNKS], 0);
     assert_int_equal(fstat(f->spools[1].fd, &st), 0);
     assert_true(st.st_blocks * 512 < 1 << 20); /* of five MiB */
     close(fd);
-    free(paths[1]);
-    remove_dir(dir, dirfd);
 }
 
-static void finish_makes_a_file_also_of_no_bytes(void **state)
+static void finish_of_chunks_without_bytes_is_an_empty_file(void **state)
 {
-    char *dir, *paths[] = {NULL, NULL, mem_strdup("empty.csv")};
     struct finishing *f = *state;
-    int dirfd = make_dir(&dir), fd;
+    uint32_t first = (uint32_t)f->plan.first[2];
     struct finished done;
     struct err err;
 
-    finisher_free(f->finisher);
-    f->finisher = finisher_new(&f->plan, f->spools, dirfd, paths);
-    finisher_add(f->finisher, (uint32_t)f->plan.first[2], 0, 0, 0, checksum("", 0));
-    finisher_add(f->finisher, (uint32_t)f->plan.first[2] + 1, 0, 0, 0, checksum("", 0));
+    finisher_add(f->finisher, first, 0, 0, 0, checksum("", 0));
+    finisher_add(f->finisher, first + 1, 0, 0, 0, checksum("", 0));
     assert_int_equal(step_on(f, &done, &err), 1);
+    assert_int_equal(done.table, 2);
     assert_int_equal(done.bytes, 0);
     assert_int_equal(done.checksum, checksum("", 0));
-    fd = openat(dirfd, "empty.csv", O_RDONLY | O_CLOEXEC);
-    assert_file_size(fd, 0);
-    close(fd);
-    free(paths[2]);
-    remove_dir(dir, dirfd);
 }
 
-static void finish_names_the_file_it_cannot_write(void **state)
+static void finish_tells_a_full_disk(void **state)
 {
-    char *dir, *paths[] = {NULL, mem_strdup("no/such/place.csv"), mem_strdup("link.csv")};
     struct finishing *f = *state;
-    int dirfd = make_dir(&dir);
     struct finished done;
     struct err err;
 
-    finisher_free(f->finisher);
-    f->finisher = finisher_new(&f->plan, f->spools, dirfd, paths);
+    f->own_files[FINISH_TABLE] = open("/dev/full", O_WRONLY | O_CLOEXEC);
     add_piece(f, 0);
-    assert_int_equal(step_on(f, &done, &err), -ENOENT);
-    assert_string_equal(err.text, "cannot create no/such/place.csv: No such file or directory");
-    finisher_free(f->finisher);
-    f->finisher = finisher_new(&f->plan, f->spools, dirfd, paths);
-    assert_int_equal(symlinkat("/dev/null", dirfd, "link.csv"), 0); /* never follows a link */
-    finisher_add(f->finisher, (uint32_t)f->plan.first[2], 0, f->offset[0], 100,
-                 checksum(f->bytes, 100));
-    assert_int_equal(step_on(f, &done, &err), -ELOOP);
-    free(paths[1]);
-    free(paths[2]);
-    remove_dir(dir, dirfd);
+    assert_int_equal(step_on(f, &done, &err), -ENOSPC);
+    assert_non_null(strstr(err.text, "No space left"));
+    close(f->own_files[FINISH_TABLE]);
+}
+
+static void finish_drops_a_table_and_gives_its_space_back(void **state)
+{
+    struct finishing *f = *state;
+    struct finished done;
+    struct err err;
+    struct stat st;
+
+    finisher_drop(f->finisher, FINISH_TABLE); /* nothing of it has come yet */
+    finisher_add(f->finisher, (uint32_t)f->plan.first[2], 1, f->offset[3], 10, 0);
+    add_piece(f, 1);
+    add_piece(f, 0);
+    assert_int_equal(finisher_step(f->finisher, &done, &err), 0);
+    finisher_drop(f->finisher, FINISH_TABLE);
+    assert_int_equal(fstat(f->spools[1].fd, &st), 0);
+    assert_true(st.st_blocks * 512 < 1 << 20); /* of five MiB */
+    assert_file_holds(f->spools[0].fd, f->bytes + f->start[4], 524289, f->offset[4]);
+    assert_true(finisher_has_work(f->finisher)); /* the other table */
+    finisher_drop(f->finisher, 2);
+    assert_false(finisher_has_work(f->finisher));
+    assert_int_equal(finisher_step(f->finisher, &done, &err), 0);
 }
 
 #define WITH_QUEUE(f) cmocka_unit_test_setup_teardown(f, set_up_queue, tear_down_queue)
@@ -1577,6 +1882,19 @@ static void finish_names_the_file_it_cannot_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(filters_that_stay_within_their_parentheses_pass),
+        cmocka_unit_test(filters_that_reach_out_are_refused),
+        cmocka_unit_test(filters_with_an_e_behind_a_number_are_refused),
+        cmocka_unit_test(filters_that_pass_can_stand_anywhere),
+        cmocka_unit_test(tablelist_takes_patterns),
+        cmocka_unit_test(tablelist_passes_over_comments_and_blanks),
+        cmocka_unit_test(tablelist_takes_columns),
+        cmocka_unit_test(tablelist_takes_filters),
+        cmocka_unit_test(tablelist_refuses_what_it_cannot_read),
+        cmocka_unit_test(tablelist_refuses_binary_files),
+        cmocka_unit_test(tablelist_reads_no_further_than_its_text),
+        cmocka_unit_test(tablelist_says_where_each_entry_stands),
+        cmocka_unit_test(tablelist_reads_files),
         cmocka_unit_test(plan_cuts_by_size),
         cmocka_unit_test(plan_cuts_no_finer_than_blocks),
         cmocka_unit_test(plan_cuts_nothing_without_a_chunk_size),
@@ -1607,6 +1925,7 @@ int main(void)
         WITH_QUEUE(results_begin_with_every_table_waiting),
         cmocka_unit_test(table_states_have_names),
         cmocka_unit_test(messages_come_back_as_they_were_put),
+        cmocka_unit_test(message_to_freeze_has_no_body),
         cmocka_unit_test(messages_that_are_cut_or_too_long_are_refused),
         cmocka_unit_test(messages_with_damaged_bytes_do_no_harm),
         WITH_SINK(sink_writes_the_binary_header_and_trailer_once),
@@ -1629,8 +1948,9 @@ int main(void)
         WITH_FINISH(finish_notices_a_spool_file_that_changed),
         WITH_FINISH(finish_notices_a_spool_file_that_was_cut),
         WITH_FINISH(finish_writes_the_file_and_gives_the_space_back),
-        WITH_FINISH(finish_makes_a_file_also_of_no_bytes),
-        WITH_FINISH(finish_names_the_file_it_cannot_write),
+        WITH_FINISH(finish_of_chunks_without_bytes_is_an_empty_file),
+        WITH_FINISH(finish_tells_a_full_disk),
+        WITH_FINISH(finish_drops_a_table_and_gives_its_space_back),
     };
 
     return cmocka_run_group_tests_name("extract", tests, NULL, NULL);

@@ -508,6 +508,21 @@ static void copy_of_a_block_range_selects_by_ctid(void **state)
     pg_catalog_free(c);
 }
 
+static void copy_with_a_filter_puts_it_in_parentheses(void **state)
+{
+    struct pg_catalog *c = example_catalog();
+    struct pg_table *t = &c->tables[0];
+    struct pg_copy_source s = source_of(t, &t->rel, PG_FORMAT_BINARY);
+
+    t->filter = mem_strdup("a or b");
+    assert_statement(*state, &s, ITEMS_SELECT " WHERE (a or b)) TO STDOUT (FORMAT binary)");
+    s.range = (struct pg_copy_range){.from = 5, .until = 7};
+    assert_statement(*state, &s,
+                     ITEMS_SELECT " WHERE ctid >= '(5,0)' AND ctid < '(7,0)' AND (a or b)) "
+                                  "TO STDOUT (FORMAT binary)");
+    pg_catalog_free(c);
+}
+
 static void copy_selects_what_plain_copy_refuses(void **state)
 {
     struct pg_catalog *c = example_catalog();
@@ -568,6 +583,8 @@ static void formats_have_names_and_extensions(void **state)
     assert_string_equal(pg_format_extension(PG_FORMAT_BINARY), ".bin");
 }
 
+#define WITH_CONNECTION(f) cmocka_unit_test_setup_teardown(f, open_nowhere, close_nowhere)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,15 +609,12 @@ int main(void)
         cmocka_unit_test(scrub_hides_the_key_file_s_password_too),
         cmocka_unit_test(scrub_hides_a_password_that_another_overrides),
         cmocka_unit_test(target_comes_back_from_a_message),
-        cmocka_unit_test_setup_teardown(copy_of_a_plain_table_names_its_columns, open_nowhere,
-                                        close_nowhere),
-        cmocka_unit_test_setup_teardown(copy_of_a_block_range_selects_by_ctid, open_nowhere,
-                                        close_nowhere),
-        cmocka_unit_test_setup_teardown(copy_selects_what_plain_copy_refuses, open_nowhere,
-                                        close_nowhere),
-        cmocka_unit_test_setup_teardown(copy_of_a_leaf_has_the_parent_s_columns, open_nowhere,
-                                        close_nowhere),
-        cmocka_unit_test_setup_teardown(statements_quote_every_name, open_nowhere, close_nowhere),
+        WITH_CONNECTION(copy_of_a_plain_table_names_its_columns),
+        WITH_CONNECTION(copy_of_a_block_range_selects_by_ctid),
+        WITH_CONNECTION(copy_with_a_filter_puts_it_in_parentheses),
+        WITH_CONNECTION(copy_selects_what_plain_copy_refuses),
+        WITH_CONNECTION(copy_of_a_leaf_has_the_parent_s_columns),
+        WITH_CONNECTION(statements_quote_every_name),
         cmocka_unit_test(formats_have_names_and_extensions),
     };
 

@@ -1,4 +1,4 @@
-/* view/: the tree of names, the files of .asofs/, reading without a server, directories that appear whole. */
+/* view/: names, reading, the files of .asofs/, directories that appear whole. No server is asked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "view/inspect.h"
 #include "view/internal.h"
 #include "view/outdir.h"
 #include "view/report.h"
@@ -308,7 +310,7 @@ static void tree_of_many_random_names_is_right(void **state)
     free(places);
 }
 
-/* ---- a view without a server: everything that is asked of it once it is extracted ---------------- */
+/* ---- a view without a server: everything that is asked of it while and after it is extracted -------- */
 
 static const struct view_request request = {
     .source = "service=erp", .format = PG_FORMAT_CSV, .jobs = 3, .timezone = "UTC", .encoding = "UTF8"};
@@ -317,51 +319,84 @@ static const struct place view_places[] = {{"public", "items"}, {"public", "a,b"
 
 static struct coordinator *make_coordinator(const struct view *v, const char *schema_error)
 {
-    struct coordinator_config config = {.catalog = v->catalog, .plan = &v->plan, .jobs = 3,
-                                        .out_fd = -1, .schema_error = mem_strdup(schema_error)};
+    struct coordinator_config config = {.crew = v->crew,
+                                        .catalog = v->catalog,
+                                        .plan = &v->plan,
+                                        .out_fd = -1,
+                                        .schema_error = mem_strdup(schema_error)};
 
     return coordinator_new(&config);
 }
 
+/* Table 0 has three chunks, the others one; nothing is extracted yet. */
 static struct view *make_view(const char *source, const char *schema_error)
 {
     struct view *v = mem_alloc(sizeof(*v));
 
     v->req = &request;
+    v->halt_fd = -1;
+    pthread_mutex_init(&v->lock, NULL);
     v->dump = (struct pg_dump){.out_fd = -1, .err_fd = -1};
     v->server = (struct pg_server){
         .version = 150004, .version_text = mem_strdup("15.4"), .database = mem_strdup("erp"),
         .user = mem_strdup("planner"), .encoding = mem_strdup("LATIN1"),
         .lc_monetary = mem_strdup("C"), .system_identifier = mem_strdup("7123")};
     v->source = mem_strdup(source);
+    v->encoding = "UTF8";
     v->catalog = make_catalog(view_places, 3);
+    v->catalog->tables[0].rel.bytes = 3 * 8192;
+    v->catalog->tables[0].rel.blocks = 3;
     v->catalog->tables[1].rel.kind = 'p';
     v->catalog->tables[2].rel.kind = 'm';
     v->moment = (struct pg_moment){.snapshot_id = mem_strdup("1-1"),
                                    .time = mem_strdup("2026-11-16T08:00:00.123456Z"),
                                    .unix_ns = 1794816000123456000,
                                    .lsn = mem_strdup("0/16B3748")};
-    plan_make(&v->plan, v->catalog, 0);
+    v->started = 1000, v->locked = 1200, v->frozen = 1500;
+    plan_make(&v->plan, v->catalog, 8192);
     tree_make(&v->tree, v->catalog, PG_FORMAT_CSV);
+    v->crew = crew_new(2);
     v->coordinator = make_coordinator(v, schema_error);
     return v;
 }
 
-/* Table t is complete, and empty. */
+/* A spool file in memory, with these bytes. */
+static void fill_spool(struct view *v, unsigned i, const char *bytes)
+{
+    v->crew->spools[i].fd = memfd_create("unit", MFD_CLOEXEC);
+    assert_int_equal(io_pwrite_all(v->crew->spools[i].fd, bytes, strlen(bytes), 0), 0);
+}
+
 static void complete(struct view *v, size_t t, uint64_t rows, uint64_t checksum)
 {
-    struct table_result *r = &coordinator_results(v->coordinator)->tables[t];
+    struct table_result *r = &view_results(v)->tables[t];
 
     flatfile_seal(&r->file);
+    r->bytes = r->file.size;
     r->rows = rows;
     r->checksum = checksum;
     r->state = TABLE_COMPLETE;
 }
 
+static void fail_table(struct view *v, size_t t, const char *why)
+{
+    struct table_result *r = &view_results(v)->tables[t];
+
+    r->error = mem_strdup(why);
+    r->state = TABLE_FAILED;
+}
+
+/* Table 0 is complete, "id,name\n1,bolt\n": its chunks lie in two spool files, the second is empty. */
 static int set_up_view(void **state)
 {
     struct view *v = make_view("erp@db1", NULL);
+    struct flatfile *f = &view_results(v)->tables[0].file;
 
+    fill_spool(v, 0, "??1,bolt\n??");
+    fill_spool(v, 1, "id,name\n");
+    flatfile_set(f, 0, 1, 0, 8);
+    flatfile_set(f, 1, 0, 2, 0);
+    flatfile_set(f, 2, 0, 2, 7);
     complete(v, 0, 12, 0xabc);
     *state = v;
     return 0;
@@ -376,10 +411,12 @@ static int tear_down_view(void **state)
 
 static uint32_t node_of(const struct view *v, const char *dir, const char *file)
 {
-    int64_t d = tree_lookup(view_tree(v), 0, dir);
+    int64_t d = tree_lookup(view_tree(v), 0, dir), n;
 
     assert_true(d > 0);
-    return (uint32_t)tree_lookup(view_tree(v), (uint32_t)d, file);
+    n = tree_lookup(view_tree(v), (uint32_t)d, file);
+    assert_true(n > 0);
+    return (uint32_t)n;
 }
 
 static void view_tells_its_moment_and_source(void **state)
@@ -391,40 +428,120 @@ static void view_tells_its_moment_and_source(void **state)
     assert_string_equal(view_source(v), "erp@db1");
 }
 
-static void view_reads_its_own_files_at_every_offset(void **state)
+/* Whatever is asked for, the answer is that part of `text` that there is. */
+static void assert_reads(struct view *v, uint32_t node, const char *text)
+{
+    size_t len = strlen(text), at, size;
+    char got[32];
+
+    assert_int_equal(view_size(v, node), len);
+    for (at = 0; at <= len + 1; at++) {
+        for (size = 0; size <= len + 1; size++) {
+            size_t n = at >= len ? 0 : size < len - at ? size : len - at;
+
+            assert_int_equal(view_read(v, node, got, size, at), n);
+            assert_memory_equal(got, text + (at < len ? at : len), n);
+        }
+    }
+    assert_int_equal(view_read(v, node, got, 4, UINT64_MAX), 0);
+}
+
+static void view_reads_tables_across_their_chunks(void **state)
 {
     struct view *v = *state;
-    uint32_t node = node_of(v, ".asofs", "errors");
-    char got[8];
-    uint64_t at;
+
+    assert_reads(v, node_of(v, "public", "items.csv"), "id,name\n1,bolt\n");
+    assert_int_equal(view_own_fd(v, node_of(v, "public", "items.csv")), -1);
+}
+
+static void view_reads_tables_from_files_of_their_own(void **state)
+{
+    struct view *v = *state;
+    struct table_result *r = &view_results(v)->tables[1];
+    uint32_t node = node_of(v, "public", "a,b.csv");
+
+    complete(v, 1, 1, 1);
+    r->own_fd = memfd_create("unit", MFD_CLOEXEC);
+    r->bytes = 5;
+    assert_int_equal(io_pwrite_all(r->own_fd, "x\ny\n\n", 5, 0), 0);
+    assert_reads(v, node, "x\ny\n\n");
+    assert_int_equal(view_own_fd(v, node), r->own_fd);
+}
+
+static void view_reads_its_own_files(void **state)
+{
+    struct view *v = *state;
 
     buf_puts(&v->meta[META_ERRORS], "0123456789");
-    assert_int_equal(view_size(v, node), 10);
-    for (at = 0; at < 10; at++) {
-        size_t n = at < 6 ? 4 : (size_t)(10 - at);
-
-        assert_int_equal(view_read(v, node, got, 4, at), n);
-        assert_memory_equal(got, "0123456789" + at, n);
-    }
-    assert_int_equal(view_read(v, node, got, 4, 10), 0);
-    assert_int_equal(view_read(v, node, got, 4, UINT64_MAX), 0);
-    assert_int_equal(view_read(v, node_of(v, ".asofs", "schema.sql"), got, 4, 0), 0);
+    v->reported = true;
+    assert_reads(v, node_of(v, ".asofs", "errors"), "0123456789");
+    assert_reads(v, node_of(v, ".asofs", "schema.sql"), "");
 }
 
-static void view_reads_nothing_from_empty_tables_and_directories(void **state)
+static void view_never_gives_less_than_there_should_be(void **state)
 {
     struct view *v = *state;
-    uint32_t node = node_of(v, "public", "items.csv");
-    char got[8];
+    struct table_result *own = &view_results(v)->tables[1];
+    char got[32];
 
-    assert_int_equal(view_size(v, node), 0);
-    assert_int_equal(view_read(v, node, got, sizeof(got), 0), 0);
-    assert_int_equal(view_read(v, node, got, sizeof(got), 100), 0);
-    assert_int_equal(view_read(v, 0, got, sizeof(got), 0), -EISDIR);
-    assert_int_equal(view_size(v, 0), 0);
+    assert_int_equal(ftruncate(v->crew->spools[0].fd, 8), 0);
+    assert_int_equal(view_read(v, node_of(v, "public", "items.csv"), got, 32, 0), -EIO);
+    assert_int_equal(view_read(v, node_of(v, "public", "items.csv"), got, 8, 0), 8);
+    complete(v, 1, 1, 1);
+    own->own_fd = memfd_create("unit", MFD_CLOEXEC);
+    own->bytes = 5;
+    assert_int_equal(io_pwrite_all(own->own_fd, "xxxx", 4, 0), 0);
+    assert_int_equal(view_read(v, node_of(v, "public", "a,b.csv"), got, 32, 0), -EIO);
 }
 
-static void assert_xattr(const struct view *v, uint32_t node, const char *name, const char *expected)
+static void view_reads_no_directories_and_nothing_unfinished(void **state)
+{
+    struct view *v = *state;
+    char got[8];
+
+    assert_int_equal(view_read(v, 0, got, sizeof(got), 0), -EISDIR);
+    assert_int_equal(view_size(v, 0), 0);
+    assert_int_equal(view_read(v, node_of(v, "public", "a,b.csv"), got, sizeof(got), 0), -EIO);
+    fail_table(v, 2, "gone");
+    assert_int_equal(view_read(v, node_of(v, "s", "\"m\".csv"), got, sizeof(got), 0), -EIO);
+}
+
+static void view_states_follow_the_extraction(void **state)
+{
+    struct view *v = *state;
+    uint32_t items = node_of(v, "public", "items.csv"), other = node_of(v, "public", "a,b.csv");
+
+    assert_int_equal(view_state(v, 0), VIEW_FINAL);
+    assert_int_equal(view_state(v, items), VIEW_FINAL);
+    assert_int_equal(view_state(v, other), VIEW_PENDING);
+    view_results(v)->tables[1].state = TABLE_RUNNING;
+    assert_int_equal(view_state(v, other), VIEW_PENDING);
+    view_prefer(v, other);
+    view_prefer(v, 0);
+    fail_table(v, 1, "gone");
+    assert_int_equal(view_state(v, other), VIEW_FAILED);
+}
+
+static void view_texts_are_live_until_the_end(void **state)
+{
+    struct view *v = *state;
+    uint32_t tables = node_of(v, ".asofs", "tables.csv"), schema = node_of(v, ".asofs", "schema.sql");
+    char *text;
+    size_t len;
+
+    assert_int_equal(view_state(v, tables), VIEW_LIVE);
+    assert_int_equal(view_state(v, schema), VIEW_PENDING);
+    view_live_text(v, tables, &text, &len);
+    assert_int_equal(len, strlen(text));
+    assert_int_equal(view_size(v, tables), len);
+    assert_memory_equal(text, "schema,table,", 13);
+    free(text);
+    v->reported = true;
+    assert_int_equal(view_state(v, tables), VIEW_FINAL);
+    assert_int_equal(view_state(v, schema), VIEW_FINAL);
+}
+
+static void assert_xattr(struct view *v, uint32_t node, const char *name, const char *expected)
 {
     char value[VIEW_XATTR_MAX];
     int n = view_xattr(v, node, name, value);
@@ -436,7 +553,7 @@ static void assert_xattr(const struct view *v, uint32_t node, const char *name, 
 static void view_has_attributes_on_tables_only(void **state)
 {
     struct view *v = *state;
-    uint32_t node = node_of(v, "public", "items.csv");
+    uint32_t node = node_of(v, "public", "items.csv"), errors = node_of(v, ".asofs", "errors");
     char value[VIEW_XATTR_MAX];
     const char *names;
 
@@ -444,10 +561,12 @@ static void view_has_attributes_on_tables_only(void **state)
     assert_xattr(v, node, "user.asofs.xxh3", "0000000000000abc");
     assert_xattr(v, node, "user.asofs.lsn", "0/16B3748");
     assert_int_equal(view_xattr(v, node, "user.asofs", value), -ENODATA);
+    assert_int_equal(view_xattr(v, node, "user.asofs.other", value), -ENODATA);
+    assert_int_equal(view_xattr(v, node, "security.capability", value), -ENODATA);
     assert_int_equal(view_xattr(v, 0, "user.asofs.rows", value), -ENODATA);
-    assert_int_equal(view_xattr(v, node_of(v, ".asofs", "errors"), "user.asofs.lsn", value), -ENODATA);
+    assert_int_equal(view_xattr(v, errors, "user.asofs.lsn", value), -ENODATA);
     assert_int_equal(view_xattr_names(v, 0, &names), 0);
-    assert_int_equal(view_xattr_names(v, node_of(v, ".asofs", "errors"), &names), 0);
+    assert_int_equal(view_xattr_names(v, errors, &names), 0);
 }
 
 static void view_lists_the_attributes_that_it_has(void **state)
@@ -466,42 +585,55 @@ static void view_lists_the_attributes_that_it_has(void **state)
 
 /* ---- reports ------------------------------------------------------------------------------------ */
 
+#define TABLES_HEAD "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,error\n"
+
+static void assert_report(struct view *v, enum meta_file which, const char *expected)
+{
+    struct buf b = {0};
+
+    buf_puts(&b, "");
+    report_make(v, which, &b);
+    assert_string_equal(b.data, expected);
+    buf_free(&b);
+}
+
 static void report_of_tables_has_a_line_for_each(void **state)
 {
     struct view *v = *state;
-    struct buf b = {0};
+    struct table_result *r = view_results(v)->tables;
 
-    report_tables(v, &b);
-    assert_string_equal(
-        b.data,
-        "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,xxh3,error\n"
-        "public,items,public/items.csv,table,complete,12,0,8192,1,0000000000000abc,\n"
-        "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,0,8192,1,0000000000000000,\n"
-        "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,"
-        "0000000000000000,\n");
-    buf_free(&b);
+    r[0].started_at = 2000, r[0].ended_at = 4500;
+    r[1].bytes = 100, r[1].under_way = 20;
+    assert_report(v, META_TABLES,
+                  TABLES_HEAD
+                  "public,items,public/items.csv,table,complete,12,15,24576,3,2.500,0000000000000abc,\n"
+                  "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,120,8192,1,0.000,,\n"
+                  "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,0.000,,\n");
 }
 
-static void report_of_tables_says_why_one_failed(void **state)
+static void report_of_errors_is_empty_when_there_are_none(void **state)
+{
+    assert_report(*state, META_ERRORS, "");
+}
+
+static void reports_say_why_a_table_failed(void **state)
 {
     struct view *v = *state;
-    struct table_result *r = &coordinator_results(v->coordinator)->tables[0];
     struct buf b = {0};
 
-    r->state = TABLE_FAILED;
-    r->error = mem_strdup("no, \"never\"\nagain");
-    report_tables(v, &b);
-    assert_non_null(strstr(b.data, ",failed,"));
-    assert_non_null(strstr(b.data, ",\"no, \"\"never\"\"\nagain\"\npublic,"));
+    fail_table(v, 1, "no, \"never\"");
+    assert_report(v, META_ERRORS, "public/a,b.csv: no, \"never\"\n");
+    report_make(v, META_TABLES, &b);
+    assert_non_null(strstr(b.data, ",failed,0,0,8192,1,0.000,,\"no, \"\"never\"\"\"\n"));
     buf_free(&b);
 }
 
-static json_t *snapshot_of(const struct view *v)
+static json_t *json_of(struct view *v, enum meta_file which)
 {
     struct buf b = {0};
     json_t *j;
 
-    report_snapshot(v, &b);
+    report_make(v, which, &b);
     assert_int_equal(b.data[b.len - 1], '\n');
     j = json_loads(b.data, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(j);
@@ -509,11 +641,29 @@ static json_t *snapshot_of(const struct view *v)
     return j;
 }
 
-static const char *json_text(json_t *j, const char *object, const char *key)
+/* The value at "a.b" as text; "" when there is none. */
+static const char *json_at(json_t *j, const char *path, char *out, size_t room)
 {
-    const char *s = json_string_value(json_object_get(json_object_get(j, object), key));
+    const char *dot = strchr(path, '.');
+    json_t *v = j;
 
-    return s ? s : "(none)";
+    if (dot)
+        v = json_object_getn(v, path, (size_t)(dot - path));
+    v = json_object_get(v, dot ? dot + 1 : path);
+    if (json_is_string(v))
+        snprintf(out, room, "%s", json_string_value(v));
+    else if (json_is_boolean(v))
+        snprintf(out, room, "%s", json_is_true(v) ? "true" : "false");
+    else
+        snprintf(out, room, v ? "%g" : "", json_number_value(v));
+    return out;
+}
+
+static void assert_json(json_t *j, const char *path, const char *expected)
+{
+    char got[128];
+
+    assert_string_equal(json_at(j, path, got, sizeof(got)), expected);
 }
 
 static void report_of_the_snapshot_is_json(void **state)
@@ -521,62 +671,99 @@ static void report_of_the_snapshot_is_json(void **state)
     struct view *v = *state;
     json_t *j;
 
-    v->started = 1000, v->frozen = 1500, v->extracted = 4500;
-    j = snapshot_of(v);
-    assert_string_equal(json_string_value(json_object_get(j, "moment")),
-                        "2026-11-16T08:00:00.123456Z");
-    assert_string_equal(json_string_value(json_object_get(j, "lsn")), "0/16B3748");
-    assert_string_equal(json_text(j, "server", "version"), "15.4");
-    assert_string_equal(json_text(j, "server", "source"), "erp@db1");
-    assert_string_equal(json_text(j, "settings", "server_encoding"), "LATIN1");
-    assert_string_equal(json_text(j, "settings", "format"), "csv");
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "totals"), "rows")), 12);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "totals"), "tables")), 3);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "workers"), "asked")), 3);
-    assert_true(json_real_value(json_object_get(json_object_get(j, "seconds"), "freeze")) == 0.5);
-    assert_true(json_real_value(json_object_get(json_object_get(j, "seconds"), "extract")) == 3);
+    view_results(v)->joined = 2;
+    j = json_of(v, META_SNAPSHOT);
+    assert_json(j, "moment", "2026-11-16T08:00:00.123456Z");
+    assert_json(j, "lsn", "0/16B3748");
+    assert_json(j, "lsn_from", "");
+    assert_json(j, "protocol", "export");
+    assert_json(j, "server.version", "15.4");
+    assert_json(j, "server.source", "erp@db1");
+    assert_json(j, "server.in_recovery", "false");
+    assert_json(j, "settings.server_encoding", "LATIN1");
+    assert_json(j, "settings.format", "csv");
+    assert_json(j, "workers.asked", "3");
+    assert_json(j, "workers.joined", "2");
     json_decref(j);
 }
 
 static void report_of_the_snapshot_is_json_whatever_the_names(void **state)
 {
     struct view *v = make_view("caf\xe9\"\\@db1", NULL);
-    json_t *j = snapshot_of(v);
+    json_t *j = json_of(v, META_SNAPSHOT);
 
     (void)state;
-    assert_string_equal(json_text(j, "server", "source"), "caf\\xe9\"\\@db1");
-    assert_string_equal(json_text(j, "server", "database"), "erp");
+    assert_json(j, "server.source", "caf\\xe9\"\\@db1");
+    assert_json(j, "server.database", "erp");
     json_decref(j);
     view_free(v);
 }
 
-static void reports_of_a_good_view_are_the_definitions_and_no_errors(void **state)
+static void report_of_the_state_counts(void **state)
 {
     struct view *v = *state;
-    struct buf b = {0};
+    struct results *r = view_results(v);
+    json_t *j = json_of(v, META_STATUS);
 
-    report_errors(v, &b);
-    report_schema(v, &b);
-    assert_int_equal(b.len, 0);
-    buf_puts(&v->dump.text, "CREATE TABLE items ();\n");
-    report_schema(v, &b);
-    assert_string_equal(b.data, "CREATE TABLE items ();\n");
-    buf_free(&b);
+    assert_json(j, "state", "extracting");
+    assert_json(j, "source_held", "true");
+    json_decref(j);
+    r->tables[1].state = TABLE_RUNNING;
+    r->tables[1].under_way = 85;
+    j = json_of(v, META_STATUS);
+    assert_json(j, "tables.all", "3");
+    assert_json(j, "tables.complete", "1");
+    assert_json(j, "tables.running", "1");
+    assert_json(j, "tables.waiting", "1");
+    assert_json(j, "tables.failed", "0");
+    assert_json(j, "rows", "12");
+    assert_json(j, "bytes", "100");
+    assert_json(j, "chunks", "5");
+    assert_json(j, "estimated_bytes", "40960");
+    assert_json(j, "estimated_bytes_done", "24576");
+    json_decref(j);
+}
+
+static void report_of_the_state_at_the_end_stands_still(void **state)
+{
+    struct view *v = *state;
+    struct results *r = view_results(v);
+    json_t *j;
+
+    r->released = r->ended = true;
+    r->released_at = 3200, r->ended_at = 4000;
+    complete(v, 1, 0, 0);
+    complete(v, 2, 0, 0);
+    j = json_of(v, META_STATUS);
+    assert_json(j, "state", "complete");
+    assert_json(j, "source_held", "false");
+    assert_json(j, "held_seconds", "2");
+    assert_json(j, "freeze_seconds", "0.5");
+    assert_json(j, "extract_seconds", "2.5");
+    json_decref(j);
+    fail_table(v, 2, "gone");
+    j = json_of(v, META_STATUS);
+    assert_json(j, "state", "failed");
+    json_decref(j);
+}
+
+static void report_of_the_schema_is_what_pg_dump_said(void **state)
+{
+    struct view *v = *state;
+
+    assert_report(v, META_SCHEMA, "");
+    buf_puts(&view_results(v)->schema, "CREATE TABLE items ();\n");
+    assert_report(v, META_SCHEMA, "CREATE TABLE items ();\n");
 }
 
 static void reports_without_definitions_say_why(void **state)
 {
     struct view *v = make_view("erp", "pg_dump exited\nwith two lines");
-    struct buf b = {0};
 
     (void)state;
-    report_errors(v, &b);
-    assert_string_equal(b.data, "schema.sql could not be made: pg_dump exited\nwith two lines\n");
-    buf_clear(&b);
-    report_schema(v, &b);
-    assert_string_equal(b.data, "-- The definitions could not be read:\n-- pg_dump exited\n"
-                                "-- with two lines\n");
-    buf_free(&b);
+    assert_report(v, META_ERRORS, "schema.sql could not be made: pg_dump exited\nwith two lines\n");
+    assert_report(v, META_SCHEMA, "-- The definitions could not be read:\n-- pg_dump exited\n"
+                                  "-- with two lines\n");
     view_free(v);
 }
 
@@ -763,6 +950,131 @@ static void outdir_removes_what_a_killed_run_left(void **state)
     log_set_level(LOG_LEVEL_NORMAL);
 }
 
+/* ---- inspecting --------------------------------------------------------------------------------- */
+
+/* The files of .asofs/ of a view in which one table is complete, one waits and one has failed. */
+static void write_view(const struct place_below *p)
+{
+    struct view *v = make_view("erp@db1", NULL);
+    char *meta = mem_printf("%s/.asofs", p->dir);
+    enum meta_file m;
+    struct err err;
+    int fd;
+
+    complete(v, 0, 12, 0xabc);
+    view_results(v)->tables[0].started_at = 1000;
+    view_results(v)->tables[0].ended_at = 2500;
+    view_results(v)->tables[1].bytes = 77;
+    fail_table(v, 2, "two\nlines, \"quoted\"");
+    assert_int_equal(mkdir(meta, 0700), 0);
+    fd = open(meta, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (m = 0; m < META_FILES; m++) {
+        struct buf b = {0};
+
+        report_make(v, m, &b);
+        assert_int_equal(io_write_file(fd, tree_meta_name(m), b.data, b.len, &err), 0);
+        buf_free(&b);
+    }
+    close(fd);
+    free(meta);
+    view_free(v);
+}
+
+static void inspect_reads_what_was_reported(void **state)
+{
+    struct place_below *p = *state;
+    struct inspected i;
+    struct err err;
+
+    write_view(p);
+    assert_int_equal(inspect_open(&i, p->dir, &err), 0);
+    assert_string_equal(i.state, "extracting");
+    assert_string_equal(i.moment, "2026-11-16T08:00:00.123456Z");
+    assert_string_equal(i.source, "erp@db1");
+    assert_true(i.source_held);
+    assert_int_equal(i.estimate, 40960);
+    assert_int_equal(i.estimate_done, 24576 + 8192);
+    assert_int_equal(i.bytes, 77);
+    assert_int_equal(i.ntables, 3);
+    assert_string_equal(i.tables[0].file, "public/items.csv");
+    assert_string_equal(i.tables[0].checksum, "0000000000000abc");
+    assert_int_equal(i.tables[0].rows, 12);
+    assert_true(i.tables[0].seconds == 1.5);
+    assert_string_equal(i.tables[1].name, "a,b");
+    assert_string_equal(i.tables[1].checksum, "");
+    assert_int_equal(i.tables[1].bytes, 77);
+    assert_string_equal(i.tables[2].state, "failed");
+    assert_string_equal(i.tables[2].error, "two\nlines, \"quoted\"");
+    inspect_free(&i);
+    inspect_free(&i);
+}
+
+/* Opens a view of which one file has another text; NULL: it is not there. */
+static void assert_damaged(const struct place_below *p, const char *file, const char *text,
+                           const char *why)
+{
+    char *meta = mem_printf("%s/.asofs", p->dir);
+    struct err err = {.text = "nothing"};
+    struct inspected i;
+    int fd;
+
+    write_view(p);
+    fd = open(meta, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(unlinkat(fd, file, 0), 0);
+    if (text)
+        assert_int_equal(io_write_file(fd, file, text, strlen(text), &err), 0);
+    if (inspect_open(&i, p->dir, &err) != -EINVAL || !strstr(err.text, why))
+        fail_msg("%s: \"%s\", wanted \"%s\"", file, err.text, why);
+    assert_int_equal(io_remove_tree(meta), 0);
+    close(fd);
+    free(meta);
+}
+
+static void inspect_refuses_damaged_files(void **state)
+{
+    const struct place_below *p = *state;
+
+    assert_damaged(p, "status.json", NULL, "is no view of asofs");
+    assert_damaged(p, "status.json", "", "is damaged");
+    assert_damaged(p, "status.json", "{", "is damaged");
+    assert_damaged(p, "status.json", "{}", "lacks what it should hold");
+    assert_damaged(p, "status.json", "[1]", "lacks what it should hold");
+    assert_damaged(p, "snapshot.json", NULL, "is no view of asofs");
+    assert_damaged(p, "snapshot.json", "{\"moment\": 5}", "lacks what it should hold");
+    assert_damaged(p, "tables.csv", NULL, "is no view of asofs");
+    assert_damaged(p, "tables.csv", "", "is damaged in line 1");
+    assert_damaged(p, "tables.csv", "a,b\n", "is damaged in line 1");
+    assert_damaged(p, "tables.csv", TABLES_HEAD "a,b,c,d,e,1,2,3,4,5,6,7\na,b\n", "is damaged in line 3");
+    assert_damaged(p, "tables.csv", TABLES_HEAD "a,\"b", "is damaged in line 2");
+    assert_damaged(p, "tables.csv", TABLES_HEAD "1,2,3,4,5,6,7,8,9,10,11,12,13\n", "is damaged in line 2");
+}
+
+static void inspect_refuses_what_is_no_view(void **state)
+{
+    const struct place_below *p = *state;
+    struct inspected i;
+    struct err err;
+
+    assert_int_equal(inspect_open(&i, p->dir, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "is no view of asofs"));
+    assert_int_equal(inspect_open(&i, "/nonexistent", &err), -EINVAL);
+    assert_int_equal(inspect_open(&i, "/dev/null", &err), -EINVAL);
+}
+
+static void inspect_sums_files_up_as_xxhsum_does(void **state)
+{
+    struct place_below *p = *state;
+    struct err err;
+    char sum[17];
+
+    assert_int_equal(io_write_file(AT_FDCWD, p->out, "abc", 3, &err), 0);
+    assert_int_equal(inspect_checksum(p->out, sum, &err), 0);
+    assert_string_equal(sum, "78af5f94892f3950");
+    assert_int_equal(inspect_checksum(p->dir, sum, &err), -EISDIR);
+    assert_int_equal(inspect_checksum("/nonexistent", sum, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "/nonexistent"));
+}
+
 #define WITH_VIEW(f) cmocka_unit_test_setup_teardown(f, set_up_view, tear_down_view)
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, set_up_place, tear_down_place)
 
@@ -776,15 +1088,23 @@ int main(void)
         cmocka_unit_test(tree_numbers_last_whatever_else_there_is),
         cmocka_unit_test(tree_of_many_random_names_is_right),
         WITH_VIEW(view_tells_its_moment_and_source),
-        WITH_VIEW(view_reads_its_own_files_at_every_offset),
-        WITH_VIEW(view_reads_nothing_from_empty_tables_and_directories),
+        WITH_VIEW(view_reads_tables_across_their_chunks),
+        WITH_VIEW(view_reads_tables_from_files_of_their_own),
+        WITH_VIEW(view_reads_its_own_files),
+        WITH_VIEW(view_never_gives_less_than_there_should_be),
+        WITH_VIEW(view_reads_no_directories_and_nothing_unfinished),
+        WITH_VIEW(view_states_follow_the_extraction),
+        WITH_VIEW(view_texts_are_live_until_the_end),
         WITH_VIEW(view_has_attributes_on_tables_only),
         WITH_VIEW(view_lists_the_attributes_that_it_has),
         WITH_VIEW(report_of_tables_has_a_line_for_each),
-        WITH_VIEW(report_of_tables_says_why_one_failed),
+        WITH_VIEW(report_of_errors_is_empty_when_there_are_none),
+        WITH_VIEW(reports_say_why_a_table_failed),
         WITH_VIEW(report_of_the_snapshot_is_json),
         cmocka_unit_test(report_of_the_snapshot_is_json_whatever_the_names),
-        WITH_VIEW(reports_of_a_good_view_are_the_definitions_and_no_errors),
+        WITH_VIEW(report_of_the_state_counts),
+        WITH_VIEW(report_of_the_state_at_the_end_stands_still),
+        WITH_VIEW(report_of_the_schema_is_what_pg_dump_said),
         cmocka_unit_test(reports_without_definitions_say_why),
         WITH_PLACE(outdir_appears_when_it_is_published),
         WITH_PLACE(outdir_leaves_nothing_when_abandoned),
@@ -793,6 +1113,10 @@ int main(void)
         WITH_PLACE(outdir_refuses_an_empty_name_at_once),
         WITH_PLACE(outdir_does_not_replace_what_came_meanwhile),
         WITH_PLACE(outdir_removes_what_a_killed_run_left),
+        WITH_PLACE(inspect_reads_what_was_reported),
+        WITH_PLACE(inspect_refuses_damaged_files),
+        WITH_PLACE(inspect_refuses_what_is_no_view),
+        WITH_PLACE(inspect_sums_files_up_as_xxhsum_does),
     };
 
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
