@@ -1,6 +1,6 @@
 /*
- * cmd/: the command line. main() and one file a subcommand: options in, messages out, exit status 0 (done), 1
- * (failed) or 2 (wrong usage). May use every room; is used by none.
+ * cmd/: the command line. main() and one file a subcommand: options in, messages out, exit status 0
+ * (done), 1 (failed) or 2 (wrong usage). May use every room; is used by none.
  */
 #ifndef ASOFS_CMD_CMD_H
 #define ASOFS_CMD_CMD_H

@@ -1,7 +1,7 @@
 /*
- * Going to the background with an answer: the command returns when the child says that it is ready, with the
- * child's verdict as its exit status. The work itself is done in the child from the start, so that no
- * connection, worker or thread has to survive a fork.
+ * Going to the background with an answer: the command returns when the child says that it is ready,
+ * with the child's verdict as its exit status. The work itself is done in the child from the start,
+ * so that no connection, worker or thread has to survive a fork.
  */
 #ifndef ASOFS_CMD_DAEMON_H
 #define ASOFS_CMD_DAEMON_H
@@ -9,8 +9,9 @@
 #include "common/err.h"
 
 /*
- * In the child: returns 0 with *parent_fd, which ends when the parent dies before daemon_ready (watch it).
- * In the parent: waits for daemon_ready or the child's end and returns 1 with *status to exit with.
+ * In the child: returns 0 with *parent_fd, which ends when the parent dies before daemon_ready
+ * (watch it). In the parent: waits for daemon_ready or the child's end and returns 1 with *status
+ * to exit with.
  */
 int daemon_fork(int *parent_fd, int *status, struct err *err);
 

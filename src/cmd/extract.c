@@ -1,4 +1,5 @@
-/* asofs extract: the same view as plain files, in a new directory that appears whole or not at all. */
+/* asofs extract: the same view as plain files, in a new directory that appears whole or not at all.
+ */
 #include <errno.h>
 #include <stdio.h>
 
@@ -16,7 +17,8 @@ static const struct option_def defs[] = {
 static int print_help(void)
 {
     printf("Usage: asofs extract [OPTION]... SOURCE DIR\n"
-           "Write the tables of a PostgreSQL database, as of now, as files to the new directory DIR.\n\n"
+           "Write the tables of a PostgreSQL database, as of now, as files to the new directory "
+           "DIR.\n\n"
            "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
            "DIR must not exist; it appears when every file is complete. Intermediate data is kept\n"
            "beside it, so --spool has no effect here.\n\n"

@@ -69,7 +69,8 @@ static int fail(const struct err *err)
 
 /* ---- status ---- */
 
-/* Time left, from bytes so far against the size in the source: text is about as long as its pages. */
+/* Time left, from bytes so far against the size in the source: text is about as long as its pages.
+ */
 static void estimate_left(const struct inspected_table *t, char *out, size_t room)
 {
     double part = t->estimate ? (double)t->bytes / (double)t->estimate : 0;
@@ -154,8 +155,8 @@ static const struct inspected_table *find_table(const struct inspected *i, const
         const struct inspected_table *x = &i->tables[t];
         size_t len = strlen(x->schema);
 
-        if (strcmp(x->file, name) == 0 || (strncmp(name, x->schema, len) == 0 &&
-                                           name[len] == '.' && strcmp(name + len + 1, x->name) == 0))
+        if (strcmp(x->file, name) == 0 || (strncmp(name, x->schema, len) == 0 && name[len] == '.' &&
+                                           strcmp(name + len + 1, x->name) == 0))
             return x;
     }
     return NULL;
@@ -240,7 +241,8 @@ int cmd_verify(int argc, char **argv)
         {"quiet", 'q', false, false, set_quiet}, {"help", 'h', false, false, set_help}, {0}};
     static const char help[] =
         "Usage: asofs verify [-q] DIR\n"
-        "Read every file of a view, or of a directory made by `asofs extract`, and compare size and\n"
+        "Read every file of a view, or of a directory made by `asofs extract`, and compare size "
+        "and\n"
         "checksum with .asofs/tables.csv. The exit status is 1 when one differs.\n";
     struct options o = {0};
     struct inspected i;
@@ -270,8 +272,8 @@ static int print_mount(void *arg, const char *dir, const char *source)
 
     (void)arg;
     if (inspect_open(&i, dir, &err) < 0) {
-        printf("%-10s %-27s %s  %s\n", access(dir, F_OK) < 0 && errno == ENOTCONN ? "dead" : "unknown",
-               "-", dir, source);
+        printf("%-10s %-27s %s  %s\n",
+               access(dir, F_OK) < 0 && errno == ENOTCONN ? "dead" : "unknown", "-", dir, source);
         return 0;
     }
     printf("%-10s %-27s %s  %s\n", i.state, i.moment, dir, source);
@@ -282,8 +284,9 @@ static int print_mount(void *arg, const char *dir, const char *source)
 int cmd_list(int argc, char **argv)
 {
     static const struct option_def defs[] = {{"help", 'h', false, false, set_help}, {0}};
-    static const char help[] = "Usage: asofs list\n"
-                               "The views mounted on this machine: state, moment, directory, source.\n";
+    static const char help[] =
+        "Usage: asofs list\n"
+        "The views mounted on this machine: state, moment, directory, source.\n";
     struct options o = {0};
     struct err err;
     int status;

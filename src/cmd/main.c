@@ -9,13 +9,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"mount", cmd_mount},
-    {"extract", cmd_extract},
-    {"status", cmd_status},
-    {"wait", cmd_wait},
-    {"verify", cmd_verify},
-    {"list", cmd_list},
-    {"worker", cmd_worker},
+    {"mount", cmd_mount},   {"extract", cmd_extract}, {"status", cmd_status}, {"wait", cmd_wait},
+    {"verify", cmd_verify}, {"list", cmd_list},       {"worker", cmd_worker},
 };
 
 static int print_help(FILE *out)

@@ -1,9 +1,10 @@
 /*
  * asofs mount: freeze, extract, mount, serve.
  *
- * Everything that can be known to be wrong is found out before the server is asked for anything: options, mount
- * point, spool. The mount appears only when every file is complete, so nothing has to be taken back from
- * the eyes of readers when something fails before; with --nowait it appears after the freeze.
+ * Everything that can be known to be wrong is found out before the server is asked for anything:
+ * options, mount point, spool. The mount appears only when every file is complete, so nothing has
+ * to be taken back from the eyes of readers when something fails before; with --nowait it appears
+ * after the freeze.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -137,7 +138,8 @@ static int extract_then_mount(struct mount_options *o, const struct stop *stop, 
     return rc;
 }
 
-/* The coordinator has to exist before the first request is answered, so it is begun before the mount. */
+/* The coordinator has to exist before the first request is answered, so it is begun before the
+ * mount. */
 static int mount_then_extract(struct mount_options *o, struct view *v, struct viewfs **fs,
                               struct err *err)
 {

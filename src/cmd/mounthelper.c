@@ -1,10 +1,11 @@
 /*
- * mount.asofs and mount.fuse.asofs: what mount(8) starts for `mount -t asofs SOURCE DIR -o …` and for lines of
- * fstab. Its command line is that of every mount helper:
+ * mount.asofs and mount.fuse.asofs: what mount(8) starts for `mount -t asofs SOURCE DIR -o …` and
+ * for lines of fstab. Its command line is that of every mount helper:
  *
  *   mount.asofs SOURCE DIR [-sfnvrw] [-N namespace] [-o options] [-t type]
  *
- * It is turned into one of `asofs mount`. Options that mount(8), systemd or the kernel use are passed over.
+ * It is turned into one of `asofs mount`. Options that mount(8), systemd or the kernel use are
+ * passed over.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,14 +21,27 @@
 
 static bool is_passed_over(const char *item)
 {
-    static const char *const names[] = {
-        "ro",       "rw",         "defaults",   "auto",        "noauto",     "user",
-        "users",    "nouser",     "owner",      "group",       "_netdev",    "nofail",
-        "suid",     "nosuid",     "dev",        "nodev",       "exec",       "noexec",
-        "atime",    "noatime",    "relatime",   "norelatime",  "strictatime", "nostrictatime",
-        "diratime", "nodiratime", "lazytime",   "nolazytime",  "sync",       "async",
-        "dirsync",  "iversion",   "noiversion", "mand",        "nomand",     "silent",
-        "loud",     "default_permissions",      "nofollow",    "symfollow",  "nosymfollow"};
+    static const char *const names[] = {"ro",          "rw",
+                                        "defaults",    "auto",
+                                        "noauto",      "user",
+                                        "users",       "nouser",
+                                        "owner",       "group",
+                                        "_netdev",     "nofail",
+                                        "suid",        "nosuid",
+                                        "dev",         "nodev",
+                                        "exec",        "noexec",
+                                        "atime",       "noatime",
+                                        "relatime",    "norelatime",
+                                        "strictatime", "nostrictatime",
+                                        "diratime",    "nodiratime",
+                                        "lazytime",    "nolazytime",
+                                        "sync",        "async",
+                                        "dirsync",     "iversion",
+                                        "noiversion",  "mand",
+                                        "nomand",      "silent",
+                                        "loud",        "default_permissions",
+                                        "nofollow",    "symfollow",
+                                        "nosymfollow"};
     size_t i;
 
     if (strncasecmp(item, "x-", 2) == 0 || strncmp(item, "comment=", 8) == 0 ||

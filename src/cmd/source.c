@@ -171,17 +171,18 @@ void source_init(struct source_options *o)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-    *o = (struct source_options){
-        .request = {
-            .jobs = cores < 1 ? 1 : cores > MAX_DEFAULT_JOBS ? MAX_DEFAULT_JOBS : (unsigned)cores,
-            .chunk_size = 256u << 20,
-            .lock_timeout_ms = 10000,
-            .freeze_timeout_ms = 5000,
-            .worker_timeout_ms = 60000,
-            .spool_dir = "/var/tmp",
-            .timezone = "UTC",
-            .stop_fd = -1,
-        }};
+    *o = (struct source_options){.request = {
+                                     .jobs = cores < 1                  ? 1
+                                             : cores > MAX_DEFAULT_JOBS ? MAX_DEFAULT_JOBS
+                                                                        : (unsigned)cores,
+                                     .chunk_size = 256u << 20,
+                                     .lock_timeout_ms = 10000,
+                                     .freeze_timeout_ms = 5000,
+                                     .worker_timeout_ms = 60000,
+                                     .spool_dir = "/var/tmp",
+                                     .timezone = "UTC",
+                                     .stop_fd = -1,
+                                 }};
 }
 
 void source_free(struct source_options *o)

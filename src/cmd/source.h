@@ -19,8 +19,7 @@ struct source_options {
 
 /* The rows of an option table; the target's first member must be a struct source_options. */
 #define SOURCE_OPTION_DEFS                                                                         \
-    {"jobs", 'j', true, false, source_set_jobs},                                                   \
-        {"tables", 't', true, false, source_set_tables},                                           \
+    {"jobs", 'j', true, false, source_set_jobs}, {"tables", 't', true, false, source_set_tables},  \
         {"tables-from", 0, true, false, source_set_tables_from},                                   \
         {"format", 0, true, false, source_set_format},                                             \
         {"chunk-size", 0, true, false, source_set_chunk_size},                                     \
@@ -37,7 +36,9 @@ struct source_options {
         {"quiet", 'q', false, false, source_set_quiet},                                            \
         {"debug", 'd', false, false, source_set_debug},                                            \
         {"help", 'h', false, false, source_set_help},                                              \
-        {"version", 'V', false, false, source_set_version}
+    {                                                                                              \
+        "version", 'V', false, false, source_set_version                                           \
+    }
 
 int source_set_jobs(void *o, const char *v, struct err *err);
 int source_set_tables(void *o, const char *v, struct err *err);

@@ -1,7 +1,8 @@
 /*
  * Names of schemas and tables as names of files.
  *
- * Percent-escaping that is reversible and injective: two names never meet in one path. Escaped are '%',
+ * Percent-escaping that is reversible and injective: two names never meet in one path. Escaped are
+ * '%',
  * '/', control characters, the names "." and ".." and the empty name (as "%"), and at the top of a
  * view the name ".asofs", which is ours.
  */

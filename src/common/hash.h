@@ -1,6 +1,6 @@
 /*
- * XXH3, 64 bits: the checksum of flat files. Its text form is 16 lower-case hexadecimal digits, most
- * significant first, the digits that `xxhsum -H3` prints.
+ * XXH3, 64 bits: the checksum of flat files. Its text form is 16 lower-case hexadecimal digits,
+ * most significant first, the digits that `xxhsum -H3` prints.
  */
 #ifndef ASOFS_COMMON_HASH_H
 #define ASOFS_COMMON_HASH_H

@@ -19,7 +19,8 @@ int io_write_file(int dirfd, const char *path, const void *bytes, size_t len, st
 /* Everything below and including path, symbolic links not followed. 0 or a negative errno. */
 int io_remove_tree(const char *path);
 
-/* File descriptors opened by the system start above standard error even if the caller closed those. */
+/* File descriptors opened by the system start above standard error even if the caller closed those.
+ */
 int io_keep_std_fds(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Messages to people: standard error until the program is in the background, syslog afterwards. Lines
- * carry the prefix "asofs: ". Thread safe.
+ * Messages to people: standard error until the program is in the background, syslog afterwards.
+ * Lines carry the prefix "asofs: ". Thread safe.
  */
 #ifndef ASOFS_COMMON_LOG_H
 #define ASOFS_COMMON_LOG_H

@@ -105,7 +105,9 @@ static ssize_t receive_part(struct msg_conn *c, char *bytes, size_t len)
 {
     struct iovec iov = {.iov_base = bytes, .iov_len = len};
     union control control = {0};
-    struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
                        .msg_controllen = sizeof(control)};
     ssize_t n;
 

@@ -1,10 +1,10 @@
 /*
  * Messages over a stream socket between two processes of asofs.
  *
- * Frame: u32 length of the body, u32 type, body. A body longer than MSG_BODY_MAX is refused, so a damaged
- * length cannot make us allocate without bound. End of file between two frames is the other side's death,
- * told apart from a frame that was cut. A frame may carry one file descriptor; the sender waits for an answer
- * before it sends another, so at most one is under way.
+ * Frame: u32 length of the body, u32 type, body. A body longer than MSG_BODY_MAX is refused, so a
+ * damaged length cannot make us allocate without bound. End of file between two frames is the other
+ * side's death, told apart from a frame that was cut. A frame may carry one file descriptor; the
+ * sender waits for an answer before it sends another, so at most one is under way.
  *
  * A msg_conn is used by one thread at a time.
  */
@@ -37,7 +37,8 @@ void msg_conn_free(struct msg_conn *c);
 /* Start a frame in an empty buffer; then put the body; then msg_send fills in the length. */
 void msg_begin(struct buf *frame, uint32_t type);
 
-/* Send the whole frame, waiting as long as the other side takes. -EPIPE when it is gone. No SIGPIPE. */
+/* Send the whole frame, waiting as long as the other side takes. -EPIPE when it is gone. No
+ * SIGPIPE. */
 int msg_send(struct msg_conn *c, struct buf *frame, struct err *err);
 /* The same with a descriptor (borrowed; -1: none), of which the other side gets a copy. */
 int msg_send_fd(struct msg_conn *c, struct buf *frame, int fd, struct err *err);
@@ -49,7 +50,8 @@ int msg_take_fd(struct msg_conn *c);
  * 1 = something came, 0 = end of file, -EAGAIN = nothing there, other negative = error. */
 int msg_receive(struct msg_conn *c, struct err *err);
 
-/* Take the next whole frame. 1 = *m filled, 0 = none whole yet, negative = the stream is damaged. */
+/* Take the next whole frame. 1 = *m filled, 0 = none whole yet, negative = the stream is damaged.
+ */
 int msg_next(struct msg_conn *c, struct msg *m, struct err *err);
 
 #endif

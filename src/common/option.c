@@ -7,7 +7,8 @@
 
 #include "common/buf.h"
 
-static const struct option_def *find_name(const struct option_def *defs, const char *name, size_t len)
+static const struct option_def *find_name(const struct option_def *defs, const char *name,
+                                          size_t len)
 {
     for (; defs->name; defs++)
         if (strncmp(defs->name, name, len) == 0 && !defs->name[len])
@@ -36,7 +37,8 @@ static int apply(const struct option_def *d, void *target, const char *shown, co
     return rc < 0 ? err_prefix(err, "%s", shown) : 0;
 }
 
-static int one_of_list(const struct option_def *defs, void *target, const char *item, struct err *err)
+static int one_of_list(const struct option_def *defs, void *target, const char *item,
+                       struct err *err)
 {
     const char *eq = strchr(item, '=');
     size_t len = eq ? (size_t)(eq - item) : strlen(item);
@@ -51,7 +53,8 @@ static int one_of_list(const struct option_def *defs, void *target, const char *
     return apply(d, target, shown, eq ? eq + 1 : NULL, err);
 }
 
-int option_parse_list(const struct option_def *defs, void *target, const char *list, struct err *err)
+int option_parse_list(const struct option_def *defs, void *target, const char *list,
+                      struct err *err)
 {
     struct buf item = {0};
     int rc = 0;

@@ -32,10 +32,11 @@ static char **merged_env(char *const extra[])
 }
 
 /*
- * dup2 in the child must not overwrite a descriptor that is still to be passed, so every one is first
- * moved above all the numbers asked for. Moved copies close on exec.
+ * dup2 in the child must not overwrite a descriptor that is still to be passed, so every one is
+ * first moved above all the numbers asked for. Moved copies close on exec.
  */
-static int place_fds(posix_spawn_file_actions_t *acts, const struct proc_fd *fds, size_t n, int *moved)
+static int place_fds(posix_spawn_file_actions_t *acts, const struct proc_fd *fds, size_t n,
+                     int *moved)
 {
     size_t i;
 

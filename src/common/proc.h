@@ -1,6 +1,6 @@
 /*
- * Child processes. Started with posix_spawn, so that a process with threads can start one at any time; all
- * descriptors but those named are closed in the child by close-on-exec.
+ * Child processes. Started with posix_spawn, so that a process with threads can start one at any
+ * time; all descriptors but those named are closed in the child by close-on-exec.
  */
 #ifndef ASOFS_COMMON_PROC_H
 #define ASOFS_COMMON_PROC_H
@@ -16,14 +16,15 @@ struct proc_fd {
 };
 
 /*
- * Start `path` (searched in PATH when it has no slash) with argv; env entries "NAME=value" in extra_env
- * (NULL-terminated, may be NULL) are added to our environment. The child has an empty signal mask and
- * default signals. Returns 0 and the pid, or a negative errno.
+ * Start `path` (searched in PATH when it has no slash) with argv; env entries "NAME=value" in
+ * extra_env (NULL-terminated, may be NULL) are added to our environment. The child has an empty
+ * signal mask and default signals. Returns 0 and the pid, or a negative errno.
  */
 int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
                const struct proc_fd *fds, size_t nfds, pid_t *pid, struct err *err);
 
-/* The program that is running, as a path that can be started again even if the file was replaced. */
+/* The program that is running, as a path that can be started again even if the file was replaced.
+ */
 const char *proc_self(void);
 
 /* Wait for the end of a child; returns its wait status, or -1. */

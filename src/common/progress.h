@@ -1,6 +1,6 @@
 /*
- * Progress of long work, on standard error: a bar that is redrawn on a terminal, a line every few seconds
- * elsewhere, nothing when quiet.
+ * Progress of long work, on standard error: a bar that is redrawn on a terminal, a line every few
+ * seconds elsewhere, nothing when quiet.
  */
 #ifndef ASOFS_COMMON_PROGRESS_H
 #define ASOFS_COMMON_PROGRESS_H
@@ -17,8 +17,8 @@ struct progress {
 };
 
 struct progress_state {
-    uint64_t done, total;         /* estimated bytes of the source: the share that is done */
-    uint64_t bytes;               /* bytes written so far */
+    uint64_t done, total; /* estimated bytes of the source: the share that is done */
+    uint64_t bytes;       /* bytes written so far */
     unsigned files_done, files;
 };
 

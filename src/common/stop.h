@@ -1,6 +1,6 @@
 /*
- * "Stop now": one descriptor that becomes readable when the work in hand shall end: SIGINT, SIGTERM or
- * SIGHUP came, or the process that waits for us is gone. Whatever waits polls it beside its own
+ * "Stop now": one descriptor that becomes readable when the work in hand shall end: SIGINT, SIGTERM
+ * or SIGHUP came, or the process that waits for us is gone. Whatever waits polls it beside its own
  * descriptors.
  */
 #ifndef ASOFS_COMMON_STOP_H
@@ -11,9 +11,9 @@
 #include "common/err.h"
 
 struct stop {
-    int fd;        /* poll for POLLIN */
+    int fd; /* poll for POLLIN */
     int signal_fd;
-    int watched;   /* a peer's socket whose end means stop, or -1; not owned */
+    int watched; /* a peer's socket whose end means stop, or -1; not owned */
 };
 
 /* Blocks the three signals in the calling thread (and those it starts later). */

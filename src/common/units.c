@@ -13,15 +13,14 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    {"", 1},           {"B", 1},          {"k", 1024.0},       {"kB", 1024.0},
-    {"KiB", 1024.0},   {"M", 0x1p20},     {"MB", 0x1p20},      {"MiB", 0x1p20},
-    {"G", 0x1p30},     {"GB", 0x1p30},    {"GiB", 0x1p30},     {"T", 0x1p40},
-    {"TB", 0x1p40},    {"TiB", 0x1p40},   {NULL, 0},
+    {"", 1},         {"B", 1},       {"k", 1024.0},   {"kB", 1024.0},  {"KiB", 1024.0},
+    {"M", 0x1p20},   {"MB", 0x1p20}, {"MiB", 0x1p20}, {"G", 0x1p30},   {"GB", 0x1p30},
+    {"GiB", 0x1p30}, {"T", 0x1p40},  {"TB", 0x1p40},  {"TiB", 0x1p40}, {NULL, 0},
 };
 
 static const struct unit time_units[] = {
-    {"", 1000},     {"ms", 1},        {"s", 1000},      {"sec", 1000},    {"min", 60000},
-    {"m", 60000},   {"h", 3600000},   {"d", 86400000},  {NULL, 0},
+    {"", 1000},   {"ms", 1},      {"s", 1000},     {"sec", 1000}, {"min", 60000},
+    {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
 };
 
 static int parse(const char *text, const struct unit *units, double limit, double *value)

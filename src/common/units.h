@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "4096", "8kB", "256MiB", "1G", "1.5GB": units of 1024, letter case ignored. 0 or -EINVAL/-ERANGE. */
+/* "4096", "8kB", "256MiB", "1G", "1.5GB": units of 1024, letter case ignored. 0 or -EINVAL/-ERANGE.
+ */
 int units_parse_size(const char *text, uint64_t *bytes);
 
-/* "10", "10s", "500ms", "5min", "2h", "1d": default unit seconds. Result in ms. 0 or -EINVAL/-ERANGE. */
+/* "10", "10s", "500ms", "5min", "2h", "1d": default unit seconds. Result in ms. 0 or
+ * -EINVAL/-ERANGE. */
 int units_parse_duration(const char *text, int64_t *ms);
 
 /* "0", "512", "1.2 KiB", "34 MiB"; returns out. */

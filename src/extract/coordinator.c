@@ -1,17 +1,18 @@
 /*
- * One loop around poll(): worker sockets, the leader's connection, pg_dump's pipe, the stop descriptor. All
- * decisions (which chunk, put back or give up) are made between two polls, from state that only this
- * thread changes.
+ * One loop around poll(): worker sockets, the leader's connection, pg_dump's pipe, the stop
+ * descriptor. All decisions (which chunk, put back or give up) are made between two polls, from
+ * state that only this thread changes.
  *
  * Invariants
- *  - A chunk is running in at most one place, and its bytes count only once its DONE was read and the
- *    spool's end moved behind them. A worker that dies before has no effect: its spool is trimmed.
+ *  - A chunk is running in at most one place, and its bytes count only once its DONE was read and
+ * the spool's end moved behind them. A worker that dies before has no effect: its spool is trimmed.
  *  - The leader's locks and snapshot are kept until no chunk is left and pg_dump has finished.
- *  - A chunk that could not lock its table without waiting is extracted on the leader's own connection: it holds
- *    the lock already, so it passes a queued ACCESS EXCLUSIVE that would stop a worker.
+ *  - A chunk that could not lock its table without waiting is extracted on the leader's own
+ * connection: it holds the lock already, so it passes a queued ACCESS EXCLUSIVE that would stop a
+ * worker.
  *
- * What a crash leaves behind: nothing. Spool files have no name, workers end with their sockets, the
- * server ends the transactions with their connections.
+ * What a crash leaves behind: nothing. Spool files have no name, workers end with their sockets,
+ * the server ends the transactions with their connections.
  */
 #include "extract/coordinator.h"
 
@@ -60,10 +61,10 @@ struct coordinator {
     struct pollfd *polls;
     struct progress_state shown;
     bool released;
-    int *own_files;             /* by table: a file that shall hold just this table, or -1 */
+    int *own_files; /* by table: a file that shall hold just this table, or -1 */
     size_t nown_files;
-    bool *failed;               /* by table; the same as its state, without the lock */
-    int wanted_fd;              /* eventfd: wanted is not empty */
+    bool *failed;                /* by table; the same as its state, without the lock */
+    int wanted_fd;               /* eventfd: wanted is not empty */
     pthread_mutex_t wanted_lock; /* protects the three below */
     uint32_t *wanted;
     size_t nwanted, wanted_room;
@@ -151,7 +152,7 @@ static void tell_settled(struct coordinator *c, size_t table)
         c->cfg.settled(c->cfg.settled_arg, table);
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------- */
+/* ---- chunks ---- */
 
 static const char *table_name(const struct coordinator *c, uint32_t chunk, char *out, size_t room)
 {
@@ -161,7 +162,8 @@ static const char *table_name(const struct coordinator *c, uint32_t chunk, char 
     return out;
 }
 
-/* Written to the table's own file at once; chunks of larger tables are put together by the finisher. */
+/* Written to the table's own file at once; chunks of larger tables are put together by the
+ * finisher. */
 static bool goes_to_own_file(const struct coordinator *c, uint32_t chunk)
 {
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
@@ -186,7 +188,8 @@ static int open_own_file(struct coordinator *c, uint32_t table, struct err *err)
         return 0;
     if (c->cfg.out_fd >= 0) {
         own.fd = rc = open_out_file(c, table, err);
-    } else if (c->results.tables[table].estimate >= OWN_FILE_MIN && c->nown_files < c->cfg.own_files) {
+    } else if (c->results.tables[table].estimate >= OWN_FILE_MIN &&
+               c->nown_files < c->cfg.own_files) {
         rc = spool_open(&own, c->crew->spool_dir, err);
         c->nown_files++;
     }
@@ -225,8 +228,8 @@ static uint32_t chunk_flags(const struct coordinator *c, uint32_t chunk)
 {
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
 
-    return (c->cfg.format == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) |
-           (k->first ? CHUNK_FIRST : 0u) | (k->last ? CHUNK_LAST : 0u);
+    return (c->cfg.format == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) | (k->first ? CHUNK_FIRST : 0u) |
+           (k->last ? CHUNK_LAST : 0u);
 }
 
 static int table_started(struct coordinator *c, uint32_t table, struct err *err)
@@ -308,7 +311,8 @@ static int spool_overflows(struct coordinator *c, struct err *err)
                    units_format_size(c->cfg.spool_limit, size, sizeof(size)));
 }
 
-/* The bytes of a chunk are in their place. spool: number of the spool file, unused for own files. */
+/* The bytes of a chunk are in their place. spool: number of the spool file, unused for own files.
+ */
 static int chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
                       const struct msg_answer *a, struct err *err)
 {
@@ -350,7 +354,7 @@ static int put_back(struct coordinator *c, uint32_t chunk, const char *why, stru
     return table_failed(c, chunk, text, err);
 }
 
-/* ---- workers ------------------------------------------------------------------------------------ */
+/* ---- workers ---- */
 
 static void show_chunk_progress(struct coordinator *c, uint32_t chunk, uint64_t more)
 {
@@ -380,9 +384,9 @@ static bool any_worker_left(const struct coordinator *c)
 }
 
 /*
- * A worker is gone or has to go. Its chunk waits again; the slot is filled anew, unless nobody can join later
- * (protocol lock) or workers keep failing to join (no connection left on the server, say): then the
- * others do the work, as long as there is one.
+ * A worker is gone or has to go. Its chunk waits again; the slot is filled anew, unless nobody can
+ * join later (protocol lock) or workers keep failing to join (no connection left on the server,
+ * say): then the others do the work, as long as there is one.
  */
 static int worker_lost(struct coordinator *c, unsigned i, const char *why, struct err *err)
 {
@@ -413,12 +417,14 @@ static int send_chunk(struct coordinator *c, struct slot *s, uint32_t chunk, str
 {
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
     const struct pg_relation *rel = plan_relation(c->cfg.catalog, k);
-    struct msg_chunk m = {.chunk = chunk, .flags = chunk_flags(c, chunk),
+    struct msg_chunk m = {.chunk = chunk,
+                          .flags = chunk_flags(c, chunk),
                           .offset = c->crew->spools[s->number - 1].end};
     struct buf frame = {0};
     int own_fd = -1, rc = copy_sql(c, chunk, &m.copy_sql, err);
 
-    if (rc == 0 && rel->kind != 'm') /* LOCK TABLE refuses materialized views; lock_timeout serves */
+    if (rc == 0 &&
+        rel->kind != 'm') /* LOCK TABLE refuses materialized views; lock_timeout serves */
         rc = pg_lock_nowait_sql(c->cfg.leader, rel, &m.lock_sql, err);
     if (goes_to_own_file(c, chunk)) {
         m.flags |= CHUNK_OWN_FILE;
@@ -581,7 +587,7 @@ static int check_worker_silence(struct coordinator *c, int64_t now, struct err *
     return 0;
 }
 
-/* ---- the leader --------------------------------------------------------------------------------- */
+/* ---- the leader ---- */
 
 static int leader_row(void *arg, const char *bytes, size_t len, struct err *err)
 {
@@ -590,14 +596,15 @@ static int leader_row(void *arg, const char *bytes, size_t len, struct err *err)
     return sink_put(c->leader.sink, bytes, len, err);
 }
 
-static int leader_target(struct coordinator *c, uint32_t chunk, struct sink_chunk *t, struct err *err)
+static int leader_target(struct coordinator *c, uint32_t chunk, struct sink_chunk *t,
+                         struct err *err)
 {
     struct spool *spool = &c->crew->spools[c->crew->n];
     uint32_t flags = chunk_flags(c, chunk);
     int rc;
 
-    *t = (struct sink_chunk){.binary = flags & CHUNK_BINARY, .first = flags & CHUNK_FIRST,
-                             .last = flags & CHUNK_LAST};
+    *t = (struct sink_chunk){
+        .binary = flags & CHUNK_BINARY, .first = flags & CHUNK_FIRST, .last = flags & CHUNK_LAST};
     if (goes_to_own_file(c, chunk)) {
         t->fd = c->own_files[c->cfg.plan->chunks[chunk].table];
         return ftruncate(t->fd, 0) < 0 ? err_errno(err, "cannot empty a file") : 0;
@@ -638,8 +645,8 @@ static int leader_finished(struct coordinator *c, struct err *err)
 {
     struct leader_work *l = &c->leader;
     int rc = sink_end(l->sink, err);
-    struct msg_answer a = {.bytes = sink_bytes(l->sink), .rows = l->copy.rows,
-                           .checksum = sink_checksum(l->sink)};
+    struct msg_answer a = {
+        .bytes = sink_bytes(l->sink), .rows = l->copy.rows, .checksum = sink_checksum(l->sink)};
 
     l->busy = false;
     l->bytes = 0;
@@ -738,14 +745,16 @@ static int check_hold(const struct coordinator *c, int64_t now, struct err *err)
         return 0;
     return err_set(err, ETIMEDOUT,
                    "the source was held for %lld seconds, and the extraction has not ended "
-                   "(--hold-limit)", (long long)((now - c->cfg.frozen_at) / 1000));
+                   "(--hold-limit)",
+                   (long long)((now - c->cfg.frozen_at) / 1000));
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 static bool may_start(const struct coordinator *c, const struct slot *s, int64_t now)
 {
-    return c->cfg.can_join && s->state == SLOT_EMPTY && queue_left(c->queue) && now >= s->not_before;
+    return c->cfg.can_join && s->state == SLOT_EMPTY && queue_left(c->queue) &&
+           now >= s->not_before;
 }
 
 static int give_work(struct coordinator *c, struct err *err)
@@ -774,8 +783,8 @@ static size_t set_polls(struct coordinator *c)
 
     c->polls[POLL_STOP] = (struct pollfd){.fd = c->cfg.stop_fd, .events = POLLIN};
     c->polls[POLL_WANTED] = (struct pollfd){.fd = c->wanted_fd, .events = POLLIN};
-    c->polls[POLL_LEADER] = (struct pollfd){
-        .fd = c->released ? -1 : pg_conn_socket(c->cfg.leader), .events = POLLIN};
+    c->polls[POLL_LEADER] =
+        (struct pollfd){.fd = c->released ? -1 : pg_conn_socket(c->cfg.leader), .events = POLLIN};
     c->polls[POLL_DUMP] =
         (struct pollfd){.fd = c->cfg.dump->pid ? c->cfg.dump->out_fd : -1, .events = POLLIN};
     for (i = 0; i < c->crew->n; i++)
@@ -870,7 +879,8 @@ static void fail_rest(struct coordinator *c, const char *why)
     tell_settled(c, c->cfg.plan->ntables);
 }
 
-/* Protocol lock: materialized views cannot be locked, so only the leader's snapshot can show them. */
+/* Protocol lock: materialized views cannot be locked, so only the leader's snapshot can show them.
+ */
 static void set_aside_matviews(struct coordinator *c)
 {
     uint32_t k;
@@ -893,7 +903,8 @@ int coordinator_run(struct coordinator *c, struct err *err)
     if (rc < 0)
         fail_rest(c, err->text);
     pthread_mutex_lock(&c->results.lock);
-    c->results.released = true; /* after a failure: the caller closes the leader's connection at once */
+    c->results.released =
+        true; /* after a failure: the caller closes the leader's connection at once */
     c->results.released_at = c->released ? c->results.released_at : clock_ms();
     c->results.ended = true;
     c->results.ended_at = clock_ms();

@@ -1,6 +1,7 @@
 /*
- * The crew: the snapshot workers of a view with their slots and spool files. Made before the freeze when the
- * protocol is `lock` (the workers take part in it), at the start of extraction when it is `export`.
+ * The crew: the snapshot workers of a view with their slots and spool files. Made before the freeze
+ * when the protocol is `lock` (the workers take part in it), at the start of extraction when it is
+ * `export`.
  */
 #ifndef ASOFS_EXTRACT_CREW_H
 #define ASOFS_EXTRACT_CREW_H

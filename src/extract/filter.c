@@ -36,7 +36,8 @@ static const char *skip_quoted(const char *p, bool backslashes)
 
 static const char *forbidden(const char *p)
 {
-    if ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*') || (p[0] == '*' && p[1] == '/'))
+    if ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*') ||
+        (p[0] == '*' && p[1] == '/'))
         return "a comment";
     if (*p == ';')
         return "a semicolon";

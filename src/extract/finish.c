@@ -17,9 +17,9 @@ struct piece { /* where a chunk lies, once it is there */
 };
 
 struct table_work {
-    uint32_t next;       /* chunk number, the first that is not done */
-    uint64_t at;         /* bytes of it that are done */
-    uint64_t bytes;      /* of the file */
+    uint32_t next;  /* chunk number, the first that is not done */
+    uint64_t at;    /* bytes of it that are done */
+    uint64_t bytes; /* of the file */
     struct hash *file_hash, *chunk_hash;
     bool queued;
 };

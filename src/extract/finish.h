@@ -1,10 +1,11 @@
 /*
- * Finishing flat files of several chunks: their bytes are read once in file order, while they are still in
- * the page cache, for the checksum; for a table that has a file of its own they are written to it on the way
- * and the spool space is given back. Done in short steps between the coordinator's other work.
+ * Finishing flat files of several chunks: their bytes are read once in file order, while they are
+ * still in the page cache, for the checksum; for a table that has a file of its own they are
+ * written to it on the way and the spool space is given back. Done in short steps between the
+ * coordinator's other work.
  *
- * A chunk's bytes are checked against the checksum its worker sent: what is in the spool is what came
- * from the server.
+ * A chunk's bytes are checked against the checksum its worker sent: what is in the spool is what
+ * came from the server.
  */
 #ifndef ASOFS_EXTRACT_FINISH_H
 #define ASOFS_EXTRACT_FINISH_H
@@ -21,8 +22,8 @@ struct finished {
 };
 
 /*
- * Both borrowed: spools, the array that chunk locations refer to; own_files, by table a descriptor to write the
- * file to, or -1 (looked at when the table's first chunk is added).
+ * Both borrowed: spools, the array that chunk locations refer to; own_files, by table a descriptor
+ * to write the file to, or -1 (looked at when the table's first chunk is added).
  */
 struct finisher *finisher_new(const struct plan *p, struct spool *spools, const int *own_files);
 void finisher_free(struct finisher *f);
@@ -32,8 +33,8 @@ void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t o
                   uint64_t length, uint64_t checksum);
 
 /*
- * Work on for some milliseconds. 1 = *done names a table that is finished; 0 = did some work, or none was
- * possible (finisher_has_work tells); negative = a file could not be read or written.
+ * Work on for some milliseconds. 1 = *done names a table that is finished; 0 = did some work, or
+ * none was possible (finisher_has_work tells); negative = a file could not be read or written.
  */
 int finisher_step(struct finisher *f, struct finished *done, struct err *err);
 

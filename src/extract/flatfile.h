@@ -1,8 +1,8 @@
 /*
  * The chunk map of a flat file: where in the spool files its bytes are.
  *
- * A chunk is (spool file, offset, length); a flat file is its chunks one after the other. Once sealed it
- * never changes and may be read by any number of threads.
+ * A chunk is (spool file, offset, length); a flat file is its chunks one after the other. Once
+ * sealed it never changes and may be read by any number of threads.
  */
 #ifndef ASOFS_EXTRACT_FLATFILE_H
 #define ASOFS_EXTRACT_FLATFILE_H
@@ -15,7 +15,7 @@ struct extent {
     uint32_t file;   /* number of the spool file */
     uint64_t offset; /* in the spool file */
     uint64_t length;
-    uint64_t start;  /* in the flat file; known once sealed */
+    uint64_t start; /* in the flat file; known once sealed */
 };
 
 struct flatfile {
@@ -35,9 +35,10 @@ void flatfile_set(struct flatfile *f, size_t i, uint32_t file, uint64_t offset, 
 void flatfile_seal(struct flatfile *f);
 
 /*
- * Where the byte at `offset` is: the spool file, its offset there, and how many bytes (at most `want`) follow
- * there. false at or behind the end of the file.
+ * Where the byte at `offset` is: the spool file, its offset there, and how many bytes (at most
+ * `want`) follow there. false at or behind the end of the file.
  */
-bool flatfile_locate(const struct flatfile *f, uint64_t offset, uint64_t want, struct extent *where);
+bool flatfile_locate(const struct flatfile *f, uint64_t offset, uint64_t want,
+                     struct extent *where);
 
 #endif

@@ -9,7 +9,8 @@
 #include "common/mem.h"
 
 #define MAX_TRIES 5
-#define TRY_MS 300   /* below the default deadlock_timeout of 1 s, so that our try never starts a check */
+#define TRY_MS                                                                                     \
+    300 /* below the default deadlock_timeout of 1 s, so that our try never starts a check */
 #define PAUSE_MS 100 /* between two tries writers get on */
 
 static void give_up(struct slot *s, const char *why)
@@ -104,12 +105,14 @@ static int gather(struct crew *c, const struct lockfreeze_request *req, struct e
     for (i = 0; i < c->n && rc == 0; i++)
         rc = crew_start(c, i, err);
     if (rc == 0)
-        rc = wait_while(c, SLOT_JOINING, clock_ms() + req->freeze.lock_timeout_ms, req->stop_fd, err);
+        rc = wait_while(c, SLOT_JOINING, clock_ms() + req->freeze.lock_timeout_ms, req->stop_fd,
+                        err);
     if (rc < 0)
         return rc;
     dismiss(c, SLOT_JOINING, "it could not connect and lock in time (--lock-timeout)");
     if (!count(c, SLOT_LOCKED))
-        return err_set(err, ETIMEDOUT, "no snapshot worker could connect and lock the tables in time");
+        return err_set(err, ETIMEDOUT,
+                       "no snapshot worker could connect and lock the tables in time");
     return 0;
 }
 
@@ -174,8 +177,10 @@ static int snapshots(struct crew *c, struct pg_conn *leader, const struct lockfr
     for (i = 0; i < c->n; i++)
         c->slots[i].joined = c->slots[i].state == SLOT_IDLE;
     if (!count(c, SLOT_IDLE))
-        return err_set(err, ETIMEDOUT, "no snapshot worker got its snapshot within %lld ms "
-                       "(--freeze-timeout)", (long long)req->freeze_timeout_ms);
+        return err_set(err, ETIMEDOUT,
+                       "no snapshot worker got its snapshot within %lld ms "
+                       "(--freeze-timeout)",
+                       (long long)req->freeze_timeout_ms);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Freezing by the protocol `lock`: the workers are asked for a snapshot while SHARE locks keep the tables still, and
- * those that have one in time are used.
+ * Freezing by the protocol `lock`: the workers are asked for a snapshot while SHARE locks keep the
+ * tables still, and those that have one in time are used.
  */
 #ifndef ASOFS_EXTRACT_LOCKFREEZE_H
 #define ASOFS_EXTRACT_LOCKFREEZE_H
@@ -15,9 +15,9 @@ struct lockfreeze_request {
 };
 
 /*
- * On success the leader and at least one worker are frozen (SLOT_IDLE; all others SLOT_GIVEN_UP), no SHARE lock is
- * held, and *catalog and *moment are the caller's to free. On failure no worker is left and the
- * leader's transaction is gone.
+ * On success the leader and at least one worker are frozen (SLOT_IDLE; all others SLOT_GIVEN_UP),
+ * no SHARE lock is held, and *catalog and *moment are the caller's to free. On failure no worker is
+ * left and the leader's transaction is gone.
  */
 int lockfreeze_run(struct crew *crew, struct pg_conn *leader, const struct lockfreeze_request *req,
                    struct pg_catalog **catalog, struct pg_moment *moment, struct err *err);

@@ -13,8 +13,9 @@ static struct chunk *add_chunk(struct plan *p, size_t *room, struct chunk k)
 }
 
 /*
- * Ranges of equal numbers of blocks: TOAST is not addressed by block, so it is taken to be spread evenly. The
- * last range is open, so no block can be missed whatever the relation's size was when it was asked.
+ * Ranges of equal numbers of blocks: TOAST is not addressed by block, so it is taken to be spread
+ * evenly. The last range is open, so no block can be missed whatever the relation's size was when
+ * it was asked.
  */
 static void cut_relation(struct plan *p, size_t *room, uint32_t table, int32_t leaf,
                          const struct pg_relation *rel, uint64_t chunk_size)

@@ -1,6 +1,6 @@
 /*
- * extract/: from a frozen state to flat files. May be called from view/, load/, capture/ and cmd/; calls
- * common/, pg/ and render/.
+ * extract/: from a frozen state to flat files. May be called from view/, load/, capture/ and cmd/;
+ * calls common/, pg/ and render/.
  *
  * The plan: tables cut into chunks, and the order in which they are handed out. Pure.
  */
@@ -9,7 +9,8 @@
 
 #include "pg/copysql.h"
 
-/* A block range of one relation: the unit of work. Chunks of a table stand together, in file order. */
+/* A block range of one relation: the unit of work. Chunks of a table stand together, in file order.
+ */
 struct chunk {
     uint32_t table;             /* index into the catalog's tables */
     int32_t leaf;               /* index into its leaves; -1: the table itself */
@@ -21,10 +22,10 @@ struct chunk {
 struct plan {
     struct chunk *chunks;
     size_t nchunks;
-    size_t *first;    /* by table: its first chunk; first[ntables] = nchunks */
+    size_t *first; /* by table: its first chunk; first[ntables] = nchunks */
     size_t ntables;
-    uint32_t *order;  /* chunk numbers: largest table first, a table's chunks in file order */
-    uint64_t weight;  /* of all chunks */
+    uint32_t *order; /* chunk numbers: largest table first, a table's chunks in file order */
+    uint64_t weight; /* of all chunks */
 };
 
 /* chunk_size in bytes of heap + TOAST; 0 cuts nothing. */

@@ -1,12 +1,11 @@
 /*
  * What coordinator and snapshot workers say to each other, over a socketpair (common/msg.h).
  *
- *   coordinator → worker: CONFIG once; FREEZE once after LOCKED (protocol lock only); then CHUNK after
- *                         CHUNK, each after the answer to the one before; closing the socket ends the
- *                         worker
- *   worker → coordinator: LOCKED once (protocol lock: connected, holds ACCESS SHARE, no snapshot yet); READY
- *                         once (has the frozen state); then for each chunk PROGRESS any number of times and
- *                         DONE, BUSY or FAILED; LOST when it cannot go on, before it exits
+ *   coordinator → worker: CONFIG once; FREEZE once after LOCKED (protocol lock only); then CHUNK
+ * after CHUNK, each after the answer to the one before; closing the socket ends the worker worker →
+ * coordinator: LOCKED once (protocol lock: connected, holds ACCESS SHARE, no snapshot yet); READY
+ *                         once (has the frozen state); then for each chunk PROGRESS any number of
+ * times and DONE, BUSY or FAILED; LOST when it cannot go on, before it exits
  */
 #ifndef ASOFS_EXTRACT_PROTOCOL_H
 #define ASOFS_EXTRACT_PROTOCOL_H
@@ -45,7 +44,8 @@ enum { CHUNK_BINARY = 1, CHUNK_FIRST = 2, CHUNK_LAST = 4, CHUNK_OWN_FILE = 8 };
 struct msg_chunk {
     uint32_t chunk;
     uint32_t flags;
-    uint64_t offset; /* in the spool; CHUNK_OWN_FILE: unused, the frame carries the file's descriptor */
+    uint64_t
+        offset; /* in the spool; CHUNK_OWN_FILE: unused, the frame carries the file's descriptor */
     char *lock_sql;
     char *copy_sql;
 };

@@ -10,8 +10,8 @@ struct queue {
     const struct plan *plan;
     uint8_t *state;
     uint8_t *tries;
-    size_t cursor;    /* everything before it in plan->order is not WAITING, or stands in `again` */
-    uint32_t *again;  /* stack: chunks put back */
+    size_t cursor;   /* everything before it in plan->order is not WAITING, or stands in `again` */
+    uint32_t *again; /* stack: chunks put back */
     size_t nagain, again_room;
     uint32_t *wanted; /* stack: preferred tables */
     size_t nwanted, wanted_room;

@@ -1,8 +1,9 @@
 /*
  * Which chunk is next, and which are still missing. Pure: the coordinator asks and tells.
  *
- * A chunk is waiting, running, or done. One that a worker could not finish is put back in front; one whose
- * table somebody has queued to lock exclusively goes to the leader, who alone gets through.
+ * A chunk is waiting, running, or done. One that a worker could not finish is put back in front;
+ * one whose table somebody has queued to lock exclusively goes to the leader, who alone gets
+ * through.
  */
 #ifndef ASOFS_EXTRACT_QUEUE_H
 #define ASOFS_EXTRACT_QUEUE_H

@@ -62,13 +62,13 @@ static int flush(struct sink *s, struct err *err)
 }
 
 /*
- * The trailer comes in a message of its own, or, from a chunk without rows, behind the header. A row begins with
- * its number of columns, which is never -1.
+ * The trailer comes in a message of its own, or, from a chunk without rows, behind the header. A
+ * row begins with its number of columns, which is never -1.
  */
 static size_t without_trailer(const struct sink *s, const char *bytes, size_t len)
 {
-    size_t header = len > PG_BINARY_TRAILER && s->chunk.first && sink_bytes(s) == 0
-                        ? PG_BINARY_HEADER : 0;
+    size_t header =
+        len > PG_BINARY_TRAILER && s->chunk.first && sink_bytes(s) == 0 ? PG_BINARY_HEADER : 0;
 
     if (len == header + PG_BINARY_TRAILER &&
         memcmp(bytes + header, "\xff\xff", PG_BINARY_TRAILER) == 0)

@@ -1,8 +1,10 @@
 /*
- * Where the rows of one chunk go: a file, from an offset on, through a buffer, with a running checksum.
+ * Where the rows of one chunk go: a file, from an offset on, through a buffer, with a running
+ * checksum.
  *
- * COPY BINARY puts a header in front of every chunk and a trailer behind it. The file shall have them once,
- * so the sink drops the header of all chunks but the first and the trailer of all but the last.
+ * COPY BINARY puts a header in front of every chunk and a trailer behind it. The file shall have
+ * them once, so the sink drops the header of all chunks but the first and the trailer of all but
+ * the last.
  */
 #ifndef ASOFS_EXTRACT_SINK_H
 #define ASOFS_EXTRACT_SINK_H

@@ -1,6 +1,6 @@
 /*
- * A slot: the place of one snapshot worker in the coordinator. The worker in it may die and be replaced; its
- * number and its spool file stay.
+ * A slot: the place of one snapshot worker in the coordinator. The worker in it may die and be
+ * replaced; its number and its spool file stay.
  */
 #ifndef ASOFS_EXTRACT_SLOT_H
 #define ASOFS_EXTRACT_SLOT_H
@@ -25,11 +25,11 @@ struct slot {
     pid_t pid;
     struct msg_conn socket;
     uint32_t chunk;
-    uint64_t bytes;      /* of the chunk in work, as last told */
-    int64_t heard;       /* clock_ms when something last moved */
-    unsigned failures;   /* workers in a row that never became READY */
-    int64_t not_before;  /* clock_ms before which no new one is started */
-    bool joined;         /* a worker of this slot was READY once */
+    uint64_t bytes;     /* of the chunk in work, as last told */
+    int64_t heard;      /* clock_ms when something last moved */
+    unsigned failures;  /* workers in a row that never became READY */
+    int64_t not_before; /* clock_ms before which no new one is started */
+    bool joined;        /* a worker of this slot was READY once */
 };
 
 /* Start a worker in an empty slot and send it its configuration. */

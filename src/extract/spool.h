@@ -1,6 +1,7 @@
 /*
- * Spool files: unlinked as soon as they are open, so that nothing is left after a kill. One for each worker
- * and one for the leader; a chunk is appended at `end`, and counts once `end` has moved behind it.
+ * Spool files: unlinked as soon as they are open, so that nothing is left after a kill. One for
+ * each worker and one for the leader; a chunk is appended at `end`, and counts once `end` has moved
+ * behind it.
  */
 #ifndef ASOFS_EXTRACT_SPOOL_H
 #define ASOFS_EXTRACT_SPOOL_H

@@ -144,7 +144,8 @@ static int parse_entry(const char *p, struct pg_selection *e, struct err *err)
     if (rc == 0 && at_where(p))
         rc = take_filter(&p, e, err);
     if (rc == 0 && *p)
-        rc = err_set(err, EINVAL, "\"%s\" makes no sense here; write TABLE (COLUMNS) WHERE FILTER", p);
+        rc = err_set(err, EINVAL, "\"%s\" makes no sense here; write TABLE (COLUMNS) WHERE FILTER",
+                     p);
     if (rc == 0 && e->exclude && (e->ncolumns || e->filter))
         rc = err_set(err, EINVAL, "what is left out by \"!\" can have no columns and no filter");
     return rc;

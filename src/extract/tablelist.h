@@ -6,9 +6,9 @@
  *   !sales.audit_*
  *   public.orders (id, "Customer", total) WHERE total > 0
  *
- * One entry a line: a psql pattern, or one with "!" in front to leave tables out, columns in parentheses, a row
- * filter behind WHERE. Blank lines and lines that begin with # are passed over. Pure, but for
- * tablelist_read.
+ * One entry a line: a psql pattern, or one with "!" in front to leave tables out, columns in
+ * parentheses, a row filter behind WHERE. Blank lines and lines that begin with # are passed over.
+ * Pure, but for tablelist_read.
  */
 #ifndef ASOFS_EXTRACT_TABLELIST_H
 #define ASOFS_EXTRACT_TABLELIST_H

@@ -1,11 +1,11 @@
 /*
- * A worker's life: receive CONFIG; connect to the leader's server and join its snapshot; say READY; then chunk by
- * chunk until the coordinator closes the socket. It owns nothing that outlives it: the spool file is
- * unlinked already, and what it wrote counts only once the coordinator has its DONE. So it may be killed at
- * any moment.
+ * A worker's life: receive CONFIG; connect to the leader's server and join its snapshot; say READY;
+ * then chunk by chunk until the coordinator closes the socket. It owns nothing that outlives it:
+ * the spool file is unlinked already, and what it wrote counts only once the coordinator has its
+ * DONE. So it may be killed at any moment.
  *
- * While it connects nothing but end of file can arrive on the socket (chunks are sent after READY only),
- * which is why the socket itself serves as the stop descriptor of the connection.
+ * While it connects nothing but end of file can arrive on the socket (chunks are sent after READY
+ * only), which is why the socket itself serves as the stop descriptor of the connection.
  */
 #include "extract/worker.h"
 
@@ -33,8 +33,8 @@ struct worker {
     struct pg_conn *conn;
     struct sink *sink;
     struct buf frame;
-    uint32_t chunk;         /* the one in work */
-    int64_t progress_sent;  /* clock_ms */
+    uint32_t chunk;        /* the one in work */
+    int64_t progress_sent; /* clock_ms */
     uint64_t progress_bytes;
 };
 
@@ -47,8 +47,8 @@ static int answer(struct worker *w, enum message_type type, const struct msg_ans
 
 static int answer_error(struct worker *w, enum message_type type, const struct err *what)
 {
-    struct msg_answer a = {.chunk = w->chunk, .code = (uint32_t)what->code,
-                           .text = mem_strdup(what->text)};
+    struct msg_answer a = {
+        .chunk = w->chunk, .code = (uint32_t)what->code, .text = mem_strdup(what->text)};
     struct err ignored;
     int rc = answer(w, type, &a, &ignored);
 
@@ -212,7 +212,8 @@ static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg
 {
     struct pg_copy copy = {.copy_sql = m->copy_sql, .data = take_row, .arg = w};
     int fd = open_target(w, m, err);
-    struct sink_chunk target = {.fd = fd, .offset = m->flags & CHUNK_OWN_FILE ? 0 : m->offset,
+    struct sink_chunk target = {.fd = fd,
+                                .offset = m->flags & CHUNK_OWN_FILE ? 0 : m->offset,
                                 .binary = m->flags & CHUNK_BINARY,
                                 .first = m->flags & CHUNK_FIRST,
                                 .last = m->flags & CHUNK_LAST};
@@ -225,14 +226,16 @@ static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg
     rc = run_copy(w, &copy, m->lock_sql, err);
     if (rc == PG_COPY_DONE && (end = sink_end(w->sink, err)) < 0)
         rc = end;
-    *done = (struct msg_answer){.chunk = m->chunk, .bytes = sink_bytes(w->sink), .rows = copy.rows,
+    *done = (struct msg_answer){.chunk = m->chunk,
+                                .bytes = sink_bytes(w->sink),
+                                .rows = copy.rows,
                                 .checksum = sink_checksum(w->sink)};
     return close_target(fd, rc, err);
 }
 
 /*
- * The answer to one chunk. A row that cannot be written (disk full) leaves the COPY unread, so the session
- * cannot be used again; only errors that the server reported leave it usable.
+ * The answer to one chunk. A row that cannot be written (disk full) leaves the COPY unread, so the
+ * session cannot be used again; only errors that the server reported leave it usable.
  */
 static int do_chunk(struct worker *w, const struct msg_chunk *m, struct err *err)
 {

@@ -62,7 +62,8 @@ static int take_away_dead(const char *path, struct err *err)
 
     free(type);
     if (!ours || umount2(path, MNT_DETACH) < 0)
-        return err_set(err, ENOTCONN, "%s is a mount whose process is gone; unmount it first", path);
+        return err_set(err, ENOTCONN, "%s is a mount whose process is gone; unmount it first",
+                       path);
     log_note("%s was a dead asofs mount; it was unmounted", path);
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * fs/: the only room that knows libfuse. It translates between the kernel and view/ (and, later, store/);
- * the logic is in the rooms below. May be called from cmd/ only.
+ * fs/: the only room that knows libfuse. It translates between the kernel and view/ (and, later,
+ * store/); the logic is in the rooms below. May be called from cmd/ only.
  *
  * Mount points: what is checked before any work is begun.
  */
@@ -10,9 +10,9 @@
 #include "common/err.h"
 
 /*
- * Refuse what cannot become a mount: a path that is missing, no directory, not empty or a mount point
- * already, and a machine without a usable /dev/fuse. A dead asofs mount (its process was killed) is
- * taken away first. *absolute: the real path, freed by the caller.
+ * Refuse what cannot become a mount: a path that is missing, no directory, not empty or a mount
+ * point already, and a machine without a usable /dev/fuse. A dead asofs mount (its process was
+ * killed) is taken away first. *absolute: the real path, freed by the caller.
  */
 int mountpoint_prepare(const char *dir, char **absolute, struct err *err);
 

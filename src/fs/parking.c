@@ -47,8 +47,8 @@ static void detach(struct parked *w)
 }
 
 /*
- * Called by libfuse, with the request's lock held, when the waiting program was interrupted; perhaps already from
- * within fuse_req_interrupt_func.
+ * Called by libfuse, with the request's lock held, when the waiting program was interrupted;
+ * perhaps already from within fuse_req_interrupt_func.
  */
 static void on_interrupt(fuse_req_t req, void *arg)
 {

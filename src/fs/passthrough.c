@@ -18,7 +18,7 @@
 
 /* From <linux/fuse.h>, 7.40; only what is used. Debian 12's copy of it is older. */
 #define OP_INIT 26u
-#define INIT_EXT (1u << 30)                  /* flags: flags2 is valid */
+#define INIT_EXT (1u << 30)                 /* flags: flags2 is valid */
 #define INIT2_PASSTHROUGH (1u << (37 - 32)) /* flags2 */
 #define OPEN_NOFLUSH (1u << 5)
 #define OPEN_PASSTHROUGH (1u << 7)
@@ -66,8 +66,8 @@ struct backing_map {
 struct passthrough {
     int dev_fd;
     uint32_t nnodes;
-    pthread_mutex_t lock;        /* protects ids */
-    int32_t *ids;                /* by node: the kernel's number for its file; 0: none yet */
+    pthread_mutex_t lock;         /* protects ids */
+    int32_t *ids;                 /* by node: the kernel's number for its file; 0: none yet */
     _Atomic uint64_t init_unique; /* of the INIT request, until it is answered; 0: none */
     _Atomic bool offered, active; /* the kernel can do it; it was agreed upon */
 };

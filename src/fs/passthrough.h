@@ -1,12 +1,12 @@
 /*
- * Passthrough: a file of the mount that the kernel reads straight from a file of the spool, at the speed of that
- * file and without a second copy in memory.
+ * Passthrough: a file of the mount that the kernel reads straight from a file of the spool, at the
+ * speed of that file and without a second copy in memory.
  *
- * The kernel can do it since Linux 6.9 for processes with CAP_SYS_ADMIN; libfuse 3.14 does not know it yet, so
- * the two places where its messages lack a field are filled in here, on their way to /dev/fuse. The messages
- * are those of the kernel's <linux/fuse.h>, protocol 7.40: struct fuse_init_out (flags2, max_stack_depth),
- * struct fuse_open_out (backing_id) and the ioctl FUSE_DEV_IOC_BACKING_OPEN. Where it cannot
- * be had, everything works as without.
+ * The kernel can do it since Linux 6.9 for processes with CAP_SYS_ADMIN; libfuse 3.14 does not know
+ * it yet, so the two places where its messages lack a field are filled in here, on their way to
+ * /dev/fuse. The messages are those of the kernel's <linux/fuse.h>, protocol 7.40: struct
+ * fuse_init_out (flags2, max_stack_depth), struct fuse_open_out (backing_id) and the ioctl
+ * FUSE_DEV_IOC_BACKING_OPEN. Where it cannot be had, everything works as without.
  */
 #ifndef ASOFS_FS_PASSTHROUGH_H
 #define ASOFS_FS_PASSTHROUGH_H
@@ -21,22 +21,22 @@ struct passthrough;
 bool passthrough_is_likely(void);
 
 /*
- * For a mounted session, before its loop runs. nnodes: how many files there are to name. NULL when it is
- * not to be had.
+ * For a mounted session, before its loop runs. nnodes: how many files there are to name. NULL when
+ * it is not to be had.
  */
 struct passthrough *passthrough_new(struct fuse_session *session, uint32_t nnodes);
 void passthrough_free(struct passthrough *p); /* NULL is fine */
 
 /*
- * What a message on its way to or from the kernel means for us; p is the one of the session. For the
- * session's own I/O (fuse_session_custom_io), whose callbacks get the session's userdata only.
+ * What a message on its way to or from the kernel means for us; p is the one of the session. For
+ * the session's own I/O (fuse_session_custom_io), whose callbacks get the session's userdata only.
  */
 ssize_t passthrough_read(struct passthrough *p, int fd, void *buffer, size_t size);
 ssize_t passthrough_writev(struct passthrough *p, int fd, struct iovec *iov, int count);
 
 /*
- * Answer an open of `node`, whose bytes are those of the file fd. false: not this way, nothing was answered.
- * Any thread.
+ * Answer an open of `node`, whose bytes are those of the file fd. false: not this way, nothing was
+ * answered. Any thread.
  */
 bool passthrough_reply_open(struct passthrough *p, fuse_req_t req, uint32_t node, int fd);
 

@@ -1,10 +1,12 @@
 /*
- * The low-level interface is used because node numbers come from the tree and need no path look-ups, and
- * because nothing here may block: each handler is a look into memory or one read of the spool.
+ * The low-level interface is used because node numbers come from the tree and need no path
+ * look-ups, and because nothing here may block: each handler is a look into memory or one read of
+ * the spool.
  *
- * What is complete never changes, so the kernel may keep everything it learned: attributes, names, names that do
- * not exist, and the pages of files (keep_cache). What is not complete has attributes that time out at once, so
- * that the next stat comes here and is parked; texts that still change are read around the page cache.
+ * What is complete never changes, so the kernel may keep everything it learned: attributes, names,
+ * names that do not exist, and the pages of files (keep_cache). What is not complete has attributes
+ * that time out at once, so that the next stat comes here and is parked; texts that still change
+ * are read around the page cache.
  */
 #define FUSE_USE_VERSION 312
 
@@ -58,7 +60,8 @@ static bool is_dir(const struct viewfs *fs, uint32_t node)
     return fs->tree->nodes[node].kind == NODE_DIR;
 }
 
-/* The attributes, and how long they may be kept. The size of a pending or failed file is not known: 0. */
+/* The attributes, and how long they may be kept. The size of a pending or failed file is not known:
+ * 0. */
 static double fill_stat(struct viewfs *fs, uint32_t node, struct stat *st)
 {
     const struct node *n = &fs->tree->nodes[node];
@@ -108,7 +111,8 @@ static void reply_attr(struct viewfs *fs, fuse_req_t req, uint32_t node)
     fuse_reply_attr(req, &st, timeout);
 }
 
-/* The text as it is at this moment is kept with the open file, so that its reader sees one state. */
+/* The text as it is at this moment is kept with the open file, so that its reader sees one state.
+ */
 struct live_text {
     char *text;
     size_t len;
@@ -354,8 +358,8 @@ static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /*
- * The mount is read-only, so the kernel answers every change with EROFS itself; these are asked only if
- * somebody remounts it writable.
+ * The mount is read-only, so the kernel answers every change with EROFS itself; these are asked
+ * only if somebody remounts it writable.
  */
 static void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
@@ -492,7 +496,8 @@ static int open_session(struct viewfs *fs, struct err *err)
     return fs->session ? 0 : err_set(err, EINVAL, "libfuse refused the mount options");
 }
 
-int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options *o, struct err *err)
+int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options *o,
+                struct err *err)
 {
     struct viewfs *fs = mem_alloc(sizeof(*fs));
     int rc;
@@ -565,7 +570,8 @@ int viewfs_serve(struct viewfs *fs, struct err *err)
         return err_set(err, ENOMEM, "libfuse cannot be prepared");
     }
     fuse_loop_cfg_set_clone_fd(config, 0);
-    /* Read buffers come from the heap, not from a fresh mapping each time: a third of the read's cost. */
+    /* Read buffers come from the heap, not from a fresh mapping each time: a third of the read's
+     * cost. */
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
     mallopt(M_TRIM_THRESHOLD, 32 << 20);
     rc = fuse_session_loop_mt(fs->session, config);

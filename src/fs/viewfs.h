@@ -1,10 +1,11 @@
 /*
  * viewfs: a view, complete or still being extracted, as a read-only FUSE file system.
  *
- *   viewfs_open → viewfs_mount → viewfs_serve (until unmounted or told to end) → viewfs_unmount → viewfs_free
+ *   viewfs_open → viewfs_mount → viewfs_serve (until unmounted or told to end) → viewfs_unmount →
+ * viewfs_free
  *
- * Everything a handler asks of the view is memory or a read of the spool; none touches the database. Names never
- * wait; stat and open of a file that is not complete are parked (parking.h).
+ * Everything a handler asks of the view is memory or a read of the spool; none touches the
+ * database. Names never wait; stat and open of a file that is not complete are parked (parking.h).
  */
 #ifndef ASOFS_FS_VIEWFS_H
 #define ASOFS_FS_VIEWFS_H
@@ -17,18 +18,20 @@
 struct viewfs_options {
     bool allow_other;
     bool no_passthrough;
-    bool debug;       /* libfuse prints every request */
-    uid_t uid;        /* owner of everything */
+    bool debug; /* libfuse prints every request */
+    uid_t uid;  /* owner of everything */
     gid_t gid;
-    mode_t umask;     /* bits taken from 0444 and 0555 */
+    mode_t umask; /* bits taken from 0444 and 0555 */
 };
 
 struct viewfs;
 
-/* How many tables should have a file of their own: as many as the kernel can be given, and as we may open. */
+/* How many tables should have a file of their own: as many as the kernel can be given, and as we
+ * may open. */
 size_t viewfs_own_files(void);
 
-int viewfs_open(struct viewfs **fs, struct view *v, const struct viewfs_options *o, struct err *err);
+int viewfs_open(struct viewfs **fs, struct view *v, const struct viewfs_options *o,
+                struct err *err);
 int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err);
 
 /* To be called when files may have become complete; for view_on_settled. */

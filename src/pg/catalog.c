@@ -8,17 +8,18 @@
 #include "pg/internal.h"
 
 /*
- * $1, $2, $3: schema expressions (NULL: visible on the search path), name expressions, kinds of pattern: 'e'
- * exact, 'w' with wildcards, 'x' excluding; as arrays. $4: the schemas of the user's search path. $5: exact
- * sizes.
+ * $1, $2, $3: schema expressions (NULL: visible on the search path), name expressions, kinds of
+ * pattern: 'e' exact, 'w' with wildcards, 'x' excluding; as arrays. $4: the schemas of the user's
+ * search path. $5: exact sizes.
  *
- * pg_relation_size() takes a lock and waits for it, so before our locks are held the size is relpages.
- * A partition that is being detached is no longer part of what a new query sees. One row for each
- * relation, with `root` = itself or the partitioned table it is a leaf of. A pattern that matched
- * nothing gives a row with oid NULL.
+ * pg_relation_size() takes a lock and waits for it, so before our locks are held the size is
+ * relpages. A partition that is being detached is no longer part of what a new query sees. One row
+ * for each relation, with `root` = itself or the partitioned table it is a leaf of. A pattern that
+ * matched nothing gives a row with oid NULL.
  *
- * LOCK TABLE refuses materialized views, so they are locked after the snapshot was taken; a REFRESH in
- * between is seen by the file node that is current (pg_relation_filenode) being another than the snapshot's.
+ * LOCK TABLE refuses materialized views, so they are locked after the snapshot was taken; a REFRESH
+ * in between is seen by the file node that is current (pg_relation_filenode) being another than the
+ * snapshot's.
  */
 static const char relations_sql[] =
     "WITH RECURSIVE pattern AS ("
@@ -39,7 +40,8 @@ static const char relations_sql[] =
     "  SELECT u.oid, u.relkind, pg_catalog.bool_or(p.exact) AS exact,"
     "    pg_catalog.array_agg(p.no) FILTER (WHERE NOT p.exclude) AS patterns,"
     "    pg_catalog.bool_or(p.exclude) AS exclude FROM usable u JOIN pattern p"
-    "    ON u.relname COLLATE pg_catalog.\"default\" ~ p.rel AND CASE WHEN p.nsp IS NULL THEN u.visible"
+    "    ON u.relname COLLATE pg_catalog.\"default\" ~ p.rel AND CASE WHEN p.nsp IS NULL THEN "
+    "u.visible"
     "      ELSE u.nspname COLLATE pg_catalog.\"default\" ~ p.nsp END"
     "  WHERE p.exact OR p.exclude OR (u.relkind IN ('r', 'p', 'm', 'f') AND NOT u.relispartition)"
     "  GROUP BY u.oid, u.relkind"
@@ -78,11 +80,30 @@ static const char relations_sql[] =
     "  LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam"
     "  LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid,"
     "  (SELECT pg_catalog.current_setting('block_size')::pg_catalog.int8) AS b(size)"
-    " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, p.no"
-    "  FROM pattern p WHERE NOT p.exclude AND NOT EXISTS (SELECT FROM hit h WHERE p.no = ANY (h.patterns))"
+    " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+    "NULL, NULL, NULL, p.no"
+    "  FROM pattern p WHERE NOT p.exclude AND NOT EXISTS (SELECT FROM hit h WHERE p.no = ANY "
+    "(h.patterns))"
     " ORDER BY 16 NULLS FIRST, 1, 2";
 
-enum { ROOT, OID, KIND, SCHEMA, NAME, READABLE, POLICY, EXACT, HEAP, BYTES, TOAST, BLOCK, STATE, PATTERNS, LOCKABLE, MISS };
+enum {
+    ROOT,
+    OID,
+    KIND,
+    SCHEMA,
+    NAME,
+    READABLE,
+    POLICY,
+    EXACT,
+    HEAP,
+    BYTES,
+    TOAST,
+    BLOCK,
+    STATE,
+    PATTERNS,
+    LOCKABLE,
+    MISS
+};
 
 static const char columns_sql[] =
     "SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> ''"
@@ -142,7 +163,8 @@ static bool has_no_rows_to_show(const PGresult *r, int row)
            has_state(r, row, "unlogged");
 }
 
-/* What a wildcard matches but has no rows to show is left out, and told; named exactly it is refused. */
+/* What a wildcard matches but has no rows to show is left out, and told; named exactly it is
+ * refused. */
 static bool is_skipped(const PGresult *r, int row)
 {
     return get_oid(r, row, ROOT) == get_oid(r, row, OID) && !is_true(r, row, EXACT) &&
@@ -189,13 +211,15 @@ static int tell_problems(struct problems *p, struct err *err)
     tell(err, &p->missing, "no table matches",
          "a pattern without a schema sees the tables on the search_path; "
          "quote names that have capitals: '\"Order\"'");
-    tell(err, &p->not_table, "not a table", "views and sequences have no place in a view of tables");
+    tell(err, &p->not_table, "not a table",
+         "views and sequences have no place in a view of tables");
     tell(err, &p->foreign, "a foreign table is not part of the frozen state", "leave it out");
     tell(err, &p->unlogged, "an unlogged table has no rows on a standby",
          "leave it out, or take the primary as source");
     tell(err, &p->empty, "a materialized view was never filled",
          "REFRESH MATERIALIZED VIEW, or leave it out");
-    tell(err, &p->denied, "no permission to read", "GRANT USAGE on the schema and SELECT on the table");
+    tell(err, &p->denied, "no permission to read",
+         "GRANT USAGE on the schema and SELECT on the table");
     tell(err, &p->policy, "row security would hide rows of",
          "connect as the owner of the table or as a role with BYPASSRLS");
     return -err->code;
@@ -250,7 +274,8 @@ static const struct pg_selection *next_entry(const struct pg_selection *entries,
     return &entries[n - 1];
 }
 
-/* An entry that names the table exactly stands above wildcards; among equals all must say the same. */
+/* An entry that names the table exactly stands above wildcards; among equals all must say the same.
+ */
 static int select_entry(struct pg_table *t, const struct pg_selection *entries, const char *list,
                         struct err *err)
 {
@@ -268,7 +293,8 @@ static int select_entry(struct pg_table *t, const struct pg_selection *entries, 
     return 0;
 }
 
-/* Rows come ordered by root and then OID, so a table's rows stand together; its own may stand among them. */
+/* Rows come ordered by root and then OID, so a table's rows stand together; its own may stand among
+ * them. */
 static void add_row(struct pg_catalog *c, const PGresult *r, int row)
 {
     uint32_t root = get_oid(r, row, ROOT);
@@ -285,8 +311,8 @@ static void add_row(struct pg_catalog *c, const PGresult *r, int row)
     fill_relation(&t->leaves[t->nleaves++], r, row);
 }
 
-static int take_relations(struct pg_catalog *c, const PGresult *r, const struct pg_selection *entries,
-                          struct err *err)
+static int take_relations(struct pg_catalog *c, const PGresult *r,
+                          const struct pg_selection *entries, struct err *err)
 {
     struct problems problems = {0};
     int row, rows = PQntuples(r);
@@ -484,7 +510,8 @@ static bool includes_nothing(const struct pg_selection *entries, size_t n)
 static struct pg_selection *complete_entries(const struct pg_selection *entries, size_t *n)
 {
     static const struct pg_selection everything = {
-        .pattern = {.text = (char *)(uintptr_t) "*.*", .schema = (char *)(uintptr_t) "^(.*)$",
+        .pattern = {.text = (char *)(uintptr_t) "*.*",
+                    .schema = (char *)(uintptr_t) "^(.*)$",
                     .name = (char *)(uintptr_t) "^(.*)$"},
         .where = (char *)(uintptr_t) "every table"};
     struct pg_selection *all = mem_array(*n + 1, sizeof(*all));

@@ -1,9 +1,9 @@
 /*
  * The catalog: which tables there are, what they look like, what stands in the way of reading them.
  *
- * Read with a fixed number of queries however many tables there are: one for relations, one for columns.
- * Nothing is locked by it, so it may be used before the locks are taken (sizes are then the planner's
- * estimates) and again under the snapshot (sizes are then exact).
+ * Read with a fixed number of queries however many tables there are: one for relations, one for
+ * columns. Nothing is locked by it, so it may be used before the locks are taken (sizes are then
+ * the planner's estimates) and again under the snapshot (sizes are then exact).
  */
 #ifndef ASOFS_PG_CATALOG_H
 #define ASOFS_PG_CATALOG_H
@@ -38,19 +38,19 @@ struct pg_column {
 /* An entry of the copy-table list. */
 struct pg_selection {
     struct pg_pattern pattern;
-    bool exclude;    /* leave out what it matches */
-    char **columns;  /* NULL: all */
+    bool exclude;   /* leave out what it matches */
+    char **columns; /* NULL: all */
     size_t ncolumns;
-    char *filter;    /* NULL: all rows */
-    char *where;     /* "list.txt, line 3": for messages */
+    char *filter; /* NULL: all rows */
+    char *where;  /* "list.txt, line 3": for messages */
 };
 
 struct pg_table {
     struct pg_relation rel;
     struct pg_column *columns; /* in attribute order, dropped ones left out; or as selected */
     size_t ncolumns;
-    char *filter;              /* a row filter, checked (pg_filter_check); or NULL */
-    char *filter_where;        /* which line it stands on, for messages */
+    char *filter;               /* a row filter, checked (pg_filter_check); or NULL */
+    char *filter_where;         /* which line it stands on, for messages */
     struct pg_relation *leaves; /* of a partitioned table, in OID order; NULL otherwise */
     size_t nleaves;
     const struct pg_selection *selection; /* only while the catalog is read */
@@ -59,16 +59,17 @@ struct pg_table {
 struct pg_catalog {
     struct pg_table *tables; /* in order of schema and name, bytewise */
     size_t ntables;
-    char **skipped; /* "schema.name" behind wildcards: foreign tables, materialized views never filled, unlogged
-                       tables of a standby */
+    char **skipped; /* "schema.name" behind wildcards: foreign tables, materialized views never
+                       filled, unlogged tables of a standby */
     size_t nskipped;
 };
 
 /*
- * The tables that the entries select; if none of them includes anything: every table of every schema that is
- * not the system's. Everything that stands in the way is named at once in err: patterns that match
- * nothing, relations that are no tables, foreign tables and leaves, no privilege, row security; then columns
- * that do not exist, and tables selected twice in different ways.
+ * The tables that the entries select; if none of them includes anything: every table of every
+ * schema that is not the system's. Everything that stands in the way is named at once in err:
+ * patterns that match nothing, relations that are no tables, foreign tables and leaves, no
+ * privilege, row security; then columns that do not exist, and tables selected twice in different
+ * ways.
  */
 int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
                     const struct pg_selection *entries, size_t n, bool exact_sizes,
@@ -79,9 +80,9 @@ void pg_catalog_free(struct pg_catalog *c);
 bool pg_catalog_same(const struct pg_catalog *a, const struct pg_catalog *b);
 
 /*
- * Let the server prepare every filter, alone and by the extended protocol, which takes a single statement:
- * what is no condition on its table is refused here, named by its line. Inside a transaction a failure
- * ends it.
+ * Let the server prepare every filter, alone and by the extended protocol, which takes a single
+ * statement: what is no condition on its table is refused here, named by its line. Inside a
+ * transaction a failure ends it.
  */
 int pg_filter_check(struct pg_conn *conn, const struct pg_catalog *c, struct err *err);
 

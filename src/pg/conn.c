@@ -1,10 +1,10 @@
 /*
  * Connections.
  *
- * A session is made harmless once, right after connecting (pg_conn_prepare): empty search_path so that no name
- * is looked up where we do not expect it, fixed text forms, row_security off so that a policy is an
- * error and never a silent filter, no server-side time-outs of the role or database, physical row
- * order. All of it in one round trip.
+ * A session is made harmless once, right after connecting (pg_conn_prepare): empty search_path so
+ * that no name is looked up where we do not expect it, fixed text forms, row_security off so that a
+ * policy is an error and never a silent filter, no server-side time-outs of the role or database,
+ * physical row order. All of it in one round trip.
  */
 #include "pg/internal.h"
 
@@ -199,12 +199,14 @@ int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err
         "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES"
         " ('search_path', ''), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'),"
         " ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'),"
-        " ('xmloption', 'content'), ('standard_conforming_strings', 'on'), ('quote_all_identifiers', 'off'),"
+        " ('xmloption', 'content'), ('standard_conforming_strings', 'on'), "
+        "('quote_all_identifiers', 'off'),"
         " ('row_security', 'off'), ('statement_timeout', '0'), ('lock_timeout', '0'),"
         " ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),"
         " ('transaction_timeout', '0'),"
         " ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'),"
-        " ('enable_indexscan', 'off'), ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', 'off'),"
+        " ('enable_indexscan', 'off'), ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', "
+        "'off'),"
         " ('enable_seqscan', 'on'), ('enable_tidscan', 'on'), ('jit', 'off'),"
         " ('default_transaction_read_only', 'on'),"
         " ('client_encoding', CASE pg_catalog.current_setting('server_encoding')"
@@ -435,13 +437,15 @@ static int read_facts(struct pg_conn *conn, PGresult **res, struct err *err)
         " current_user, pg_catalog.current_setting('server_encoding'),"
         " pg_catalog.current_schemas(true)::pg_catalog.text,"
         " pg_catalog.current_setting('lc_monetary'), pg_catalog.pg_is_in_recovery(),"
-        " pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8 OPERATOR(pg_catalog.*)"
+        " pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8 "
+        "OPERATOR(pg_catalog.*)"
         " (pg_catalog.current_setting('max_connections')::pg_catalog.int8 OPERATOR(pg_catalog.+)"
         "  pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8)",
         0, NULL, res, err);
 }
 
-/* Everyone may call pg_control_system() by default, but a site can revoke that: then we do without. */
+/* Everyone may call pg_control_system() by default, but a site can revoke that: then we do without.
+ */
 static char *read_system_identifier(struct pg_conn *conn)
 {
     PGresult *r = NULL;
@@ -497,7 +501,8 @@ int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
     if (PQgetvalue(r, 0, 0)[0] != 't')
         rc = err_set(err, EINVAL, "the server knows no encoding \"%s\"", encoding);
     else if (PQgetvalue(r, 0, 1)[0] != 't')
-        rc = err_set(err, EINVAL, "the server cannot convert its encoding %s to %s; try --encoding=%s",
+        rc = err_set(err, EINVAL,
+                     "the server cannot convert its encoding %s to %s; try --encoding=%s",
                      server->encoding, encoding, server->encoding);
     PQclear(r);
     return rc;

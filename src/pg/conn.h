@@ -1,15 +1,15 @@
 /*
- * pg/: what asofs says to a PostgreSQL server. Only this room and load/ include <libpq-fe.h>; callers see
- * opaque connections and named calls. There is no general "run this SQL" function outside this room
- * (internal.h is for its own files). May be called from extract/, view/, load/, capture/ and cmd/;
- * calls only common/.
+ * pg/: what asofs says to a PostgreSQL server. Only this room and load/ include <libpq-fe.h>;
+ * callers see opaque connections and named calls. There is no general "run this SQL" function
+ * outside this room (internal.h is for its own files). May be called from extract/, view/, load/,
+ * capture/ and cmd/; calls only common/.
  *
- * A pg_conn belongs to one thread at a time. Every wait is bounded (timeout_ms) and ends at once when the
- * stop descriptor becomes readable; the query is then cancelled on the server too.
+ * A pg_conn belongs to one thread at a time. Every wait is bounded (timeout_ms) and ends at once
+ * when the stop descriptor becomes readable; the query is then cancelled on the server too.
  *
- * Error codes: -EINTR stopped, -ETIMEDOUT the server was silent too long, -ECONNRESET the connection is
- * gone, -EBUSY a lock could not be had, -EACCES no privilege, -ECANCELED the statement was cancelled, -EIO
- * any other error the server reported.
+ * Error codes: -EINTR stopped, -ETIMEDOUT the server was silent too long, -ECONNRESET the
+ * connection is gone, -EBUSY a lock could not be had, -EACCES no privilege, -ECANCELED the
+ * statement was cancelled, -EIO any other error the server reported.
  */
 #ifndef ASOFS_PG_CONN_H
 #define ASOFS_PG_CONN_H
@@ -22,10 +22,11 @@
 
 struct pg_conn;
 
-/* Where to connect. The leader resolves the source to one server; workers are pinned to the same. */
+/* Where to connect. The leader resolves the source to one server; workers are pinned to the same.
+ */
 struct pg_target {
-    char *source;   /* libpq conninfo string, URI or database name */
-    char *host;     /* NULL until pinned: the host, address and port that answered */
+    char *source; /* libpq conninfo string, URI or database name */
+    char *host;   /* NULL until pinned: the host, address and port that answered */
     char *hostaddr;
     char *port;
 };
@@ -33,23 +34,23 @@ struct pg_target {
 struct pg_session {
     const char *application_name;
     const char *timezone;
-    int stop_fd;             /* -1: none */
+    int stop_fd; /* -1: none */
     int64_t connect_timeout_ms;
     int64_t query_timeout_ms; /* silence of the server that is too long; 0 = never */
 };
 
 /* What a server is, asked once at connect by the leader. */
 struct pg_server {
-    int version;             /* 150004 */
-    char *version_text;      /* "15.4 (Debian …)" */
+    int version;        /* 150004 */
+    char *version_text; /* "15.4 (Debian …)" */
     char *database;
     char *user;
-    char *encoding;          /* of the server */
-    char *search_path;       /* the schemas of the session before it was emptied: an array literal */
+    char *encoding;    /* of the server */
+    char *search_path; /* the schemas of the session before it was emptied: an array literal */
     char *lc_monetary;
     char *system_identifier; /* "" when we may not know it */
     bool in_recovery;
-    int64_t lock_slots;      /* locks that fit in the server's lock table */
+    int64_t lock_slots; /* locks that fit in the server's lock table */
 };
 
 void pg_target_init(struct pg_target *t, const char *source);
@@ -57,7 +58,8 @@ void pg_target_free(struct pg_target *t);
 void pg_target_put(struct buf *b, const struct pg_target *t);
 void pg_target_get(struct reader *r, struct pg_target *t);
 
-/* Overwrite a password in `source` (an argv string or a copy): what remains is shorter, never longer. */
+/* Overwrite a password in `source` (an argv string or a copy): what remains is shorter, never
+ * longer. */
 void pg_target_scrub(char *source);
 
 /* "dbname@host" for people and /proc/mounts: no secret in it. The caller frees it. */
@@ -79,7 +81,8 @@ int pg_conn_check(struct pg_conn *conn, struct err *err);
 /* In a transaction that has not failed, no statement under way. */
 bool pg_conn_is_ready(const struct pg_conn *conn);
 
-/* Make the session harmless and its text forms fixed; after pg_conn_inspect, before anything else. */
+/* Make the session harmless and its text forms fixed; after pg_conn_inspect, before anything else.
+ */
 int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err *err);
 
 /* Read the facts of the server, among them the search_path as the user knows it. */

@@ -1,7 +1,7 @@
 /*
- * The stages of a COPY. Two round trips: one simple query for savepoint and lock, one extended query for
- * the COPY (the extended protocol takes a single statement, whatever its text says), whose end is followed
- * by the rollback. At each stage results are read until there are none left.
+ * The stages of a COPY. Two round trips: one simple query for savepoint and lock, one extended
+ * query for the COPY (the extended protocol takes a single statement, whatever its text says),
+ * whose end is followed by the rollback. At each stage results are read until there are none left.
  */
 #include "pg/copy.h"
 

@@ -1,11 +1,11 @@
 /*
- * Running one COPY … TO STDOUT inside the frozen transaction, step by step, so that a worker can wait for it
- * and a coordinator can interleave it with everything else it does.
+ * Running one COPY … TO STDOUT inside the frozen transaction, step by step, so that a worker can
+ * wait for it and a coordinator can interleave it with everything else it does.
  *
  *   pg_copy_start → pg_copy_step … until it returns something other than PG_COPY_MORE
  *
- * The statement runs behind a savepoint that is rolled back afterwards: locks it took are given back, and
- * an error does not end the frozen transaction.
+ * The statement runs behind a savepoint that is rolled back afterwards: locks it took are given
+ * back, and an error does not end the frozen transaction.
  */
 #ifndef ASOFS_PG_COPY_H
 #define ASOFS_PG_COPY_H
@@ -28,12 +28,14 @@ struct pg_copy {
     struct err failure;
 };
 
-/* lock_sql (NULL for the leader, who holds the locks) runs first. copy stays in use until the end. */
-int pg_copy_start(struct pg_conn *conn, struct pg_copy *copy, const char *lock_sql, struct err *err);
+/* lock_sql (NULL for the leader, who holds the locks) runs first. copy stays in use until the end.
+ */
+int pg_copy_start(struct pg_conn *conn, struct pg_copy *copy, const char *lock_sql,
+                  struct err *err);
 
 /*
- * Do what can be done without waiting. Returns a pg_copy_result, or negative: -ECONNRESET (the session is
- * lost) or another code (the statement failed, the session goes on).
+ * Do what can be done without waiting. Returns a pg_copy_result, or negative: -ECONNRESET (the
+ * session is lost) or another code (the statement failed, the session goes on).
  */
 int pg_copy_step(struct pg_conn *conn, struct pg_copy *copy, struct err *err);
 

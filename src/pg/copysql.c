@@ -18,15 +18,16 @@ const char *pg_format_extension(enum pg_format f)
 }
 
 /*
- * Plain COPY names a relation and skips the executor, which is quicker. It refuses materialized views and
- * generated columns, cannot name no columns, and knows no ranges; then a SELECT stands in its place. A
- * partitioned table is read leaf by leaf; itself it has no rows, only a header.
+ * Plain COPY names a relation and skips the executor, which is quicker. It refuses materialized
+ * views and generated columns, cannot name no columns, and knows no ranges; then a SELECT stands in
+ * its place. A partitioned table is read leaf by leaf; itself it has no rows, only a header.
  */
 static bool needs_select(const struct pg_copy_source *s)
 {
     size_t i;
 
-    if (s->rel->kind != 'r' || s->table->filter || s->range.from || s->range.until || s->table->ncolumns == 0)
+    if (s->rel->kind != 'r' || s->table->filter || s->range.from || s->range.until ||
+        s->table->ncolumns == 0)
         return true;
     for (i = 0; i < s->table->ncolumns; i++)
         if (s->table->columns[i].generated)

@@ -1,7 +1,8 @@
 /*
  * The statements that extract rows: COPY of a table, of a block range, of nothing but a header.
  *
- * Rows come in physical order: the session has every other access path switched off (pg_conn_prepare).
+ * Rows come in physical order: the session has every other access path switched off
+ * (pg_conn_prepare).
  */
 #ifndef ASOFS_PG_COPYSQL_H
 #define ASOFS_PG_COPYSQL_H
@@ -21,11 +22,11 @@ struct pg_copy_range {
 };
 
 struct pg_copy_source {
-    const struct pg_table *table;   /* columns, and their order */
-    const struct pg_relation *rel;  /* where the rows are: the table or one of its leaves */
-    struct pg_copy_range range;     /* all zero: the whole relation */
+    const struct pg_table *table;  /* columns, and their order */
+    const struct pg_relation *rel; /* where the rows are: the table or one of its leaves */
+    struct pg_copy_range range;    /* all zero: the whole relation */
     enum pg_format format;
-    bool header;                    /* csv: column names first */
+    bool header; /* csv: column names first */
     const char *encoding;
 };
 

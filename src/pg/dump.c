@@ -68,8 +68,8 @@ static void conninfo_quote(struct buf *b, const char *key, const char *value)
 }
 
 /*
- * The connection as the leader made it, without the password: that goes through the environment, which other
- * users cannot see.
+ * The connection as the leader made it, without the password: that goes through the environment,
+ * which other users cannot see.
  */
 static char *conninfo(struct pg_conn *leader)
 {
@@ -147,9 +147,8 @@ static int spawn_dump(struct pg_dump *d, struct args *a, const char *password, s
     return rc;
 }
 
-int pg_dump_start(struct pg_dump *d, struct pg_conn *leader,
-                  const struct pg_catalog *c, bool everything, const char *snapshot_id,
-                  struct err *err)
+int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_catalog *c,
+                  bool everything, const char *snapshot_id, struct err *err)
 {
     struct args a = {0};
     int rc;

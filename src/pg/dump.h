@@ -1,8 +1,8 @@
 /*
  * schema.sql: PostgreSQL's own pg_dump as a child, --schema-only, in the leader's snapshot.
  *
- * It runs beside the extraction. What it cannot do (no pg_dump, an older one than the server, a lock that is
- * queued for) is no failure of the view: the text then says why.
+ * It runs beside the extraction. What it cannot do (no pg_dump, an older one than the server, a
+ * lock that is queued for) is no failure of the view: the text then says why.
  */
 #ifndef ASOFS_PG_DUMP_H
 #define ASOFS_PG_DUMP_H
@@ -12,8 +12,8 @@
 #include "pg/catalog.h"
 
 struct pg_dump {
-    pid_t pid;      /* 0: not running */
-    int out_fd;     /* -1: closed. Poll for POLLIN, then pg_dump_read */
+    pid_t pid;  /* 0: not running */
+    int out_fd; /* -1: closed. Poll for POLLIN, then pg_dump_read */
     struct buf text;
     struct buf complaints; /* what it wrote to standard error */
     int err_fd;
@@ -23,11 +23,11 @@ struct pg_dump {
  * snapshot_id NULL: protocol lock; the leader's locks alone keep the definitions as they are.
  * everything: the view holds every table, so no list of tables need be given.
  */
-int pg_dump_start(struct pg_dump *d, struct pg_conn *leader,
-                  const struct pg_catalog *c, bool everything, const char *snapshot_id,
-                  struct err *err);
+int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_catalog *c,
+                  bool everything, const char *snapshot_id, struct err *err);
 
-/* Take what is there. 1 = finished and successful, 0 = more to come, negative = failed (err: why). */
+/* Take what is there. 1 = finished and successful, 0 = more to come, negative = failed (err: why).
+ */
 int pg_dump_read(struct pg_dump *d, struct err *err);
 
 void pg_dump_free(struct pg_dump *d); /* kills it when it runs */

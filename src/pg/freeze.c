@@ -20,11 +20,11 @@ static int check_lock_table(const struct pg_catalog *c, const struct pg_server *
     /* The rest of the lock table belongs to the users of the database. */
     if ((int64_t)n <= server->lock_slots / 10 * 9)
         return 0;
-    return err_set(err, ENOLCK,
-                   "%zu locks would be needed on tables and partitions (%u sessions), and the server's lock "
-                   "table has room for about %lld\nraise max_locks_per_transaction, or take fewer tables%s",
-                   n, sessions, (long long)server->lock_slots,
-                   sessions > 1 ? ", or fewer --jobs" : "");
+    return err_set(
+        err, ENOLCK,
+        "%zu locks would be needed on tables and partitions (%u sessions), and the server's lock "
+        "table has room for about %lld\nraise max_locks_per_transaction, or take fewer tables%s",
+        n, sessions, (long long)server->lock_slots, sessions > 1 ? ", or fewer --jobs" : "");
 }
 
 static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
@@ -53,8 +53,8 @@ struct lock_list {
     struct pg_conn *conn;
     struct buf sql;
     const char *mode;
-    size_t n;       /* in the statement under construction */
-    size_t most;    /* in one statement */
+    size_t n;    /* in the statement under construction */
+    size_t most; /* in one statement */
 };
 
 static void end_statement(struct lock_list *l)
@@ -102,7 +102,8 @@ static int lock_tables(struct pg_conn *conn, const struct pg_catalog *c, struct 
     return rc;
 }
 
-/* A query is the only way to an ACCESS SHARE lock on a materialized view, so it follows the snapshot. */
+/* A query is the only way to an ACCESS SHARE lock on a materialized view, so it follows the
+ * snapshot. */
 static int touch_matviews(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
 {
     struct buf sql = {0};
@@ -123,8 +124,8 @@ static int touch_matviews(struct pg_conn *conn, const struct pg_catalog *c, stru
 }
 
 /* The moment, and with it (it is the first query of the transaction) the snapshot. */
-static int take_snapshot(struct pg_conn *conn, bool in_recovery, bool export, struct pg_moment *moment,
-                         struct err *err)
+static int take_snapshot(struct pg_conn *conn, bool in_recovery, bool export,
+                         struct pg_moment *moment, struct err *err)
 {
     struct buf sql = {0};
     PGresult *r = NULL;
@@ -165,8 +166,8 @@ static int export_snapshot(struct pg_conn *conn, const struct pg_server *server,
 }
 
 /*
- * Who stands in the way: every session that has, or waits for, one of these modes on one of the tables.
- * Asked after the failed transaction was rolled back; it may have gone meanwhile.
+ * Who stands in the way: every session that has, or waits for, one of these modes on one of the
+ * tables. Asked after the failed transaction was rolled back; it may have gone meanwhile.
  */
 static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, const char *modes,
                               struct err *err)
@@ -221,9 +222,9 @@ static int explain_failure(struct pg_conn *conn, const struct pg_freeze_request 
 }
 
 /*
- * One try. 0 = frozen, 1 = the catalog changed while we waited: try again. The transaction is open after 0
- * only. A failed statement can itself be the sign of a change (a table dropped while we waited for its
- * lock); that is what the next try will see or say.
+ * One try. 0 = frozen, 1 = the catalog changed while we waited: try again. The transaction is open
+ * after 0 only. A failed statement can itself be the sign of a change (a table dropped while we
+ * waited for its lock); that is what the next try will see or say.
  */
 static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
                       struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
@@ -314,7 +315,8 @@ static int check_lockable(const struct pg_catalog *c, struct err *err)
     }
     if (names.len)
         err_set(err, EACCES,
-                "no permission to lock: %s\n  (--freeze=lock needs UPDATE, DELETE or TRUNCATE on each table)",
+                "no permission to lock: %s\n  (--freeze=lock needs UPDATE, DELETE or TRUNCATE on "
+                "each table)",
                 names.data);
     else
         err->code = 0;
@@ -330,9 +332,10 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
     int rc;
 
     if (req->server->in_recovery)
-        return err_set(err, ENOTSUP,
-                       "--freeze=lock is not possible on a standby: SHARE locks are not to be had there; "
-                       "use --freeze=export");
+        return err_set(
+            err, ENOTSUP,
+            "--freeze=lock is not possible on a standby: SHARE locks are not to be had there; "
+            "use --freeze=export");
     rc = pg_catalog_read(leader, req->server, req->entries, req->nentries, false, &c, err);
     if (rc == 0)
         rc = check_lockable(c, err);
@@ -368,8 +371,8 @@ int pg_freeze_hold(struct pg_conn *worker, const char *lock_sql, struct err *err
 }
 
 /*
- * One statement for all tables and a time-out on the statement as a whole: SHARE on the first tables keeps their
- * writers waiting while the last is waited for.
+ * One statement for all tables and a time-out on the statement as a whole: SHARE on the first
+ * tables keeps their writers waiting while the last is waited for.
  */
 int pg_freeze_try_share(struct pg_conn *leader, const struct pg_catalog *c, int64_t try_ms,
                         struct err *err)
@@ -419,8 +422,8 @@ int pg_freeze_unshare(struct pg_conn *leader, struct pg_moment *moment, struct e
     free(moment->lsn);
     moment->lsn = mem_strdup(PQgetvalue(r, 0, 0));
     PQclear(r);
-    return pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share", 0, NULL,
-                  NULL, err);
+    return pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share", 0,
+                  NULL, NULL, err);
 }
 
 int pg_freeze_verify(struct pg_conn *leader, const struct pg_freeze_request *req,

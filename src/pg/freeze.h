@@ -1,10 +1,10 @@
 /*
  * Freezing: the leader's transaction, and joining it.
  *
- * The leader locks every table (ACCESS SHARE), *then* takes the snapshot, so that no TRUNCATE, DROP or
- * ALTER can fall between: PostgreSQL's catalogs and TRUNCATE are not fully versioned by snapshots. Then it
- * reads the catalog once more under the snapshot; if that differs from what was collected, it starts
- * again. The transaction stays open until pg_freeze_release.
+ * The leader locks every table (ACCESS SHARE), *then* takes the snapshot, so that no TRUNCATE, DROP
+ * or ALTER can fall between: PostgreSQL's catalogs and TRUNCATE are not fully versioned by
+ * snapshots. Then it reads the catalog once more under the snapshot; if that differs from what was
+ * collected, it starts again. The transaction stays open until pg_freeze_release.
  */
 #ifndef ASOFS_PG_FREEZE_H
 #define ASOFS_PG_FREEZE_H
@@ -12,11 +12,11 @@
 #include "pg/catalog.h"
 
 struct pg_moment {
-    char *snapshot_id;   /* as exported; NULL with protocol lock */
-    char *time;          /* ISO 8601, UTC, microseconds */
-    int64_t unix_ns;     /* the same */
-    char *lsn;           /* everything the snapshot sees was logged at or before it */
-    char *lsn_from;      /* protocol lock: the state did not change from here to lsn; else NULL */
+    char *snapshot_id; /* as exported; NULL with protocol lock */
+    char *time;        /* ISO 8601, UTC, microseconds */
+    int64_t unix_ns;   /* the same */
+    char *lsn;         /* everything the snapshot sees was logged at or before it */
+    char *lsn_from;    /* protocol lock: the state did not change from here to lsn; else NULL */
 };
 
 struct pg_freeze_request {
@@ -24,23 +24,27 @@ struct pg_freeze_request {
     const struct pg_selection *entries; /* borrowed */
     size_t nentries;
     int64_t lock_timeout_ms;
-    unsigned sessions; /* that will hold locks on every table: 1, or the workers too (protocol lock) */
+    unsigned
+        sessions; /* that will hold locks on every table: 1, or the workers too (protocol lock) */
 };
 
 /*
- * Collect, lock, freeze, verify. On success the leader holds locks and snapshot, *catalog (exact sizes) and
- * *moment are the caller's to free. On failure the transaction is gone and nothing is locked.
+ * Collect, lock, freeze, verify. On success the leader holds locks and snapshot, *catalog (exact
+ * sizes) and *moment are the caller's to free. On failure the transaction is gone and nothing is
+ * locked.
  */
 int pg_freeze_export(struct pg_conn *leader, const struct pg_freeze_request *req,
                      struct pg_catalog **catalog, struct pg_moment *moment, struct err *err);
 
-/* A worker joins the frozen state; it can be done for as long as the leader's transaction is open. */
+/* A worker joins the frozen state; it can be done for as long as the leader's transaction is open.
+ */
 int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *err);
 
 /*
  * ---- protocol lock, for servers and poolers without exported snapshots ----
  *
- * Under SHARE locks nobody writes to the tables, so every snapshot taken then sees the same rows. In this order:
+ * Under SHARE locks nobody writes to the tables, so every snapshot taken then sees the same rows.
+ * In this order:
  *
  *   leader: pg_freeze_prepare    collect; refuse; BEGIN; ACCESS SHARE
  *   workers: pg_freeze_hold      BEGIN; ACCESS SHARE; no snapshot yet

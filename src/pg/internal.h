@@ -13,8 +13,8 @@ struct pg_conn {
 };
 
 /*
- * Run one statement (several, when nparams is 0) and wait. On success *res (may be NULL) holds the last
- * result, to be cleared by the caller.
+ * Run one statement (several, when nparams is 0) and wait. On success *res (may be NULL) holds the
+ * last result, to be cleared by the caller.
  */
 int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
            PGresult **res, struct err *err);

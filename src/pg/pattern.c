@@ -84,9 +84,10 @@ static int parse_parts(struct pg_pattern *p, struct err *err)
         rc = parse_part(p, &at, &part, err);
     }
     if (rc == 0 && *at == '.')
-        rc = err_set(err, EINVAL,
-                     "pattern %s: too many parts; write schema.table (the database stands in SOURCE)",
-                     p->text);
+        rc = err_set(
+            err, EINVAL,
+            "pattern %s: too many parts; write schema.table (the database stands in SOURCE)",
+            p->text);
     if (rc == 0)
         p->name = buf_steal(&part);
     buf_free(&part);

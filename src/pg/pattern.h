@@ -1,9 +1,9 @@
 /*
  * psql's object name patterns, as regular expressions for the server.
  *
- * The rules are those of psql's \d: letters are folded to lower case outside double quotes, * and ? are
- * wildcards, a dot outside quotes separates schema from name, other regular-expression characters keep
- * their meaning, except $ which is a letter. Pure: no server is asked.
+ * The rules are those of psql's \d: letters are folded to lower case outside double quotes, * and ?
+ * are wildcards, a dot outside quotes separates schema from name, other regular-expression
+ * characters keep their meaning, except $ which is a letter. Pure: no server is asked.
  */
 #ifndef ASOFS_PG_PATTERN_H
 #define ASOFS_PG_PATTERN_H

@@ -62,11 +62,10 @@ static int read_status(struct inspected *i, const char *dir, struct err *err)
     const char *state;
     int held, rc = load_json(dir, "status.json", &b, &j, err);
 
-    if (rc == 0 &&
-        json_unpack(j, "{s:s,s:b,s:F,s:F,s:I,s:I,s:I}", "state", &state, "source_held", &held,
-                    "held_seconds", &i->held_seconds, "extract_seconds", &i->extract_seconds,
-                    "estimated_bytes", &estimate, "estimated_bytes_done", &done, "bytes",
-                    &bytes) < 0)
+    if (rc == 0 && json_unpack(j, "{s:s,s:b,s:F,s:F,s:I,s:I,s:I}", "state", &state, "source_held",
+                               &held, "held_seconds", &i->held_seconds, "extract_seconds",
+                               &i->extract_seconds, "estimated_bytes", &estimate,
+                               "estimated_bytes_done", &done, "bytes", &bytes) < 0)
         rc = err_set(err, EINVAL, "%s/.asofs/status.json lacks what it should hold", dir);
     if (rc == 0) {
         i->state = mem_strdup(state);
@@ -88,8 +87,8 @@ static int read_snapshot(struct inspected *i, const char *dir, struct err *err)
     const char *moment, *source;
     int rc = load_json(dir, "snapshot.json", &b, &j, err);
 
-    if (rc == 0 && json_unpack(j, "{s:s,s:{s:s}}", "moment", &moment, "server", "source",
-                               &source) < 0)
+    if (rc == 0 &&
+        json_unpack(j, "{s:s,s:{s:s}}", "moment", &moment, "server", "source", &source) < 0)
         rc = err_set(err, EINVAL, "%s/.asofs/snapshot.json lacks what it should hold", dir);
     if (rc == 0) {
         i->moment = mem_strdup(moment);
@@ -107,11 +106,16 @@ static void take_table(struct inspected *i, char **f)
 
     i->tables = mem_resize(i->tables, i->ntables + 1, sizeof(*t));
     t = &i->tables[i->ntables++];
-    *t = (struct inspected_table){
-        .schema = f[SCHEMA], .name = f[NAME], .file = f[FILE_], .state = f[STATE],
-        .checksum = f[CHECKSUM], .error = f[ERROR], .rows = strtoull(f[ROWS], NULL, 10),
-        .bytes = strtoull(f[BYTES], NULL, 10), .estimate = strtoull(f[ESTIMATE], NULL, 10),
-        .seconds = strtod(f[SECONDS], NULL)};
+    *t = (struct inspected_table){.schema = f[SCHEMA],
+                                  .name = f[NAME],
+                                  .file = f[FILE_],
+                                  .state = f[STATE],
+                                  .checksum = f[CHECKSUM],
+                                  .error = f[ERROR],
+                                  .rows = strtoull(f[ROWS], NULL, 10),
+                                  .bytes = strtoull(f[BYTES], NULL, 10),
+                                  .estimate = strtoull(f[ESTIMATE], NULL, 10),
+                                  .seconds = strtod(f[SECONDS], NULL)};
     free(f[KIND]);
     free(f[ROWS]);
     free(f[BYTES]);

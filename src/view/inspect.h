@@ -1,6 +1,6 @@
 /*
- * Looking at a view from outside, through its .asofs/ files: a mount, complete or not, or a directory that
- * `asofs extract` made.
+ * Looking at a view from outside, through its .asofs/ files: a mount, complete or not, or a
+ * directory that `asofs extract` made.
  */
 #ifndef ASOFS_VIEW_INSPECT_H
 #define ASOFS_VIEW_INSPECT_H
@@ -13,19 +13,19 @@
 
 struct inspected_table {
     char *schema, *name;
-    char *file;      /* below the view's directory */
-    char *state;     /* waiting, running, complete, failed */
-    char *checksum;  /* 16 hexadecimal digits, or "" */
+    char *file;     /* below the view's directory */
+    char *state;    /* waiting, running, complete, failed */
+    char *checksum; /* 16 hexadecimal digits, or "" */
     char *error;
     uint64_t rows, bytes, estimate;
-    double seconds;  /* in work so far, or in all */
+    double seconds; /* in work so far, or in all */
 };
 
 struct inspected {
-    char *json;      /* status.json as it is */
-    char *state;     /* extracting, complete, failed */
-    char *moment;    /* ISO 8601 */
-    char *source;    /* "dbname@host" */
+    char *json;   /* status.json as it is */
+    char *state;  /* extracting, complete, failed */
+    char *moment; /* ISO 8601 */
+    char *source; /* "dbname@host" */
     bool source_held;
     double held_seconds, extract_seconds;
     uint64_t estimate, estimate_done, bytes;
@@ -41,8 +41,8 @@ void inspect_free(struct inspected *i);
 int inspect_checksum(const char *path, char out[17], struct err *err);
 
 /*
- * The views mounted on this machine, as "path\0": calls f for each, in the order of /proc/self/mounts, and stops
- * when it returns non-zero.
+ * The views mounted on this machine, as "path\0": calls f for each, in the order of
+ * /proc/self/mounts, and stops when it returns non-zero.
  */
 int inspect_each_mount(int (*f)(void *arg, const char *dir, const char *source), void *arg,
                        struct err *err);

@@ -12,10 +12,10 @@
 struct view {
     const struct view_request *req; /* borrowed */
     struct pg_target target;
-    struct pg_conn *leader;         /* NULL once released */
+    struct pg_conn *leader; /* NULL once released */
     struct pg_server server;
-    const char *encoding;           /* of the files */
-    char *source;                   /* "dbname@host" */
+    const char *encoding; /* of the files */
+    char *source;         /* "dbname@host" */
     struct pg_catalog *catalog;
     struct pg_moment moment;
     struct plan plan;
@@ -28,12 +28,12 @@ struct view {
     void (*settled)(void *arg);
     void *settled_arg;
 
-    bool threaded;                  /* extraction runs in `thread` */
+    bool threaded; /* extraction runs in `thread` */
     pthread_t thread;
-    int halt_fd;                    /* eventfd that stops it; -1 without */
+    int halt_fd; /* eventfd that stops it; -1 without */
 
-    pthread_mutex_t lock;           /* protects the two below */
-    bool reported;                  /* the texts below are final */
+    pthread_mutex_t lock; /* protects the two below */
+    bool reported;        /* the texts below are final */
     struct buf meta[META_FILES];
 };
 

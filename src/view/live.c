@@ -24,7 +24,7 @@
 /* SQL_ASCII says nothing about bytes above 127; the server refuses to take them for UTF8. */
 static int choose_encoding(struct view *v, struct err *err)
 {
-    v->encoding = v->req->encoding                              ? v->req->encoding
+    v->encoding = v->req->encoding                               ? v->req->encoding
                   : strcmp(v->server.encoding, "SQL_ASCII") == 0 ? "SQL_ASCII"
                                                                  : "UTF8";
     return pg_conn_check_encoding(v->leader, &v->server, v->encoding, err);
@@ -61,7 +61,8 @@ static void tell_skipped(const struct pg_catalog *c)
         buf_printf(&b, "%s%s", i ? ", " : "", c->skipped[i]);
     if (c->nskipped)
         log_note("left out (foreign tables, materialized views never filled, unlogged tables of a "
-                 "standby): %s", b.data);
+                 "standby): %s",
+                 b.data);
     buf_free(&b);
 }
 
@@ -84,9 +85,8 @@ static int freeze(struct view *v, struct err *err)
                                   .nentries = req->tables.n,
                                   .lock_timeout_ms = req->lock_timeout_ms,
                                   .sessions = req->freeze_by_lock ? req->jobs + 1 : 1};
-    struct lockfreeze_request l = {.freeze = f,
-                                   .freeze_timeout_ms = req->freeze_timeout_ms,
-                                   .stop_fd = req->stop_fd};
+    struct lockfreeze_request l = {
+        .freeze = f, .freeze_timeout_ms = req->freeze_timeout_ms, .stop_fd = req->stop_fd};
     int rc;
 
     v->locked = clock_ms();
@@ -110,8 +110,9 @@ static uint64_t source_bytes(const struct view *v)
 }
 
 /*
- * Text is about as long as the pages it comes from: shorter by row headers and free space, longer by numbers and
- * quotes. What is sure to fail is refused; what may fail is left to the limit and the file system.
+ * Text is about as long as the pages it comes from: shorter by row headers and free space, longer
+ * by numbers and quotes. What is sure to fail is refused; what may fail is left to the limit and
+ * the file system.
  */
 static int check_space(const struct view *v, const char *dir, struct err *err)
 {
@@ -166,8 +167,8 @@ static char *start_dump(struct view *v)
 {
     struct err why;
 
-    if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->tables.n == 0,
-                      v->moment.snapshot_id, &why) < 0)
+    if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->tables.n == 0, v->moment.snapshot_id,
+                      &why) < 0)
         return mem_strdup(why.text);
     return NULL;
 }
@@ -285,7 +286,8 @@ int view_extract_begin(struct view *v, struct err *err)
     v->halt_fd = eventfd(0, EFD_CLOEXEC);
     if (v->halt_fd < 0)
         return err_errno(err, "eventfd failed");
-    pg_conn_set_stop_fd(v->leader, v->halt_fd); /* the caller's is closed while the view is served */
+    pg_conn_set_stop_fd(v->leader,
+                        v->halt_fd); /* the caller's is closed while the view is served */
     prepare(v, -1, v->req->spool_dir, v->halt_fd);
     rc = start_thread(v);
     if (rc != 0)

@@ -14,18 +14,19 @@ struct view_request {
     unsigned jobs;
     uint64_t chunk_size;
     int64_t lock_timeout_ms;
-    bool freeze_by_lock;     /* protocol lock; else export */
+    bool freeze_by_lock;       /* protocol lock; else export */
     int64_t freeze_timeout_ms; /* protocol lock: how long SHARE may be held */
-    int64_t hold_limit_ms;   /* 0: none */
-    uint64_t spool_limit;    /* bytes; 0: none */
-    size_t own_files;        /* large tables that may have a spool file of their own (fs/passthrough.h) */
-    bool partial;            /* a table that fails does not end the view */
+    int64_t hold_limit_ms;     /* 0: none */
+    uint64_t spool_limit;      /* bytes; 0: none */
+    size_t own_files; /* large tables that may have a spool file of their own (fs/passthrough.h) */
+    bool partial;     /* a table that fails does not end the view */
     int64_t worker_timeout_ms;
     const char *spool_dir;
     const char *timezone;
-    const char *encoding;    /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
+    const char
+        *encoding; /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
     bool quiet;
-    int stop_fd;             /* readable: give up (-EINTR); -1: none */
+    int stop_fd; /* readable: give up (-EINTR); -1: none */
 };
 
 /* The request is borrowed until view_free. On failure nothing is left locked. */

@@ -1,6 +1,7 @@
 /*
- * A directory that appears whole or not at all: filled under a hidden name beside its place, brought to disk,
- * then renamed. What a killed process left behind is removed by the next one that wants the same place.
+ * A directory that appears whole or not at all: filled under a hidden name beside its place,
+ * brought to disk, then renamed. What a killed process left behind is removed by the next one that
+ * wants the same place.
  */
 #ifndef ASOFS_VIEW_OUTDIR_H
 #define ASOFS_VIEW_OUTDIR_H

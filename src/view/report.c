@@ -49,8 +49,8 @@ static json_t *server_json(const struct view *v)
 static json_t *settings_json(const struct view *v)
 {
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "timezone", v->req->timezone,
-                     "encoding", v->encoding, "server_encoding", v->server.encoding,
-                     "datestyle", "ISO, MDY", "intervalstyle", "postgres", "bytea_output", "hex",
+                     "encoding", v->encoding, "server_encoding", v->server.encoding, "datestyle",
+                     "ISO, MDY", "intervalstyle", "postgres", "bytea_output", "hex",
                      "extra_float_digits", 1, "lc_monetary", v->server.lc_monetary, "format",
                      pg_format_name(v->req->format));
 }
@@ -147,9 +147,10 @@ static void put_table(const struct view *v, size_t i, struct buf *out)
     csv_put_field(out, rel->name);
     buf_putc(out, ',');
     csv_put_field(out, v->tree.paths[i]);
-    buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,%.3f,", kind_name(rel->kind), table_state_name(r->state),
-               (unsigned long long)r->rows, (unsigned long long)(r->bytes + r->under_way),
-               (unsigned long long)r->estimate, r->chunks, seconds_of(r));
+    buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,%.3f,", kind_name(rel->kind),
+               table_state_name(r->state), (unsigned long long)r->rows,
+               (unsigned long long)(r->bytes + r->under_way), (unsigned long long)r->estimate,
+               r->chunks, seconds_of(r));
     if (r->state == TABLE_COMPLETE)
         buf_printf(out, "%016llx", (unsigned long long)r->checksum);
     buf_putc(out, ',');

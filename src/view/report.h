@@ -1,6 +1,6 @@
 /*
- * The files of .asofs/, as text: at any time after the freeze (they tell how far things are), and once more at
- * the end (they do not change any more). From any thread.
+ * The files of .asofs/, as text: at any time after the freeze (they tell how far things are), and
+ * once more at the end (they do not change any more). From any thread.
  */
 #ifndef ASOFS_VIEW_REPORT_H
 #define ASOFS_VIEW_REPORT_H

@@ -103,8 +103,9 @@ static void add_files(struct tree *t, const struct name *names, size_t n)
 }
 
 /*
- * 62 bits, so that no program takes it for a negative number; 0 to 15 stay free. A million names share a
- * number with a probability of one in ten million; nothing in asofs relies on them being different.
+ * 62 bits, so that no program takes it for a negative number; 0 to 15 stay free. A million names
+ * share a number with a probability of one in ten million; nothing in asofs relies on them being
+ * different.
  */
 static void number_inodes(struct tree *t)
 {

@@ -1,9 +1,9 @@
 /*
- * The names of a view: directories and files, fixed when the view is frozen. Pure; read by any number of
- * threads.
+ * The names of a view: directories and files, fixed when the view is frozen. Pure; read by any
+ * number of threads.
  *
- * Nodes are numbered from 0 (the root). The children of a directory stand together, sorted bytewise by
- * name.
+ * Nodes are numbered from 0 (the root). The children of a directory stand together, sorted bytewise
+ * by name.
  */
 #ifndef ASOFS_VIEW_TREE_H
 #define ASOFS_VIEW_TREE_H
@@ -24,13 +24,13 @@ enum meta_file { META_ERRORS, META_SCHEMA, META_SNAPSHOT, META_STATUS, META_TABL
 
 struct node {
     enum node_kind kind;
-    char *name;         /* as in the directory; "" for the root */
-    uint64_t ino;       /* st_ino: a hash of the path, so the same for every mount of the same names */
+    char *name;   /* as in the directory; "" for the root */
+    uint64_t ino; /* st_ino: a hash of the path, so the same for every mount of the same names */
     uint32_t parent;
-    uint32_t children;  /* NODE_DIR: number of the first child */
+    uint32_t children; /* NODE_DIR: number of the first child */
     uint32_t nchildren;
-    uint32_t subdirs;   /* NODE_DIR: how many of them are directories */
-    uint32_t item;      /* NODE_TABLE: index of the table; NODE_META: which */
+    uint32_t subdirs; /* NODE_DIR: how many of them are directories */
+    uint32_t item;    /* NODE_TABLE: index of the table; NODE_META: which */
 };
 
 struct tree {

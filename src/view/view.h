@@ -1,5 +1,6 @@
 /*
- * view/: a view's life. May be called from fs/ and cmd/; calls everything below it. Links without libfuse.
+ * view/: a view's life. May be called from fs/ and cmd/; calls everything below it. Links without
+ * libfuse.
  *
  * A live view goes through these steps; each function says which step it expects.
  *
@@ -33,8 +34,8 @@ const char *view_source(const struct view *v);   /* "dbname@host", for /proc/mou
 enum view_state {
     VIEW_FINAL,   /* size and bytes are known and do not change any more */
     VIEW_PENDING, /* a reader has to wait */
-    VIEW_LIVE,    /* a text about the view that still changes (tables.csv): read it whole, at once */
-    VIEW_FAILED,  /* EIO */
+    VIEW_LIVE,   /* a text about the view that still changes (tables.csv): read it whole, at once */
+    VIEW_FAILED, /* EIO */
 };
 
 enum view_state view_state(struct view *v, uint32_t node);
@@ -43,8 +44,8 @@ enum view_state view_state(struct view *v, uint32_t node);
 void view_prefer(struct view *v, uint32_t node);
 
 /*
- * Call `settled` whenever pending files may have become final or failed; from the extracting thread, which holds
- * no lock then. Set before view_extract_begin.
+ * Call `settled` whenever pending files may have become final or failed; from the extracting
+ * thread, which holds no lock then. Set before view_extract_begin.
  */
 void view_on_settled(struct view *v, void (*settled)(void *arg), void *arg);
 

@@ -1,6 +1,6 @@
 /*
- * A filter that passes must stay inside the parentheses that are put around it: judged by a second, simpler
- * reader than the one under test, which knows quotes and parentheses only.
+ * A filter that passes must stay inside the parentheses that are put around it: judged by a second,
+ * simpler reader than the one under test, which knows quotes and parentheses only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +22,16 @@ static int stays_inside(const char *s)
         }
         if (*s == '\'' || *s == '"') {
             quote = *s;
-            /* Doubled quotes close and reopen here, so an E string has to be recognised at its start only. */
-            escapes = escapes && s[-1] == quote
-                          ? escapes
-                          : *s == '\'' && (s[-1] == 'E' || s[-1] == 'e');
+            /* Doubled quotes close and reopen here, so an E string has to be recognised at its
+             * start only. */
+            escapes =
+                escapes && s[-1] == quote ? escapes : *s == '\'' && (s[-1] == 'E' || s[-1] == 'e');
         } else if (*s == '(') {
             depth++;
         } else if (*s == ')' && --depth < 0) {
             return 0;
-        } else if (*s == ';' || *s == '$' || (*s == '-' && s[1] == '-') || (*s == '/' && s[1] == '*')) {
+        } else if (*s == ';' || *s == '$' || (*s == '-' && s[1] == '-') ||
+                   (*s == '/' && s[1] == '*')) {
             return 0;
         }
         if (!quote && *s != '\'')
@@ -39,7 +40,8 @@ static int stays_inside(const char *s)
     return depth == 0 && !quote;
 }
 
-/* E directly behind another word character begins no escape string; such texts are left to the unit tests. */
+/* E directly behind another word character begins no escape string; such texts are left to the unit
+ * tests. */
 static int is_ambiguous(const char *s)
 {
     for (; *s; s++)

@@ -2,10 +2,10 @@
 # pgbench at full speed, and the sums that each of its transactions keeps: it adds one amount to an account, a
 # teller, a branch and the history. Source after common.sh.
 
-# load_start [option of pgbench...]: fills the database and starts to write.
+# load_start OPTION-of-pgbench...: fills the database and starts to write.
 load_start() {
 	pgbench -i -q -s 1 "$CONN" >/dev/null 2>&1
-	pgbench -n -c 4 -j 1 -T 600 "$@" "$CONN" >"$TMPDIR/load.log" 2>&1 &
+	pgbench -n -j 1 -T 600 "$@" "$CONN" >"$TMPDIR/load.log" 2>&1 &
 	load_job=$!
 	wait_until '[[ $(sql "SELECT count(*) FROM pgbench_history") -gt 50 ]]'
 }

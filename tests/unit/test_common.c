@@ -1456,6 +1456,24 @@ static void stop_hears_signals(void **state)
     stop_close(&s);
 }
 
+/* In a child: the signal was heard, so nothing is left of it that could kill when stop ends. */
+static void stop_keeps_the_signal_it_heard(void **state)
+{
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        struct stop s;
+        struct err err;
+
+        if (stop_open(&s, &err) < 0 || kill(getpid(), SIGTERM) < 0 || !stop_requested(&s))
+            _exit(1);
+        stop_close(&s);
+        _exit(0);
+    }
+    assert_int_equal(proc_wait(pid), 0);
+}
+
 static void stop_hears_the_end_of_the_peer(void **state)
 {
     struct stop s;
@@ -1596,6 +1614,7 @@ int main(void)
         cmocka_unit_test(proc_kill_leaves_no_zombie),
         cmocka_unit_test(proc_self_can_be_started),
         cmocka_unit_test(stop_hears_signals),
+        cmocka_unit_test(stop_keeps_the_signal_it_heard),
         cmocka_unit_test(stop_hears_the_end_of_the_peer),
         cmocka_unit_test(clock_never_goes_back),
         cmocka_unit_test(hash_is_xxh3),
