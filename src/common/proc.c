@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,17 @@
 #include "common/mem.h"
 
 extern char **environ;
+
+/* Of two values of a name some programs take the first, some the last. */
+static bool is_replaced(const char *entry, char *const extra[])
+{
+    size_t len = strcspn(entry, "=") + 1;
+
+    for (; extra && *extra; extra++)
+        if (strncmp(entry, *extra, len) == 0)
+            return true;
+    return false;
+}
 
 static char **merged_env(char *const extra[])
 {
@@ -24,10 +36,11 @@ static char **merged_env(char *const extra[])
     while (extra && extra[m])
         m++;
     env = mem_array(n + m + 1, sizeof(*env));
-    for (i = 0; i < m; i++) /* first wins, so ours stand in front */
+    for (i = 0; i < m; i++)
         env[i] = extra[i];
     for (i = 0; i < n; i++)
-        env[m + i] = environ[i];
+        if (!is_replaced(environ[i], extra))
+            env[m++] = environ[i];
     return env;
 }
 

@@ -47,7 +47,11 @@ int stop_watch(struct stop *s, int peer_fd, struct err *err)
 void stop_close(struct stop *s)
 {
     sigset_t set;
+    struct signalfd_siginfo heard;
 
+    /* A signal that was heard has had its effect; unblocked, it would have another. */
+    while (read(s->signal_fd, &heard, sizeof(heard)) > 0)
+        ;
     stop_signals(&set);
     close(s->fd);
     close(s->signal_fd);

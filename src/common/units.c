@@ -73,7 +73,7 @@ const char *units_format_size(uint64_t bytes, char *out, size_t room)
     double v = (double)bytes;
     int i = 0;
 
-    while (v >= 1023.95 && i < 5) {
+    while (v >= 1023.5 && i < 5) {
         v /= 1024;
         i++;
     }

@@ -18,6 +18,16 @@ static bool is_escape_string(const char *start, const char *p)
     return p - 1 == start || !is_word(p[-2]);
 }
 
+/*
+ * A quote directly behind a word that ends in E: whether that is an E'...' string depends on how the
+ * server's version reads what stands before it (1E'...'). Nobody needs it.
+ */
+static bool is_ambiguous(const char *start, const char *p)
+{
+    return *p == '\'' && p - start >= 2 && (p[-1] == 'e' || p[-1] == 'E') &&
+           (is_word(p[-2]) || p[-2] == '.');
+}
+
 /* Behind the closing quote of what opens at p; NULL when it is not closed. */
 static const char *skip_quoted(const char *p, bool backslashes)
 {
@@ -58,6 +68,8 @@ int filter_check(const char *filter, struct err *err)
     if (!*p)
         return err_set(err, EINVAL, "the filter is empty");
     while (*p) {
+        if (is_ambiguous(filter, p))
+            return err_set(err, EINVAL, "the filter has a quote directly behind a word");
         if (*p == '\'' || *p == '"') {
             p = skip_quoted(p, *p == '\'' && is_escape_string(filter, p));
             if (!p)

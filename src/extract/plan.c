@@ -28,12 +28,12 @@ static void cut_relation(struct plan *p, size_t *room, uint32_t table, int32_t l
     if (n == 0)
         n = 1;
     per = (rel->blocks + n - 1) / n;
+    if (per)
+        n = (rel->blocks + per - 1) / per; /* rounding can leave nothing for the last ones */
     weight = rel->bytes / n;
     for (i = 0; i < n; i++) {
         struct chunk k = {.table = table, .leaf = leaf, .weight = weight};
 
-        if (n > 1 && i * per >= rel->blocks)
-            break; /* rounding left nothing for the last ones */
         if (n > 1) {
             k.range.from = i * per;
             k.range.until = (i + 1) * per >= rel->blocks ? 0 : (i + 1) * per;

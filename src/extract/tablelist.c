@@ -207,7 +207,8 @@ int tablelist_parse(struct tablelist *l, const char *text, size_t len, const cha
     if (memchr(text, '\0', len))
         return err_set(err, EINVAL, "%s: this is not a text file", where);
     while (text < end && rc == 0) {
-        size_t n = strcspn(text, "\n");
+        const char *newline = memchr(text, '\n', (size_t)(end - text));
+        size_t n = (size_t)((newline ? newline : end) - text);
         char *line = mem_alloc(n + 1);
 
         memcpy(line, text, n);

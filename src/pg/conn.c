@@ -50,41 +50,74 @@ void pg_target_get(struct reader *r, struct pg_target *t)
     t->port = reader_str(r);
 }
 
-static char *find_password(const char *source)
+static bool is_secret(const PQconninfoOption *o)
+{
+    return (strcmp(o->keyword, "password") == 0 || strcmp(o->keyword, "sslpassword") == 0) &&
+           o->val && *o->val;
+}
+
+/* The one secret in it, or NULL; *n: how many there are. */
+static char *find_secret(const char *source, int *n)
 {
     PQconninfoOption *opts = PQconninfoParse(source, NULL), *o;
-    char *password = NULL;
+    char *secret = NULL;
 
-    for (o = opts; o && o->keyword; o++)
-        if (strcmp(o->keyword, "password") == 0 && o->val && *o->val)
-            password = mem_strdup(o->val);
+    *n = 0;
+    for (o = opts; o && o->keyword; o++) {
+        if (!is_secret(o))
+            continue;
+        free(secret);
+        secret = mem_strdup(o->val);
+        ++*n;
+    }
     PQconninfoFree(opts);
-    return password;
+    return secret;
+}
+
+/* Where a secret can stand: behind each "password", and in front of the @ of a URI. */
+static int count_places(const char *source)
+{
+    const char *p, *at = strchr(source, '@'), *scheme = strstr(source, "://");
+    int n = 0;
+
+    for (p = source; (p = strcasestr(p, "password")); p++)
+        n++;
+    if (scheme && at && memchr(scheme + 3, ':', at > scheme + 3 ? (size_t)(at - scheme - 3) : 0))
+        n++;
+    return n;
+}
+
+/* What is left of it holds no secret but a row of x. */
+static bool is_clean(const char *source)
+{
+    int n;
+    char *rest = find_secret(source, &n);
+    bool clean = !rest || strspn(rest, "x") == strlen(rest);
+
+    free(rest);
+    return clean;
 }
 
 /*
- * The password may be written percent-encoded or with backslashes, so it cannot always be found by
- * its value; then everything is overwritten: a lost hint in `ps` is better than a secret in it.
+ * The password may be written percent-encoded or with backslashes, or stand there twice (the last one
+ * counts), so it cannot always be found by its value; then everything is overwritten: a lost hint in
+ * `ps` is better than a secret in it.
  */
 void pg_target_scrub(char *source)
 {
-    char *password = find_password(source);
-    size_t len = strlen(source), plen = password ? strlen(password) : 0;
-    char *at = password ? strstr(source, password) : NULL;
-    char *rest;
+    int n;
+    char *secret = find_secret(source, &n);
+    size_t len = strlen(source), slen = secret ? strlen(secret) : 0;
+    char *at = secret ? strstr(source, secret) : NULL;
+    bool one = n == 1 && count_places(source) == 1 && at && !strstr(at + 1, secret);
 
-    if (password && at && !strstr(at + 1, password)) {
-        memset(at, 'x', plen);
-        rest = find_password(source);
-        if (!rest || strspn(rest, "x") != strlen(rest))
-            memset(source, 'x', len);
-        free(rest);
-    } else if (password) {
+    if (!secret)
+        return;
+    memset(one ? at : source, 'x', one ? slen : len);
+    if (!is_clean(source))
         memset(source, 'x', len);
-    }
-    if (password)
-        memset(password, 0, plen);
-    free(password);
+    memset(secret, 0, slen);
+    free(secret);
 }
 
 char *pg_target_describe(const struct pg_conn *conn)

@@ -77,6 +77,8 @@ static int check_place(const char *path, const char *parent, struct err *err)
 {
     struct stat st;
 
+    if (!*path)
+        return err_set(err, ENOENT, "the name of the directory is empty");
     if (lstat(path, &st) == 0)
         return err_set(err, EEXIST, "%s exists already; give a directory that does not exist yet",
                        path);
