@@ -19,13 +19,17 @@ static bool is_escape_string(const char *start, const char *p)
 }
 
 /*
- * A quote directly behind a word that ends in E: whether that is an E'...' string depends on how the
- * server's version reads what stands before it (1E'...'). Nobody needs it.
+ * A quote directly behind a number that ends in E: whether that is an E'...' string depends on the
+ * server's version (1E'...' was a number and a string before 15). Nobody needs it.
  */
 static bool is_ambiguous(const char *start, const char *p)
 {
-    return *p == '\'' && p - start >= 2 && (p[-1] == 'e' || p[-1] == 'E') &&
-           (is_word(p[-2]) || p[-2] == '.');
+    const char *word = p;
+
+    while (word > start && is_word(word[-1]))
+        word--;
+    return *p == '\'' && p - word >= 2 && (p[-1] == 'e' || p[-1] == 'E') &&
+           isdigit((unsigned char)*word);
 }
 
 /* Behind the closing quote of what opens at p; NULL when it is not closed. */
@@ -69,7 +73,7 @@ int filter_check(const char *filter, struct err *err)
         return err_set(err, EINVAL, "the filter is empty");
     while (*p) {
         if (is_ambiguous(filter, p))
-            return err_set(err, EINVAL, "the filter has a quote directly behind a word");
+            return err_set(err, EINVAL, "the filter has a quote directly behind a number");
         if (*p == '\'' || *p == '"') {
             p = skip_quoted(p, *p == '\'' && is_escape_string(filter, p));
             if (!p)

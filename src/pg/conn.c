@@ -99,9 +99,9 @@ static bool is_clean(const char *source)
 }
 
 /*
- * The password may be written percent-encoded or with backslashes, or stand there twice (the last one
- * counts), so it cannot always be found by its value; then everything is overwritten: a lost hint in
- * `ps` is better than a secret in it.
+ * The password may be written percent-encoded or with backslashes, or stand there twice (the last
+ * one counts), so it cannot always be found by its value; then everything is overwritten: a lost
+ * hint in `ps` is better than a secret in it.
  */
 void pg_target_scrub(char *source)
 {
