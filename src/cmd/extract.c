@@ -59,7 +59,7 @@ static int extract(struct source_options *o, const char *dir)
     }
     if (rc < 0)
         log_error("%s", err.text);
-    stop_close(&stop);
+    stop_close(&stop, true);
     return rc < 0;
 }
 
@@ -71,7 +71,9 @@ int cmd_extract(int argc, char **argv)
     int n, status;
 
     source_init(&o);
-    n = option_parse(defs, true, &o, argc, argv, operands, 2, &err);
+    n = option_parse(defs, false, &o, argc, argv, operands, 2, &err);
+    if (n >= 0 && source_check(&o, &err) < 0)
+        n = -EINVAL;
     if (n < 0)
         status = usage_error("extract", &err);
     else if (o.help)

@@ -69,8 +69,8 @@ static int parse_id(const char *v, int base, unsigned long max, unsigned *id, st
     unsigned long n = strtoul(v, &end, base);
 
     if (*end || end == v || *v == '-' || n > max)
-        return err_set(err, EINVAL, "\"%s\" is not a%s number up to %lo (octal)", v,
-                       base == 8 ? "n octal" : "", max);
+        return err_set(err, EINVAL, "\"%s\" is not %s number", v,
+                       base == 8 ? "an octal" : "a decimal");
     *id = (unsigned)n;
     return 0;
 }
@@ -173,7 +173,7 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     if (rc == 0)
         rc = o->nowait ? mount_then_extract(o, *v, fs, err)
                        : extract_then_mount(o, &stop, *v, fs, err);
-    stop_close(&stop);
+    stop_close(&stop, rc < 0); /* a signal that comes now ends viewfs_serve */
     return rc;
 }
 
@@ -224,6 +224,8 @@ int cmd_mount(int argc, char **argv)
 
     source_init(&o.source);
     n = option_parse(defs, true, &o, argc, argv, operands, 2, &err);
+    if (n >= 0 && source_check(&o.source, &err) < 0)
+        n = -EINVAL;
     if (n < 0)
         status = usage_error("mount", &err);
     else if (o.source.help)

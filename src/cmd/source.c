@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -199,6 +200,15 @@ void source_take(struct source_options *o, char *arg)
     log_set_level(o->debug ? LOG_LEVEL_DEBUG : o->quiet ? LOG_LEVEL_QUIET : LOG_LEVEL_NORMAL);
 }
 
+int source_check(const struct source_options *o, struct err *err)
+{
+    const char *encoding = o->request.encoding;
+
+    if (o->request.format == PG_FORMAT_BINARY && encoding && strcasecmp(encoding, "UTF8") != 0)
+        return err_set(err, EINVAL, "--encoding=%s is not possible with --format=binary", encoding);
+    return 0;
+}
+
 int source_check_spool(const struct source_options *o, struct err *err)
 {
     const char *dir = o->request.spool_dir;
@@ -229,7 +239,7 @@ int source_dry_run(struct source_options *o)
     else
         log_error("%s", err.text);
     view_free(v);
-    stop_close(&stop);
+    stop_close(&stop, true);
     return rc == 0 && fflush(stdout) == 0 ? 0 : 1;
 }
 

@@ -69,6 +69,9 @@ void source_free(struct source_options *o);
 /* Copy SOURCE out of argv and overwrite a password in argv. */
 void source_take(struct source_options *o, char *arg);
 
+/* Refuse options that exclude each other. */
+int source_check(const struct source_options *o, struct err *err);
+
 /* Refuse a spool directory that cannot be written, before any work. */
 int source_check_spool(const struct source_options *o, struct err *err);
 

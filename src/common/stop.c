@@ -44,13 +44,12 @@ int stop_watch(struct stop *s, int peer_fd, struct err *err)
     return watch(s, peer_fd, err);
 }
 
-void stop_close(struct stop *s)
+void stop_close(struct stop *s, bool forget)
 {
     sigset_t set;
     struct signalfd_siginfo heard;
 
-    /* A signal that was heard has had its effect; unblocked, it would have another. */
-    while (read(s->signal_fd, &heard, sizeof(heard)) > 0)
+    while (forget && read(s->signal_fd, &heard, sizeof(heard)) > 0)
         ;
     stop_signals(&set);
     close(s->fd);

@@ -19,7 +19,11 @@ struct stop {
 /* Blocks the three signals in the calling thread (and those it starts later). */
 int stop_open(struct stop *s, struct err *err);
 int stop_watch(struct stop *s, int peer_fd, struct err *err);
-void stop_close(struct stop *s); /* unblocks the signals */
+/*
+ * Unblocks the signals. forget: those that came and were heard have no further effect (the work was
+ * given up for them); otherwise they are delivered now, to whatever handles them by then.
+ */
+void stop_close(struct stop *s, bool forget);
 bool stop_requested(const struct stop *s);
 
 #endif

@@ -61,6 +61,7 @@ struct coordinator {
     struct pollfd *polls;
     struct progress_state shown;
     bool released;
+    bool told_fewer;
     int *own_files; /* by table: a file that shall hold just this table, or -1 */
     size_t nown_files;
     bool *failed;                /* by table; the same as its state, without the lock */
@@ -70,7 +71,7 @@ struct coordinator {
     size_t nwanted, wanted_room;
 };
 
-enum { POLL_STOP, POLL_WANTED, POLL_LEADER, POLL_DUMP, POLL_SLOTS };
+enum { POLL_STOP, POLL_WANTED, POLL_LEADER, POLL_DUMP, POLL_DUMP_ERRORS, POLL_SLOTS };
 
 struct coordinator *coordinator_new(const struct coordinator_config *config)
 {
@@ -408,8 +409,9 @@ static int worker_lost(struct coordinator *c, unsigned i, const char *why, struc
     s->not_before = was_joining ? clock_ms() + (JOIN_PAUSE_MS << s->failures) : 0;
     if (!any_worker_left(c))
         return err_set(err, ECONNRESET, "no snapshot worker is left: %s", why);
-    if (s->state == SLOT_GIVEN_UP)
-        log_note("one worker less: %s", why);
+    if (s->state == SLOT_GIVEN_UP && !c->told_fewer)
+        log_note("going on with fewer workers: %s", why);
+    c->told_fewer |= s->state == SLOT_GIVEN_UP;
     return 0;
 }
 
@@ -487,6 +489,10 @@ static int chunk_failed(struct coordinator *c, uint32_t chunk, const struct msg_
     bool place = a->code == ENOSPC || a->code == EDQUOT || a->code == EFBIG || a->code == EROFS;
     char why[ERR_TEXT_MAX];
 
+    if (a->code ==
+        ECANCELED) /* somebody cancelled the statement: that says nothing about the table */
+        return put_back(c, chunk, a->text, err);
+    queue_done(c->queue, chunk);
     snprintf(why, sizeof(why), "%s%s%s", a->text, place ? ", in " : "",
              place ? c->crew->spool_dir : "");
     return table_failed(c, chunk, why, err);
@@ -516,7 +522,6 @@ static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
         return spool_trim(&c->crew->spools[i], err);
     case MSG_FAILED:
         slot_rests(c, s);
-        queue_done(c->queue, s->chunk);
         rc = spool_trim(&c->crew->spools[i], err);
         return rc < 0 ? rc : chunk_failed(c, s->chunk, a, err);
     default:
@@ -655,6 +660,17 @@ static int leader_finished(struct coordinator *c, struct err *err)
     return chunk_done(c, l->chunk, c->crew->n, &a, err);
 }
 
+/*
+ * The leader has the table's lock, but not that of an index which is just being rebuilt, say; the
+ * planner looks at all of them. It comes again until that is over (or --hold-limit is).
+ */
+static int leader_blocked(struct coordinator *c, uint32_t chunk, struct err *err)
+{
+    log_debug("chunk %u: something of its table is locked; trying again", chunk);
+    give_to_leader(c, chunk);
+    return c->crew->spools[c->crew->n].fd < 0 ? 0 : spool_trim(&c->crew->spools[c->crew->n], err);
+}
+
 static int leader_lost(struct err *err)
 {
     return err_prefix(err, "the leader's connection, which holds locks and snapshot, is lost");
@@ -677,11 +693,13 @@ static int hear_leader(struct coordinator *c, struct err *err)
         return 0;
     if (rc == PG_COPY_DONE)
         return leader_finished(c, err);
-    if (rc == -ECONNRESET || !pg_conn_is_ready(c->cfg.leader))
+    if (rc != PG_COPY_BUSY && (rc == -ECONNRESET || !pg_conn_is_ready(c->cfg.leader)))
         return leader_lost(err);
     l->busy = false;
+    if (rc == PG_COPY_BUSY)
+        return leader_blocked(c, l->chunk, err);
     queue_done(c->queue, l->chunk);
-    snprintf(why, sizeof(why), "%s", rc == PG_COPY_BUSY ? "its lock is not to be had" : err->text);
+    snprintf(why, sizeof(why), "%s", err->text);
     return table_failed(c, l->chunk, why, err);
 }
 
@@ -744,17 +762,23 @@ static int check_hold(const struct coordinator *c, int64_t now, struct err *err)
     if (!c->cfg.hold_limit_ms || now - c->cfg.frozen_at <= c->cfg.hold_limit_ms)
         return 0;
     return err_set(err, ETIMEDOUT,
-                   "the source was held for %lld seconds, and the extraction has not ended "
+                   "the source was held for %.1f seconds, and the extraction has not ended "
                    "(--hold-limit)",
-                   (long long)((now - c->cfg.frozen_at) / 1000));
+                   (double)(now - c->cfg.frozen_at) / 1000);
 }
 
 /* ---- the loop ---- */
 
+/* No more workers than chunks that are left. */
 static bool may_start(const struct coordinator *c, const struct slot *s, int64_t now)
 {
-    return c->cfg.can_join && s->state == SLOT_EMPTY && queue_left(c->queue) &&
-           now >= s->not_before;
+    unsigned i, running = 0;
+
+    if (!c->cfg.can_join || s->state != SLOT_EMPTY || now < s->not_before)
+        return false;
+    for (i = 0; i < c->crew->n; i++)
+        running += c->crew->slots[i].pid > 0;
+    return running < queue_left(c->queue);
 }
 
 static int give_work(struct coordinator *c, struct err *err)
@@ -787,6 +811,8 @@ static size_t set_polls(struct coordinator *c)
         (struct pollfd){.fd = c->released ? -1 : pg_conn_socket(c->cfg.leader), .events = POLLIN};
     c->polls[POLL_DUMP] =
         (struct pollfd){.fd = c->cfg.dump->pid ? c->cfg.dump->out_fd : -1, .events = POLLIN};
+    c->polls[POLL_DUMP_ERRORS] =
+        (struct pollfd){.fd = c->cfg.dump->pid ? c->cfg.dump->err_fd : -1, .events = POLLIN};
     for (i = 0; i < c->crew->n; i++)
         c->polls[POLL_SLOTS + i] = (struct pollfd){
             .fd = c->crew->slots[i].pid ? c->crew->slots[i].socket.fd : -1, .events = POLLIN};
@@ -802,7 +828,7 @@ static int hear_all(struct coordinator *c, struct err *err)
         return err_set(err, EINTR, "interrupted");
     if (c->polls[POLL_WANTED].revents)
         take_wanted(c);
-    if (c->polls[POLL_DUMP].revents)
+    if (c->polls[POLL_DUMP].revents || c->polls[POLL_DUMP_ERRORS].revents)
         hear_dump(c);
     if (c->polls[POLL_LEADER].revents)
         rc = hear_leader(c, err);
@@ -836,9 +862,11 @@ static int finish_some(struct coordinator *c, struct err *err)
     struct finished done;
     int rc = finisher_step(c->finisher, &done, err);
 
+    if (rc < 0)
+        return err_prefix(err, "%s", c->crew->spool_dir);
     if (rc > 0)
         table_complete(c, done.table, done.bytes, done.checksum);
-    return rc < 0 ? rc : 0;
+    return 0;
 }
 
 static int turn(struct coordinator *c, struct err *err)

@@ -232,7 +232,9 @@ static int read_all(int fd, struct buf *b)
             b->len += (size_t)n;
     } while ((n > 0 || (n < 0 && errno == EINTR)) && b->len < MAX_LIST);
     b->data[b->len] = '\0';
-    return n < 0 ? -errno : 0;
+    if (n > 0)
+        errno = EFBIG; /* never a list that was cut */
+    return n != 0 ? -errno : 0;
 }
 
 int tablelist_read(struct tablelist *l, const char *path, struct err *err)

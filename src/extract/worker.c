@@ -123,8 +123,6 @@ static int join(struct worker *w, struct err *err)
     struct msg_answer ready = {0};
     int rc = pg_conn_open(&w->conn, &w->config.target, &session, err);
 
-    if (rc == 0)
-        rc = pg_conn_prepare(w->conn, &session, err);
     if (rc == 0 && *w->config.lock_sql)
         rc = lock_and_wait(w, err);
     else if (rc == 0)

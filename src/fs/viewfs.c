@@ -544,6 +544,8 @@ int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err)
                            ? "; allow_other needs user_allow_other in /etc/fuse.conf"
                            : "");
     fs->mounted = true;
+    if (fuse_set_signal_handlers(fs->session) < 0)
+        return err_set(err, EIO, "libfuse cannot handle signals");
     return watch_messages(fs, err);
 }
 
@@ -565,17 +567,14 @@ int viewfs_serve(struct viewfs *fs, struct err *err)
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     int rc;
 
-    if (!config || fuse_set_signal_handlers(fs->session) < 0) {
-        fuse_loop_cfg_destroy(config);
+    if (!config)
         return err_set(err, ENOMEM, "libfuse cannot be prepared");
-    }
     fuse_loop_cfg_set_clone_fd(config, 0);
     /* Read buffers come from the heap, not from a fresh mapping each time: a third of the read's
      * cost. */
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
     mallopt(M_TRIM_THRESHOLD, 32 << 20);
     rc = fuse_session_loop_mt(fs->session, config);
-    fuse_remove_signal_handlers(fs->session);
     fuse_loop_cfg_destroy(config);
     /* A positive number is the signal that asked for the end. */
     return rc < 0 ? err_set(err, -rc, "the connection to the kernel failed: %s", strerror(-rc)) : 0;
@@ -586,8 +585,10 @@ void viewfs_unmount(struct viewfs *fs)
     if (!fs)
         return;
     parking_close(fs->parking);
-    if (fs->mounted)
+    if (fs->mounted) {
+        fuse_remove_signal_handlers(fs->session);
         fuse_session_unmount(fs->session);
+    }
     fs->mounted = false;
 }
 

@@ -32,6 +32,8 @@ size_t viewfs_own_files(void);
 
 int viewfs_open(struct viewfs **fs, struct view *v, const struct viewfs_options *o,
                 struct err *err);
+/* From here on SIGINT, SIGTERM and SIGHUP end viewfs_serve, also if they come before it is called.
+ */
 int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err);
 
 /* To be called when files may have become complete; for view_on_settled. */

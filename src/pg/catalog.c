@@ -110,6 +110,8 @@ static const char columns_sql[] =
     " FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY ($1::pg_catalog.oid[])"
     " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
+static char every_table[] = "every table"; /* the `where` of the entry that stands for no entries */
+
 /* Problems, collected so that all are told at once; each under its heading. */
 struct problems {
     struct buf missing, not_table, foreign, unlogged, empty, denied, policy;
@@ -311,6 +313,13 @@ static void add_row(struct pg_catalog *c, const PGresult *r, int row)
     fill_relation(&t->leaves[t->nleaves++], r, row);
 }
 
+/* That "every table" is none is told by who finds the list empty. */
+static void note_missing(struct problems *p, const struct pg_selection *e)
+{
+    if (e->where != every_table)
+        add_problem(&p->missing, "", e->pattern.text);
+}
+
 static int take_relations(struct pg_catalog *c, const PGresult *r,
                           const struct pg_selection *entries, struct err *err)
 {
@@ -321,7 +330,7 @@ static int take_relations(struct pg_catalog *c, const PGresult *r,
     c->skipped = mem_array((size_t)rows, sizeof(*c->skipped));
     for (row = 0; row < rows; row++) {
         if (!PQgetisnull(r, row, MISS)) {
-            add_problem(&problems.missing, "", entries[get_size(r, row, MISS) - 1].pattern.text);
+            note_missing(&problems, &entries[get_size(r, row, MISS) - 1]);
             continue;
         }
         note_problems(&problems, c, r, row);
@@ -513,7 +522,7 @@ static struct pg_selection *complete_entries(const struct pg_selection *entries,
         .pattern = {.text = (char *)(uintptr_t) "*.*",
                     .schema = (char *)(uintptr_t) "^(.*)$",
                     .name = (char *)(uintptr_t) "^(.*)$"},
-        .where = (char *)(uintptr_t) "every table"};
+        .where = every_table};
     struct pg_selection *all = mem_array(*n + 1, sizeof(*all));
 
     if (*n)

@@ -1,10 +1,11 @@
 /*
  * Connections.
  *
- * A session is made harmless once, right after connecting (pg_conn_prepare): empty search_path so
- * that no name is looked up where we do not expect it, fixed text forms, row_security off so that a
- * policy is an error and never a silent filter, no server-side time-outs of the role or database,
- * physical row order. All of it in one round trip.
+ * Every transaction is made harmless as it begins (pg_begin): empty search_path so that no name is
+ * looked up where we do not expect it, fixed text forms, row_security off so that a policy is an
+ * error and never a silent filter, no server-side time-outs of the role or database, physical row
+ * order. The settings are the transaction's own (SET LOCAL), not the session's: behind a pooler the
+ * session goes to somebody else afterwards. SET takes no snapshot, which matters before LOCK.
  */
 #include "pg/internal.h"
 
@@ -225,31 +226,55 @@ static PGconn *start_connect(const struct pg_target *t, const struct pg_session 
     return PQconnectStartParams(keys, values, 1);
 }
 
-int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err *err)
-{
-    /* A setting that this server does not know is left alone; pg_settings tells which it knows. */
-    static const char sql[] =
-        "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES"
-        " ('search_path', ''), ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'),"
-        " ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmlbinary', 'base64'),"
-        " ('xmloption', 'content'), ('standard_conforming_strings', 'on'), "
-        "('quote_all_identifiers', 'off'),"
-        " ('row_security', 'off'), ('statement_timeout', '0'), ('lock_timeout', '0'),"
-        " ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),"
-        " ('transaction_timeout', '0'),"
-        " ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'),"
-        " ('enable_indexscan', 'off'), ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', "
-        "'off'),"
-        " ('enable_seqscan', 'on'), ('enable_tidscan', 'on'), ('jit', 'off'),"
-        " ('default_transaction_read_only', 'on'),"
-        " ('client_encoding', CASE pg_catalog.current_setting('server_encoding')"
-        "   WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END),"
-        " ('TimeZone', $1)) AS v(name, value)"
-        " WHERE EXISTS (SELECT FROM pg_catalog.pg_settings g"
-        "   WHERE pg_catalog.lower(g.name) OPERATOR(pg_catalog.=) pg_catalog.lower(v.name))";
-    const char *values[] = {s->timezone};
+/* Settings by SET LOCAL; TimeZone and those of newer servers are put behind. */
+static const char settings[] =
+    "SET LOCAL search_path = '';"
+    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL idle_session_timeout = 0;"
+    "SET LOCAL DateStyle = 'ISO, MDY'; SET LOCAL IntervalStyle = 'postgres';"
+    "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex';"
+    "SET LOCAL xmlbinary = 'base64'; SET LOCAL xmloption = 'content';"
+    "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off;"
+    "SET LOCAL row_security = off; SET LOCAL synchronize_seqscans = off;"
+    "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;"
+    "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;"
+    "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = on; SET LOCAL enable_tidscan = "
+    "on";
 
-    return pg_run(conn, sql, 1, values, NULL, err);
+/* libpq knows the server's encoding from the start of the connection on. */
+static bool knows_no_encoding(const struct pg_conn *conn)
+{
+    const char *encoding = PQparameterStatus(conn->pq, "server_encoding");
+
+    return encoding && strcmp(encoding, "SQL_ASCII") == 0;
+}
+
+int pg_begin(struct pg_conn *conn, bool repeatable, const char *more, struct err *err)
+{
+    struct buf sql = {0};
+    int rc;
+
+    buf_printf(&sql,
+               "BEGIN TRANSACTION ISOLATION LEVEL %s, READ ONLY;%s;SET LOCAL client_encoding = %s",
+               repeatable ? "REPEATABLE READ" : "READ COMMITTED", settings,
+               knows_no_encoding(conn) ? "'SQL_ASCII'" : "'UTF8'");
+    if (PQserverVersion(conn->pq) >= 170000)
+        buf_puts(&sql, ";SET LOCAL transaction_timeout = 0");
+    buf_puts(&sql, ";SET LOCAL TimeZone = ");
+    rc = pg_put_literal(conn, &sql, conn->timezone, err);
+    if (rc == 0 && more)
+        buf_printf(&sql, ";%s", more);
+    if (rc == 0)
+        rc = pg_run(conn, sql.data, 0, NULL, NULL, err);
+    buf_free(&sql);
+    return rc;
+}
+
+void pg_rollback(struct pg_conn *conn)
+{
+    struct err ignored;
+
+    pg_run(conn, "ROLLBACK", 0, NULL, NULL, &ignored);
 }
 
 int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct pg_session *s,
@@ -260,6 +285,7 @@ int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct p
 
     conn->stop_fd = s->stop_fd;
     conn->query_timeout_ms = s->query_timeout_ms;
+    conn->timezone = mem_strdup(s->timezone);
     conn->pq = start_connect(t, s);
     if (!conn->pq) {
         rc = err_set(err, ENOMEM, "out of memory");
@@ -286,6 +312,7 @@ void pg_conn_close(struct pg_conn *conn)
     if (!conn)
         return;
     PQfinish(conn->pq);
+    free(conn->timezone);
     free(conn);
 }
 
@@ -337,6 +364,8 @@ static int code_of_sqlstate(const char *state)
         return EBUSY; /* lock_not_available */
     if (strcmp(state, "57014") == 0)
         return ECANCELED; /* query_canceled: by statement_timeout, or by somebody */
+    if (strcmp(state, "40001") == 0)
+        return ECANCELED; /* on a standby: conflict with recovery */
     if (strcmp(state, "42501") == 0)
         return EACCES; /* insufficient_privilege */
     if (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)
@@ -496,10 +525,13 @@ static char *read_system_identifier(struct pg_conn *conn)
 int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *err)
 {
     PGresult *r = NULL;
-    int rc = read_facts(conn, &r, err);
+    int rc = pg_run(conn, "BEGIN READ ONLY; SET LOCAL statement_timeout = 0", 0, NULL, NULL, err);
 
+    if (rc == 0)
+        rc = read_facts(conn, &r, err);
     if (rc < 0)
         return rc;
+    rc = pg_run(conn, "COMMIT", 0, NULL, NULL, err);
     *server = (struct pg_server){
         .version = PQserverVersion(conn->pq),
         .version_text = mem_strdup(PQgetvalue(r, 0, 0)),
@@ -513,7 +545,7 @@ int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *
         .system_identifier = read_system_identifier(conn),
     };
     PQclear(r);
-    return 0;
+    return rc;
 }
 
 int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
@@ -527,10 +559,13 @@ int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
         " (SELECT pg_catalog.pg_char_to_encoding($2) AS id) s";
     const char *values[] = {encoding, server->encoding};
     PGresult *r = NULL;
-    int rc = pg_run(conn, sql, 2, values, &r, err);
+    int rc = pg_begin(conn, false, NULL, err);
 
+    if (rc == 0)
+        rc = pg_run(conn, sql, 2, values, &r, err);
     if (rc < 0)
         return rc;
+    pg_rollback(conn);
     if (PQgetvalue(r, 0, 0)[0] != 't')
         rc = err_set(err, EINVAL, "the server knows no encoding \"%s\"", encoding);
     else if (PQgetvalue(r, 0, 1)[0] != 't')

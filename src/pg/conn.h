@@ -81,14 +81,10 @@ int pg_conn_check(struct pg_conn *conn, struct err *err);
 /* In a transaction that has not failed, no statement under way. */
 bool pg_conn_is_ready(const struct pg_conn *conn);
 
-/* Make the session harmless and its text forms fixed; after pg_conn_inspect, before anything else.
- */
-int pg_conn_prepare(struct pg_conn *conn, const struct pg_session *s, struct err *err);
-
 /* Read the facts of the server, among them the search_path as the user knows it. */
 int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *err);
 
-/* Refuses an encoding that the server does not know or cannot convert to. After pg_conn_prepare. */
+/* Refuses an encoding that the server does not know or cannot convert to. */
 int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
                            const char *encoding, struct err *err);
 void pg_server_free(struct pg_server *server);

@@ -68,21 +68,30 @@ static void conninfo_quote(struct buf *b, const char *key, const char *value)
 }
 
 /*
- * The connection as the leader made it, without the password: that goes through the environment,
- * which other users cannot see.
+ * The connection as the leader made it, to the one server that answered it, without the password:
+ * that goes through the environment, which other users cannot see.
  */
 static char *conninfo(struct pg_conn *leader)
 {
     PQconninfoOption *opts = PQconninfo(leader->pq), *o;
+    struct pg_target pinned;
     struct buf b = {0};
 
     for (o = opts; o && o->keyword; o++) {
         if (strcmp(o->keyword, "password") == 0 || strcmp(o->keyword, "application_name") == 0 ||
-            strcmp(o->keyword, "client_encoding") == 0 || strchr(o->dispchar, 'D') ||
+            strcmp(o->keyword, "client_encoding") == 0 || strcmp(o->keyword, "host") == 0 ||
+            strcmp(o->keyword, "hostaddr") == 0 || strcmp(o->keyword, "port") == 0 ||
+            strcmp(o->keyword, "target_session_attrs") == 0 || strchr(o->dispchar, 'D') ||
             strchr(o->dispchar, '*'))
             continue;
         conninfo_quote(&b, o->keyword, o->val);
     }
+    pg_target_init(&pinned, "");
+    pg_conn_pin(leader, &pinned);
+    conninfo_quote(&b, "host", pinned.host);
+    conninfo_quote(&b, "hostaddr", pinned.hostaddr);
+    conninfo_quote(&b, "port", pinned.port);
+    pg_target_free(&pinned);
     conninfo_quote(&b, "application_name", "asofs schema");
     PQconninfoFree(opts);
     return buf_steal(&b);

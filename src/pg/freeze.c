@@ -1,6 +1,7 @@
 #include "pg/freeze.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 
 #define MAX_TRIES 5
 #define LOCKS_A_STATEMENT 200
-#define JOIN_LOCK_TIMEOUT "1s" /* a worker's chunk that cannot get on is given to the leader */
+#define LEADER_LOCK_TIMEOUT "5s" /* once frozen; then it tries again */
+#define JOIN_LOCK_TIMEOUT "1s"   /* a worker's chunk that cannot get on is given to the leader */
 
 static int check_lock_table(const struct pg_catalog *c, const struct pg_server *server,
                             unsigned sessions, struct err *err)
@@ -29,23 +31,29 @@ static int check_lock_table(const struct pg_catalog *c, const struct pg_server *
 
 static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
 {
-    struct buf sql = {0};
-    int rc;
+    char more[64];
 
-    buf_printf(&sql,
-               "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
-               "SET LOCAL lock_timeout = %lld",
-               (long long)lock_timeout_ms);
-    rc = pg_run(conn, sql.data, 0, NULL, NULL, err);
-    buf_free(&sql);
+    snprintf(more, sizeof(more), "SET LOCAL lock_timeout = %lld", (long long)lock_timeout_ms);
+    return pg_begin(conn, true, more, err);
+}
+
+/* The catalog as it is now, in a transaction of its own that holds nothing afterwards. */
+static int collect(struct pg_conn *conn, const struct pg_freeze_request *req,
+                   struct pg_catalog **catalog, struct err *err)
+{
+    int rc = pg_begin(conn, false, NULL, err);
+
+    if (rc == 0)
+        rc = pg_catalog_read(conn, req->server, req->entries, req->nentries, false, catalog, err);
+    if (rc != -ECONNRESET && rc != -EINTR)
+        pg_rollback(conn);
     return rc;
 }
 
-static void rollback(struct pg_conn *conn)
+/* From the freeze on, waiting for a lock (of an index, say) is done in short turns. */
+static int shorten_waits(struct pg_conn *leader, struct err *err)
 {
-    struct err ignored;
-
-    pg_run(conn, "ROLLBACK", 0, NULL, NULL, &ignored);
+    return pg_run(leader, "SET LOCAL lock_timeout = '" LEADER_LOCK_TIMEOUT "'", 0, NULL, NULL, err);
 }
 
 /* "LOCK TABLE ONLY a.b, ONLY c.d IN … MODE; LOCK TABLE …" under construction. */
@@ -212,12 +220,16 @@ static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, 
 static int explain_failure(struct pg_conn *conn, const struct pg_freeze_request *req,
                            const struct pg_catalog *c, struct err *err)
 {
-    rollback(conn);
+    struct err ignored;
+
+    pg_rollback(conn);
     if (err->code != EBUSY)
         return -err->code;
     err_set(err, EBUSY, "a lock could not be had within %lld ms (--lock-timeout)",
             (long long)req->lock_timeout_ms);
-    name_lock_holders(conn, c, "{AccessExclusiveLock}", err);
+    if (pg_begin(conn, false, NULL, &ignored) == 0)
+        name_lock_holders(conn, c, "{AccessExclusiveLock}", err);
+    pg_rollback(conn);
     return -EBUSY;
 }
 
@@ -232,7 +244,7 @@ static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
     struct pg_catalog *before = NULL, *after = NULL;
     int rc;
 
-    rc = pg_catalog_read(conn, req->server, req->entries, req->nentries, false, &before, err);
+    rc = collect(conn, req, &before, err);
     if (rc == 0)
         rc = check_lock_table(before, req->server, 1, err);
     if (rc < 0)
@@ -251,7 +263,7 @@ static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
     if (rc < 0) {
         rc = explain_failure(conn, req, before, err);
     } else if (!pg_catalog_same(before, after)) {
-        rollback(conn);
+        pg_rollback(conn);
         err_set(err, EAGAIN, "tables were created, changed or dropped during each of %d tries",
                 MAX_TRIES);
         rc = 1;
@@ -279,21 +291,19 @@ int pg_freeze_export(struct pg_conn *leader, const struct pg_freeze_request *req
         if (rc != 0)
             log_debug("freeze, try %d: %s", tries + 1, err->text);
     }
-    return rc == 0 ? 0 : -err->code;
+    return rc == 0 ? shorten_waits(leader, err) : -err->code;
 }
 
 int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *err)
 {
-    struct buf sql = {0};
+    struct buf more = {0};
     int rc;
 
-    buf_puts(&sql, "SET lock_timeout = '" JOIN_LOCK_TIMEOUT "';"
-                   "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
-                   "SET TRANSACTION SNAPSHOT ");
-    rc = pg_put_literal(worker, &sql, snapshot_id, err);
+    buf_puts(&more, "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT "';SET TRANSACTION SNAPSHOT ");
+    rc = pg_put_literal(worker, &more, snapshot_id, err);
     if (rc == 0)
-        rc = pg_run(worker, sql.data, 0, NULL, NULL, err);
-    buf_free(&sql);
+        rc = pg_begin(worker, true, more.data, err);
+    buf_free(&more);
     return rc;
 }
 
@@ -336,7 +346,7 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
             err, ENOTSUP,
             "--freeze=lock is not possible on a standby: SHARE locks are not to be had there; "
             "use --freeze=export");
-    rc = pg_catalog_read(leader, req->server, req->entries, req->nentries, false, &c, err);
+    rc = collect(leader, req, &c, err);
     if (rc == 0)
         rc = check_lockable(c, err);
     if (rc == 0)
@@ -362,12 +372,9 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
 
 int pg_freeze_hold(struct pg_conn *worker, const char *lock_sql, struct err *err)
 {
-    int rc = pg_run(worker,
-                    "SET lock_timeout = '" JOIN_LOCK_TIMEOUT "';"
-                    "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-                    0, NULL, NULL, err);
+    int rc = pg_begin(worker, true, "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT "'", err);
 
-    return rc == 0 ? pg_run(worker, lock_sql, 0, NULL, NULL, err) : rc;
+    return rc == 0 && *lock_sql ? pg_run(worker, lock_sql, 0, NULL, NULL, err) : rc;
 }
 
 /*
@@ -441,6 +448,8 @@ int pg_freeze_verify(struct pg_conn *leader, const struct pg_freeze_request *req
         rc = 1;
     }
     if (rc == 0)
+        rc = shorten_waits(leader, err);
+    if (rc == 0)
         *after = c;
     else
         pg_catalog_free(c);
@@ -457,7 +466,7 @@ void pg_freeze_name_writers(struct pg_conn *leader, const struct pg_catalog *c, 
 
 void pg_freeze_rollback(struct pg_conn *leader)
 {
-    rollback(leader);
+    pg_rollback(leader);
 }
 
 int pg_freeze_release(struct pg_conn *conn, struct err *err)

@@ -10,6 +10,7 @@ struct pg_conn {
     PGconn *pq;
     int stop_fd;
     int64_t query_timeout_ms;
+    char *timezone;
 };
 
 /*
@@ -18,6 +19,15 @@ struct pg_conn {
  */
 int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
            PGresult **res, struct err *err);
+
+/*
+ * Begin a read-only transaction, REPEATABLE READ or READ COMMITTED, made harmless and with fixed
+ * text forms by settings of its own; then run `more` (NULL: nothing). No snapshot is taken, unless
+ * `more` does.
+ */
+int pg_begin(struct pg_conn *conn, bool repeatable, const char *more, struct err *err);
+/* ROLLBACK; what goes wrong with it does not matter any more. */
+void pg_rollback(struct pg_conn *conn);
 
 /* Have one statement parsed and analysed, not run, by the extended protocol. */
 int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err);

@@ -37,6 +37,7 @@ static int connect_leader(struct view *v, struct err *err)
         .timezone = v->req->timezone,
         .stop_fd = v->req->stop_fd,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .query_timeout_ms = v->req->lock_timeout_ms + v->req->worker_timeout_ms,
     };
     int rc = pg_conn_open(&v->leader, &v->target, &session, err);
 
@@ -45,8 +46,6 @@ static int connect_leader(struct view *v, struct err *err)
     pg_conn_pin(v->leader, &v->target);
     v->source = pg_target_describe(v->leader);
     rc = pg_conn_inspect(v->leader, &v->server, err);
-    if (rc == 0)
-        rc = pg_conn_prepare(v->leader, &session, err);
     if (rc == 0)
         rc = choose_encoding(v, err);
     return rc;

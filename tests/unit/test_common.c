@@ -59,7 +59,8 @@ static void remove_dir(char *dir)
     free(dir);
 }
 
-/* ---- err ---------------------------------------------------------------------------------------- */
+/* ---- err ----------------------------------------------------------------------------------------
+ */
 
 static void err_set_returns_the_negative_code(void **state)
 {
@@ -150,7 +151,8 @@ static void err_hint_is_cut_at_every_length(void **state)
     }
 }
 
-/* ---- mem ---------------------------------------------------------------------------------------- */
+/* ---- mem ----------------------------------------------------------------------------------------
+ */
 
 static void mem_grow_keeps_what_was_there(void **state)
 {
@@ -179,7 +181,8 @@ static void mem_gives_zeroed_memory_also_for_nothing(void **state)
     free(b);
 }
 
-/* ---- buf and reader ----------------------------------------------------------------------------- */
+/* ---- buf and reader -----------------------------------------------------------------------------
+ */
 
 static void buf_is_always_a_string(void **state)
 {
@@ -353,7 +356,8 @@ static void reader_refuses_a_nul_inside_a_string(void **state)
     buf_free(&b);
 }
 
-/* ---- escape ------------------------------------------------------------------------------------- */
+/* ---- escape -------------------------------------------------------------------------------------
+ */
 
 static void assert_escaped(const char *name, const char *expected)
 {
@@ -401,9 +405,10 @@ static void escape_replaces_reserved_names(void **state)
 
 static void escape_refuses_what_it_would_not_have_made(void **state)
 {
-    static const char *const wrong[] = {
-        "", ".", "..", ".asofs", "a/b", "a\nb", "%41", "%2f", "%2", "a%", "%%", "%zz", "%G0",
-        "%00", "a%00b", "%2E%2E%2E", "a%2Eb", "%2E.", ".%2E", "%C3%A4", "%2", "%2Easofs2", "%-1"};
+    static const char *const wrong[] = {"",     ".",      "..",    ".asofs",    "a/b",   "a\nb",
+                                        "%41",  "%2f",    "%2",    "a%",        "%%",    "%zz",
+                                        "%G0",  "%00",    "a%00b", "%2E%2E%2E", "a%2Eb", "%2E.",
+                                        ".%2E", "%C3%A4", "%2",    "%2Easofs2", "%-1"};
     size_t i;
 
     (void)state;
@@ -464,7 +469,8 @@ static void escape_undo_gives_null_or_the_very_name(void **state)
     }
 }
 
-/* ---- units -------------------------------------------------------------------------------------- */
+/* ---- units --------------------------------------------------------------------------------------
+ */
 
 static void units_read_sizes(void **state)
 {
@@ -497,7 +503,7 @@ static void units_read_sizes(void **state)
 
 static void units_refuse_what_is_no_size(void **state)
 {
-    static const char *const bad[] = {"",    " ",    "x",   "-1",   "+1",  " 1",   "1 x", "1kk",
+    static const char *const bad[] = {"",     " ",   "x",   "-1",   "+1", " 1",  "1 x",   "1kk",
                                       "0x10", "inf", "nan", "1,5G", "kB", ".5k", "1 kB ", "10s"};
     uint64_t bytes = 77;
     size_t i;
@@ -517,9 +523,9 @@ static void units_read_durations(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = {{"0", 0},          {"10", 10000},    {"10s", 10000},    {"10 sec", 10000},
-                {"500ms", 500},    {"0.25", 250},    {"5min", 300000},  {"5m", 300000},
-                {"2h", 7200000},   {"1d", 86400000}, {"1D", 86400000},  {"2147483647ms", 2147483647}};
+    } good[] = {{"0", 0},        {"10", 10000},    {"10s", 10000},   {"10 sec", 10000},
+                {"500ms", 500},  {"0.25", 250},    {"5min", 300000}, {"5m", 300000},
+                {"2h", 7200000}, {"1d", 86400000}, {"1D", 86400000}, {"2147483647ms", 2147483647}};
     int64_t ms;
     size_t i;
 
@@ -575,7 +581,8 @@ static void units_write_seconds(void **state)
     assert_string_equal(units_format_seconds(360000, out, sizeof(out)), "100:00:00");
 }
 
-/* ---- options ------------------------------------------------------------------------------------ */
+/* ---- options ------------------------------------------------------------------------------------
+ */
 
 struct seen { /* what the setters were told, in order: "name=value;" */
     struct buf log;
@@ -631,7 +638,7 @@ enum { MAX_OPERANDS = 2 };
 static int parse_words(struct seen *seen, bool take_o, const char *line, char **operands,
                        char *copy, struct err *err)
 {
-    char *argv[16] = {(char *)(uintptr_t)"asofs"}, *word;
+    char *argv[16] = {(char *)(uintptr_t) "asofs"}, *word;
     int argc = 1;
 
     strcpy(copy, line);
@@ -745,7 +752,8 @@ static void option_list_stops_at_the_first_error(void **state)
     buf_free(&seen.log);
 }
 
-/* ---- csv ---------------------------------------------------------------------------------------- */
+/* ---- csv ----------------------------------------------------------------------------------------
+ */
 
 static void assert_csv(const char *field, const char *expected)
 {
@@ -822,8 +830,9 @@ static void csv_reads_records(void **state)
 
 static void csv_refuses_damaged_records(void **state)
 {
-    static const char *const bad[] = {"\"open",     "\"open\"\"",  "a,\"open\n", "\"a\"b\n", "\"a\" ,b\n",
-                                      "a\rb\n",     "1,2,3,4,5\n", "1,2,3,4,\n", "\""};
+    static const char *const bad[] = {"\"open",      "\"open\"\"", "a,\"open\n",
+                                      "\"a\"b\n",    "\"a\" ,b\n", "a\rb\n",
+                                      "1,2,3,4,5\n", "1,2,3,4,\n", "\""};
     struct buf b = {0};
     size_t i;
 
@@ -872,7 +881,8 @@ static void csv_reads_what_it_wrote(void **state)
     }
 }
 
-/* ---- msg ---------------------------------------------------------------------------------------- */
+/* ---- msg ----------------------------------------------------------------------------------------
+ */
 
 static void open_pair(int pair[2])
 {
@@ -911,7 +921,8 @@ static void three_frames(struct buf *stream)
     close(pair[1]);
 }
 
-/* Takes what is whole; *taken says how many messages came so far, and they have to come in order. */
+/* Takes what is whole; *taken says how many messages came so far, and they have to come in order.
+ */
 static void take_frames(struct msg_conn *c, int *taken)
 {
     static const size_t lengths[] = {0, 3, 300};
@@ -1188,7 +1199,8 @@ static void msg_closes_descriptors_that_nobody_takes(void **state)
     assert_int_equal(next_fd(), before);
 }
 
-/* ---- io ----------------------------------------------------------------------------------------- */
+/* ---- io -----------------------------------------------------------------------------------------
+ */
 
 static void io_reads_back_what_it_wrote(void **state)
 {
@@ -1313,11 +1325,12 @@ static void io_keep_std_fds_fills_the_gaps(void **state)
     }
 }
 
-/* ---- proc --------------------------------------------------------------------------------------- */
+/* ---- proc ---------------------------------------------------------------------------------------
+ */
 
 static int run_shell(const char *script, char *const env[], const struct proc_fd *fds, size_t nfds)
 {
-    char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)script,
+    char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)script,
                     NULL};
     struct err err;
     pid_t pid;
@@ -1343,7 +1356,7 @@ static void proc_describes_every_end(void **state)
 
 static void proc_adds_to_the_environment(void **state)
 {
-    char *env[] = {(char *)(uintptr_t)"UNIT_A=new", (char *)(uintptr_t)"UNIT_B=b", NULL};
+    char *env[] = {(char *)(uintptr_t) "UNIT_A=new", (char *)(uintptr_t) "UNIT_B=b", NULL};
 
     (void)state;
     setenv("UNIT_A", "old", 1);
@@ -1405,7 +1418,7 @@ static void proc_children_have_default_signals(void **state)
 
 static void proc_that_cannot_start_is_told(void **state)
 {
-    char *argv[] = {(char *)(uintptr_t)"x", NULL};
+    char *argv[] = {(char *)(uintptr_t) "x", NULL};
     struct proc_fd closed = {.ours = 999, .theirs = 3};
     struct err err;
     pid_t pid;
@@ -1418,7 +1431,7 @@ static void proc_that_cannot_start_is_told(void **state)
 
 static void proc_kill_leaves_no_zombie(void **state)
 {
-    char *argv[] = {(char *)(uintptr_t)"sleep", (char *)(uintptr_t)"100", NULL};
+    char *argv[] = {(char *)(uintptr_t) "sleep", (char *)(uintptr_t) "100", NULL};
     struct err err;
     pid_t pid;
 
@@ -1435,7 +1448,8 @@ static void proc_self_can_be_started(void **state)
     assert_int_equal(access(proc_self(), X_OK), 0);
 }
 
-/* ---- stop and clock ----------------------------------------------------------------------------- */
+/* ---- stop and clock -----------------------------------------------------------------------------
+ */
 
 static void stop_hears_signals(void **state)
 {
@@ -1453,7 +1467,7 @@ static void stop_hears_signals(void **state)
         assert_true(stop_requested(&s));
         assert_int_equal(read(s.signal_fd, info, sizeof(info)), sizeof(info));
     }
-    stop_close(&s);
+    stop_close(&s, true);
 }
 
 /* In a child: the signal was heard, so nothing is left of it that could kill when stop ends. */
@@ -1468,7 +1482,7 @@ static void stop_keeps_the_signal_it_heard(void **state)
 
         if (stop_open(&s, &err) < 0 || kill(getpid(), SIGTERM) < 0 || !stop_requested(&s))
             _exit(1);
-        stop_close(&s);
+        stop_close(&s, true);
         _exit(0);
     }
     assert_int_equal(proc_wait(pid), 0);
@@ -1487,7 +1501,7 @@ static void stop_hears_the_end_of_the_peer(void **state)
     assert_false(stop_requested(&s));
     close(pair[1]);
     assert_true(stop_requested(&s));
-    stop_close(&s);
+    stop_close(&s, true);
     close(pair[0]);
 }
 
@@ -1505,7 +1519,8 @@ static void clock_never_goes_back(void **state)
     }
 }
 
-/* ---- hash --------------------------------------------------------------------------------------- */
+/* ---- hash ---------------------------------------------------------------------------------------
+ */
 
 static uint64_t hash_of(const char *text)
 {

@@ -1,4 +1,5 @@
-/* extract/: filters, copy-table list, plan, queue, chunk map, protocol, sink, spool, finishing. No server. */
+/* extract/: filters, copy-table list, plan, queue, chunk map, protocol, sink, spool, finishing. No
+ * server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,7 +93,8 @@ static void remove_dir(char *path, int fd)
     free(path);
 }
 
-/* ---- filters ------------------------------------------------------------------------------------ */
+/* ---- filters ------------------------------------------------------------------------------------
+ */
 
 static void filters_that_stay_within_their_parentheses_pass(void **state)
 {
@@ -203,7 +205,8 @@ static void filters_that_pass_can_stand_anywhere(void **state)
     assert_true(passed > 1000);
 }
 
-/* ---- copy-table list ---------------------------------------------------------------------------- */
+/* ---- copy-table list ----------------------------------------------------------------------------
+ */
 
 /* An entry as text: "[!][schema.]name (columns) where filter". */
 static void put_entry(struct buf *b, const struct pg_selection *e)
@@ -257,7 +260,8 @@ static void tablelist_passes_over_comments_and_blanks(void **state)
 static void tablelist_takes_columns(void **state)
 {
     (void)state;
-    assert_list("t (id, Name,\"Odd, (name)\" , \"a\"\"b\")\n", "^(t)$ (id,name,Odd, (name),a\"b)\n");
+    assert_list("t (id, Name,\"Odd, (name)\" , \"a\"\"b\")\n",
+                "^(t)$ (id,name,Odd, (name),a\"b)\n");
     assert_list("t(id)\n", "^(t)$ (id)\n");
     assert_list("t ( größe )\n", "^(t)$ (größe)\n");
 }
@@ -376,7 +380,8 @@ static void tablelist_reads_files(void **state)
     remove_dir(dir, dirfd);
 }
 
-/* ---- plan --------------------------------------------------------------------------------------- */
+/* ---- plan ---------------------------------------------------------------------------------------
+ */
 
 #define BLOCK 8192u
 
@@ -385,7 +390,8 @@ static struct pg_relation relation(uint64_t blocks, uint64_t toast)
     return (struct pg_relation){.kind = 'r', .blocks = blocks, .bytes = blocks * BLOCK + toast};
 }
 
-/* The chunks k..end are those of one relation: its blocks, without gap or overlap, the last one open. */
+/* The chunks k..end are those of one relation: its blocks, without gap or overlap, the last one
+ * open. */
 static void assert_covers(const struct plan *p, size_t k, size_t end, const struct pg_relation *rel)
 {
     uint64_t next = 0;
@@ -587,7 +593,9 @@ static void plan_hands_out_the_largest_table_first(void **state)
 
 static void plan_orders_equal_tables_as_they_stand(void **state)
 {
-    struct pg_table t[] = {{.rel = relation(0, 0)}, {.rel = relation(2, 0)}, {.rel = relation(2, 0)},
+    struct pg_table t[] = {{.rel = relation(0, 0)},
+                           {.rel = relation(2, 0)},
+                           {.rel = relation(2, 0)},
                            {.rel = relation(0, 0)}};
     struct pg_catalog c = {.tables = t, .ntables = 4};
     static const uint32_t expected[] = {1, 2, 0, 3};
@@ -611,7 +619,8 @@ static void plan_of_nothing_is_empty(void **state)
     plan_free(&p);
 }
 
-/* "Estimated bytes in the source": but for rounding, nothing of a table is forgotten or counted twice. */
+/* "Estimated bytes in the source": but for rounding, nothing of a table is forgotten or counted
+ * twice. */
 static void plan_weights_add_up_to_the_size_of_the_table(void **state)
 {
     uint64_t seed = 13;
@@ -632,7 +641,8 @@ static void plan_weights_add_up_to_the_size_of_the_table(void **state)
     }
 }
 
-/* ---- queue -------------------------------------------------------------------------------------- */
+/* ---- queue --------------------------------------------------------------------------------------
+ */
 
 struct planned {
     struct plan plan;
@@ -642,7 +652,8 @@ struct planned {
 /* Tables 0, 1, 2 with 1, 4 and 2 chunks: numbers 0, 1..4, 5..6; in order 1 2 3 4 5 6 0. */
 static int set_up_queue(void **state)
 {
-    struct pg_table t[] = {{.rel = relation(1, 0)}, {.rel = relation(4, 0)}, {.rel = relation(2, 0)}};
+    struct pg_table t[] = {
+        {.rel = relation(1, 0)}, {.rel = relation(4, 0)}, {.rel = relation(2, 0)}};
     struct pg_catalog c = {.tables = t, .ntables = 3};
     struct planned *f = mem_alloc(sizeof(*f));
 
@@ -944,7 +955,8 @@ static void queue_agrees_with_a_plain_model(void **state)
     }
 }
 
-/* ---- flatfile ----------------------------------------------------------------------------------- */
+/* ---- flatfile -----------------------------------------------------------------------------------
+ */
 
 static void assert_located(const struct flatfile *f, uint64_t at, uint64_t want, uint32_t file,
                            uint64_t offset, uint64_t length)
@@ -1083,7 +1095,9 @@ static void read_flat_model(const struct flat_model *m, uint64_t offset, uint64_
         assert_memory_equal(m->spool[e.file] + e.offset, m->bytes + offset + got, e.length);
         got += e.length;
     }
-    assert_int_equal(got, offset >= m->size ? 0 : want < m->size - offset ? want : m->size - offset);
+    assert_int_equal(got, offset >= m->size         ? 0
+                          : want < m->size - offset ? want
+                                                    : m->size - offset);
 }
 
 static void flatfile_agrees_with_an_array_of_bytes(void **state)
@@ -1107,7 +1121,8 @@ static void flatfile_agrees_with_an_array_of_bytes(void **state)
     free(m);
 }
 
-/* ---- results ------------------------------------------------------------------------------------ */
+/* ---- results ------------------------------------------------------------------------------------
+ */
 
 static void results_begin_with_every_table_waiting(void **state)
 {
@@ -1142,7 +1157,8 @@ static void table_states_have_names(void **state)
     assert_string_equal(table_state_name(TABLE_FAILED), "failed");
 }
 
-/* ---- protocol ----------------------------------------------------------------------------------- */
+/* ---- protocol -----------------------------------------------------------------------------------
+ */
 
 static struct reader body_of(const char *bytes, size_t len)
 {
@@ -1222,8 +1238,8 @@ static void put_config(struct buf *frame)
 
 static void put_chunk(struct buf *frame)
 {
-    struct msg_chunk m = {.chunk = 12, .flags = CHUNK_BINARY | CHUNK_LAST,
-                          .offset = (uint64_t)1 << 50};
+    struct msg_chunk m = {
+        .chunk = 12, .flags = CHUNK_BINARY | CHUNK_LAST, .offset = (uint64_t)1 << 50};
 
     m.lock_sql = mem_strdup("LOCK");
     m.copy_sql = mem_strdup("COPY");
@@ -1233,8 +1249,8 @@ static void put_chunk(struct buf *frame)
 
 static void put_answer(struct buf *frame)
 {
-    struct msg_answer m = {.chunk = 12, .bytes = UINT64_MAX, .rows = 5,
-                           .checksum = 0x0123456789abcdef, .code = EIO};
+    struct msg_answer m = {
+        .chunk = 12, .bytes = UINT64_MAX, .rows = 5, .checksum = 0x0123456789abcdef, .code = EIO};
 
     m.text = mem_strdup("no\nway");
     msg_put_answer(frame, MSG_FAILED, &m);
@@ -1334,7 +1350,8 @@ static void messages_with_damaged_bytes_do_no_harm(void **state)
     buf_free(&frame);
 }
 
-/* ---- sink --------------------------------------------------------------------------------------- */
+/* ---- sink ---------------------------------------------------------------------------------------
+ */
 
 #define HEADER "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"
 #define ROW_A "\0\1\0\0\0\4AAAA"
@@ -1346,7 +1363,10 @@ struct piece { /* one message of the server */
     size_t len;
 };
 
-#define PIECE(literal) {(literal), sizeof(literal) - 1}
+#define PIECE(literal)                                                                             \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 
 struct sinking {
     struct sink *sink;
@@ -1533,7 +1553,8 @@ static void sink_tells_a_full_disk(void **state)
     free(much);
 }
 
-/* ---- spool -------------------------------------------------------------------------------------- */
+/* ---- spool --------------------------------------------------------------------------------------
+ */
 
 static void spool_file_has_no_name(void **state)
 {
@@ -1609,11 +1630,13 @@ static void spool_discard_takes_only_its_range(void **state)
     spool_close(&s);
 }
 
-/* ---- finishing ---------------------------------------------------------------------------------- */
+/* ---- finishing ----------------------------------------------------------------------------------
+ */
 
 enum { FINISH_CHUNKS = 5, FINISH_TABLE = 1 };
 
-/* A table of five chunks, number 1 of three, in two spool files; chunk 1 is long, chunk 3 is empty. */
+/* A table of five chunks, number 1 of three, in two spool files; chunk 1 is long, chunk 3 is empty.
+ */
 struct finishing {
     struct plan plan;
     struct spool spools[2];
@@ -1648,7 +1671,8 @@ static void spool_chunks(struct finishing *f)
 
 static int set_up_finish(void **state)
 {
-    struct pg_table t[] = {{.rel = relation(1, 0)}, {.rel = relation(5, 0)}, {.rel = relation(2, 0)}};
+    struct pg_table t[] = {
+        {.rel = relation(1, 0)}, {.rel = relation(5, 0)}, {.rel = relation(2, 0)}};
     struct pg_catalog c = {.tables = t, .ntables = 3};
     struct finishing *f = mem_alloc(sizeof(*f));
 

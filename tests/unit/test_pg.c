@@ -1,4 +1,5 @@
-/* pg/: patterns, comparing catalogs, hiding passwords, the text of statements. No server is asked. */
+/* pg/: patterns, comparing catalogs, hiding passwords, the text of statements. No server is asked.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,16 +14,11 @@
 #include "common/mem.h"
 #include "pg/catalog.h"
 #include "pg/copysql.h"
+#include "pg/internal.h"
 #include "pg/pattern.h"
 
-#if __has_include(<libpq-fe.h>) /* the statements are tested only where PQ_CFLAGS are given */
-#include "pg/internal.h"
-#define HAVE_LIBPQ_HEADERS 1
-#else
-#define HAVE_LIBPQ_HEADERS 0
-#endif
-
-/* ---- patterns ----------------------------------------------------------------------------------- */
+/* ---- patterns -----------------------------------------------------------------------------------
+ */
 
 static void assert_pattern(const char *text, const char *schema, const char *name, bool exact)
 {
@@ -94,8 +90,8 @@ static void pattern_takes_empty_brackets_for_an_array(void **state)
 static void pattern_quotes_every_special_character_in_quotes(void **state)
 {
     (void)state;
-    assert_pattern("\"|*+?()[]{}.^$\\\"", NULL,
-                   "^(\\|\\*\\+\\?\\(\\)\\[\\]\\{\\}\\.\\^\\$\\\\)$", true);
+    assert_pattern("\"|*+?()[]{}.^$\\\"", NULL, "^(\\|\\*\\+\\?\\(\\)\\[\\]\\{\\}\\.\\^\\$\\\\)$",
+                   true);
 }
 
 static void pattern_doubled_quotes_are_quotes(void **state)
@@ -140,7 +136,8 @@ static void pattern_refusals_say_why(void **state)
     assert_pattern_refused("\"sales.orders", "not closed");
 }
 
-/* ---- comparing catalogs ------------------------------------------------------------------------- */
+/* ---- comparing catalogs -------------------------------------------------------------------------
+ */
 
 static struct pg_relation relation(uint32_t oid, char kind, const char *schema, const char *name)
 {
@@ -266,11 +263,21 @@ static void drop_table(struct pg_catalog *c)
 
 static void catalogs_differ_by_every_change_that_matters(void **state)
 {
-    static void (*const changes[])(struct pg_catalog *) = {
-        change_oid,         change_kind,        change_schema,       change_name,
-        change_privilege,   change_row_security, change_column_name, change_column_type,
-        change_column_generated, drop_column,   change_leaf_oid,     change_leaf_name,
-        change_leaf_privilege, detach_leaf,     drop_table};
+    static void (*const changes[])(struct pg_catalog *) = {change_oid,
+                                                           change_kind,
+                                                           change_schema,
+                                                           change_name,
+                                                           change_privilege,
+                                                           change_row_security,
+                                                           change_column_name,
+                                                           change_column_type,
+                                                           change_column_generated,
+                                                           drop_column,
+                                                           change_leaf_oid,
+                                                           change_leaf_name,
+                                                           change_leaf_privilege,
+                                                           detach_leaf,
+                                                           drop_table};
     size_t i;
 
     (void)state;
@@ -324,7 +331,8 @@ static void catalog_counts_parents_and_leaves(void **state)
     pg_catalog_free(NULL);
 }
 
-/* ---- passwords ---------------------------------------------------------------------------------- */
+/* ---- passwords ----------------------------------------------------------------------------------
+ */
 
 static void assert_scrubbed(const char *source, const char *expected)
 {
@@ -346,9 +354,14 @@ static void scrub_overwrites_the_password_in_place(void **state)
 
 static void scrub_leaves_sources_without_a_password_alone(void **state)
 {
-    static const char *const sources[] = {"", "erp", "service=erp", "host=h user=u",
-                                          "postgresql://u@h/db", "password='' host=h",
-                                          "/srv/store", "host=password"};
+    static const char *const sources[] = {"",
+                                          "erp",
+                                          "service=erp",
+                                          "host=h user=u",
+                                          "postgresql://u@h/db",
+                                          "password='' host=h",
+                                          "/srv/store",
+                                          "host=password"};
     size_t i;
 
     (void)state;
@@ -392,7 +405,7 @@ static void scrub_hides_passwords_that_occur_twice(void **state)
 static void scrub_is_not_led_astray_by_a_look_alike(void **state)
 {
     (void)state;
-    assert_hidden("postgresql://u:%61bc@abc/db", "%61bc");   /* the host looks like it */
+    assert_hidden("postgresql://u:%61bc@abc/db", "%61bc"); /* the host looks like it */
     assert_hidden("host=it password='i\\t'", "i\\t");
     assert_hidden("postgresql://u:%70%77@h/pw", "%70%77");
 }
@@ -411,7 +424,8 @@ static void scrub_hides_a_password_that_another_overrides(void **state)
     assert_hidden("postgresql://u:first@h/db?password=second", "first");
 }
 
-/* ---- targets ------------------------------------------------------------------------------------ */
+/* ---- targets ------------------------------------------------------------------------------------
+ */
 
 static void target_comes_back_from_a_message(void **state)
 {
@@ -437,9 +451,8 @@ static void target_comes_back_from_a_message(void **state)
     buf_free(&b);
 }
 
-/* ---- statements --------------------------------------------------------------------------------- */
-
-#if HAVE_LIBPQ_HEADERS
+/* ---- statements ---------------------------------------------------------------------------------
+ */
 
 /* libpq quotes by the rules of a connection, which need not have come about. */
 static int open_nowhere(void **state)
@@ -483,17 +496,21 @@ static void copy_of_a_plain_table_names_its_columns(void **state)
     struct pg_table *t = &c->tables[0];
     struct pg_copy_source s = source_of(t, &t->rel, PG_FORMAT_CSV);
 
-    assert_statement(*state, &s, "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
-                                 "(FORMAT csv, HEADER true, ENCODING 'UTF8')");
+    assert_statement(*state, &s,
+                     "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
+                     "(FORMAT csv, HEADER true, ENCODING 'UTF8')");
     s.header = false;
-    assert_statement(*state, &s, "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
-                                 "(FORMAT csv, HEADER false, ENCODING 'UTF8')");
+    assert_statement(*state, &s,
+                     "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
+                     "(FORMAT csv, HEADER false, ENCODING 'UTF8')");
     s.format = PG_FORMAT_TEXT;
-    assert_statement(*state, &s, "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
-                                 "(FORMAT text, ENCODING 'UTF8')");
+    assert_statement(*state, &s,
+                     "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
+                     "(FORMAT text, ENCODING 'UTF8')");
     s.format = PG_FORMAT_BINARY;
-    assert_statement(*state, &s, "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
-                                 "(FORMAT binary)");
+    assert_statement(*state, &s,
+                     "COPY \"public\".\"items\" (\"id\", \"name\") TO STDOUT "
+                     "(FORMAT binary)");
     pg_catalog_free(c);
 }
 
@@ -506,11 +523,13 @@ static void copy_of_a_block_range_selects_by_ctid(void **state)
     struct pg_copy_source s = source_of(t, &t->rel, PG_FORMAT_BINARY);
 
     s.range = (struct pg_copy_range){.from = 0, .until = 5};
-    assert_statement(*state, &s, ITEMS_SELECT " WHERE ctid >= '(0,0)' AND ctid < '(5,0)') "
-                                              "TO STDOUT (FORMAT binary)");
+    assert_statement(*state, &s,
+                     ITEMS_SELECT " WHERE ctid >= '(0,0)' AND ctid < '(5,0)') "
+                                  "TO STDOUT (FORMAT binary)");
     s.range = (struct pg_copy_range){.from = 5, .until = 4294967295};
-    assert_statement(*state, &s, ITEMS_SELECT " WHERE ctid >= '(5,0)' AND ctid < "
-                                              "'(4294967295,0)') TO STDOUT (FORMAT binary)");
+    assert_statement(*state, &s,
+                     ITEMS_SELECT " WHERE ctid >= '(5,0)' AND ctid < "
+                                  "'(4294967295,0)') TO STDOUT (FORMAT binary)");
     s.range = (struct pg_copy_range){.from = 5};
     assert_statement(*state, &s, ITEMS_SELECT " WHERE ctid >= '(5,0)') TO STDOUT (FORMAT binary)");
     pg_catalog_free(c);
@@ -553,8 +572,9 @@ static void copy_of_a_leaf_has_the_parent_s_columns(void **state)
     struct pg_catalog *c = example_catalog();
     struct pg_copy_source s = source_of(&c->tables[0], &c->tables[1].leaves[1], PG_FORMAT_BINARY);
 
-    assert_statement(*state, &s, "COPY \"public\".\"orders_2\" (\"id\", \"name\") TO STDOUT "
-                                 "(FORMAT binary)");
+    assert_statement(*state, &s,
+                     "COPY \"public\".\"orders_2\" (\"id\", \"name\") TO STDOUT "
+                     "(FORMAT binary)");
     pg_catalog_free(c);
 }
 
@@ -581,16 +601,6 @@ static void statements_quote_every_name(void **state)
 }
 
 #define WITH_CONNECTION(f) cmocka_unit_test_setup_teardown(f, open_nowhere, close_nowhere)
-
-#else
-
-static void statements_are_not_tested_without_the_headers_of_libpq(void **state)
-{
-    (void)state;
-    skip();
-}
-
-#endif
 
 static void formats_have_names_and_extensions(void **state)
 {
@@ -628,16 +638,12 @@ int main(void)
         cmocka_unit_test(scrub_hides_a_password_that_another_overrides),
         cmocka_unit_test(target_comes_back_from_a_message),
         cmocka_unit_test(formats_have_names_and_extensions),
-#if HAVE_LIBPQ_HEADERS
         WITH_CONNECTION(copy_of_a_plain_table_names_its_columns),
         WITH_CONNECTION(copy_of_a_block_range_selects_by_ctid),
         WITH_CONNECTION(copy_with_a_filter_puts_it_in_parentheses),
         WITH_CONNECTION(copy_selects_what_plain_copy_refuses),
         WITH_CONNECTION(copy_of_a_leaf_has_the_parent_s_columns),
         WITH_CONNECTION(statements_quote_every_name),
-#else
-        cmocka_unit_test(statements_are_not_tested_without_the_headers_of_libpq),
-#endif
     };
 
     return cmocka_run_group_tests_name("pg", tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* view/: names, reading, the files of .asofs/, directories that appear whole. No server is asked. */
+/* view/: names, reading, the files of .asofs/, directories that appear whole. No server is asked.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +58,8 @@ static struct pg_catalog *make_catalog(const struct place *places, size_t n)
     return c;
 }
 
-/* ---- tree --------------------------------------------------------------------------------------- */
+/* ---- tree ---------------------------------------------------------------------------------------
+ */
 
 static const struct place odd_places[] = {
     {"public", "orders"}, {"public", "a"},   {"public", "a-b"},    {"public", "a/b"},
@@ -233,8 +235,9 @@ static void tree_sorts_by_names_as_they_are_shown(void **state)
 
 static void tree_does_not_find_what_is_not_there(void **state)
 {
-    static const char *const absent[] = {"", ".", "..", "PUBLIC", "publi", "publicx", "%2Easofs",
-                                         "a/b", "errors", "orders.csv", "\xff"};
+    static const char *const absent[] = {"",       ".",          "..",       "PUBLIC",
+                                         "publi",  "publicx",    "%2Easofs", "a/b",
+                                         "errors", "orders.csv", "\xff"};
     struct pg_catalog *c = make_catalog(odd_places, 2);
     struct tree t;
     int64_t dir, file;
@@ -294,7 +297,8 @@ static void tree_of_many_random_names_is_right(void **state)
 
     (void)state;
     for (i = 0; i < TABLES; i++) {
-        places[i].schema = mem_printf("%c%u", "!.%zA"[random_below(&seed, 5)], random_below(&seed, 9));
+        places[i].schema =
+            mem_printf("%c%u", "!.%zA"[random_below(&seed, 5)], random_below(&seed, 9));
         places[i].name = mem_printf("%c%zu%c", "a/.%~"[random_below(&seed, 5)], i,
                                     "-./\n"[random_below(&seed, 4)]);
     }
@@ -310,10 +314,14 @@ static void tree_of_many_random_names_is_right(void **state)
     free(places);
 }
 
-/* ---- a view without a server: everything that is asked of it while and after it is extracted -------- */
+/* ---- a view without a server: everything that is asked of it while and after it is extracted
+ * -------- */
 
-static const struct view_request request = {
-    .source = "service=erp", .format = PG_FORMAT_CSV, .jobs = 3, .timezone = "UTC", .encoding = "UTF8"};
+static const struct view_request request = {.source = "service=erp",
+                                            .format = PG_FORMAT_CSV,
+                                            .jobs = 3,
+                                            .timezone = "UTC",
+                                            .encoding = "UTF8"};
 
 static const struct place view_places[] = {{"public", "items"}, {"public", "a,b"}, {"s", "\"m\""}};
 
@@ -337,10 +345,13 @@ static struct view *make_view(const char *source, const char *schema_error)
     v->halt_fd = -1;
     pthread_mutex_init(&v->lock, NULL);
     v->dump = (struct pg_dump){.out_fd = -1, .err_fd = -1};
-    v->server = (struct pg_server){
-        .version = 150004, .version_text = mem_strdup("15.4"), .database = mem_strdup("erp"),
-        .user = mem_strdup("planner"), .encoding = mem_strdup("LATIN1"),
-        .lc_monetary = mem_strdup("C"), .system_identifier = mem_strdup("7123")};
+    v->server = (struct pg_server){.version = 150004,
+                                   .version_text = mem_strdup("15.4"),
+                                   .database = mem_strdup("erp"),
+                                   .user = mem_strdup("planner"),
+                                   .encoding = mem_strdup("LATIN1"),
+                                   .lc_monetary = mem_strdup("C"),
+                                   .system_identifier = mem_strdup("7123")};
     v->source = mem_strdup(source);
     v->encoding = "UTF8";
     v->catalog = make_catalog(view_places, 3);
@@ -386,7 +397,8 @@ static void fail_table(struct view *v, size_t t, const char *why)
     r->state = TABLE_FAILED;
 }
 
-/* Table 0 is complete, "id,name\n1,bolt\n": its chunks lie in two spool files, the second is empty. */
+/* Table 0 is complete, "id,name\n1,bolt\n": its chunks lie in two spool files, the second is empty.
+ */
 static int set_up_view(void **state)
 {
     struct view *v = make_view("erp@db1", NULL);
@@ -525,7 +537,8 @@ static void view_states_follow_the_extraction(void **state)
 static void view_texts_are_live_until_the_end(void **state)
 {
     struct view *v = *state;
-    uint32_t tables = node_of(v, ".asofs", "tables.csv"), schema = node_of(v, ".asofs", "schema.sql");
+    uint32_t tables = node_of(v, ".asofs", "tables.csv"),
+             schema = node_of(v, ".asofs", "schema.sql");
     char *text;
     size_t len;
 
@@ -583,9 +596,11 @@ static void view_lists_the_attributes_that_it_has(void **state)
     assert_int_equal(n, 3);
 }
 
-/* ---- reports ------------------------------------------------------------------------------------ */
+/* ---- reports ------------------------------------------------------------------------------------
+ */
 
-#define TABLES_HEAD "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,error\n"
+#define TABLES_HEAD                                                                                \
+    "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,error\n"
 
 static void assert_report(struct view *v, enum meta_file which, const char *expected)
 {
@@ -604,11 +619,12 @@ static void report_of_tables_has_a_line_for_each(void **state)
 
     r[0].started_at = 2000, r[0].ended_at = 4500;
     r[1].bytes = 100, r[1].under_way = 20;
-    assert_report(v, META_TABLES,
-                  TABLES_HEAD
-                  "public,items,public/items.csv,table,complete,12,15,24576,3,2.500,0000000000000abc,\n"
-                  "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,120,8192,1,0.000,,\n"
-                  "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,0.000,,\n");
+    assert_report(
+        v, META_TABLES,
+        TABLES_HEAD
+        "public,items,public/items.csv,table,complete,12,15,24576,3,2.500,0000000000000abc,\n"
+        "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,120,8192,1,0.000,,\n"
+        "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,0.000,,\n");
 }
 
 static void report_of_errors_is_empty_when_there_are_none(void **state)
@@ -762,12 +778,14 @@ static void reports_without_definitions_say_why(void **state)
 
     (void)state;
     assert_report(v, META_ERRORS, "schema.sql could not be made: pg_dump exited\nwith two lines\n");
-    assert_report(v, META_SCHEMA, "-- The definitions could not be read:\n-- pg_dump exited\n"
-                                  "-- with two lines\n");
+    assert_report(v, META_SCHEMA,
+                  "-- The definitions could not be read:\n-- pg_dump exited\n"
+                  "-- with two lines\n");
     view_free(v);
 }
 
-/* ---- outdir ------------------------------------------------------------------------------------- */
+/* ---- outdir -------------------------------------------------------------------------------------
+ */
 
 struct place_below { /* a directory below TMPDIR, and one in it that shall be made */
     char *dir, *out;
@@ -916,7 +934,8 @@ static void outdir_does_not_replace_what_came_meanwhile(void **state)
     assert_int_equal(entries_in(p->out), 0);
 }
 
-/* A directory beside the place, with a file in it; is it still there after one more has been opened? */
+/* A directory beside the place, with a file in it; is it still there after one more has been
+ * opened? */
 static bool survives(struct place_below *p, const char *name, bool locked)
 {
     char *path = mem_printf("%s/%s", p->dir, name), *file = mem_printf("%s/f", path);
@@ -950,7 +969,8 @@ static void outdir_removes_what_a_killed_run_left(void **state)
     log_set_level(LOG_LEVEL_NORMAL);
 }
 
-/* ---- inspecting --------------------------------------------------------------------------------- */
+/* ---- inspecting ---------------------------------------------------------------------------------
+ */
 
 /* The files of .asofs/ of a view in which one table is complete, one waits and one has failed. */
 static void write_view(const struct place_below *p)
@@ -1044,9 +1064,11 @@ static void inspect_refuses_damaged_files(void **state)
     assert_damaged(p, "tables.csv", NULL, "is no view of asofs");
     assert_damaged(p, "tables.csv", "", "is damaged in line 1");
     assert_damaged(p, "tables.csv", "a,b\n", "is damaged in line 1");
-    assert_damaged(p, "tables.csv", TABLES_HEAD "a,b,c,d,e,1,2,3,4,5,6,7\na,b\n", "is damaged in line 3");
+    assert_damaged(p, "tables.csv", TABLES_HEAD "a,b,c,d,e,1,2,3,4,5,6,7\na,b\n",
+                   "is damaged in line 3");
     assert_damaged(p, "tables.csv", TABLES_HEAD "a,\"b", "is damaged in line 2");
-    assert_damaged(p, "tables.csv", TABLES_HEAD "1,2,3,4,5,6,7,8,9,10,11,12,13\n", "is damaged in line 2");
+    assert_damaged(p, "tables.csv", TABLES_HEAD "1,2,3,4,5,6,7,8,9,10,11,12,13\n",
+                   "is damaged in line 2");
 }
 
 static void inspect_refuses_what_is_no_view(void **state)
