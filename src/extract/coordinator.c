@@ -38,6 +38,7 @@
 #define MAX_JOIN_FAILURES 5
 #define JOIN_PAUSE_MS 100 /* after the first failure, doubled with each further one */
 #define TICK_MS 250
+#define DUMP_CHECK_MS 1000
 #define OWN_FILE_MIN (1u << 20) /* smaller tables share the spool files of the workers */
 
 /* The leader's own extraction of a chunk that no worker could lock. */
@@ -61,6 +62,8 @@ struct coordinator {
     struct pollfd *polls;
     struct progress_state shown;
     bool released;
+    int64_t dump_checked; /* clock_ms */
+    bool dump_was_blocked;
     bool told_fewer;
     int *own_files; /* by table: a file that shall hold just this table, or -1 */
     size_t nown_files;
@@ -718,21 +721,42 @@ static int use_leader(struct coordinator *c, int64_t now, struct err *err)
     return leader_start(c, (uint32_t)chunk, err);
 }
 
-static void hear_dump(struct coordinator *c)
+static void dump_done(struct coordinator *c, const char *why)
 {
-    struct err why;
-    int rc = pg_dump_read(c->cfg.dump, &why);
-
-    if (rc == 0)
-        return;
     pthread_mutex_lock(&c->results.lock);
-    if (rc < 0)
-        c->results.schema_error = mem_strdup(why.text);
+    if (why)
+        c->results.schema_error = mem_strdup(why);
     else
         buf_put(&c->results.schema, c->cfg.dump->text.data, c->cfg.dump->text.len);
     c->results.schema_done = true;
     pthread_mutex_unlock(&c->results.lock);
     tell_settled(c, c->cfg.plan->ntables);
+}
+
+static void hear_dump(struct coordinator *c)
+{
+    struct err why;
+    int rc = pg_dump_read(c->cfg.dump, &why);
+
+    if (rc != 0)
+        dump_done(c, rc < 0 ? why.text : NULL);
+}
+
+/* Only pg_dump is left: it is not waited for when it waits for somebody who waits for us. */
+static void check_dump(struct coordinator *c, int64_t now)
+{
+    struct err why;
+    bool was_blocked;
+
+    if (!c->cfg.dump->pid || now - c->dump_checked < DUMP_CHECK_MS)
+        return;
+    c->dump_checked = now;
+    was_blocked = c->dump_was_blocked;
+    c->dump_was_blocked = pg_dump_is_blocked(c->cfg.leader);
+    if (was_blocked && c->dump_was_blocked) {
+        pg_dump_give_up(c->cfg.dump, &why);
+        dump_done(c, why.text);
+    }
 }
 
 static void note_released(struct coordinator *c)
@@ -749,7 +773,10 @@ static int release(struct coordinator *c, struct err *err)
 {
     unsigned i;
 
-    if (c->released || queue_left(c->queue) || c->leader.busy || c->cfg.dump->pid)
+    if (c->released || queue_left(c->queue) || c->leader.busy)
+        return 0;
+    check_dump(c, clock_ms());
+    if (c->cfg.dump->pid)
         return 0;
     for (i = 0; i < c->crew->n; i++)
         slot_end(slot_of(c, i));

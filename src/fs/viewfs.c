@@ -216,26 +216,31 @@ static void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     fuse_reply_err(req, 0);
 }
 
-static void read_live(fuse_req_t req, const struct live_text *t, size_t size, off_t offset)
+/*
+ * A copy is replied: as soon as the kernel has the answer the reader may close the file, and the
+ * text is freed in another thread while this one is still returning from its write.
+ */
+static int64_t read_live(const struct live_text *t, char *buffer, size_t size, off_t offset)
 {
     size_t at = (uint64_t)offset < t->len ? (size_t)offset : t->len;
+    size_t n = size < t->len - at ? size : t->len - at;
 
-    fuse_reply_buf(req, t->text + at, size < t->len - at ? size : t->len - at);
+    memcpy(buffer, t->text + at, n);
+    return (int64_t)n;
 }
 
 static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
     struct viewfs *fs = fuse_req_userdata(req);
-    char *buffer;
-    int64_t n;
+    const struct live_text *live = (const struct live_text *)(uintptr_t)fi->fh;
+    char *buffer = malloc(size);
+    int64_t n = -ENOMEM;
 
-    if (fi->fh) {
-        read_live(req, (const struct live_text *)(uintptr_t)fi->fh, size, offset);
-        return;
-    }
-    buffer = malloc(size);
-    n = buffer ? view_read(fs->view, node_of(ino), buffer, size, (uint64_t)offset) : -ENOMEM;
+    if (buffer && live)
+        n = read_live(live, buffer, size, offset);
+    else if (buffer)
+        n = view_read(fs->view, node_of(ino), buffer, size, (uint64_t)offset);
     if (n < 0) {
         log_error("reading %s failed: %s", fs->tree->nodes[node_of(ino)].name, strerror((int)-n));
         fuse_reply_err(req, (int)-n);

@@ -73,6 +73,9 @@ static int put_select(struct pg_conn *conn, struct buf *sql, const struct pg_cop
     buf_puts(sql, " FROM ONLY ");
     if (rc == 0)
         rc = pg_put_relation(conn, sql, s->rel->schema, s->rel->name, err);
+    buf_puts(sql, " AS "); /* a filter may name the table, also where the rows are a leaf's */
+    if (rc == 0)
+        rc = pg_put_identifier(conn, sql, s->table->rel.name, err);
     put_conditions(sql, s);
     buf_putc(sql, ')');
     return rc;

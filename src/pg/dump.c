@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "common/proc.h"
 #include "pg/internal.h"
 
+#define SESSION_NAME "asofs schema %d" /* the leader's process: so that it finds its own */
 #define MAX_ARGS_BYTES (1u << 20) /* beyond that the list of tables does not fit a command line */
 
 struct args {
@@ -76,6 +78,7 @@ static char *conninfo(struct pg_conn *leader)
     PQconninfoOption *opts = PQconninfo(leader->pq), *o;
     struct pg_target pinned;
     struct buf b = {0};
+    char name[48];
 
     for (o = opts; o && o->keyword; o++) {
         if (strcmp(o->keyword, "password") == 0 || strcmp(o->keyword, "application_name") == 0 ||
@@ -92,7 +95,8 @@ static char *conninfo(struct pg_conn *leader)
     conninfo_quote(&b, "hostaddr", pinned.hostaddr);
     conninfo_quote(&b, "port", pinned.port);
     pg_target_free(&pinned);
-    conninfo_quote(&b, "application_name", "asofs schema");
+    snprintf(name, sizeof(name), SESSION_NAME, PQbackendPID(leader->pq));
+    conninfo_quote(&b, "application_name", name);
     PQconninfoFree(opts);
     return buf_steal(&b);
 }
@@ -216,6 +220,36 @@ int pg_dump_read(struct pg_dump *d, struct err *err)
     buf_puts(&d->complaints, "");
     return err_set(err, EIO, "pg_dump %s: %s", proc_describe(status, how, sizeof(how)),
                    d->complaints.data);
+}
+
+bool pg_dump_is_blocked(struct pg_conn *leader)
+{
+    static const char sql[] =
+        "SELECT FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = a.pid"
+        " WHERE a.application_name = $1 AND NOT l.granted";
+    char name[48];
+    const char *values[] = {name};
+    PGresult *r = NULL;
+    struct err ignored;
+    bool blocked;
+
+    snprintf(name, sizeof(name), SESSION_NAME, PQbackendPID(leader->pq));
+    if (pg_run(leader, "SELECT pg_catalog.pg_stat_clear_snapshot()", 0, NULL, NULL, &ignored) < 0 ||
+        pg_run(leader, sql, 1, values, &r, &ignored) < 0)
+        return false; /* a lost connection is noticed by whoever needs it next */
+    blocked = PQntuples(r) > 0;
+    PQclear(r);
+    return blocked;
+}
+
+int pg_dump_give_up(struct pg_dump *d, struct err *err)
+{
+    proc_kill(d->pid);
+    d->pid = 0;
+    close_fds(d);
+    return err_set(err, EBUSY,
+                   "pg_dump would have to wait for a lock that somebody waits for, who "
+                   "waits for this view");
 }
 
 void pg_dump_free(struct pg_dump *d)

@@ -30,6 +30,16 @@ int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_cat
  */
 int pg_dump_read(struct pg_dump *d, struct err *err);
 
+/*
+ * Is it kept waiting for a lock? It would wait for as long as we do: pg_dump bounds the waits of its
+ * LOCK statements only, and whoever is in front of it in the queue waits for the leader. Asks the
+ * server, on the leader's connection, which must be idle.
+ */
+bool pg_dump_is_blocked(struct pg_conn *leader);
+
+/* End it; err says what is to be told of it. */
+int pg_dump_give_up(struct pg_dump *d, struct err *err);
+
 void pg_dump_free(struct pg_dump *d); /* kills it when it runs */
 
 #endif

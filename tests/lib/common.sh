@@ -81,6 +81,7 @@ clean_up() {
 	done
 	if [[ $own_tmpdir == yes ]]; then
 		clean_asofs
+		chmod -R u+rwX "$TMPDIR" # copies of a view have its modes
 		rm -rf "$TMPDIR"
 	fi
 	exit "$status"
