@@ -241,6 +241,21 @@ static const char settings[] =
     "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = on; SET LOCAL enable_tidscan = "
     "on";
 
+/*
+ * A backend in the middle of a statement that has nothing to say notices our end by itself, and gives
+ * locks and snapshot back. Servers on systems without POLLRDHUP refuse it.
+ */
+#define NOTICE_END "SET LOCAL client_connection_check_interval = 1000"
+
+static bool can_notice_end(struct pg_conn *conn)
+{
+    struct err ignored;
+    bool can = pg_run(conn, "BEGIN; " NOTICE_END, 0, NULL, NULL, &ignored) == 0;
+
+    pg_rollback(conn);
+    return can;
+}
+
 /* libpq knows the server's encoding from the start of the connection on. */
 static bool knows_no_encoding(const struct pg_conn *conn)
 {
@@ -260,6 +275,8 @@ int pg_begin(struct pg_conn *conn, bool repeatable, const char *more, struct err
                knows_no_encoding(conn) ? "'SQL_ASCII'" : "'UTF8'");
     if (PQserverVersion(conn->pq) >= 170000)
         buf_puts(&sql, ";SET LOCAL transaction_timeout = 0");
+    if (conn->can_notice_end)
+        buf_puts(&sql, ";" NOTICE_END);
     buf_puts(&sql, ";SET LOCAL TimeZone = ");
     rc = pg_put_literal(conn, &sql, conn->timezone, err);
     if (rc == 0 && more)
@@ -300,6 +317,7 @@ int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct p
                      PQparameterStatus(conn->pq, "server_version"));
         goto fail;
     }
+    conn->can_notice_end = can_notice_end(conn);
     *out = conn;
     return 0;
 fail:

@@ -3,6 +3,7 @@
 #define ASOFS_PG_INTERNAL_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 
 #include "pg/conn.h"
 
@@ -11,6 +12,7 @@ struct pg_conn {
     int stop_fd;
     int64_t query_timeout_ms;
     char *timezone;
+    bool can_notice_end; /* the server checks now and then whether we are still there */
 };
 
 /*
