@@ -323,12 +323,16 @@ static int chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
     const struct chunk *k = &c->cfg.plan->chunks[chunk];
     struct table_result *r = &c->results.tables[k->table];
     uint64_t offset = c->crew->spools[spool].end;
+    int rc;
 
     queue_done(c->queue, chunk);
     c->shown.done += k->weight;
     if (c->failed[k->table])
         return spool_trim(&c->crew->spools[spool], err);
     c->shown.bytes += a->bytes;
+    rc = spool_overflows(c, err);
+    if (rc < 0)
+        return rc;
     if (!goes_to_own_file(c, chunk))
         c->crew->spools[spool].end += a->bytes;
     pthread_mutex_lock(&c->results.lock);
@@ -341,7 +345,7 @@ static int chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
         table_complete(c, k->table, a->bytes, a->checksum);
     else
         finisher_add(c->finisher, chunk, spool, offset, a->bytes, a->checksum);
-    return spool_overflows(c, err);
+    return 0;
 }
 
 static int put_back(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)

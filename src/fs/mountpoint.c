@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -114,15 +115,25 @@ static int check_directory(const char *path, struct err *err)
     return check_empty(path, err);
 }
 
+/*
+ * The kernel can still know the attributes of a dead mount's root, so stat() proves nothing; statfs()
+ * always asks the process behind it.
+ */
+static bool is_dead(const char *path)
+{
+    struct statvfs fs;
+
+    return statvfs(path, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 int mountpoint_prepare(const char *dir, char **absolute, struct err *err)
 {
     char *path = absolute_path(dir);
-    struct stat st;
     int rc = 0;
 
     if (!path)
         return err_errno(err, "cannot mount on %s", dir);
-    if (stat(path, &st) < 0 && errno == ENOTCONN)
+    if (is_dead(path))
         rc = take_away_dead(path, err);
     if (rc == 0)
         rc = check_directory(path, err);
