@@ -23,6 +23,7 @@ bench_begin() {
 	bench_comparisons=()
 	bench_sames=()
 	declare -gA bench_commands=()
+	bench_payload=   # bytes that every contender handles, where they are not those it leaves behind
 	bench_records=$bench_dir/$1.records
 	: >"$bench_records"
 	export PGDATABASE=bench
@@ -58,7 +59,9 @@ bench_same() {
 	bench_sames+=("$1|$2")
 }
 
-# --- contenders that several benchmarks use: FORMAT DIRECTORY ---
+# --- contenders that several benchmarks use ---
+#
+# asofs extract and pg_dump return when their files are on the disk; psql does not care.
 
 asofs_extract() {
 	"$bench_asofs" extract -q --jobs="$bench_jobs" --format="$1" --spool="$bench_dir" "$PGDATABASE" "$2"
@@ -77,6 +80,23 @@ psql_copy() {
 		WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname" |
 		sed "s|.*|\\\\copy & TO '$2/public/&.$suffix' ($options)|" |
 		PGOPTIONS="-c synchronize_seqscans=off" psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1
+}
+
+# Mount, read every file once, unmount: what a program that needs all of it waits for.
+asofs_mount_and_read() {
+	mkdir -p "$bench_dir/mnt" "$2"
+	"$bench_asofs" mount -q --jobs="$bench_jobs" --format="$1" --spool="$bench_dir" "$PGDATABASE" "$bench_dir/mnt"
+	find "$bench_dir/mnt" -type f -exec cat {} + >/dev/null
+	umount "$bench_dir/mnt"
+}
+
+# From server to server: another job, but the one that many use for it. The target is made and dropped here too.
+pgcopydb_clone() {
+	createdb target
+	pgcopydb clone --table-jobs "$bench_jobs" --index-jobs 1 --dir "$1" --skip-vacuum \
+		--source "host=$PGHOST user=$PGUSER dbname=$PGDATABASE" --target "host=$PGHOST user=$PGUSER dbname=target"
+	dropdb target
+	mkdir -p "$1"
 }
 
 bench_extract_contenders() {
@@ -102,7 +122,6 @@ bench_extract_targets() {
 # Seconds of CPU that ended backends have used: the server's share of a run.
 bench_server_cpu() {
 	local fields
-	sleep 0.3   # the postmaster collects its children a little after their clients have gone
 	read -ra fields <"/proc/$(head -n 1 "$bench_dir/data/postmaster.pid")/stat"
 	awk -v ticks="$((fields[15] + fields[16]))" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f", ticks / hz }'
 }
@@ -118,8 +137,9 @@ bench_measure() {
 		tail -n 15 "$bench_dir/run.log" >&2
 		fail "$key failed"
 	}
+	sleep 0.3   # the postmaster collects its children a little after their clients have gone
 	after=$(bench_server_cpu)
-	echo "$round|$key|$(<"$bench_dir/time")|$before|$after|$(bench_bytes "$out")" >>"$bench_records"
+	echo "$round|$key|$(<"$bench_dir/time")|$before|$after|${bench_payload:-$(bench_bytes "$out")}" >>"$bench_records"
 }
 
 bench_bytes() {
@@ -161,9 +181,10 @@ bench_facts() {
 	local cpu memory
 	cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 	memory=$(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo)
-	echo "$(nproc) cores (${cpu:-$(uname -m)}), $memory GiB, Linux $(uname -r), $(stat -f -c %T "$bench_dir")," \
+	echo "$(nproc) cores (${cpu:-$(uname -m)}), $memory GiB, Linux $(uname -r), $(df --output=fstype "$bench_dir" | tail -n 1)," \
 		"$(postgres --version), $("$bench_asofs" -V | head -n 1)"
-	echo "$bench_jobs workers; $bench_rounds rounds, interleaved, after a warm-up; scale $bench_scale"
+	echo "$bench_jobs workers; $bench_rounds rounds, interleaved, after a warm-up; scale $bench_scale;" \
+		"load of the machine before: $(cut -d ' ' -f 1 /proc/loadavg)"
 }
 
 bench_report() {

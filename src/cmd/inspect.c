@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -265,6 +266,14 @@ int cmd_verify(int argc, char **argv)
 
 /* ---- list ---- */
 
+/* statfs always asks the process behind a mount; stat may be answered by the kernel. */
+static bool is_dead(const char *dir)
+{
+    struct statvfs fs;
+
+    return statvfs(dir, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 static int print_mount(void *arg, const char *dir, const char *source)
 {
     struct inspected i;
@@ -272,8 +281,7 @@ static int print_mount(void *arg, const char *dir, const char *source)
 
     (void)arg;
     if (inspect_open(&i, dir, &err) < 0) {
-        printf("%-10s %-27s %s  %s\n",
-               access(dir, F_OK) < 0 && errno == ENOTCONN ? "dead" : "unknown", "-", dir, source);
+        printf("%-10s %-27s %s  %s\n", is_dead(dir) ? "dead" : "unknown", "-", dir, source);
         return 0;
     }
     printf("%-10s %-27s %s  %s\n", i.state, i.moment, dir, source);

@@ -9,8 +9,7 @@
 #include "common/mem.h"
 
 #define MAX_TRIES 5
-#define TRY_MS                                                                                     \
-    300 /* below the default deadlock_timeout of 1 s, so that our try never starts a check */
+#define TRY_MS 300
 #define PAUSE_MS 100 /* between two tries writers get on */
 
 static void give_up(struct slot *s, const char *why)
@@ -123,13 +122,21 @@ static int pause_between(int stop_fd, struct err *err)
     return poll(&p, 1, PAUSE_MS) > 0 ? err_set(err, EINTR, "interrupted") : 0;
 }
 
+/* Shorter than deadlock_timeout: a writer that waits for us shall never be taken for a deadlock. */
+static int64_t try_time(const struct pg_server *server)
+{
+    int64_t half = server->deadlock_timeout_ms / 2;
+
+    return half < 1 ? 1 : half < TRY_MS ? half : TRY_MS;
+}
+
 static int lock_share(struct pg_conn *leader, const struct pg_catalog *c,
                       const struct lockfreeze_request *req, struct err *err)
 {
     int64_t deadline = clock_ms() + req->freeze.lock_timeout_ms;
     int rc;
 
-    while ((rc = pg_freeze_try_share(leader, c, TRY_MS, err)) == -EBUSY) {
+    while ((rc = pg_freeze_try_share(leader, c, try_time(req->freeze.server), err)) == -EBUSY) {
         if (clock_ms() >= deadline) {
             err_set(err, EBUSY, "SHARE locks could not be had within %lld ms (--lock-timeout)",
                     (long long)req->freeze.lock_timeout_ms);

@@ -11,7 +11,7 @@
 #include "extract/plan.h"
 
 #define QUEUE_EMPTY (-1)
-#define QUEUE_MAX_TRIES 3
+#define QUEUE_MAX_TRIES 5
 
 struct queue;
 

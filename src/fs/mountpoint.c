@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <mntent.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/proc.h"
 
 /* The type of the file system mounted at exactly this path, or NULL. The caller frees it. */
 static char *mounted_type(const char *path)
@@ -56,13 +58,26 @@ static char *absolute_path(const char *dir)
     return path;
 }
 
+/* Whoever is not root asks fusermount3. */
+static bool unmount(const char *path)
+{
+    char *argv[] = {(char *)(uintptr_t) "fusermount3", (char *)(uintptr_t) "-uz",
+                    (char *)(uintptr_t)path, NULL};
+    struct err ignored;
+    pid_t pid;
+
+    if (geteuid() == 0)
+        return umount2(path, MNT_DETACH) == 0;
+    return proc_spawn(argv[0], argv, NULL, NULL, 0, &pid, &ignored) == 0 && proc_wait(pid) == 0;
+}
+
 static int take_away_dead(const char *path, struct err *err)
 {
     char *type = mounted_type(path);
     bool ours = type && strcmp(type, "fuse.asofs") == 0;
 
     free(type);
-    if (!ours || umount2(path, MNT_DETACH) < 0)
+    if (!ours || !unmount(path))
         return err_set(err, ENOTCONN, "%s is a mount whose process is gone; unmount it first",
                        path);
     log_note("%s was a dead asofs mount; it was unmounted", path);
@@ -116,8 +131,8 @@ static int check_directory(const char *path, struct err *err)
 }
 
 /*
- * The kernel can still know the attributes of a dead mount's root, so stat() proves nothing; statfs()
- * always asks the process behind it.
+ * The kernel can still know the attributes of a dead mount's root, so stat() proves nothing;
+ * statfs() always asks the process behind it.
  */
 static bool is_dead(const char *path)
 {

@@ -143,6 +143,8 @@ static int fail_text(struct err *err, int code, const char *what, const char *me
 
     while (len && (message[len - 1] == '\n' || message[len - 1] == ' '))
         len--;
+    if (!len)
+        return err_set(err, code, "%sthe connection to the server is lost", what);
     return err_set(err, code, "%s%.*s", what, (int)len, message);
 }
 
@@ -242,8 +244,8 @@ static const char settings[] =
     "on";
 
 /*
- * A backend in the middle of a statement that has nothing to say notices our end by itself, and gives
- * locks and snapshot back. Servers on systems without POLLRDHUP refuse it.
+ * A backend in the middle of a statement that has nothing to say notices our end by itself, and
+ * gives locks and snapshot back. Servers on systems without POLLRDHUP refuse it.
  */
 #define NOTICE_END "SET LOCAL client_connection_check_interval = 1000"
 
@@ -520,7 +522,9 @@ static int read_facts(struct pg_conn *conn, PGresult **res, struct err *err)
         " pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8 "
         "OPERATOR(pg_catalog.*)"
         " (pg_catalog.current_setting('max_connections')::pg_catalog.int8 OPERATOR(pg_catalog.+)"
-        "  pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8)",
+        "  pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8),"
+        " (SELECT s.setting FROM pg_catalog.pg_settings s"
+        "  WHERE s.name OPERATOR(pg_catalog.=) 'deadlock_timeout')",
         0, NULL, res, err);
 }
 
@@ -560,6 +564,7 @@ int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *
         .lc_monetary = mem_strdup(PQgetvalue(r, 0, 5)),
         .in_recovery = PQgetvalue(r, 0, 6)[0] == 't',
         .lock_slots = strtoll(PQgetvalue(r, 0, 7), NULL, 10),
+        .deadlock_timeout_ms = strtoll(PQgetvalue(r, 0, 8), NULL, 10),
         .system_identifier = read_system_identifier(conn),
     };
     PQclear(r);

@@ -51,6 +51,7 @@ struct pg_server {
     char *system_identifier; /* "" when we may not know it */
     bool in_recovery;
     int64_t lock_slots; /* locks that fit in the server's lock table */
+    int64_t deadlock_timeout_ms;
 };
 
 void pg_target_init(struct pg_target *t, const char *source);

@@ -110,7 +110,7 @@ static void build_args(struct args *a, struct pg_conn *leader, const struct pg_c
     add_arg(a, mem_strdup("pg_dump"));
     add_arg(a, mem_strdup("--schema-only"));
     add_arg(a, mem_strdup("--no-password"));
-    add_arg(a, mem_strdup("--lock-wait-timeout=2000"));
+    add_arg(a, mem_strdup("--lock-wait-timeout=500"));
     add_arg(a, mem_strdup("--encoding=UTF8"));
     if (snapshot_id)
         add_arg(a, mem_printf("--snapshot=%s", snapshot_id));

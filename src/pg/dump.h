@@ -31,9 +31,9 @@ int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_cat
 int pg_dump_read(struct pg_dump *d, struct err *err);
 
 /*
- * Is it kept waiting for a lock? It would wait for as long as we do: pg_dump bounds the waits of its
- * LOCK statements only, and whoever is in front of it in the queue waits for the leader. Asks the
- * server, on the leader's connection, which must be idle.
+ * Is it kept waiting for a lock? It would wait for as long as we do: pg_dump bounds the waits of
+ * its LOCK statements only, and whoever is in front of it in the queue waits for the leader. Asks
+ * the server, on the leader's connection, which must be idle.
  */
 bool pg_dump_is_blocked(struct pg_conn *leader);
 

@@ -514,7 +514,7 @@ static void copy_of_a_plain_table_names_its_columns(void **state)
     pg_catalog_free(c);
 }
 
-#define ITEMS_SELECT "COPY (SELECT \"id\", \"name\" FROM ONLY \"public\".\"items\""
+#define ITEMS_SELECT "COPY (SELECT \"id\", \"name\" FROM ONLY \"public\".\"items\" AS \"items\""
 
 static void copy_of_a_block_range_selects_by_ctid(void **state)
 {
@@ -563,7 +563,7 @@ static void copy_selects_what_plain_copy_refuses(void **state)
     assert_statement(*state, &s, ITEMS_SELECT ") TO STDOUT (FORMAT binary)");
     s = source_of(p, &p->leaves[0], PG_FORMAT_BINARY); /* has no columns */
     assert_statement(*state, &s,
-                     "COPY (SELECT  FROM ONLY \"public\".\"orders_1\") TO STDOUT (FORMAT binary)");
+                     "COPY (SELECT  FROM ONLY \"public\".\"orders_1\" AS \"orders\") TO STDOUT (FORMAT binary)");
     pg_catalog_free(c);
 }
 
