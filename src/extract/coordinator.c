@@ -65,7 +65,8 @@ struct coordinator {
     int64_t dump_checked; /* clock_ms */
     bool dump_was_blocked;
     bool told_fewer;
-    int *own_files; /* by table: a file that shall hold just this table, or -1 */
+    uint64_t spooled; /* bytes of complete chunks, less those of tables that failed */
+    int *own_files;   /* by table: a file that shall hold just this table, or -1 */
     size_t nown_files;
     bool *failed;                /* by table; the same as its state, without the lock */
     int wanted_fd;               /* eventfd: wanted is not empty */
@@ -272,6 +273,7 @@ static void fail_table(struct coordinator *c, uint32_t table, const char *why)
     if (c->failed[table])
         return;
     c->failed[table] = true;
+    c->spooled -= r->bytes; /* only this thread writes it */
     pthread_mutex_lock(&c->results.lock);
     r->state = TABLE_FAILED;
     r->ended_at = clock_ms();
@@ -298,21 +300,27 @@ static int table_failed(struct coordinator *c, uint32_t chunk, const char *why, 
     return 0;
 }
 
-static int spool_overflows(struct coordinator *c, struct err *err)
+/* What the spool holds now, the chunks in work included; what failed has given its space back. */
+static uint64_t spool_used(const struct coordinator *c)
 {
-    uint64_t used;
-    char size[32];
+    uint64_t used = c->spooled + c->leader.bytes;
     unsigned i;
 
-    if (!c->cfg.spool_limit)
-        return 0;
-    used = c->shown.bytes + c->leader.bytes;
     for (i = 0; i < c->crew->n; i++)
-        used += slot_of(c, i)->bytes;
-    if (used <= c->cfg.spool_limit)
+        used += c->crew->slots[i].bytes;
+    return used;
+}
+
+/* The table of this chunk has brought the spool beyond its limit: it fails, the others need not. */
+static int check_spool(struct coordinator *c, uint32_t chunk, uint64_t more, struct err *err)
+{
+    char size[32], why[120];
+
+    if (!c->cfg.spool_limit || spool_used(c) + more <= c->cfg.spool_limit)
         return 0;
-    return err_set(err, ENOSPC, "the spool has grown beyond %s (--spool-limit)",
-                   units_format_size(c->cfg.spool_limit, size, sizeof(size)));
+    snprintf(why, sizeof(why), "the spool has grown beyond %s (--spool-limit)",
+             units_format_size(c->cfg.spool_limit, size, sizeof(size)));
+    return table_failed(c, chunk, why, err);
 }
 
 /* The bytes of a chunk are in their place. spool: number of the spool file, unused for own files.
@@ -329,10 +337,13 @@ static int chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
     c->shown.done += k->weight;
     if (c->failed[k->table])
         return spool_trim(&c->crew->spools[spool], err);
-    c->shown.bytes += a->bytes;
-    rc = spool_overflows(c, err);
+    rc = check_spool(c, chunk, a->bytes, err);
     if (rc < 0)
         return rc;
+    if (c->failed[k->table])
+        return spool_trim(&c->crew->spools[spool], err);
+    c->shown.bytes += a->bytes;
+    c->spooled += a->bytes;
     if (!goes_to_own_file(c, chunk))
         c->crew->spools[spool].end += a->bytes;
     pthread_mutex_lock(&c->results.lock);
@@ -519,7 +530,10 @@ static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
     case MSG_PROGRESS:
         show_chunk_progress(c, s->chunk, a->bytes - s->bytes);
         s->bytes = a->bytes;
-        return spool_overflows(c, err);
+        rc = check_spool(c, s->chunk, 0, err);
+        if (rc == 0 && c->failed[c->cfg.plan->chunks[s->chunk].table])
+            rc = worker_lost(c, i, "its table has failed", err);
+        return rc;
     case MSG_DONE:
         slot_rests(c, s);
         return chunk_done(c, s->chunk, i, a, err);
