@@ -45,6 +45,14 @@ static struct view_request *request(void *o)
     return &((struct source_options *)o)->request;
 }
 
+/* A value behind -o does not outlive its setter. */
+static const char *keep(char **place, const char *value)
+{
+    free(*place);
+    *place = mem_strdup(value);
+    return *place;
+}
+
 int source_set_jobs(void *o, const char *v, struct err *err)
 {
     char *end;
@@ -136,21 +144,21 @@ int source_set_spool_limit(void *o, const char *v, struct err *err)
 int source_set_spool(void *o, const char *v, struct err *err)
 {
     (void)err;
-    request(o)->spool_dir = v;
+    request(o)->spool_dir = keep(&((struct source_options *)o)->spool, v);
     return 0;
 }
 
 int source_set_timezone(void *o, const char *v, struct err *err)
 {
     (void)err;
-    request(o)->timezone = v;
+    request(o)->timezone = keep(&((struct source_options *)o)->timezone, v);
     return 0;
 }
 
 int source_set_encoding(void *o, const char *v, struct err *err)
 {
     (void)err;
-    request(o)->encoding = v;
+    request(o)->encoding = keep(&((struct source_options *)o)->encoding, v);
     return 0;
 }
 
@@ -189,6 +197,9 @@ void source_init(struct source_options *o)
 void source_free(struct source_options *o)
 {
     tablelist_free(&o->request.tables);
+    free(o->spool);
+    free(o->timezone);
+    free(o->encoding);
     free((char *)(uintptr_t)o->request.source);
 }
 

@@ -10,6 +10,7 @@
 
 struct source_options {
     struct view_request request;
+    char *spool, *timezone, *encoding; /* what request points at, when given */
     bool dry_run;
     bool quiet;
     bool debug;

@@ -575,6 +575,9 @@ static int check_filter(struct pg_conn *conn, const struct pg_table *t, struct e
 
     buf_puts(&sql, "SELECT FROM ONLY ");
     rc = pg_put_relation(conn, &sql, t->rel.schema, t->rel.name, err);
+    buf_puts(&sql, " AS "); /* as where the filter is used (pg/copysql.c) */
+    if (rc == 0)
+        rc = pg_put_identifier(conn, &sql, t->rel.name, err);
     buf_printf(&sql, " WHERE (%s)", t->filter);
     if (rc == 0)
         rc = pg_prepare(conn, sql.data, err);

@@ -249,13 +249,18 @@ static const char settings[] =
  */
 #define NOTICE_END "SET LOCAL client_connection_check_interval = 1000"
 
-static bool can_notice_end(struct pg_conn *conn)
+/* Also the first transaction of the session: a pooler that allows none says so here. */
+static int try_notice_end(struct pg_conn *conn, struct err *err)
 {
-    struct err ignored;
-    bool can = pg_run(conn, "BEGIN; " NOTICE_END, 0, NULL, NULL, &ignored) == 0;
+    int rc = pg_run(conn, "BEGIN; " NOTICE_END, 0, NULL, NULL, err);
 
+    if (PQstatus(conn->pq) == CONNECTION_BAD)
+        return rc < 0 ? rc : pg_fail(conn, NULL, err);
+    if (rc == -EINTR || rc == -ETIMEDOUT)
+        return rc;
+    conn->can_notice_end = rc == 0;
     pg_rollback(conn);
-    return can;
+    return 0;
 }
 
 /* libpq knows the server's encoding from the start of the connection on. */
@@ -319,7 +324,9 @@ int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct p
                      PQparameterStatus(conn->pq, "server_version"));
         goto fail;
     }
-    conn->can_notice_end = can_notice_end(conn);
+    rc = try_notice_end(conn, err);
+    if (rc < 0)
+        goto fail;
     *out = conn;
     return 0;
 fail:
