@@ -49,9 +49,9 @@ int daemon_fork(int *parent_fd, int *status, struct err *err)
     return 0;
 }
 
-void daemon_ready(int parent_fd)
+int daemon_ready(int parent_fd, struct err *err)
 {
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), rc = 0;
 
     log_to_syslog();
     if (chdir("/") < 0 || null_fd < 0)
@@ -60,7 +60,8 @@ void daemon_ready(int parent_fd)
     dup2(null_fd, STDOUT_FILENO);
     dup2(null_fd, STDERR_FILENO);
     close(null_fd);
-    if (write(parent_fd, "", 1) != 1)
-        log_error("the command that started this mount is gone");
+    if (send(parent_fd, "", 1, MSG_NOSIGNAL) != 1)
+        rc = err_set(err, EPIPE, "the command that wanted this mount is gone");
     close(parent_fd);
+    return rc;
 }

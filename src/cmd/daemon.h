@@ -15,7 +15,10 @@
  */
 int daemon_fork(int *parent_fd, int *status, struct err *err);
 
-/* In the child: tell the parent to exit with 0, let go of terminal and directory, log to syslog. */
-void daemon_ready(int parent_fd);
+/*
+ * In the child: tell the parent to exit with 0, let go of terminal and directory, log to syslog.
+ * -EPIPE when the parent is gone: nobody wants the result any more.
+ */
+int daemon_ready(int parent_fd, struct err *err);
 
 #endif

@@ -186,8 +186,9 @@ static int run(struct mount_options *o, int parent_fd)
 
     if (rc == 0) {
         if (parent_fd >= 0)
-            daemon_ready(parent_fd);
-        rc = viewfs_serve(fs, &err);
+            rc = daemon_ready(parent_fd, &err);
+        if (rc == 0)
+            rc = viewfs_serve(fs, &err);
     }
     if (rc < 0)
         log_error("%s", err.text);

@@ -19,7 +19,7 @@ static void give_up(struct slot *s, const char *why)
     s->state = SLOT_GIVEN_UP;
 }
 
-static void take_message(struct slot *s, const struct msg *m)
+static void take_message(struct slot *s, const struct msg *m, bool *blocked)
 {
     struct msg_answer a = {0};
     struct reader body = m->body;
@@ -30,12 +30,14 @@ static void take_message(struct slot *s, const struct msg *m)
         s->state = SLOT_LOCKED;
     else if (m->type == MSG_READY && s->state == SLOT_LOCKED)
         s->state = SLOT_IDLE;
+    else if (m->type == MSG_LOST && a.code == EBUSY)
+        *blocked = true;
     else
         give_up(s, m->type == MSG_LOST ? a.text : "it sent a message out of turn");
     msg_answer_free(&a);
 }
 
-static void hear(struct slot *s)
+static void hear(struct slot *s, bool *blocked)
 {
     struct err why;
     struct msg m;
@@ -46,7 +48,7 @@ static void hear(struct slot *s)
         return;
     }
     while (s->pid && (rc = msg_next(&s->socket, &m, &why)) > 0)
-        take_message(s, &m);
+        take_message(s, &m, blocked);
     if (rc < 0)
         give_up(s, why.text);
 }
@@ -60,16 +62,19 @@ static unsigned count(const struct crew *c, enum slot_state state)
     return n;
 }
 
-/* Hear workers until none is in `state` any more, or the deadline. */
+/*
+ * Hear workers until none is in `state` any more, or the deadline. blocked: set, and the wait
+ * ended, when one could not have its locks.
+ */
 static int wait_while(struct crew *c, enum slot_state state, int64_t deadline, int stop_fd,
-                      struct err *err)
+                      bool *blocked, struct err *err)
 {
     struct pollfd *p = mem_array(c->n + 1, sizeof(*p));
     int64_t left;
     unsigned i;
     int rc = 0;
 
-    while (rc == 0 && count(c, state) && (left = deadline - clock_ms()) > 0) {
+    while (rc == 0 && !*blocked && count(c, state) && (left = deadline - clock_ms()) > 0) {
         p[c->n] = (struct pollfd){.fd = stop_fd, .events = POLLIN};
         for (i = 0; i < c->n; i++)
             p[i] = (struct pollfd){.fd = c->slots[i].pid ? c->slots[i].socket.fd : -1,
@@ -80,7 +85,7 @@ static int wait_while(struct crew *c, enum slot_state state, int64_t deadline, i
             rc = err_set(err, EINTR, "interrupted");
         for (i = 0; i < c->n; i++)
             if (p[i].revents && c->slots[i].pid)
-                hear(&c->slots[i]);
+                hear(&c->slots[i], blocked);
     }
     free(p);
     return rc;
@@ -95,9 +100,13 @@ static void dismiss(struct crew *c, enum slot_state state, const char *why)
             give_up(&c->slots[i], why);
 }
 
-/* Workers connect and take ACCESS SHARE. */
+/*
+ * Workers connect and take ACCESS SHARE. 1: somebody queued for an exclusive lock between the
+ * leader's locks and a worker's; he has to be let through, and all begun again.
+ */
 static int gather(struct crew *c, const struct lockfreeze_request *req, struct err *err)
 {
+    bool blocked = false;
     unsigned i;
     int rc = 0;
 
@@ -105,9 +114,13 @@ static int gather(struct crew *c, const struct lockfreeze_request *req, struct e
         rc = crew_start(c, i, err);
     if (rc == 0)
         rc = wait_while(c, SLOT_JOINING, clock_ms() + req->freeze.lock_timeout_ms, req->stop_fd,
-                        err);
+                        &blocked, err);
     if (rc < 0)
         return rc;
+    if (blocked) {
+        err_set(err, EBUSY, "somebody waits to lock one of the tables");
+        return 1;
+    }
     dismiss(c, SLOT_JOINING, "it could not connect and lock in time (--lock-timeout)");
     if (!count(c, SLOT_LOCKED))
         return err_set(err, ETIMEDOUT,
@@ -170,6 +183,7 @@ static void send_freeze(struct crew *c)
 static int snapshots(struct crew *c, struct pg_conn *leader, const struct lockfreeze_request *req,
                      struct pg_moment *moment, struct err *err)
 {
+    bool blocked = false; /* they hold their locks: it stays so */
     int64_t deadline = clock_ms() + req->freeze_timeout_ms;
     unsigned i;
     int rc = pg_freeze_moment(leader, moment, err);
@@ -177,7 +191,7 @@ static int snapshots(struct crew *c, struct pg_conn *leader, const struct lockfr
     if (rc < 0)
         return rc;
     send_freeze(c);
-    rc = wait_while(c, SLOT_LOCKED, deadline, req->stop_fd, err);
+    rc = wait_while(c, SLOT_LOCKED, deadline, req->stop_fd, &blocked, err);
     if (rc < 0)
         return rc;
     dismiss(c, SLOT_LOCKED, "it did not get its snapshot in time (--freeze-timeout)");
@@ -233,12 +247,16 @@ static void start_again(struct crew *crew, struct pg_conn *leader, struct pg_mom
 int lockfreeze_run(struct crew *crew, struct pg_conn *leader, const struct lockfreeze_request *req,
                    struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
 {
+    int64_t deadline = clock_ms() + req->freeze.lock_timeout_ms;
     int tries, rc = 1;
 
-    for (tries = 0; tries < MAX_TRIES && rc > 0; tries++) {
+    for (tries = 0; rc > 0 && (tries < MAX_TRIES || (err->code == EBUSY && clock_ms() < deadline));
+         tries++) {
         rc = try_once(crew, leader, req, catalog, moment, err);
         if (rc != 0)
             start_again(crew, leader, moment);
+        if (rc > 0 && pause_between(req->stop_fd, err) < 0)
+            rc = -err->code;
     }
     return rc <= 0 ? rc : -err->code;
 }

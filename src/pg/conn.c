@@ -238,10 +238,7 @@ static const char settings[] =
     "SET LOCAL xmlbinary = 'base64'; SET LOCAL xmloption = 'content';"
     "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off;"
     "SET LOCAL row_security = off; SET LOCAL synchronize_seqscans = off;"
-    "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;"
-    "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;"
-    "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = on; SET LOCAL enable_tidscan = "
-    "on";
+    "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
 /*
  * A backend in the middle of a statement that has nothing to say notices our end by itself, and

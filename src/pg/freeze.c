@@ -50,10 +50,18 @@ static int collect(struct pg_conn *conn, const struct pg_freeze_request *req,
     return rc;
 }
 
-/* From the freeze on, waiting for a lock (of an index, say) is done in short turns. */
-static int shorten_waits(struct pg_conn *leader, struct err *err)
+/* For sessions that extract: rows in physical order, so no way to them but a scan of the table. */
+#define SCAN_SETTINGS                                                                              \
+    "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;"                      \
+    "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = on;"                            \
+    "SET LOCAL enable_tidscan = on;"
+
+/* The catalog is read; from here on waiting for a lock (of an index, say) is done in short turns.
+ */
+static int prepare_leader(struct pg_conn *leader, struct err *err)
 {
-    return pg_run(leader, "SET LOCAL lock_timeout = '" LEADER_LOCK_TIMEOUT "'", 0, NULL, NULL, err);
+    return pg_run(leader, SCAN_SETTINGS "SET LOCAL lock_timeout = '" LEADER_LOCK_TIMEOUT "'", 0,
+                  NULL, NULL, err);
 }
 
 /* "LOCK TABLE ONLY a.b, ONLY c.d IN … MODE; LOCK TABLE …" under construction. */
@@ -291,7 +299,7 @@ int pg_freeze_export(struct pg_conn *leader, const struct pg_freeze_request *req
         if (rc != 0)
             log_debug("freeze, try %d: %s", tries + 1, err->text);
     }
-    return rc == 0 ? shorten_waits(leader, err) : -err->code;
+    return rc == 0 ? prepare_leader(leader, err) : -err->code;
 }
 
 int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *err)
@@ -299,7 +307,8 @@ int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *
     struct buf more = {0};
     int rc;
 
-    buf_puts(&more, "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT "';SET TRANSACTION SNAPSHOT ");
+    buf_puts(&more, SCAN_SETTINGS "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT
+                                  "';SET TRANSACTION SNAPSHOT ");
     rc = pg_put_literal(worker, &more, snapshot_id, err);
     if (rc == 0)
         rc = pg_begin(worker, true, more.data, err);
@@ -372,7 +381,8 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
 
 int pg_freeze_hold(struct pg_conn *worker, const char *lock_sql, struct err *err)
 {
-    int rc = pg_begin(worker, true, "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT "'", err);
+    int rc = pg_begin(worker, true,
+                      SCAN_SETTINGS "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT "'", err);
 
     return rc == 0 && *lock_sql ? pg_run(worker, lock_sql, 0, NULL, NULL, err) : rc;
 }
@@ -448,7 +458,7 @@ int pg_freeze_verify(struct pg_conn *leader, const struct pg_freeze_request *req
         rc = 1;
     }
     if (rc == 0)
-        rc = shorten_waits(leader, err);
+        rc = prepare_leader(leader, err);
     if (rc == 0)
         *after = c;
     else
