@@ -192,8 +192,9 @@ static int run(struct mount_options *o, int parent_fd)
     }
     if (rc < 0)
         log_error("%s", err.text);
+    view_stop(v); /* it answers waiting readers, so it has to end before the connection is closed */
     viewfs_unmount(fs);
-    view_free(v); /* ends an extraction that still runs */
+    view_free(v);
     viewfs_free(fs);
     return rc < 0;
 }

@@ -9,12 +9,11 @@
 #include "common/io.h"
 #include "view/report.h"
 
-/* Stop an extraction that still runs in its thread. */
-static void halt(struct view *v)
+void view_stop(struct view *v)
 {
     uint64_t one = 1;
 
-    if (!v->threaded)
+    if (!v || !v->threaded)
         return;
     (void)!write(v->halt_fd, &one, sizeof(one));
     pthread_join(v->thread, NULL);
@@ -27,7 +26,7 @@ void view_free(struct view *v)
 
     if (!v)
         return;
-    halt(v);
+    view_stop(v);
     if (v->halt_fd >= 0)
         close(v->halt_fd);
     pg_dump_free(&v->dump);

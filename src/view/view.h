@@ -21,6 +21,13 @@
 
 struct view;
 
+/*
+ * End an extraction that still runs: what is not complete fails, those who wait are told, and the
+ * extracting thread is gone afterwards. NULL, or nothing running, is fine. To be called while
+ * whatever `settled` uses is still there.
+ */
+void view_stop(struct view *v);
+
 void view_free(struct view *v);
 
 /* ---- names and times: known from the freeze on; node numbers are those of the tree ---- */
