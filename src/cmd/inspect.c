@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/units.h"
+#include "fs/mountpoint.h"
 #include "view/inspect.h"
 
 struct options {
@@ -266,14 +266,6 @@ int cmd_verify(int argc, char **argv)
 
 /* ---- list ---- */
 
-/* statfs always asks the process behind a mount; stat may be answered by the kernel. */
-static bool is_dead(const char *dir)
-{
-    struct statvfs fs;
-
-    return statvfs(dir, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
-}
-
 static int print_mount(void *arg, const char *dir, const char *source)
 {
     struct inspected i;
@@ -281,7 +273,8 @@ static int print_mount(void *arg, const char *dir, const char *source)
 
     (void)arg;
     if (inspect_open(&i, dir, &err) < 0) {
-        printf("%-10s %-27s %s  %s\n", is_dead(dir) ? "dead" : "unknown", "-", dir, source);
+        printf("%-10s %-27s %s  %s\n", mountpoint_is_dead(dir) ? "dead" : "unknown", "-", dir,
+               source);
         return 0;
     }
     printf("%-10s %-27s %s  %s\n", i.state, i.moment, dir, source);

@@ -134,7 +134,7 @@ static int check_directory(const char *path, struct err *err)
  * The kernel can still know the attributes of a dead mount's root, so stat() proves nothing;
  * statfs() always asks the process behind it.
  */
-static bool is_dead(const char *path)
+bool mountpoint_is_dead(const char *path)
 {
     struct statvfs fs;
 
@@ -148,7 +148,7 @@ int mountpoint_prepare(const char *dir, char **absolute, struct err *err)
 
     if (!path)
         return err_errno(err, "cannot mount on %s", dir);
-    if (is_dead(path))
+    if (mountpoint_is_dead(path))
         rc = take_away_dead(path, err);
     if (rc == 0)
         rc = check_directory(path, err);

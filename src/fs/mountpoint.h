@@ -7,6 +7,8 @@
 #ifndef ASOFS_FS_MOUNTPOINT_H
 #define ASOFS_FS_MOUNTPOINT_H
 
+#include <stdbool.h>
+
 #include "common/err.h"
 
 /*
@@ -15,5 +17,8 @@
  * killed) is taken away first. *absolute: the real path, freed by the caller.
  */
 int mountpoint_prepare(const char *dir, char **absolute, struct err *err);
+
+/* The path is a mount whose process is gone. */
+bool mountpoint_is_dead(const char *path);
 
 #endif
