@@ -22,5 +22,7 @@ bool is_mounthelper(const char *argv0);
 int cmd_mounthelper(int argc, char **argv);
 
 int cmd_worker(int argc, char **argv);
+int cmd_pagefs(int argc, char **argv);
+int cmd_store(int argc, char **argv);
 
 #endif

@@ -9,8 +9,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"mount", cmd_mount},   {"extract", cmd_extract}, {"status", cmd_status}, {"wait", cmd_wait},
-    {"verify", cmd_verify}, {"list", cmd_list},       {"worker", cmd_worker},
+    {"mount", cmd_mount}, {"extract", cmd_extract}, {"status", cmd_status},
+    {"wait", cmd_wait},   {"verify", cmd_verify},   {"list", cmd_list},
+    {"store", cmd_store}, {"pagefs", cmd_pagefs},   {"worker", cmd_worker},
 };
 
 static int print_help(FILE *out)
@@ -23,6 +24,8 @@ static int print_help(FILE *out)
           "  asofs wait DIR [TABLE]...  until tables of a view mounted with --nowait are complete\n"
           "  asofs verify DIR           check every file against its checksum\n"
           "  asofs list                 the views mounted on this machine\n\n"
+          "  asofs store ...            make a store, add a data directory to it, look inside\n"
+          "  asofs pagefs STORE DIR     a view of a store as a writable data directory\n\n"
           "  asofs COMMAND --help       the options of a command\n"
           "  asofs --version            the version\n\n"
           "SOURCE is a libpq connection string, URI or database name, as for psql.\n"

@@ -27,6 +27,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "fs/internal.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
 
@@ -458,15 +459,15 @@ static void put_option_value(struct buf *b, const char *value)
     }
 }
 
-static char *mount_options(const struct viewfs *fs)
+static char *mount_options(const struct fs_session_options *o)
 {
     struct buf b = {0};
 
-    buf_puts(&b, "ro,nosuid,nodev,default_permissions,subtype=asofs,fsname=");
-    put_option_value(&b, view_source(fs->view));
-    if (fs->options.allow_other)
+    buf_printf(&b, "%s,default_permissions,subtype=asofs,fsname=", o->flags);
+    put_option_value(&b, o->source);
+    if (o->allow_other)
         buf_puts(&b, ",allow_other");
-    if (fs->options.debug)
+    if (o->debug)
         buf_puts(&b, ",debug");
     return buf_steal(&b);
 }
@@ -486,19 +487,30 @@ static void fuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
         log_debug("%s", text);
 }
 
-static int open_session(struct viewfs *fs, struct err *err)
+int fs_session_open(const struct fs_session_options *o, const struct fuse_lowlevel_ops *ops,
+                    void *userdata, struct fuse_session **session, struct err *err)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    char *options = mount_options(fs);
+    char *options = mount_options(o);
 
     fuse_set_log_func(fuse_message);
     fuse_opt_add_arg(&args, "asofs");
     fuse_opt_add_arg(&args, "-o");
     fuse_opt_add_arg(&args, options);
-    fs->session = fuse_session_new(&args, &operations, sizeof(operations), fs);
+    *session = fuse_session_new(&args, ops, sizeof(*ops), userdata);
     fuse_opt_free_args(&args);
     free(options);
-    return fs->session ? 0 : err_set(err, EINVAL, "libfuse refused the mount options");
+    return *session ? 0 : err_set(err, EINVAL, "libfuse refused the mount options");
+}
+
+static int open_session(struct viewfs *fs, struct err *err)
+{
+    struct fs_session_options o = {.flags = "ro,nosuid,nodev",
+                                   .source = view_source(fs->view),
+                                   .allow_other = fs->options.allow_other,
+                                   .debug = fs->options.debug};
+
+    return fs_session_open(&o, &operations, fs, &fs->session, err);
 }
 
 int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options *o,
@@ -541,13 +553,23 @@ static int watch_messages(struct viewfs *fs, struct err *err)
     return rc == 0 ? 0 : err_set(err, -rc, "libfuse cannot be prepared: %s", strerror(-rc));
 }
 
-int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err)
+int fs_session_mount(struct fuse_session *session, const char *dir, bool allow_other,
+                     struct err *err)
 {
-    if (fuse_session_mount(fs->session, dir) != 0)
+    if (fuse_session_mount(session, dir) != 0)
         return err_set(err, EPERM, "cannot mount on %s%s", dir,
-                       fs->options.allow_other && geteuid() != 0
+                       allow_other && geteuid() != 0
                            ? "; allow_other needs user_allow_other in /etc/fuse.conf"
                            : "");
+    return 0;
+}
+
+int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err)
+{
+    int rc = fs_session_mount(fs->session, dir, fs->options.allow_other, err);
+
+    if (rc < 0)
+        return rc;
     fs->mounted = true;
     if (fuse_set_signal_handlers(fs->session) < 0)
         return err_set(err, EIO, "libfuse cannot handle signals");
@@ -567,6 +589,12 @@ size_t viewfs_own_files(void)
     return r.rlim_cur > 2 * SPARE_FDS ? (size_t)r.rlim_cur - SPARE_FDS : 0;
 }
 
+void fs_prepare_heap(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 32 << 20);
+}
+
 int viewfs_serve(struct viewfs *fs, struct err *err)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -575,10 +603,7 @@ int viewfs_serve(struct viewfs *fs, struct err *err)
     if (!config)
         return err_set(err, ENOMEM, "libfuse cannot be prepared");
     fuse_loop_cfg_set_clone_fd(config, 0);
-    /* Read buffers come from the heap, not from a fresh mapping each time: a third of the read's
-     * cost. */
-    mallopt(M_MMAP_THRESHOLD, 4 << 20);
-    mallopt(M_TRIM_THRESHOLD, 32 << 20);
+    fs_prepare_heap();
     rc = fuse_session_loop_mt(fs->session, config);
     fuse_loop_cfg_destroy(config);
     /* A positive number is the signal that asked for the end. */

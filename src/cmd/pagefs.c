@@ -1,0 +1,247 @@
+/* asofs pagefs: one view of a store as a writable data directory. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/source.h"
+#include "common/log.h"
+#include "common/option.h"
+#include "common/stop.h"
+#include "fs/mountpoint.h"
+#include "fs/pagefs.h"
+#include "store/store.h"
+
+struct options {
+    const char *store, *dir; /* operands */
+    const char *view, *base; /* in argv */
+    bool durable, no_writeback, allow_other, help;
+};
+
+static int set_view(void *o, const char *v, struct err *err)
+{
+    (void)err;
+    ((struct options *)o)->view = v;
+    return 0;
+}
+
+static int set_base(void *o, const char *v, struct err *err)
+{
+    (void)err;
+    ((struct options *)o)->base = v;
+    return 0;
+}
+
+static int set_durable(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->durable = true;
+    return 0;
+}
+
+static int set_no_writeback(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->no_writeback = true;
+    return 0;
+}
+
+static int set_allow_other(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->allow_other = true;
+    return 0;
+}
+
+static int set_help(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->help = true;
+    return 0;
+}
+
+static const struct option_def defs[] = {{"view", 0, true, false, set_view},
+                                         {"base", 0, true, false, set_base},
+                                         {"durable", 0, false, false, set_durable},
+                                         {"no-writeback", 0, false, false, set_no_writeback},
+                                         {"allow-other", 0, false, false, set_allow_other},
+                                         {"help", 'h', false, false, set_help},
+                                         {0}};
+
+static const char help[] =
+    "Usage: asofs pagefs STORE DIR --view=NAME [OPTION]...\n"
+    "Serve a view of a store at DIR as a writable data directory for one PostgreSQL server. The "
+    "base\n"
+    "is only read; pages that change are kept in the store. Ends when DIR is unmounted, and at "
+    "SIGINT\n"
+    "and SIGTERM.\n\n"
+    "  --view=NAME      the view; made when it does not exist\n"
+    "  --base=ID        the base of a view that is made (default: the newest)\n"
+    "  --durable        fsync reaches the disk; otherwise it does nothing\n"
+    "  --no-writeback   each write is passed on at once, and survives if this process is killed\n"
+    "  --allow-other    other users may use DIR, as the modes of its files say\n"
+    "  -h, --help       this text\n\n"
+    "A new view does not show postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf,\n"
+    "postmaster.pid, postmaster.opts, recovery.signal and standby.signal of the base.\n";
+
+/* The base's own settings and state as a server must not rule the server that runs on a view. */
+static const char *const hidden[] = {"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",
+                                     "pg_ident.conf",   "postmaster.pid",       "postmaster.opts",
+                                     "recovery.signal", "standby.signal",       NULL};
+
+/* ---- the view ---- */
+
+static int check_same_base(const struct options *o, struct store *s, struct err *err)
+{
+    char *base;
+    int rc = store_read_view(s, o->view, &base, err);
+
+    if (rc < 0)
+        return rc;
+    if (strcmp(base, o->base) != 0)
+        rc = err_set(err, EEXIST, "the view \"%s\" exists already, of base \"%s\"", o->view, base);
+    free(base);
+    return rc;
+}
+
+static int find_or_create(const struct options *o, struct store *s, struct err *err)
+{
+    if (!store_has_view(s, o->view))
+        return store_create_view(s, o->view, o->base, hidden, err);
+    return o->base ? check_same_base(o, s, err) : 0;
+}
+
+static void complain(void *arg, const char *text)
+{
+    (void)arg;
+    log_error("%s", text);
+}
+
+static void tell_recovery(const struct options *o, const struct datadir_recovery *r)
+{
+    if (!r->unclean)
+        return;
+    log_note(
+        "the view \"%s\" had not been closed; %llu writes and %llu truncations were looked at, "
+        "%llu blocks of side page tables rebuilt, %llu files without a name removed",
+        o->view, (unsigned long long)r->writes, (unsigned long long)r->truncations,
+        (unsigned long long)r->sides.rebuilt, (unsigned long long)r->orphans);
+    if (r->writes_lost || r->sides.damaged)
+        log_error("the view \"%s\" has %llu pages that were cut off in the middle of being written "
+                  "and %llu that no checksum vouches for; reading them is an error",
+                  o->view, (unsigned long long)r->writes_lost,
+                  (unsigned long long)r->sides.damaged);
+}
+
+static int open_view(const struct options *o, struct store *s, struct store_view **v,
+                     struct err *err)
+{
+    struct datadir_recovery recovery = {0};
+    int rc = find_or_create(o, s, err);
+
+    if (rc == 0)
+        rc = store_open_view(s, o->view, o->durable ? STORE_DURABLE : 0, complain, NULL, v,
+                             &recovery, err);
+    if (rc == 0)
+        tell_recovery(o, &recovery);
+    return rc;
+}
+
+/* ---- serving ---- */
+
+/* Whoever started us may wait for this line. */
+static int tell_mounted(const struct options *o, const char *dir, struct err *err)
+{
+    printf("mounted %s of %s on %s\n", o->view, o->store, dir);
+    return fflush(stdout) == 0 ? 0 : err_errno(err, "cannot write to standard output");
+}
+
+static int serve(const struct options *o, struct store_view *v, const char *dir,
+                 const struct stop *stop, struct err *err)
+{
+    const struct stat *root = store_view_root(v);
+    struct pagefs_options options = {.uid = root->st_uid,
+                                     .gid = root->st_gid,
+                                     .allow_other = o->allow_other,
+                                     .writeback = !o->no_writeback,
+                                     .source = o->store};
+    struct pagefs *fs = NULL;
+    int rc = pagefs_mount(store_view_datadir(v), dir, &options, &fs, err);
+
+    if (rc == 0)
+        rc = tell_mounted(o, dir, err);
+    if (rc == 0) {
+        rc = pagefs_serve(fs, stop);
+        if (rc < 0)
+            err_set(err, -rc, "the connection to the kernel failed: %s", strerror(-rc));
+    }
+    pagefs_unmount(fs);
+    return rc;
+}
+
+/* What is wrong is said here, since closing can go wrong too. */
+static int serve_and_close(const struct options *o, struct store *s, const char *dir,
+                           const struct stop *stop, struct err *err)
+{
+    struct store_view *v = NULL;
+    struct err closing;
+    int rc = open_view(o, s, &v, err), closed;
+
+    if (rc < 0)
+        return rc;
+    rc = serve(o, v, dir, stop, err);
+    closed = store_close_view(v, &closing);
+    if (closed < 0 && rc < 0)
+        log_error("%s", closing.text);
+    else if (closed < 0)
+        *err = closing;
+    return rc < 0 ? rc : closed;
+}
+
+static int run(const struct options *o)
+{
+    struct store *s = NULL;
+    struct stop stop;
+    struct err err;
+    char *dir = NULL;
+    int rc = stop_open(&stop, &err);
+
+    signal(SIGPIPE, SIG_IGN);
+    if (rc == 0)
+        rc = store_open(o->store, &s, &err);
+    if (rc == 0)
+        rc = mountpoint_prepare(o->dir, &dir, &err);
+    if (rc == 0)
+        rc = serve_and_close(o, s, dir, &stop, &err);
+    if (rc < 0)
+        log_error("%s", err.text);
+    free(dir);
+    if (s)
+        store_close(s);
+    stop_close(&stop, true);
+    return rc < 0;
+}
+
+int cmd_pagefs(int argc, char **argv)
+{
+    struct options o = {0};
+    char *operands[2];
+    struct err err;
+    int n = option_parse(defs, false, &o, argc, argv, operands, 2, &err);
+
+    if (n >= 0 && o.help) {
+        fputs(help, stdout);
+        return fflush(stdout) != 0;
+    }
+    if (n >= 0 && n < 2)
+        n = err_set(&err, EINVAL, "STORE and DIR are needed");
+    if (n >= 0 && !o.view)
+        n = err_set(&err, EINVAL, "--view=NAME is needed");
+    if (n < 0)
+        return usage_error("pagefs", &err);
+    o.store = operands[0];
+    o.dir = operands[1];
+    return run(&o);
+}

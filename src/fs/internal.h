@@ -1,0 +1,32 @@
+/* What the file systems of this room have in common. Implemented in viewfs.c. */
+#ifndef ASOFS_FS_INTERNAL_H
+#define ASOFS_FS_INTERNAL_H
+
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+
+#include "common/err.h"
+
+struct fs_session_options {
+    const char *flags;  /* of the mount, comma-separated ("ro,nosuid") */
+    const char *source; /* for /proc/mounts */
+    bool allow_other;
+    bool debug; /* libfuse prints every request */
+};
+
+/*
+ * A libfuse session, not mounted yet; libfuse's messages go to the log. Permissions are checked by
+ * the kernel, the type is fuse.asofs.
+ */
+int fs_session_open(const struct fs_session_options *o, const struct fuse_lowlevel_ops *operations,
+                    void *userdata, struct fuse_session **session, struct err *err);
+
+/* Mount it, or say what may be wrong. */
+int fs_session_mount(struct fuse_session *session, const char *dir, bool allow_other,
+                     struct err *err);
+
+/* Large buffers for reading come from the heap, not from a fresh mapping each time: a third of the
+ * read's cost. For the whole process. */
+void fs_prepare_heap(void);
+
+#endif

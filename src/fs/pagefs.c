@@ -1,0 +1,764 @@
+/*
+ * Node numbers are the datadir's ids, which are never given out twice, so the kernel may forget and
+ * ask again as it likes: nothing is counted here. What is kept is one struct handle for each open
+ * file or directory, in a list, because the kernel does not tell of all closings when a mount ends.
+ *
+ * Names, attributes and contents change through this mount only. So the kernel may keep all it was
+ * told, also that a name does not exist; what it changes itself, it knows. One thing it cannot
+ * know: a listing is taken when the directory is opened, and a name in it may mean another file by
+ * the time it is read. readdirplus, which makes the kernel remember what the names mean, therefore
+ * looks each up again (the kernel holds changes of the directory back meanwhile).
+ *
+ * Stopping: a mount that nobody uses is unmounted while requests are still answered, so that the
+ * kernel writes everything it collected. From one that is in use the kernel's collected writes are
+ * asked for, and then it ends.
+ */
+#define FUSE_USE_VERSION 312
+
+#include "fs/pagefs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "common/proc.h"
+#include "fs/internal.h"
+#include "store/pagefile.h"
+
+#define FOREVER 86400.0 /* seconds the kernel may keep what it was told */
+#define MAX_READAHEAD (1u << 20)
+#define MAX_BACKGROUND 64 /* requests for reading ahead and writing back */
+#define MAX_THREADS 16
+#define WAKE SIGUSR1
+
+struct handle {
+    struct pagefile *file;          /* of a file; else NULL */
+    struct dirtree_listing listing; /* of a directory */
+    struct handle *prev, *next;
+};
+
+struct pagefs {
+    struct datadir *data;
+    struct pagefs_options options;
+    char *mountpoint;
+    struct fuse_session *session;
+    bool mounted;
+
+    pthread_mutex_t lock;
+    struct handle *handles; /* lock */
+
+    int wake_fd;      /* eventfd: the stopper has something to do */
+    pthread_t server; /* runs the session's loop */
+    atomic_bool stop_wanted;
+    atomic_bool ended; /* the loop has returned */
+};
+
+/* ---- handles ---- */
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+    return (struct handle *)(uintptr_t)fi->fh;
+}
+
+static struct handle *handle_new(struct pagefs *fs)
+{
+    struct handle *h = calloc(1, sizeof(*h));
+
+    if (!h)
+        return NULL;
+    pthread_mutex_lock(&fs->lock);
+    DL_APPEND(fs->handles, h);
+    pthread_mutex_unlock(&fs->lock);
+    return h;
+}
+
+static void handle_free(struct pagefs *fs, struct handle *h)
+{
+    pthread_mutex_lock(&fs->lock);
+    DL_DELETE(fs->handles, h);
+    pthread_mutex_unlock(&fs->lock);
+    if (h->file)
+        datadir_close_file(fs->data, h->file);
+    dirtree_listing_free(&h->listing);
+    free(h);
+}
+
+static int open_handle(struct pagefs *fs, uint64_t id, struct fuse_file_info *fi)
+{
+    struct handle *h = handle_new(fs);
+    int rc = h ? datadir_open_file(fs->data, id, &h->file) : -ENOMEM;
+
+    if (rc < 0 && h) {
+        h->file = NULL;
+        handle_free(fs, h);
+    }
+    if (rc < 0)
+        return rc;
+    fi->fh = (uintptr_t)h;
+    fi->keep_cache = 1;
+    fi->noflush = !fs->options.writeback;
+    return 0;
+}
+
+/* ---- answers ---- */
+
+static struct pagefs *fs_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+static void reply_rc(fuse_req_t req, int rc)
+{
+    fuse_reply_err(req, rc < 0 ? -rc : 0);
+}
+
+static void complete_stat(const struct pagefs *fs, struct stat *st)
+{
+    st->st_uid = fs->options.uid;
+    st->st_gid = fs->options.gid;
+}
+
+static void fill_entry(const struct pagefs *fs, const struct stat *st, struct fuse_entry_param *e)
+{
+    *e = (struct fuse_entry_param){
+        .ino = st->st_ino, .attr = *st, .attr_timeout = FOREVER, .entry_timeout = FOREVER};
+    complete_stat(fs, &e->attr);
+}
+
+static void reply_entry(fuse_req_t req, int rc, const struct stat *st)
+{
+    struct fuse_entry_param e;
+
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
+        return;
+    }
+    fill_entry(fs_of(req), st, &e);
+    fuse_reply_entry(req, &e);
+}
+
+static void reply_stat(fuse_req_t req, uint64_t id)
+{
+    struct stat st;
+    int rc = datadir_stat(fs_of(req)->data, id, &st);
+
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
+        return;
+    }
+    complete_stat(fs_of(req), &st);
+    fuse_reply_attr(req, &st, FOREVER);
+}
+
+/* ---- names ---- */
+
+static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param none = {.entry_timeout = FOREVER};
+    struct stat st;
+    int rc = datadir_lookup(fs_of(req)->data, parent, name, &st);
+
+    if (rc == -ENOENT)
+        fuse_reply_entry(req, &none); /* the kernel remembers that there is none */
+    else
+        reply_entry(req, rc, &st);
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                 const char *target)
+{
+    struct stat st;
+    int rc = datadir_make(fs_of(req)->data, parent, name, mode, target, &st);
+
+    reply_entry(req, rc, &st);
+}
+
+static void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    (void)rdev;
+    if (S_ISREG(mode))
+        make(req, parent, name, mode, NULL);
+    else
+        fuse_reply_err(req, EPERM);
+}
+
+static void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    make(req, parent, name, S_IFDIR | (mode & 07777), NULL);
+}
+
+static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    make(req, parent, name, S_IFLNK | 0777, target);
+}
+
+static void fs_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    char *target;
+    int rc = dirtree_readlink(datadir_tree(fs_of(req)->data), ino, &target);
+
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
+        return;
+    }
+    fuse_reply_readlink(req, target);
+    free(target);
+}
+
+static void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    struct stat st;
+    int rc = datadir_link(fs_of(req)->data, ino, parent, name, &st);
+
+    reply_entry(req, rc, &st);
+}
+
+static void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    reply_rc(req, datadir_unlink(fs_of(req)->data, parent, name));
+}
+
+static void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    reply_rc(req, dirtree_rmdir(datadir_tree(fs_of(req)->data), parent, name));
+}
+
+static void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                      const char *new_name, unsigned flags)
+{
+    reply_rc(req, datadir_rename(fs_of(req)->data, parent, name, new_parent, new_name, flags));
+}
+
+/* ---- attributes ---- */
+
+static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    reply_stat(req, ino);
+}
+
+static struct timespec time_to_set(int to_set, int given, int now, struct timespec value)
+{
+    if (to_set & now)
+        return (struct timespec){.tv_nsec = UTIME_NOW};
+    return to_set & given ? value : (struct timespec){.tv_nsec = UTIME_OMIT};
+}
+
+static int set_times(struct pagefs *fs, fuse_ino_t ino, const struct stat *attr, int to_set)
+{
+    const struct timespec times[2] = {
+        time_to_set(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attr->st_atim),
+        time_to_set(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim)};
+
+    return datadir_set_times(fs->data, ino, times);
+}
+
+/* There is one owner; who may change what was checked by the kernel. */
+static int set_attributes(struct pagefs *fs, fuse_ino_t ino, const struct stat *attr, int to_set,
+                          const struct fuse_file_info *fi)
+{
+    int rc = 0;
+
+    if (((to_set & FUSE_SET_ATTR_UID) && attr->st_uid != fs->options.uid) ||
+        ((to_set & FUSE_SET_ATTR_GID) && attr->st_gid != fs->options.gid))
+        return -EPERM;
+    if (to_set & FUSE_SET_ATTR_MODE)
+        rc = dirtree_chmod(datadir_tree(fs->data), ino, attr->st_mode & 07777);
+    if (rc == 0 && (to_set & FUSE_SET_ATTR_SIZE))
+        rc = fi ? pagefile_truncate(handle_of(fi)->file, (uint64_t)attr->st_size)
+                : datadir_truncate(fs->data, ino, (uint64_t)attr->st_size);
+    if (rc == 0 && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)))
+        rc = set_times(fs, ino, attr, to_set);
+    return rc;
+}
+
+static void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi)
+{
+    int rc = set_attributes(fs_of(req), ino, attr, to_set, fi);
+
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else
+        reply_stat(req, ino);
+}
+
+static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct statvfs s;
+    int rc = datadir_space(fs_of(req)->data, &s);
+
+    (void)ino;
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
+        return;
+    }
+    s.f_namemax = 255;
+    fuse_reply_statfs(req, &s);
+}
+
+/* ---- files ---- */
+
+static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    int rc = open_handle(fs_of(req), ino, fi);
+
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else
+        fuse_reply_open(req, fi);
+}
+
+static void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    struct pagefs *fs = fs_of(req);
+    struct fuse_entry_param e;
+    struct stat st;
+    int rc = datadir_make(fs->data, parent, name, S_IFREG | (mode & 07777), NULL, &st);
+
+    if (rc == -EEXIST && !(fi->flags & O_EXCL))
+        rc = datadir_lookup(fs->data, parent, name, &st);
+    if (rc == 0)
+        rc = open_handle(fs, st.st_ino, fi);
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
+        return;
+    }
+    fill_entry(fs, &st, &e);
+    fuse_reply_create(req, &e, fi);
+}
+
+static void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    handle_free(fs_of(req), handle_of(fi));
+    fuse_reply_err(req, 0);
+}
+
+static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
+{
+    char *buffer = malloc(size);
+    int64_t n = -ENOMEM;
+
+    (void)ino;
+    if (buffer)
+        n = pagefile_read(handle_of(fi)->file, buffer, size, (uint64_t)offset);
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_buf(req, buffer, (size_t)n);
+    free(buffer);
+}
+
+/* Of pages that the kernel writes back nobody is told how many came through: half is nothing. */
+static void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
+{
+    int64_t n = pagefile_write(handle_of(fi)->file, bytes, size, (uint64_t)offset);
+
+    (void)ino;
+    if (n >= 0 && (size_t)n < size && fi->writepage)
+        n = -ENOSPC;
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_write(req, (size_t)n);
+}
+
+static void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)ino, (void)datasync;
+    reply_rc(req, pagefile_sync(handle_of(fi)->file));
+}
+
+static void fs_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                         struct fuse_file_info *fi)
+{
+    (void)ino;
+    reply_rc(req, pagefile_allocate(handle_of(fi)->file, mode, (uint64_t)offset, (uint64_t)length));
+}
+
+/* ---- directories ---- */
+
+static int take_listing(struct pagefs *fs, fuse_ino_t ino, struct handle *h)
+{
+    struct dirtree_listing fresh = {0};
+    int rc = dirtree_list(datadir_tree(fs->data), ino, &fresh);
+
+    if (rc < 0)
+        return rc;
+    dirtree_listing_free(&h->listing);
+    h->listing = fresh;
+    return 0;
+}
+
+static void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct pagefs *fs = fs_of(req);
+    struct handle *h = handle_new(fs);
+
+    (void)ino;
+    if (!h) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    fi->fh = (uintptr_t)h;
+    fuse_reply_open(req, fi); /* the listing is taken by the first read, as by each from offset 0 */
+}
+
+/* "." and "..", which the kernel wants no attributes of. */
+static size_t put_dot(fuse_req_t req, char *buffer, size_t room, fuse_ino_t ino, off_t i, bool plus)
+{
+    struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
+    const char *name = i == 0 ? "." : "..";
+    struct dirtree_node node;
+
+    if (i == 1 && ino != FUSE_ROOT_ID &&
+        dirtree_stat(datadir_tree(fs_of(req)->data), ino, &node) == 0)
+        e.attr.st_ino = node.parent;
+    return plus ? fuse_add_direntry_plus(req, buffer, room, name, &e, i + 1)
+                : fuse_add_direntry(req, buffer, room, name, &e.attr, i + 1);
+}
+
+/* The size of the entry, which is there only if that is at most `room`; 0: no such name any more.
+ */
+static size_t put_entry(fuse_req_t req, char *buffer, size_t room, fuse_ino_t dir,
+                        const struct dirtree_item *item, off_t next, bool plus)
+{
+    struct stat st = {.st_ino = item->id, .st_mode = item->mode};
+    struct fuse_entry_param e;
+
+    if (!plus)
+        return fuse_add_direntry(req, buffer, room, item->name, &st, next);
+    if (datadir_lookup(fs_of(req)->data, dir, item->name, &st) < 0)
+        return 0;
+    fill_entry(fs_of(req), &st, &e);
+    return fuse_add_direntry_plus(req, buffer, room, item->name, &e, next);
+}
+
+/* Offsets: 0 is ".", 1 is "..", 2 + i is item i. */
+static size_t fill_listing(fuse_req_t req, fuse_ino_t ino, const struct dirtree_listing *l,
+                           char *buffer, size_t size, off_t offset, bool plus)
+{
+    size_t used = 0, n;
+    off_t i;
+
+    for (i = offset; i < (off_t)l->count + 2; i++) {
+        n = i < 2 ? put_dot(req, buffer + used, size - used, ino, i, plus)
+                  : put_entry(req, buffer + used, size - used, ino, &l->items[i - 2], i + 1, plus);
+        if (n > size - used)
+            break;
+        used += n;
+    }
+    return used;
+}
+
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                 struct fuse_file_info *fi, bool plus)
+{
+    struct handle *h = handle_of(fi);
+    char *buffer = malloc(size);
+    int rc = 0;
+
+    if (!buffer)
+        rc = -ENOMEM;
+    else if (offset == 0)
+        rc = take_listing(fs_of(req), ino, h);
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else
+        fuse_reply_buf(req, buffer,
+                       fill_listing(req, ino, &h->listing, buffer, size, offset, plus));
+    free(buffer);
+}
+
+static void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *fi)
+{
+    list(req, ino, size, offset, fi, false);
+}
+
+static void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                           struct fuse_file_info *fi)
+{
+    list(req, ino, size, offset, fi, true);
+}
+
+static void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)ino, (void)datasync, (void)fi;
+    reply_rc(req, datadir_sync_names(fs_of(req)->data));
+}
+
+/* ---- the session ---- */
+
+/*
+ * Sizes and times change by the kernel's own doing: that is no reason for it to drop its pages (no
+ * automatic invalidation). Truncation at opening comes as a call of its own.
+ */
+static void fs_init(void *arg, struct fuse_conn_info *conn)
+{
+    const struct pagefs *fs = arg;
+
+    conn->max_readahead = MAX_READAHEAD;
+    conn->max_background = MAX_BACKGROUND;
+    conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+    conn->want &=
+        ~(unsigned)(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV |
+                    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+    conn->want |= conn->capable & (FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS);
+    if (fs->options.writeback)
+        conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+}
+
+static const struct fuse_lowlevel_ops operations = {
+    .init = fs_init,
+    .lookup = fs_lookup,
+    .getattr = fs_getattr,
+    .setattr = fs_setattr,
+    .readlink = fs_readlink,
+    .mknod = fs_mknod,
+    .mkdir = fs_mkdir,
+    .unlink = fs_unlink,
+    .rmdir = fs_rmdir,
+    .symlink = fs_symlink,
+    .rename = fs_rename,
+    .link = fs_link,
+    .open = fs_open,
+    .create = fs_create,
+    .read = fs_read,
+    .write = fs_write,
+    .release = fs_release,
+    .fsync = fs_fsync,
+    .fallocate = fs_fallocate,
+    .opendir = fs_opendir,
+    .readdir = fs_readdir,
+    .readdirplus = fs_readdirplus,
+    .releasedir = fs_release,
+    .fsyncdir = fs_fsyncdir,
+    .statfs = fs_statfs,
+};
+
+/* A server keeps very many files open, each of which may stand on several of ours. */
+static void raise_file_limit(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+        return;
+    if (geteuid() == 0 && r.rlim_max < 1u << 20) {
+        struct rlimit more = {.rlim_cur = 1u << 20, .rlim_max = 1u << 20};
+
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+            return;
+    }
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
+/*
+ * Writing back must not wait for memory or for dirty pages that only this process can clean; the
+ * kernel is told that it is one through which others write. Without the right to say so, it works
+ * as long as memory is not short.
+ */
+static void prepare_process(const struct pagefs *fs)
+{
+    raise_file_limit();
+    fs_prepare_heap();
+    if (fs->options.writeback)
+        prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+}
+
+static int new_pagefs(struct datadir *d, const char *mountpoint, const struct pagefs_options *o,
+                      struct pagefs **out, struct err *err)
+{
+    struct pagefs *fs = calloc(1, sizeof(*fs));
+
+    *out = fs;
+    if (!fs)
+        return err_set(err, ENOMEM, "out of memory");
+    fs->data = d;
+    fs->options = *o;
+    pthread_mutex_init(&fs->lock, NULL);
+    fs->wake_fd = eventfd(0, EFD_CLOEXEC);
+    fs->mountpoint = strdup(mountpoint);
+    if (fs->wake_fd < 0 || !fs->mountpoint)
+        return err_errno(err, "cannot prepare the mount");
+    return 0;
+}
+
+int pagefs_mount(struct datadir *d, const char *mountpoint, const struct pagefs_options *options,
+                 struct pagefs **out, struct err *err)
+{
+    struct fs_session_options o = {
+        .flags = "rw,nosuid,nodev", .source = options->source, .allow_other = options->allow_other};
+    struct pagefs *fs;
+    int rc = new_pagefs(d, mountpoint, options, &fs, err);
+
+    if (rc < 0)
+        goto out;
+    prepare_process(fs);
+    rc = fs_session_open(&o, &operations, fs, &fs->session, err);
+    if (rc < 0)
+        goto out;
+    rc = fs_session_mount(fs->session, mountpoint, options->allow_other, err);
+    fs->mounted = rc == 0;
+out:
+    if (rc < 0)
+        pagefs_unmount(fs);
+    else
+        *out = fs;
+    return rc;
+}
+
+/* ---- stopping ---- */
+
+static bool unmount_if_idle(const struct pagefs *fs)
+{
+    char *argv[] = {(char *)(uintptr_t) "fusermount3", (char *)(uintptr_t) "-uq",
+                    (char *)(uintptr_t) "--", fs->mountpoint, NULL};
+    struct err ignored;
+    pid_t pid;
+
+    if (geteuid() == 0)
+        return umount2(fs->mountpoint, UMOUNT_NOFOLLOW) == 0;
+    return proc_spawn(argv[0], argv, NULL, NULL, 0, &pid, &ignored) == 0 && proc_wait(pid) == 0;
+}
+
+static void ask_for_collected_writes(const struct pagefs *fs)
+{
+    int fd = open(fs->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    syncfs(fd);
+    close(fd);
+}
+
+/* The loop sleeps until a signal makes it look whether it shall end; one sent just before it falls
+ * asleep is lost, so it is sent until it was heard. */
+static void end_loop(struct pagefs *fs)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+
+    fuse_session_exit(fs->session);
+    while (!atomic_load(&fs->ended)) {
+        pthread_kill(fs->server, WAKE);
+        nanosleep(&moment, NULL);
+    }
+}
+
+struct stopper {
+    struct pagefs *fs;
+    const struct stop *stop;
+    pthread_t thread;
+};
+
+/* Until the loop has ended by itself, or somebody wants it to. */
+static void *await_stop(void *arg)
+{
+    struct stopper *s = arg;
+    struct pollfd p[2] = {{.fd = s->fs->wake_fd, .events = POLLIN},
+                          {.fd = s->stop ? s->stop->fd : -1, .events = POLLIN}};
+
+    while (poll(p, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (!p[1].revents && !atomic_load(&s->fs->stop_wanted))
+        return NULL;
+    if (!unmount_if_idle(s->fs))
+        ask_for_collected_writes(s->fs);
+    end_loop(s->fs);
+    return NULL;
+}
+
+static void wake_stopper(struct pagefs *fs)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(fs->wake_fd, &one, sizeof(one));
+
+    (void)ignored; /* it can fail only when it is awake already */
+}
+
+void pagefs_stop(struct pagefs *fs)
+{
+    int saved = errno;
+
+    atomic_store(&fs->stop_wanted, true);
+    wake_stopper(fs);
+    errno = saved;
+}
+
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
+static int run_loop(struct pagefs *fs)
+{
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    int rc;
+
+    if (!config)
+        return -ENOMEM;
+    fuse_loop_cfg_set_clone_fd(config, 1);
+    fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
+    fuse_loop_cfg_set_idle_threads(config, MAX_THREADS);
+    rc = fuse_session_loop_mt(fs->session, config);
+    fuse_loop_cfg_destroy(config);
+    return rc < 0 ? rc : 0;
+}
+
+int pagefs_serve(struct pagefs *fs, const struct stop *stop)
+{
+    struct sigaction wake = {.sa_handler = ignore_signal}, before;
+    struct stopper s = {.fs = fs, .stop = stop};
+    int rc;
+
+    fs->server = pthread_self();
+    sigaction(WAKE, &wake, &before);
+    rc = -pthread_create(&s.thread, NULL, await_stop, &s);
+    if (rc == 0) {
+        rc = run_loop(fs);
+        atomic_store(&fs->ended, true);
+        wake_stopper(fs);
+        pthread_join(s.thread, NULL);
+    }
+    sigaction(WAKE, &before, NULL);
+    return rc;
+}
+
+void pagefs_unmount(struct pagefs *fs)
+{
+    struct handle *h, *next;
+
+    if (!fs)
+        return;
+    if (fs->mounted)
+        fuse_session_unmount(fs->session);
+    DL_FOREACH_SAFE(fs->handles, h, next)
+    handle_free(fs, h);
+    if (fs->session)
+        fuse_session_destroy(fs->session);
+    if (fs->wake_fd >= 0)
+        close(fs->wake_fd);
+    pthread_mutex_destroy(&fs->lock);
+    free(fs->mountpoint);
+    free(fs);
+}

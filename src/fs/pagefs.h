@@ -1,0 +1,40 @@
+/*
+ * pagefs: a data directory (store/datadir.h) as a writable file system, for one PostgreSQL server.
+ * It translates; what a call does is in store/.
+ */
+#ifndef ASOFS_FS_PAGEFS_H
+#define ASOFS_FS_PAGEFS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/err.h"
+#include "common/stop.h"
+#include "store/datadir.h"
+
+struct pagefs;
+
+struct pagefs_options {
+    uid_t uid; /* owner of everything shown */
+    gid_t gid;
+    bool allow_other;
+    bool writeback;     /* the kernel collects writes; what it holds is lost if this process ends */
+    const char *source; /* for /proc/mounts */
+};
+
+/* Mount; the directory must have passed mountpoint_prepare. The datadir is borrowed. The limit of
+ * open files is raised as far as it goes, for the whole process. */
+int pagefs_mount(struct datadir *d, const char *mountpoint, const struct pagefs_options *options,
+                 struct pagefs **fs, struct err *err);
+
+/*
+ * Serve until unmounted, `stop` is requested (NULL: never) or pagefs_stop; 0, or a negative errno.
+ * A mount that nobody uses is then unmounted in good order; one that is in use is cut off, and what
+ * its users write from then on is lost to them.
+ */
+int pagefs_serve(struct pagefs *fs, const struct stop *stop);
+
+void pagefs_stop(struct pagefs *fs);    /* from a signal handler or any thread */
+void pagefs_unmount(struct pagefs *fs); /* also frees; NULL is fine. Files left open are closed */
+
+#endif

@@ -1,0 +1,1157 @@
+/*
+ * How the store changes so that an end at any moment leaves it whole: what is made is made under a
+ * name that nobody takes for a base or view, and renamed when it is complete; what is dropped is
+ * renamed away first. Whoever changes the store holds STORE/lock, so anything with such a name is
+ * nobody's any more and is cleared. A view's own lock is another matter: it is held as long as the
+ * view is served.
+ */
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/mem.h"
+#include "store/layer.h"
+#include "store/page.h"
+
+#define DESCRIPTION_MAX (64u << 10)
+#define ID_DIGITS 9
+#define LOCK "lock"
+#define MANIFEST "files"
+
+struct store {
+    char *path; /* absolute */
+    struct disk *disk;
+};
+
+struct store_view {
+    struct store_base base;
+    struct disk *layer;
+    struct datadir *datadir;
+    int lock;
+};
+
+/* ---- names ---- */
+
+static bool is_id(const char *s)
+{
+    size_t n = strspn(s, "0123456789");
+
+    return n >= 1 && n <= ID_DIGITS && !s[n] && *s != '0';
+}
+
+static bool is_view_name(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+
+    return n >= 1 && n <= STORE_NAME_MAX && !s[n] && *s != '.';
+}
+
+static int check_view_name(const char *name, struct err *err)
+{
+    if (is_view_name(name))
+        return 0;
+    return err_set(err, EINVAL,
+                   "\"%s\" is no name for a view: it is 1 to %d letters, digits, \"_\", \"-\" and "
+                   "\".\", not beginning with \".\"",
+                   name, STORE_NAME_MAX);
+}
+
+/* Numbers without leading zeros, as numbers. */
+static int compare_ids(const char *a, const char *b)
+{
+    size_t na = strlen(a), nb = strlen(b);
+
+    return na != nb ? (na < nb ? -1 : 1) : strcmp(a, b);
+}
+
+/* ---- descriptions ---- */
+
+struct key {
+    const char *name;
+    json_type type;
+    size_t at;
+};
+
+#define NUMBER(k)                                                                                  \
+    {                                                                                              \
+#k, JSON_INTEGER, offsetof(struct store_description, k)                                    \
+    }
+#define TEXT(k)                                                                                    \
+    {                                                                                              \
+#k, JSON_STRING, offsetof(struct store_description, k)                                     \
+    }
+
+static const struct key format_key = NUMBER(format);
+static const struct key kind_key = TEXT(kind);
+static const struct key store_keys[] = {NUMBER(format), NUMBER(page_bytes), {0}};
+static const struct key directory_keys[] = {NUMBER(format), TEXT(kind), TEXT(path), {0}};
+static const struct key layer_keys[] = {NUMBER(format), TEXT(kind), TEXT(parent), {0}};
+static const struct key view_keys[] = {NUMBER(format), TEXT(base), TEXT(state), {0}};
+
+static int take(struct store_description *d, const json_t *j, const struct key *k, const char *file,
+                struct err *err)
+{
+    const json_t *value = json_object_get(j, k->name);
+    char *member = (char *)d + k->at;
+
+    if (!value)
+        return err_set(err, EINVAL, "%s: key \"%s\" is missing", file, k->name);
+    if (json_typeof(value) != k->type)
+        return err_set(err, EINVAL, "%s: key \"%s\" is no %s", file, k->name,
+                       k->type == JSON_STRING ? "text" : "whole number");
+    if (k->type == JSON_STRING) {
+        free(*(char **)member);
+        *(char **)member = mem_strdup(json_string_value(value));
+    } else {
+        *(int64_t *)member = json_integer_value(value);
+    }
+    return 0;
+}
+
+/* The format comes first: all else may mean something different in another. */
+static int take_format(struct store_description *d, const json_t *j, const char *file,
+                       struct err *err)
+{
+    int rc = take(d, j, &format_key, file, err);
+
+    if (rc == 0 && d->format != STORE_FORMAT)
+        rc = err_set(err, ENOTSUP, "%s: key \"format\" is %lld; this program knows format %d only",
+                     file, (long long)d->format, STORE_FORMAT);
+    return rc;
+}
+
+static int choose_keys(enum store_description_type type, struct store_description *d,
+                       const json_t *j, const char *file, const struct key **keys, struct err *err)
+{
+    int rc = 0;
+
+    *keys = type == STORE_JSON ? store_keys : view_keys;
+    if (type != BASE_JSON)
+        return 0;
+    rc = take(d, j, &kind_key, file, err);
+    if (rc < 0)
+        return rc;
+    *keys = strcmp(d->kind, "layer") == 0 ? layer_keys : directory_keys;
+    if (*keys == directory_keys && strcmp(d->kind, "directory") != 0)
+        rc = err_set(err, EINVAL,
+                     "%s: key \"kind\" is \"%s\"; this program knows \"directory\" and \"layer\"",
+                     file, d->kind);
+    return rc;
+}
+
+static int take_all(struct store_description *d, json_t *j, const struct key *keys,
+                    const char *file, struct err *err)
+{
+    const struct key *k;
+    const char *name;
+    json_t *value;
+    int rc = 0;
+
+    for (k = keys; k->name && rc == 0; k++)
+        rc = take(d, j, k, file, err);
+    if (rc < 0)
+        return rc;
+    json_object_foreach(j, name, value)
+    {
+        for (k = keys; k->name && strcmp(k->name, name) != 0; k++)
+            ;
+        if (!k->name)
+            return err_set(err, EINVAL, "%s: key \"%s\" is unknown", file, name);
+    }
+    return 0;
+}
+
+/* What a type alone does not tell. */
+static int check_values(const struct store_description *d, enum store_description_type type,
+                        const char *file, struct err *err)
+{
+    if (type == STORE_JSON && d->page_bytes != PAGE_BYTES)
+        return err_set(err, ENOTSUP,
+                       "%s: key \"page_bytes\" is %lld; this program stores pages of %u bytes",
+                       file, (long long)d->page_bytes, PAGE_BYTES);
+    if (d->path && d->path[0] != '/')
+        return err_set(err, EINVAL, "%s: key \"path\" is \"%s\", which is not absolute", file,
+                       d->path);
+    if (d->parent && !is_id(d->parent))
+        return err_set(err, EINVAL, "%s: key \"parent\" is \"%s\", which is no id of a base", file,
+                       d->parent);
+    if (d->base && !is_id(d->base))
+        return err_set(err, EINVAL, "%s: key \"base\" is \"%s\", which is no id of a base", file,
+                       d->base);
+    if (d->state && strcmp(d->state, "open") != 0)
+        return err_set(err, EINVAL, "%s: key \"state\" is \"%s\"; this program knows \"open\"",
+                       file, d->state);
+    return 0;
+}
+
+int store_parse(enum store_description_type type, const char *bytes, size_t len, const char *file,
+                struct store_description *d, struct err *err)
+{
+    const struct key *keys;
+    json_error_t why;
+    json_t *j = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &why);
+    int rc = 0;
+
+    memset(d, 0, sizeof(*d));
+    if (!j)
+        rc = err_set(err, EINVAL, "%s is damaged: line %d: %s", file, why.line, why.text);
+    else if (!json_is_object(j))
+        rc = err_set(err, EINVAL, "%s is damaged: it is no JSON object", file);
+    if (rc == 0)
+        rc = take_format(d, j, file, err);
+    if (rc == 0)
+        rc = choose_keys(type, d, j, file, &keys, err);
+    if (rc == 0)
+        rc = take_all(d, j, keys, file, err);
+    if (rc == 0)
+        rc = check_values(d, type, file, err);
+    if (rc < 0)
+        store_description_free(d);
+    json_decref(j);
+    return rc;
+}
+
+void store_description_free(struct store_description *d)
+{
+    free(d->kind);
+    free(d->path);
+    free(d->parent);
+    free(d->base);
+    free(d->state);
+    memset(d, 0, sizeof(*d));
+}
+
+static int load(const struct store *s, enum store_description_type type, const char *path,
+                struct store_description *d, struct err *err)
+{
+    char *file = mem_printf("%s/%s", s->path, path), *bytes = NULL;
+    size_t len;
+    int rc = disk_read_file(s->disk, path, DESCRIPTION_MAX, &bytes, &len);
+
+    memset(d, 0, sizeof(*d));
+    if (rc < 0)
+        rc = err_set(err, -rc, "cannot read %s: %s", file, strerror(-rc));
+    else
+        rc = store_parse(type, bytes, len, file, d, err);
+    free(bytes);
+    free(file);
+    return rc;
+}
+
+/* Takes the reference; `path` is relative to the disk's directory, `shown` what messages call it.
+ */
+static int save(struct disk *disk, const char *path, const char *shown, json_t *j, struct err *err)
+{
+    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL, *line = NULL;
+    int rc;
+
+    json_decref(j);
+    if (!text)
+        return err_set(err, EINVAL, "cannot describe %s in JSON: names must be UTF-8", shown);
+    line = mem_printf("%s\n", text);
+    rc = disk_replace_file(disk, path, line, strlen(line));
+    if (rc < 0)
+        rc = err_set(err, -rc, "cannot write %s/%s: %s", shown, path, strerror(-rc));
+    free(line);
+    free(text);
+    return rc;
+}
+
+/* ---- locks ---- */
+
+/* In NFS an exclusive lock wants a file open for writing; on a read-only disk there is none to be
+ * had. */
+static int open_lock(const char *path, bool exclusive)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0 && !exclusive && (errno == EROFS || errno == EACCES))
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+/* The file may have been dropped and made anew between opening and locking it. */
+static bool still_there(int fd, const char *path)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev;
+}
+
+static int lock_file(const char *path, int how, int *fd)
+{
+    int rc;
+
+    *fd = -1;
+    rc = open_lock(path, how & LOCK_EX);
+    if (rc < 0)
+        return rc;
+    *fd = rc;
+    while ((rc = flock(*fd, how)) < 0 && errno == EINTR)
+        ;
+    if (rc < 0)
+        rc = -errno;
+    else if (!still_there(*fd, path))
+        rc = -ENOENT;
+    if (rc < 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
+}
+
+int store_lock_view(struct store *s, const char *name, bool exclusive, int *fd, struct err *err)
+{
+    char *path = mem_printf("%s/view/%s/" LOCK, s->path, name);
+    int rc = check_view_name(name, err);
+
+    *fd = -1;
+    if (rc < 0)
+        goto out;
+    rc = lock_file(path, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB, fd);
+    if (rc == -EWOULDBLOCK)
+        rc = err_set(err, EBUSY, "view %s of %s is served by another process", name, s->path);
+    else if (rc == -ENOENT)
+        rc = err_set(err, ENOENT, "%s has no view %s", s->path, name);
+    else if (rc < 0)
+        rc = err_set(err, -rc, "cannot lock %s: %s", path, strerror(-rc));
+out:
+    free(path);
+    return rc;
+}
+
+/* ---- changing the store ---- */
+
+static bool is_leftover_base(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 4 && strcmp(name + n - 4, ".new") == 0;
+}
+
+static bool is_leftover_view(const char *name)
+{
+    return name[0] == '.';
+}
+
+struct clearing {
+    const struct store *store;
+    const char *kind;
+    bool (*is_leftover)(const char *name);
+};
+
+static int clear_one(void *arg, const char *name)
+{
+    const struct clearing *c = arg;
+    char *path;
+
+    if (c->is_leftover(name)) {
+        path = mem_printf("%s/%s/%s", c->store->path, c->kind, name);
+        io_remove_tree(path); /* if it stays, whoever needs the name finds out */
+        free(path);
+    }
+    return 0;
+}
+
+/* The store is ours to change until *fd is closed. */
+static int begin_change(struct store *s, int *fd, struct err *err)
+{
+    struct clearing bases = {s, "base", is_leftover_base}, views = {s, "view", is_leftover_view};
+    char *path = mem_printf("%s/" LOCK, s->path);
+    int rc = lock_file(path, LOCK_EX, fd);
+
+    if (rc < 0) {
+        rc = err_set(err, -rc, "cannot lock %s: %s", path, strerror(-rc));
+    } else {
+        s->disk->ops->list(s->disk, bases.kind, clear_one, &bases);
+        s->disk->ops->list(s->disk, views.kind, clear_one, &views);
+    }
+    free(path);
+    return rc;
+}
+
+static int make_dir(struct store *s, const char *path, struct err *err)
+{
+    int rc = s->disk->ops->make_dir(s->disk, path);
+
+    return rc < 0 ? err_set(err, -rc, "cannot make %s/%s: %s", s->path, path, strerror(-rc)) : 0;
+}
+
+/* From now on it has its name, also after a power failure. `kind`: "base" or "view". */
+static int put_in_place(struct store *s, const char *kind, const char *from, const char *to,
+                        struct err *err)
+{
+    int rc = s->disk->ops->sync_dir(s->disk, from);
+
+    if (rc == 0)
+        rc = s->disk->ops->rename(s->disk, from, to);
+    if (rc == 0)
+        rc = s->disk->ops->sync_dir(s->disk, kind);
+    return rc < 0 ? err_set(err, -rc, "cannot rename %s/%s to %s: %s", s->path, from, to,
+                            strerror(-rc))
+                  : 0;
+}
+
+static int open_disk(struct store *s, const char *path, struct disk **d, struct err *err)
+{
+    char *full = mem_printf("%s/%s", s->path, path);
+    int rc = disk_posix(full, d);
+
+    if (rc < 0)
+        rc = err_set(err, -rc, "cannot open %s: %s", full, strerror(-rc));
+    free(full);
+    return rc;
+}
+
+/* What was begun and failed. */
+static void discard(const struct store *s, const char *path)
+{
+    char *full = mem_printf("%s/%s", s->path, path);
+
+    io_remove_tree(full);
+    free(full);
+}
+
+static void free_disk(struct disk *d)
+{
+    if (d)
+        d->ops->free(d);
+}
+
+/* ---- the store itself ---- */
+
+bool store_is(const char *path)
+{
+    char *file = mem_printf("%s/store.json", path);
+    struct stat st;
+    bool is = stat(file, &st) == 0 && S_ISREG(st.st_mode);
+
+    free(file);
+    return is;
+}
+
+static int say_not_empty(void *arg, const char *name)
+{
+    (void)arg, (void)name;
+    return -ENOTEMPTY;
+}
+
+/* A directory that was there must be empty, and is closed to others from now on. */
+static int take_over(struct disk *d, const char *path, struct err *err)
+{
+    int rc = store_is(path) ? -EEXIST : d->ops->list(d, "", say_not_empty, NULL);
+
+    if (rc == -EEXIST)
+        return err_set(err, EEXIST, "%s is a store already", path);
+    if (rc == -ENOTEMPTY)
+        return err_set(err, ENOTEMPTY, "%s is not empty: a store needs a directory of its own",
+                       path);
+    if (rc < 0)
+        return err_set(err, -rc, "cannot read %s: %s", path, strerror(-rc));
+    return chmod(path, 0700) < 0 ? err_errno(err, "cannot set the mode of %s to 0700", path) : 0;
+}
+
+/* store.json comes last: it makes the directory a store. */
+static int fill_store(struct disk *d, const char *path, struct err *err)
+{
+    int rc = d->ops->make_dir(d, "base");
+
+    if (rc == 0)
+        rc = d->ops->make_dir(d, "view");
+    if (rc < 0)
+        return err_set(err, -rc, "cannot make a directory in %s: %s", path, strerror(-rc));
+    rc = save(d, "store.json", path,
+              json_pack("{s:i,s:i}", "format", STORE_FORMAT, "page_bytes", (int)PAGE_BYTES), err);
+    if (rc == 0)
+        d->ops->sync_dir(d, ".."); /* may be a place where we may write but not read: as it can */
+    return rc;
+}
+
+static void empty_store(const char *path)
+{
+    char *base = mem_printf("%s/base", path), *view = mem_printf("%s/view", path);
+
+    rmdir(base);
+    rmdir(view);
+    free(base);
+    free(view);
+}
+
+int store_create(const char *path, struct err *err)
+{
+    bool made = mkdir(path, 0700) == 0, filling = false;
+    struct disk *d = NULL;
+    int rc;
+
+    if (!made && errno != EEXIST)
+        return err_errno(err, "cannot make %s", path);
+    rc = disk_posix(path, &d);
+    if (rc < 0)
+        rc = err_set(err, -rc, "cannot open %s: %s", path, strerror(-rc));
+    if (rc == 0 && !made)
+        rc = take_over(d, path, err);
+    if (rc == 0) {
+        filling = true;
+        rc = fill_store(d, path, err);
+    }
+    if (rc < 0 && filling)
+        empty_store(path);
+    if (rc < 0 && made)
+        rmdir(path);
+    free_disk(d);
+    return rc;
+}
+
+int store_open(const char *path, struct store **s, struct err *err)
+{
+    struct store *new = mem_alloc(sizeof(*new));
+    struct store_description d = {0};
+    int rc = 0;
+
+    *s = NULL;
+    new->path = realpath(path, NULL);
+    if (!new->path)
+        rc = err_errno(err, "cannot open the store %s", path);
+    else if (!store_is(new->path))
+        rc = err_set(err, EINVAL, "%s is no store: it has no store.json", path);
+    if (rc == 0)
+        rc = open_disk(new, "", &new->disk, err);
+    if (rc == 0)
+        rc = load(new, STORE_JSON, "store.json", &d, err);
+    store_description_free(&d);
+    if (rc < 0)
+        store_close(new);
+    else
+        *s = new;
+    return rc;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    free_disk(s->disk);
+    free(s->path);
+    free(s);
+}
+
+const char *store_path(const struct store *s)
+{
+    return s->path;
+}
+
+/* ---- what is in it ---- */
+
+struct collection {
+    bool (*wanted)(const char *name);
+    char **names;
+    size_t n, room;
+};
+
+static int collect(void *arg, const char *name)
+{
+    struct collection *c = arg;
+
+    if (!c->wanted(name))
+        return 0;
+    c->names = mem_grow(c->names, c->n, &c->room, sizeof(*c->names));
+    c->names[c->n++] = mem_strdup(name);
+    return 0;
+}
+
+/* Shorter names first, if they are ids; else as the bytes are. */
+static int order_ids(const void *a, const void *b)
+{
+    return compare_ids(*(char *const *)a, *(char *const *)b);
+}
+
+static int order_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int list_names(struct store *s, const char *kind, bool (*wanted)(const char *name),
+                      int (*order)(const void *, const void *), char ***names, struct err *err)
+{
+    struct collection c = {.wanted = wanted};
+    int rc = s->disk->ops->list(s->disk, kind, collect, &c);
+
+    *names = NULL;
+    c.names = mem_grow(c.names, c.n, &c.room, sizeof(*c.names));
+    c.names[c.n] = NULL;
+    if (rc < 0) {
+        store_names_free(c.names);
+        return err_set(err, -rc, "cannot read %s/%s: %s", s->path, kind, strerror(-rc));
+    }
+    qsort(c.names, c.n, sizeof(*c.names), order);
+    *names = c.names;
+    return 0;
+}
+
+int store_bases(struct store *s, char ***ids, struct err *err)
+{
+    return list_names(s, "base", is_id, order_ids, ids, err);
+}
+
+int store_views(struct store *s, char ***names, struct err *err)
+{
+    return list_names(s, "view", is_view_name, order_names, names, err);
+}
+
+void store_names_free(char **names)
+{
+    size_t i;
+
+    for (i = 0; names && names[i]; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* The last of them, owned by the caller; NULL: none. */
+static int newest_base(struct store *s, char **id, struct err *err)
+{
+    char **ids;
+    size_t n = 0;
+    int rc = store_bases(s, &ids, err);
+
+    *id = NULL;
+    if (rc < 0)
+        return rc;
+    while (ids[n])
+        n++;
+    if (n)
+        *id = mem_strdup(ids[n - 1]);
+    store_names_free(ids);
+    return 0;
+}
+
+static bool is_there(struct store *s, const char *kind, const char *name)
+{
+    char *path = mem_printf("%s/%s", kind, name);
+    struct stat st;
+    bool there = s->disk->ops->stat(s->disk, path, &st) == 0 && S_ISDIR(st.st_mode);
+
+    free(path);
+    return there;
+}
+
+/* ---- opening a base ---- */
+
+static int load_base(const struct store *s, const char *id, struct store_description *d,
+                     struct err *err)
+{
+    char *path = mem_printf("base/%s/base.json", id);
+    int rc = load(s, BASE_JSON, path, d, err);
+
+    free(path);
+    return rc;
+}
+
+/* Ids count up: a parent that is not older is part of a circle. */
+static int check_parent(struct store *s, const char *id, const char *parent, struct err *err)
+{
+    if (compare_ids(parent, id) >= 0)
+        return err_set(err, ELOOP,
+                       "%s/base/%s/base.json: key \"parent\" is %s, but a layer lies on an older "
+                       "base",
+                       s->path, id, parent);
+    if (!is_there(s, "base", parent))
+        return err_set(err, ENOENT, "base %s of %s is a layer on base %s, which is missing", id,
+                       s->path, parent);
+    return 0;
+}
+
+static void reverse(char **names, unsigned n)
+{
+    unsigned i;
+
+    for (i = 0; i < n / 2; i++) {
+        char *other = names[n - 1 - i];
+
+        names[n - 1 - i] = names[i];
+        names[i] = other;
+    }
+}
+
+/* From the base that is asked for down to a directory: b->layer_ids, *root and b->directory. */
+static int resolve(struct store *s, struct store_base *b, char **root, struct err *err)
+{
+    struct store_description d = {0};
+    int rc;
+
+    *root = mem_strdup(b->id);
+    while ((rc = load_base(s, *root, &d, err)) == 0 && d.parent) {
+        rc = check_parent(s, *root, d.parent, err);
+        if (rc == 0 && b->n_layers == DATADIR_LAYERS - 1)
+            rc = err_set(err, ENOTSUP, "base %s of %s has more than %d layers", b->id, s->path,
+                         DATADIR_LAYERS - 1);
+        if (rc < 0)
+            break;
+        b->layer_ids[b->n_layers++] = *root;
+        *root = mem_strdup(d.parent);
+        store_description_free(&d);
+    }
+    reverse(b->layer_ids, b->n_layers);
+    b->directory = mem_strdup(d.path);
+    store_description_free(&d);
+    return rc;
+}
+
+static int open_directory(struct store *s, struct store_base *b, const char *root, struct err *err)
+{
+    char *files = mem_printf("base/%s/" MANIFEST, root);
+    int rc = disk_posix(b->directory, &b->disk);
+
+    if (rc == 0)
+        rc = b->disk->ops->stat(b->disk, "", &b->root);
+    if (rc < 0)
+        rc = err_set(err, -rc, "base %s of %s: cannot open its directory %s: %s", root, s->path,
+                     b->directory, strerror(-rc));
+    else if (manifest_open(s->disk, files, &b->manifest, err) < 0)
+        rc = err_prefix(err, "base %s of %s", root, s->path);
+    free(files);
+    return rc;
+}
+
+static int open_layers(struct store *s, struct store_base *b, struct err *err)
+{
+    unsigned i;
+    char *path;
+    int rc = 0;
+
+    for (i = 0; i < b->n_layers && rc == 0; i++) {
+        path = mem_printf("base/%s", b->layer_ids[i]);
+        rc = open_disk(s, path, &b->layers[i], err);
+        free(path);
+    }
+    return rc;
+}
+
+int store_open_base(struct store *s, const char *id, struct store_base *b, struct err *err)
+{
+    char *root = NULL;
+    int rc = 0;
+
+    memset(b, 0, sizeof(*b));
+    if (!is_id(id) || !is_there(s, "base", id))
+        return err_set(err, ENOENT, "%s has no base \"%s\"", s->path, id);
+    b->id = mem_strdup(id);
+    rc = resolve(s, b, &root, err);
+    if (rc == 0)
+        rc = open_directory(s, b, root, err);
+    if (rc == 0)
+        rc = open_layers(s, b, err);
+    if (rc < 0)
+        store_close_base(b);
+    free(root);
+    return rc;
+}
+
+void store_close_base(struct store_base *b)
+{
+    unsigned i;
+
+    for (i = 0; i < b->n_layers; i++) {
+        free(b->layer_ids[i]);
+        free_disk(b->layers[i]);
+    }
+    if (b->manifest)
+        manifest_close(b->manifest);
+    free_disk(b->disk);
+    free(b->directory);
+    free(b->id);
+    memset(b, 0, sizeof(*b));
+}
+
+/* ---- adding a base ---- */
+
+static bool is_within(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+
+    if (strcmp(dir, "/") == 0)
+        return true;
+    return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+static int check_apart(const struct store *s, const char *directory, struct err *err)
+{
+    if (is_within(directory, s->path))
+        return err_set(err, EINVAL, "%s lies in the store %s: a base stands outside of it",
+                       directory, s->path);
+    if (is_within(s->path, directory))
+        return err_set(err, EINVAL,
+                       "the store %s lies in %s: a base must not change, so its store stands "
+                       "outside of it",
+                       s->path, directory);
+    return 0;
+}
+
+/* Tablespaces, which lie elsewhere, are part of the base too. */
+static int check_outside(const struct store *s, const struct manifest *m, struct err *err)
+{
+    uint32_t i, n = manifest_entries(m);
+    char *path, *real;
+    int rc = 0;
+
+    for (i = 0; i < n && rc == 0; i++) {
+        if (!(manifest_entry(m, i)->flags & MANIFEST_OUTSIDE))
+            continue;
+        path = manifest_path(m, i);
+        real = path ? realpath(path, NULL) : NULL;
+        rc = real ? check_apart(s, real, err) : err_errno(err, "cannot open a tablespace");
+        free(real);
+        free(path);
+    }
+    return rc;
+}
+
+/* Everything but its name. `new` is relative to the store. */
+static int fill_base(struct store *s, const char *new, const char *directory, struct err *err)
+{
+    char *shown = mem_printf("%s/%s", s->path, new);
+    struct manifest *m = NULL;
+    struct disk *d = NULL;
+    int rc = make_dir(s, new, err);
+
+    if (rc == 0)
+        rc = open_disk(s, new, &d, err);
+    if (rc == 0) /* before the walk, which takes long: the name may be unfit for JSON */
+        rc = save(d, "base.json", shown,
+                  json_pack("{s:i,s:s,s:s}", "format", STORE_FORMAT, "kind", "directory", "path",
+                            directory),
+                  err);
+    if (rc == 0)
+        rc = manifest_write(directory, d, MANIFEST, err);
+    if (rc == 0)
+        rc = manifest_open(d, MANIFEST, &m, err);
+    if (rc == 0)
+        rc = check_outside(s, m, err);
+    if (m)
+        manifest_close(m);
+    free_disk(d);
+    free(shown);
+    return rc;
+}
+
+static int next_id(struct store *s, char **id, struct err *err)
+{
+    char *newest, *next;
+    int rc = newest_base(s, &newest, err);
+
+    if (rc < 0)
+        return rc;
+    next = mem_printf("%ld", newest ? strtol(newest, NULL, 10) + 1 : 1);
+    free(newest);
+    if (is_id(next)) {
+        *id = next;
+        return 0;
+    }
+    free(next);
+    return err_set(err, ENOSPC, "%s has no more ids for bases", s->path);
+}
+
+static int add_directory(struct store *s, const char *directory, char **id, struct err *err)
+{
+    char *new = NULL, *path = NULL;
+    int lock, rc = begin_change(s, &lock, err);
+
+    if (rc < 0)
+        return rc;
+    rc = next_id(s, id, err);
+    if (rc < 0)
+        goto out;
+    path = mem_printf("base/%s", *id);
+    new = mem_printf("%s.new", path);
+    rc = fill_base(s, new, directory, err);
+    if (rc == 0)
+        rc = put_in_place(s, "base", new, path, err);
+    if (rc < 0)
+        discard(s, new);
+out:
+    close(lock);
+    free(new);
+    free(path);
+    return rc;
+}
+
+int store_add_base(struct store *s, const char *directory, char **id, struct err *err)
+{
+    char *real = realpath(directory, NULL);
+    struct stat st;
+    int rc;
+
+    *id = NULL;
+    if (!real || stat(real, &st) < 0)
+        rc = err_errno(err, "cannot open %s", directory);
+    else if (!S_ISDIR(st.st_mode))
+        rc = err_set(err, ENOTDIR, "%s is no directory", directory);
+    else
+        rc = check_apart(s, real, err);
+    if (rc == 0)
+        rc = add_directory(s, real, id, err);
+    if (rc < 0) {
+        free(*id);
+        *id = NULL;
+    }
+    free(real);
+    return rc;
+}
+
+/* ---- views ---- */
+
+bool store_has_view(struct store *s, const char *name)
+{
+    return is_view_name(name) && is_there(s, "view", name);
+}
+
+static int require_view(struct store *s, const char *name, struct err *err)
+{
+    int rc = check_view_name(name, err);
+
+    if (rc == 0 && !is_there(s, "view", name))
+        rc = err_set(err, ENOENT, "%s has no view %s", s->path, name);
+    return rc;
+}
+
+int store_read_view(struct store *s, const char *name, char **base, struct err *err)
+{
+    char *path = mem_printf("view/%s/view.json", name);
+    struct store_description d = {0};
+    int rc = require_view(s, name, err);
+
+    if (rc == 0)
+        rc = load(s, VIEW_JSON, path, &d, err);
+    *base = mem_strdup(d.base);
+    store_description_free(&d);
+    free(path);
+    return rc;
+}
+
+int store_view_disk(struct store *s, const char *name, struct disk **d, struct err *err)
+{
+    char *path = mem_printf("view/%s", name);
+    int rc;
+
+    *d = NULL;
+    rc = require_view(s, name, err);
+    if (rc == 0)
+        rc = open_disk(s, path, d, err);
+    free(path);
+    return rc;
+}
+
+/* Everything but its name. `new` is relative to the store. */
+static int fill_view(struct store *s, const char *new, const struct store_base *b,
+                     const char *const *hidden, struct err *err)
+{
+    char *shown = mem_printf("%s/%s", s->path, new);
+    struct disk_file *lock;
+    struct disk *d = NULL;
+    int rc = make_dir(s, new, err);
+
+    if (rc == 0)
+        rc = open_disk(s, new, &d, err);
+    if (rc == 0)
+        rc = datadir_create_layer(d, b->manifest, hidden, err);
+    if (rc == 0)
+        rc =
+            save(d, "view.json", shown,
+                 json_pack("{s:i,s:s,s:s}", "format", STORE_FORMAT, "base", b->id, "state", "open"),
+                 err);
+    if (rc == 0) {
+        rc = d->ops->open(d, LOCK, DISK_WRITE | DISK_CREATE, &lock);
+        if (rc < 0)
+            rc = err_set(err, -rc, "cannot make %s/" LOCK ": %s", shown, strerror(-rc));
+        else
+            lock->ops->close(lock);
+    }
+    free_disk(d);
+    free(shown);
+    return rc;
+}
+
+static int make_view(struct store *s, const char *name, const struct store_base *b,
+                     const char *const *hidden, struct err *err)
+{
+    char *path = mem_printf("view/%s", name), *new = mem_printf("view/.%s.new", name);
+    int rc = fill_view(s, new, b, hidden, err);
+
+    if (rc == 0)
+        rc = put_in_place(s, "view", new, path, err);
+    if (rc < 0)
+        discard(s, new);
+    free(new);
+    free(path);
+    return rc;
+}
+
+static int open_wanted_base(struct store *s, const char *id, struct store_base *b, struct err *err)
+{
+    char *newest = NULL;
+    int rc = id ? 0 : newest_base(s, &newest, err);
+
+    if (rc == 0 && !id && !newest)
+        rc = err_set(err, ENOENT, "%s has no base yet", s->path);
+    if (rc == 0)
+        rc = store_open_base(s, id ? id : newest, b, err);
+    free(newest);
+    return rc;
+}
+
+int store_create_view(struct store *s, const char *name, const char *base,
+                      const char *const *hidden, struct err *err)
+{
+    struct store_base b = {0};
+    int lock, rc = check_view_name(name, err);
+
+    if (rc < 0)
+        return rc;
+    rc = begin_change(s, &lock, err);
+    if (rc < 0)
+        return rc;
+    if (is_there(s, "view", name))
+        rc = err_set(err, EEXIST, "%s has a view %s already", s->path, name);
+    if (rc == 0)
+        rc = open_wanted_base(s, base, &b, err);
+    if (rc == 0)
+        rc = make_view(s, name, &b, hidden, err);
+    store_close_base(&b);
+    close(lock);
+    return rc;
+}
+
+/* From the rename on it is dropped; what is then left of it is cleared, now or later. */
+static int drop(struct store *s, const char *name, struct err *err)
+{
+    char *path = mem_printf("view/%s", name), *old = mem_printf("view/.%s.old", name);
+    char *full = mem_printf("%s/%s", s->path, old);
+    int rc = put_in_place(s, "view", path, old, err);
+
+    if (rc == 0) {
+        rc = io_remove_tree(full);
+        if (rc < 0)
+            rc = err_set(err, -rc, "view %s is dropped, but cannot remove %s: %s", name, full,
+                         strerror(-rc));
+    }
+    free(full);
+    free(old);
+    free(path);
+    return rc;
+}
+
+int store_drop_view(struct store *s, const char *name, struct err *err)
+{
+    int change, lock, rc = require_view(s, name, err);
+
+    if (rc < 0)
+        return rc;
+    rc = begin_change(s, &change, err);
+    if (rc < 0)
+        return rc;
+    rc = store_lock_view(s, name, true, &lock, err);
+    if (rc == 0) {
+        rc = drop(s, name, err);
+        close(lock);
+    }
+    close(change);
+    return rc;
+}
+
+/* ---- opening a view ---- */
+
+static void free_view(struct store_view *v)
+{
+    free_disk(v->layer);
+    store_close_base(&v->base);
+    if (v->lock >= 0)
+        close(v->lock); /* last: until here nobody else may look */
+    free(v);
+}
+
+static int open_parts(struct store *s, const char *name, struct store_view *v, struct err *err)
+{
+    char *base = NULL;
+    int rc = store_read_view(s, name, &base, err);
+
+    if (rc == 0)
+        rc = store_open_base(s, base, &v->base, err);
+    if (rc == 0)
+        rc = store_view_disk(s, name, &v->layer, err);
+    free(base);
+    return rc;
+}
+
+static void put_options(struct datadir_options *o, const struct store_view *v, unsigned flags)
+{
+    unsigned n = v->base.n_layers;
+
+    o->base = v->base.disk;
+    o->manifest = v->base.manifest;
+    memcpy(o->layers, v->base.layers, n * sizeof(*o->layers));
+    o->layers[n] = v->layer;
+    o->n_layers = n + 1;
+    o->read_only = flags & STORE_READ_ONLY;
+    o->check_base = !(flags & STORE_NO_BASE_CHECK);
+    o->durable = flags & STORE_DURABLE;
+}
+
+int store_open_view(struct store *s, const char *name, unsigned flags,
+                    void (*complain)(void *arg, const char *text), void *arg, struct store_view **v,
+                    struct datadir_recovery *recovery, struct err *err)
+{
+    struct store_view *new = mem_alloc(sizeof(*new));
+    struct datadir_options o = {.complain = complain, .arg = arg};
+    int rc;
+
+    *v = NULL;
+    new->lock = -1;
+    rc = require_view(s, name, err);
+    if (rc == 0)
+        rc = store_lock_view(s, name, !(flags & STORE_READ_ONLY), &new->lock, err);
+    if (rc == 0)
+        rc = open_parts(s, name, new, err);
+    if (rc == 0) {
+        put_options(&o, new, flags);
+        if (datadir_open(&o, &new->datadir, recovery, err) < 0)
+            rc = err_prefix(err, "view %s of %s", name, s->path);
+    }
+    if (rc < 0)
+        free_view(new);
+    else
+        *v = new;
+    return rc;
+}
+
+struct datadir *store_view_datadir(struct store_view *v)
+{
+    return v->datadir;
+}
+
+const struct stat *store_view_root(struct store_view *v)
+{
+    return &v->base.root;
+}
+
+const struct store_base *store_view_base(struct store_view *v)
+{
+    return &v->base;
+}
+
+int store_close_view(struct store_view *v, struct err *err)
+{
+    int rc = datadir_close(v->datadir, err);
+
+    free_view(v);
+    return rc;
+}

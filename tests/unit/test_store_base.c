@@ -1,0 +1,1511 @@
+/* store/: disks (files and memory), page checksums, manifests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/mem.h"
+#include "memdisk.h"
+#include "store/disk.h"
+#include "store/manifest.h"
+#include "store/page.h"
+
+#define BLOCK MEMDISK_BLOCK
+
+/* A new directory below TMPDIR; free it after remove_dir. */
+static char *make_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+    char *real;
+
+    assert_non_null(mkdtemp(dir));
+    real = realpath(dir, NULL);
+    assert_non_null(real);
+    free(dir);
+    return real;
+}
+
+static void remove_dir(char *dir)
+{
+    assert_int_equal(io_remove_tree(dir), 0);
+    free(dir);
+}
+
+static struct disk_file *open_file(struct disk *d, const char *path, unsigned flags)
+{
+    struct disk_file *f;
+
+    assert_int_equal(d->ops->open(d, path, flags, &f), 0);
+    return f;
+}
+
+static void put_file(struct disk *d, const char *path, const char *text)
+{
+    struct disk_file *f = open_file(d, path, DISK_WRITE | DISK_CREATE);
+
+    assert_int_equal(d->ops->write(f, text, strlen(text), 0), 0);
+    d->ops->close(f);
+}
+
+static void expect_file(struct disk *d, const char *path, const char *text)
+{
+    char *bytes;
+    size_t len;
+
+    assert_int_equal(disk_read_file(d, path, 1 << 20, &bytes, &len), 0);
+    assert_int_equal(len, strlen(text));
+    assert_string_equal(bytes, text);
+    free(bytes);
+}
+
+/* ---- disk: what both have to do -----------------------------------------------------------------
+ */
+
+struct place {
+    struct disk *disk;
+    char *dir; /* NULL: in memory */
+};
+
+static int on_files(void **state)
+{
+    struct place *p = mem_alloc(sizeof(*p));
+
+    p->dir = make_dir();
+    *state = p;
+    return disk_posix(p->dir, &p->disk);
+}
+
+static int in_memory(void **state)
+{
+    struct place *p = mem_alloc(sizeof(*p));
+
+    p->disk = memdisk_new();
+    *state = p;
+    return 0;
+}
+
+static int leave(void **state)
+{
+    struct place *p = *state;
+
+    p->disk->ops->free(p->disk);
+    if (p->dir)
+        remove_dir(p->dir);
+    free(p);
+    return 0;
+}
+
+static struct disk *disk_of(void **state)
+{
+    return ((struct place *)*state)->disk;
+}
+
+static void a_file_is_made_only_when_that_is_asked_for(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f;
+    struct stat st;
+
+    assert_int_equal(d->ops->open(d, "a", 0, &f), -ENOENT);
+    assert_null(f);
+    assert_int_equal(d->ops->open(d, "a", DISK_WRITE, &f), -ENOENT);
+    d->ops->close(open_file(d, "a", DISK_WRITE | DISK_CREATE));
+    d->ops->close(open_file(d, "a", DISK_WRITE | DISK_CREATE));
+    assert_int_equal(d->ops->open(d, "a", DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE, &f), -EEXIST);
+    assert_int_equal(d->ops->stat(d, "a", &st), 0);
+    assert_int_equal(st.st_mode & ~(mode_t)(S_IFREG | 0600), 0);
+    assert_int_equal(d->ops->open(d, "no/a", DISK_WRITE | DISK_CREATE, &f), -ENOENT);
+    assert_int_equal(d->ops->open(d, "a/b", DISK_WRITE | DISK_CREATE, &f), -ENOTDIR);
+}
+
+static void a_read_is_short_only_at_the_end(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    char bytes[16];
+
+    assert_int_equal(d->ops->write(f, "0123456789", 10, 5), 0);
+    assert_int_equal(d->ops->read(f, bytes, 8, 0), 8);
+    assert_memory_equal(bytes,
+                        "\0\0\0\0\0"
+                        "012",
+                        8);
+    assert_int_equal(d->ops->read(f, bytes, 8, 10), 5);
+    assert_memory_equal(bytes, "56789", 5);
+    assert_int_equal(d->ops->read(f, bytes, 8, 15), 0);
+    assert_int_equal(d->ops->read(f, bytes, 8, 1 << 20), 0);
+    d->ops->close(f);
+}
+
+static void a_file_opened_for_reading_is_not_written(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f;
+
+    put_file(d, "a", "old");
+    f = open_file(d, "a", 0);
+    assert_int_equal(d->ops->write(f, "new", 3, 0), -EBADF);
+    assert_true(d->ops->truncate(f, 0) < 0);
+    assert_null(d->ops->map(f, 0, BLOCK, true));
+    d->ops->close(f);
+    expect_file(d, "a", "old");
+}
+
+static void a_file_that_shrinks_and_grows_has_zeros_at_its_end(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct stat st;
+    char bytes[10];
+
+    assert_int_equal(d->ops->write(f, "0123456789", 10, 0), 0);
+    assert_int_equal(d->ops->truncate(f, 4), 0);
+    assert_int_equal(d->ops->truncate(f, 9), 0);
+    assert_int_equal(d->ops->read(f, bytes, 10, 0), 9);
+    assert_memory_equal(bytes, "0123\0\0\0\0\0", 9);
+    assert_int_equal(d->ops->file_stat(f, &st), 0);
+    assert_int_equal(st.st_size, 9);
+    d->ops->close(f);
+}
+
+static void data_and_holes_are_told_apart(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+
+    assert_int_equal(d->ops->truncate(f, 16 * BLOCK), 0);
+    assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), -ENXIO);
+    assert_int_equal(d->ops->write(f, "x", 1, 8 * BLOCK + 7), 0);
+    assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), 8 * BLOCK);
+    assert_int_equal(d->ops->seek(f, 8 * BLOCK + 9, SEEK_DATA), 8 * BLOCK + 9);
+    assert_int_equal(d->ops->seek(f, 8 * BLOCK, SEEK_HOLE), 9 * BLOCK);
+    assert_int_equal(d->ops->seek(f, 3, SEEK_HOLE), 3);
+    assert_int_equal(d->ops->seek(f, 9 * BLOCK, SEEK_DATA), -ENXIO);
+    assert_int_equal(d->ops->seek(f, 16 * BLOCK, SEEK_HOLE), -ENXIO);
+    assert_int_equal(
+        d->ops->allocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8 * BLOCK, 2 * BLOCK), 0);
+    assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), -ENXIO);
+    d->ops->close(f);
+}
+
+static void the_end_of_a_file_is_a_hole(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+
+    assert_int_equal(d->ops->write(f, "0123456789", 10, 0), 0);
+    assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), 0);
+    assert_int_equal(d->ops->seek(f, 2, SEEK_HOLE), 10);
+    assert_int_equal(d->ops->seek(f, 10, SEEK_DATA), -ENXIO);
+    d->ops->close(f);
+}
+
+static void space_set_aside_is_no_data(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct stat st;
+
+    assert_int_equal(d->ops->allocate(f, FALLOC_FL_KEEP_SIZE, 0, 4 * BLOCK), 0);
+    assert_int_equal(d->ops->file_stat(f, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_true(st.st_blocks >= 4 * BLOCK / 512);
+    assert_int_equal(d->ops->allocate(f, 0, 0, 4 * BLOCK), 0);
+    assert_int_equal(d->ops->file_stat(f, &st), 0);
+    assert_int_equal(st.st_size, 4 * BLOCK);
+    assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), -ENXIO);
+    d->ops->close(f);
+}
+
+static void a_shared_map_is_the_file(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    char bytes[4], *p;
+
+    assert_int_equal(d->ops->truncate(f, 4 * BLOCK), 0);
+    p = d->ops->map(f, BLOCK, 8 * BLOCK, true);
+    assert_non_null(p);
+    memcpy(p, "here", 4);
+    assert_int_equal(d->ops->read(f, bytes, 4, BLOCK), 4);
+    assert_memory_equal(bytes, "here", 4);
+    assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), BLOCK);
+    assert_int_equal(d->ops->write(f, "gone", 4, BLOCK), 0);
+    assert_memory_equal(p, "gone", 4);
+    assert_int_equal(d->ops->truncate(f, 100 * BLOCK), 0);
+    p[7 * BLOCK] = 'x'; /* behind what was the end when it was mapped */
+    assert_int_equal(d->ops->sync_map(f, p, 8 * BLOCK), 0);
+    d->ops->unmap(f, p, 8 * BLOCK);
+    d->ops->close(f);
+}
+
+static void a_private_map_stays_with_the_process(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f;
+    char *p;
+
+    put_file(d, "a", "text");
+    f = open_file(d, "a", 0);
+    p = d->ops->map(f, 0, 4, false);
+    assert_non_null(p);
+    assert_memory_equal(p, "text", 4);
+    memcpy(p, "mine", 4);
+    d->ops->unmap(f, p, 4);
+    d->ops->close(f);
+    expect_file(d, "a", "text");
+}
+
+static void times_are_set_to_what_was_said(void **state)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1234, .tv_nsec = 5678}};
+    struct disk *d = disk_of(state);
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct stat st;
+
+    assert_int_equal(d->ops->set_times(f, times), 0);
+    assert_int_equal(d->ops->file_stat(f, &st), 0);
+    assert_int_equal(st.st_mtim.tv_sec, 1234);
+    assert_int_equal(st.st_mtim.tv_nsec, 5678);
+    d->ops->close(f);
+}
+
+static int add_to_text(void *arg, const char *name)
+{
+    strcat(arg, name);
+    strcat(arg, " ");
+    return 0;
+}
+
+static int stop_at_once(void *arg, const char *name)
+{
+    (void)name;
+    ++*(int *)arg;
+    return 77;
+}
+
+static void a_list_has_the_names_of_one_directory(void **state)
+{
+    struct disk *d = disk_of(state);
+    char text[100] = "";
+    int calls = 0;
+
+    assert_int_equal(d->ops->make_dir(d, "dir"), 0);
+    assert_int_equal(d->ops->make_dir(d, "dir"), -EEXIST);
+    assert_int_equal(d->ops->make_dir(d, "dir/below"), 0);
+    put_file(d, "dir/below/no", "");
+    put_file(d, "directory", "");
+    assert_int_equal(d->ops->list(d, "dir", add_to_text, text), 0);
+    assert_string_equal(text, "below ");
+    put_file(d, "dir/a", "");
+    assert_int_equal(d->ops->list(d, "dir", stop_at_once, &calls), 77);
+    assert_int_equal(calls, 1);
+    text[0] = '\0';
+    assert_int_equal(d->ops->list(d, "", add_to_text, text), 0);
+    assert_int_equal(strlen(text), strlen("dir directory "));
+    assert_int_equal(d->ops->list(d, "nothing", add_to_text, text), -ENOENT);
+    assert_int_equal(d->ops->list(d, "directory", add_to_text, text), -ENOTDIR);
+    assert_int_equal(d->ops->sync_dir(d, "dir"), 0);
+}
+
+static void a_rename_replaces_and_takes_along(void **state)
+{
+    struct disk *d = disk_of(state);
+
+    assert_int_equal(d->ops->make_dir(d, "dir"), 0);
+    put_file(d, "dir/a", "a");
+    put_file(d, "dirt", "dirt");
+    put_file(d, "b", "b");
+    assert_int_equal(d->ops->rename(d, "no", "b"), -ENOENT);
+    assert_int_equal(d->ops->rename(d, "b", "no/b"), -ENOENT);
+    assert_int_equal(d->ops->rename(d, "b", "dir"), -EISDIR);
+    assert_int_equal(d->ops->rename(d, "b", "b"), 0);
+    assert_int_equal(d->ops->rename(d, "b", "dir/a"), 0);
+    expect_file(d, "dir/a", "b");
+    assert_int_equal(d->ops->rename(d, "dir", "new"), 0);
+    expect_file(d, "new/a", "b");
+    expect_file(d, "dirt", "dirt");
+}
+
+static void a_directory_replaces_only_an_empty_one(void **state)
+{
+    struct disk *d = disk_of(state);
+
+    assert_int_equal(d->ops->make_dir(d, "full"), 0);
+    assert_int_equal(d->ops->make_dir(d, "empty"), 0);
+    put_file(d, "./full/a", "a");
+    assert_int_equal(d->ops->rename(d, "empty", "full"), -ENOTEMPTY);
+    assert_int_equal(d->ops->rename(d, "full/", "empty"), 0);
+    expect_file(d, "empty/a", "a");
+}
+
+static void everything_is_synced_and_space_is_told(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct statvfs s;
+
+    assert_int_equal(d->ops->sync_all(d), 0);
+    assert_int_equal(d->ops->space(d, &s), 0);
+    assert_true(s.f_bsize > 0 && s.f_blocks > 0 && s.f_bfree <= s.f_blocks);
+}
+
+static void a_removed_file_lasts_until_it_is_closed(void **state)
+{
+    struct disk *d = disk_of(state);
+    struct disk_file *f, *gone;
+    char bytes[4];
+
+    put_file(d, "a", "text");
+    f = open_file(d, "a", 0);
+    assert_int_equal(d->ops->remove(d, "a"), 0);
+    assert_int_equal(d->ops->remove(d, "a"), -ENOENT);
+    assert_int_equal(d->ops->open(d, "a", 0, &gone), -ENOENT);
+    assert_int_equal(d->ops->read(f, bytes, 4, 0), 4);
+    assert_memory_equal(bytes, "text", 4);
+    d->ops->close(f);
+}
+
+static void a_whole_file_is_read_up_to_a_limit(void **state)
+{
+    struct disk *d = disk_of(state);
+    char *bytes;
+    size_t len;
+
+    put_file(d, "a", "text");
+    expect_file(d, "a", "text");
+    put_file(d, "empty", "");
+    expect_file(d, "empty", "");
+    assert_int_equal(disk_read_file(d, "a", 3, &bytes, &len), -EFBIG);
+    assert_null(bytes);
+    assert_int_equal(disk_read_file(d, "no", 3, &bytes, &len), -ENOENT);
+}
+
+static void a_file_is_replaced_whole(void **state)
+{
+    struct disk *d = disk_of(state);
+    char text[100] = "";
+
+    assert_int_equal(d->ops->make_dir(d, "dir"), 0);
+    put_file(d, "dir/a.new", "left by a process that ended here, and longer");
+    assert_int_equal(disk_replace_file(d, "dir/a", "old", 3), 0);
+    expect_file(d, "dir/a", "old");
+    assert_int_equal(disk_replace_file(d, "dir/a", "new", 3), 0);
+    expect_file(d, "dir/a", "new");
+    assert_int_equal(d->ops->list(d, "dir", add_to_text, text), 0);
+    assert_string_equal(text, "a ");
+    assert_int_equal(disk_replace_file(d, "no/a", "new", 3), -ENOENT);
+}
+
+/* ---- disk: files alone --------------------------------------------------------------------------
+ */
+
+static void links_are_not_followed(void **state)
+{
+    struct place *p = *state;
+    struct disk_file *f;
+    struct stat st;
+    char *link = mem_printf("%s/link", p->dir);
+
+    put_file(p->disk, "a", "text");
+    assert_int_equal(symlink("a", link), 0);
+    assert_int_equal(p->disk->ops->open(p->disk, "link", 0, &f), -ELOOP);
+    assert_int_equal(p->disk->ops->stat(p->disk, "link", &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    free(link);
+}
+
+static void an_absolute_path_stands_for_itself(void **state)
+{
+    struct place *p = *state;
+    char *path = mem_printf("%s/a", p->dir);
+    struct disk *other;
+    char *dir = make_dir();
+
+    put_file(p->disk, "a", "text");
+    assert_int_equal(disk_posix(dir, &other), 0);
+    expect_file(other, path, "text");
+    other->ops->free(other);
+    remove_dir(dir);
+    free(path);
+}
+
+static void only_files_have_descriptors(void **state)
+{
+    struct place *p = *state;
+    struct disk *memory = memdisk_new();
+    struct disk_file *f = open_file(p->disk, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *g = open_file(memory, "a", DISK_WRITE | DISK_CREATE);
+
+    assert_true(fcntl(disk_file_fd(f), F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(disk_file_fd(g), -1);
+    p->disk->ops->close(f);
+    memory->ops->close(g);
+    memory->ops->free(memory);
+}
+
+static void a_directory_that_is_none_is_refused(void **state)
+{
+    struct place *p = *state;
+    char *path = mem_printf("%s/a", p->dir);
+    struct disk *d;
+
+    assert_int_equal(disk_posix(path, &d), -ENOENT);
+    put_file(p->disk, "a", "");
+    assert_int_equal(disk_posix(path, &d), -ENOTDIR);
+    assert_null(d);
+    free(path);
+}
+
+/* ---- disk: memory alone -------------------------------------------------------------------------
+ */
+
+static void a_file_that_is_replaced_is_the_old_or_the_new_one(void **state)
+{
+    struct disk *d;
+    uint64_t n, seen_old = 0, seen_new = 0;
+    bool ended;
+    char *bytes;
+    size_t len;
+
+    (void)state;
+    for (n = 1, ended = true; ended; n++) {
+        d = memdisk_new();
+        put_file(d, "a", "old");
+        memdisk_die_after(d, n);
+        memdisk_tear(d, 512 * (n % 2));
+        assert_int_equal(disk_replace_file(d, "a", "newer", 5), n <= 6 ? -EIO : 0);
+        ended = memdisk_dead(d);
+        memdisk_revive(d);
+        assert_int_equal(disk_read_file(d, "a", 100, &bytes, &len), 0);
+        assert_true(strcmp(bytes, "old") == 0 || strcmp(bytes, "newer") == 0);
+        ++*(strcmp(bytes, "old") == 0 ? &seen_old : &seen_new);
+        free(bytes);
+        d->ops->free(d);
+    }
+    assert_int_equal(seen_old, 5); /* open, truncate, write, sync, rename */
+    assert_int_equal(seen_new, 2); /* sync of the directory, and all went well */
+}
+
+static void a_replacement_that_fails_leaves_the_old_file_alone(void **state)
+{
+    struct disk *d = memdisk_new();
+    uint64_t n;
+
+    (void)state;
+    put_file(d, "a", "old");
+    for (n = 1; n <= 5; n++) {
+        memdisk_fail_after(d, n, ENOSPC);
+        assert_int_equal(disk_replace_file(d, "a", "new", 3), -ENOSPC);
+        expect_file(d, "a", "old");
+        assert_false(memdisk_has(d, "a.new"));
+    }
+    d->ops->free(d);
+}
+
+static void operations_that_change_something_are_counted(void **state)
+{
+    struct disk *d = memdisk_new();
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    char bytes[4];
+
+    (void)state;
+    assert_int_equal(memdisk_operations(d), 1);
+    d->ops->write(f, "text", 4, 0);
+    d->ops->sync(f);
+    d->ops->truncate(f, 2);
+    assert_int_equal(memdisk_operations(d), 4);
+    d->ops->read(f, bytes, 4, 0);
+    d->ops->seek(f, 0, SEEK_DATA);
+    d->ops->remove(d, "no");
+    d->ops->close(open_file(d, "a", DISK_WRITE | DISK_CREATE));
+    assert_int_equal(memdisk_operations(d), 4);
+    d->ops->close(f);
+    d->ops->free(d);
+}
+
+static void the_nth_operation_fails_and_no_other(void **state)
+{
+    struct disk *d = memdisk_new();
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+
+    (void)state;
+    memdisk_fail_after(d, 2, EDQUOT);
+    assert_int_equal(d->ops->write(f, "one", 3, 0), 0);
+    assert_int_equal(d->ops->write(f, "two", 3, 0), -EDQUOT);
+    assert_int_equal(d->ops->write(f, "3", 1, 0), 0);
+    d->ops->close(f);
+    expect_file(d, "a", "3ne");
+    d->ops->free(d);
+}
+
+static void a_write_tears_at_a_sector(void **state)
+{
+    struct disk *d = memdisk_new();
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    char bytes[2048], found[2048];
+
+    (void)state;
+    memset(bytes, 'o', sizeof(bytes));
+    d->ops->write(f, bytes, sizeof(bytes), 0);
+    memset(bytes, 'n', sizeof(bytes));
+    memdisk_tear(d, 1024);
+    memdisk_fail_after(d, 1, EIO);
+    assert_int_equal(d->ops->write(f, bytes, sizeof(bytes), 0), -EIO);
+    memdisk_peek(d, "a", 0, found, sizeof(found));
+    assert_memory_equal(found, bytes, 1024);
+    memset(bytes, 'o', sizeof(bytes));
+    assert_memory_equal(found + 1024, bytes, 1024);
+    d->ops->close(f);
+    d->ops->free(d);
+}
+
+static void nothing_works_in_a_process_that_ended(void **state)
+{
+    struct disk *d = memdisk_new();
+    struct disk_file *f, *g;
+    char *p, byte;
+
+    (void)state;
+    put_file(d, "a", "text");
+    f = open_file(d, "a", DISK_WRITE);
+    p = d->ops->map(f, 0, BLOCK, true);
+    p[0] = 'T';
+    memdisk_die_after(d, 1);
+    assert_int_equal(d->ops->write(f, "lost", 4, 0), -EIO);
+    p[1] = 'E'; /* after its end: nobody ever sees it */
+    assert_int_equal(d->ops->read(f, &byte, 1, 0), -EIO);
+    assert_int_equal(d->ops->open(d, "a", 0, &g), -EIO);
+    assert_int_equal(d->ops->make_dir(d, "dir"), -EIO);
+    assert_true(memdisk_dead(d));
+    memdisk_revive(d);
+    assert_int_equal(d->ops->write(f, "lost", 4, 0), -EIO);
+    assert_int_equal(d->ops->sync(f), -EIO);
+    d->ops->unmap(f, p, BLOCK);
+    d->ops->close(f);
+    expect_file(d, "a", "Text");
+    d->ops->free(d);
+}
+
+static void a_full_disk_takes_what_fits(void **state)
+{
+    struct disk *d = memdisk_new();
+    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    char bytes[4 * BLOCK];
+    struct stat st;
+
+    (void)state;
+    memset(bytes, 'x', sizeof(bytes));
+    memdisk_limit(d, 3 * BLOCK);
+    assert_int_equal(d->ops->write(f, bytes, sizeof(bytes), 100), -ENOSPC);
+    assert_int_equal(d->ops->file_stat(f, &st), 0);
+    assert_int_equal(st.st_size, 3 * BLOCK);
+    assert_int_equal(memdisk_used(d), 3 * BLOCK);
+    assert_int_equal(d->ops->write(f, bytes, BLOCK, BLOCK), 0); /* has room already */
+    assert_int_equal(d->ops->allocate(f, 0, 0, 4 * BLOCK), -ENOSPC);
+    assert_int_equal(d->ops->truncate(f, BLOCK), 0);
+    assert_int_equal(memdisk_used(d), BLOCK);
+    assert_int_equal(d->ops->allocate(f, FALLOC_FL_KEEP_SIZE, BLOCK, 2 * BLOCK), 0);
+    assert_int_equal(d->ops->write(f, bytes, BLOCK, 4 * BLOCK), -ENOSPC);
+    assert_int_equal(d->ops->write(f, bytes, BLOCK, 2 * BLOCK), 0);
+    d->ops->close(f);
+    assert_int_equal(d->ops->remove(d, "a"), 0);
+    assert_int_equal(memdisk_used(d), 0);
+    d->ops->free(d);
+}
+
+static void a_copy_goes_its_own_way(void **state)
+{
+    struct disk *d = memdisk_new(), *copy;
+
+    (void)state;
+    d->ops->make_dir(d, "dir");
+    put_file(d, "dir/a", "text");
+    copy = memdisk_copy(d);
+    assert_int_equal(memdisk_operations(copy), memdisk_operations(d));
+    memdisk_flip(copy, "dir/a", 1, 5);
+    expect_file(d, "dir/a", "text");
+    expect_file(copy, "dir/a", "tExt");
+    memdisk_poke(d, "dir/a", 6, "!", 1);
+    assert_int_equal(memdisk_size(d, "dir/a"), 7);
+    memdisk_cut(d, "dir/a", 2);
+    expect_file(d, "dir/a", "te");
+    assert_int_equal(memdisk_size(copy, "dir/a"), 4);
+    copy->ops->free(copy);
+    d->ops->free(d);
+}
+
+/* ---- page ---------------------------------------------------------------------------------------
+ */
+
+static void crc32c_is_the_one_that_everybody_has(void **state)
+{
+    (void)state;
+    assert_int_equal(crc32c("123456789", 9), 0xe3069283);
+    assert_int_equal(crc32c("", 0), 0);
+}
+
+static void the_checksum_of_an_odd_page_stays_when_the_file_grows(void **state)
+{
+    static unsigned char page[PAGE_BYTES];
+    size_t len;
+
+    (void)state;
+    for (len = 0; len < 1000; len++)
+        page[len] = (unsigned char)(len * 7 + 1);
+    assert_int_equal(page_crc(page, 1000), page_crc(page, PAGE_BYTES));
+    assert_int_equal(page_crc(page, PAGE_BYTES), crc32c(page, PAGE_BYTES));
+    assert_int_not_equal(page_crc(page, 999), page_crc(page, 1000));
+}
+
+static void a_page_never_has_the_checksum_0(void **state)
+{
+    static const unsigned char odd[4] = {0xe8, 0x49, 0x80, 0x33};
+    static unsigned char page[PAGE_BYTES];
+
+    (void)state;
+    memcpy(page, odd, sizeof(odd));
+    assert_int_equal(crc32c(page, PAGE_BYTES), 0);
+    assert_int_equal(page_crc(odd, sizeof(odd)), 0xffffffff);
+}
+
+static void pages_are_counted_up(void **state)
+{
+    (void)state;
+    assert_int_equal(page_count(0), 0);
+    assert_int_equal(page_count(1), 1);
+    assert_int_equal(page_count(PAGE_BYTES), 1);
+    assert_int_equal(page_count(PAGE_BYTES + 1), 2);
+    assert_int_equal(page_count(UINT64_MAX), (UINT64_MAX >> 13) + 1);
+}
+
+/* ---- manifest -----------------------------------------------------------------------------------
+ */
+
+/* A data directory with something of everything, what lies outside, and its manifest. */
+struct base {
+    char *dir, *outside;
+    struct disk *disk, *out;
+    struct err err;
+};
+
+static char *below(const char *dir, const char *path)
+{
+    return mem_printf("%s/%s", dir, path);
+}
+
+static void put(const char *dir, const char *path, const char *text)
+{
+    char *full = below(dir, path);
+
+    assert_int_equal(io_write_file(AT_FDCWD, full, text, strlen(text), NULL), 0);
+    free(full);
+}
+
+static void make_folder(const char *dir, const char *path)
+{
+    char *full = below(dir, path);
+
+    assert_int_equal(mkdir(full, 0700), 0);
+    free(full);
+}
+
+static void put_link(const char *dir, const char *path, const char *target)
+{
+    char *full = below(dir, path);
+
+    assert_int_equal(symlink(target, full), 0);
+    free(full);
+}
+
+static void remove_file(const char *dir, const char *path)
+{
+    char *full = below(dir, path);
+
+    assert_int_equal(unlink(full), 0);
+    free(full);
+}
+
+static void put_second_name(const char *dir, const char *path, const char *second)
+{
+    char *a = below(dir, path), *b = below(dir, second);
+
+    assert_int_equal(link(a, b), 0);
+    free(a);
+    free(b);
+}
+
+static int make_base(void **state)
+{
+    struct base *b = mem_alloc(sizeof(*b));
+
+    b->dir = make_dir();
+    b->outside = make_dir();
+    make_folder(b->dir, "base");
+    make_folder(b->dir, "base/5");
+    make_folder(b->dir, "global");
+    make_folder(b->dir, "pg_tblspc");
+    put(b->dir, "PG_VERSION", "16\n");
+    put(b->dir, "base/5/1259", "pages");
+    put(b->dir, "base/5/1259_fsm", "");
+    put(b->dir, "base/5/16384", "more pages");
+    put(b->dir, "global/pg_control", "control");
+    *state = b;
+    b->out = memdisk_new();
+    return disk_posix(b->dir, &b->disk);
+}
+
+static int remove_base(void **state)
+{
+    struct base *b = *state;
+
+    b->disk->ops->free(b->disk);
+    b->out->ops->free(b->out);
+    remove_dir(b->dir);
+    remove_dir(b->outside);
+    free(b);
+    return 0;
+}
+
+static struct manifest *add_base(struct base *b)
+{
+    struct manifest *m = NULL;
+
+    if (manifest_write(b->dir, b->out, "files", &b->err) < 0)
+        fail_msg("%s", b->err.text);
+    if (manifest_open(b->out, "files", &m, &b->err) < 0)
+        fail_msg("%s", b->err.text);
+    return m;
+}
+
+static uint32_t entry_at(const struct manifest *m, const char *path)
+{
+    char *copy = mem_strdup(path), *rest = copy, *name;
+    uint32_t i = 0;
+
+    while (i != MANIFEST_NONE && (name = strsep(&rest, "/")))
+        i = manifest_find(m, i, name);
+    free(copy);
+    return i;
+}
+
+static void expect_refused(struct base *b, int code, const char *word)
+{
+    assert_int_equal(manifest_write(b->dir, b->out, "files", &b->err), -code);
+    assert_int_equal(b->err.code, code);
+    if (!strstr(b->err.text, word))
+        fail_msg("\"%s\" is not in: %s", word, b->err.text);
+    assert_false(memdisk_has(b->out, "files"));
+}
+
+static void a_manifest_has_every_file(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m = add_base(b);
+    const struct manifest_entry *e;
+    struct stat st;
+    uint32_t i;
+    char *path;
+
+    assert_int_equal(manifest_entries(m), 10);
+    assert_string_equal(manifest_name(m, 0), "");
+    for (i = 0; i < manifest_entries(m); i++) {
+        path = manifest_path(m, i);
+        e = manifest_entry(m, i);
+        assert_int_equal(b->disk->ops->stat(b->disk, path, &st), 0);
+        assert_int_equal(e->mode, st.st_mode);
+        assert_int_equal(e->inode, st.st_ino);
+        assert_int_equal(e->size, st.st_size);
+        assert_int_equal(e->ctime_ns, st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec);
+        assert_int_equal(entry_at(m, *path ? path : ""), i ? i : MANIFEST_NONE);
+        free(path);
+    }
+    i = entry_at(m, "base/5/1259_fsm");
+    assert_string_equal(manifest_name(m, i), "1259_fsm");
+    assert_string_equal(manifest_target(m, i), "");
+    assert_int_equal(entry_at(m, "base/5/125"), MANIFEST_NONE);
+    assert_int_equal(entry_at(m, "PG_VERSION/5"), MANIFEST_NONE);
+    assert_int_equal(manifest_check(m, b->disk, &b->err), 0);
+    manifest_close(m);
+}
+
+static void every_manifest_has_an_id_of_its_own(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m = add_base(b);
+    uint64_t id = manifest_id(m);
+
+    manifest_close(m);
+    m = add_base(b);
+    assert_int_not_equal(manifest_id(m), id);
+    manifest_close(m);
+}
+
+static void an_empty_directory_has_a_manifest(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m;
+
+    assert_int_equal(manifest_write(b->outside, b->out, "files", &b->err), 0);
+    assert_int_equal(manifest_open(b->out, "files", &m, &b->err), 0);
+    assert_int_equal(manifest_entries(m), 1);
+    assert_int_equal(manifest_find(m, 0, "a"), MANIFEST_NONE);
+    manifest_close(m);
+}
+
+static void sockets_and_pipes_are_left_out(void **state)
+{
+    struct base *b = *state;
+    char *pipe = below(b->dir, "pipe");
+    struct manifest *m;
+
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    m = add_base(b);
+    assert_int_equal(entry_at(m, "pipe"), MANIFEST_NONE);
+    assert_int_equal(manifest_check(m, b->disk, &b->err), 0);
+    manifest_close(m);
+    free(pipe);
+}
+
+static void two_names_of_a_file_are_noticed(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m;
+
+    put_second_name(b->dir, "base/5/16384", "global/16384");
+    m = add_base(b);
+    assert_int_equal(manifest_entry(m, entry_at(m, "global/16384"))->first,
+                     manifest_entry(m, entry_at(m, "base/5/16384"))->first);
+    manifest_close(m);
+}
+
+static void further_names_of_a_file_lead_to_its_first(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m;
+    uint32_t first, second;
+
+    put_second_name(b->dir, "base/5/16384", "again");
+    put_second_name(b->dir, "base/5/16384", "global/16384");
+    m = add_base(b);
+    first = entry_at(m, "again");
+    second = entry_at(m, "base/5/16384");
+    assert_int_equal(manifest_entry(m, first)->first, first);
+    assert_int_equal(manifest_entry(m, second)->first, first);
+    assert_int_equal(manifest_entry(m, entry_at(m, "global/16384"))->first, first);
+    second = entry_at(m, "base/5/1259");
+    assert_int_equal(manifest_entry(m, second)->first, second);
+    manifest_close(m);
+}
+
+static void links_that_stay_inside_are_kept(void **state)
+{
+    static const char *const targets[] = {"PG_VERSION", "./base/../global", "no/such/file", ".",
+                                          "base/5/../..//PG_VERSION"};
+    struct base *b = *state;
+    struct manifest *m;
+    char name[] = "link0";
+    size_t i;
+
+    for (i = 0; i < 5; i++, name[4]++)
+        put_link(b->dir, name, targets[i]);
+    put_link(b->dir, "base/5/up", "../../global");
+    m = add_base(b);
+    for (i = 0, name[4] = '0'; i < 5; i++, name[4]++)
+        assert_string_equal(manifest_target(m, entry_at(m, name)), targets[i]);
+    assert_string_equal(manifest_target(m, entry_at(m, "base/5/up")), "../../global");
+    assert_int_equal(manifest_check(m, b->disk, &b->err), 0);
+    manifest_close(m);
+}
+
+static void links_that_lead_outside_are_refused_by_name(void **state)
+{
+    static const char *const targets[] = {"/etc/passwd",     "../..",         "../../x",
+                                          "5/../../../base", "./..///./../.", "../base/../../x"};
+    struct base *b = *state;
+    size_t i;
+
+    for (i = 0; i < 6; i++) {
+        put_link(b->dir, "base/out", targets[i]);
+        expect_refused(b, EINVAL, "base/out of");
+        assert_non_null(strstr(b->err.text, targets[i]));
+        remove_file(b->dir, "base/out");
+    }
+    put_link(b->dir, "base/out", "..");
+    put_link(b->dir, "out", "..");
+    expect_refused(b, EINVAL, "out of");
+    remove_file(b->dir, "out");
+    manifest_close(add_base(b));
+}
+
+static void tablespaces_are_taken_in(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m;
+    char *path, *wanted = below(b->outside, "ts/PG_16/7");
+    char *space = below(b->outside, "ts");
+    uint32_t i;
+
+    make_folder(b->outside, "ts");
+    make_folder(b->outside, "ts/PG_16");
+    put(b->outside, "ts/PG_16/7", "pages");
+    put_link(b->dir, "pg_tblspc/16400", space);
+    put_link(b->dir, "pg_tblspc/9", b->outside);
+    m = add_base(b);
+    i = entry_at(m, "pg_tblspc/16400");
+    assert_string_equal(manifest_target(m, i), "../.tablespaces/16400");
+    assert_true(S_ISLNK(manifest_entry(m, i)->mode));
+    i = entry_at(m, ".tablespaces");
+    assert_int_equal(manifest_entry(m, i)->flags, MANIFEST_MADE);
+    assert_int_equal(manifest_entry(m, i)->children, 2);
+    i = entry_at(m, ".tablespaces/16400");
+    assert_int_equal(manifest_entry(m, i)->flags, MANIFEST_OUTSIDE);
+    assert_string_equal(manifest_target(m, i), "");
+    path = manifest_path(m, entry_at(m, ".tablespaces/16400/PG_16/7"));
+    assert_string_equal(path, wanted);
+    assert_int_not_equal(entry_at(m, ".tablespaces/9/ts/PG_16/7"), MANIFEST_NONE);
+    assert_int_equal(manifest_check(m, b->disk, &b->err), 0);
+    put(b->outside, "ts/PG_16/8", "");
+    assert_int_equal(manifest_check(m, b->disk, &b->err), -ESTALE);
+    assert_non_null(strstr(b->err.text, "/ts/PG_16 was modified"));
+    manifest_close(m);
+    free(path);
+    free(wanted);
+    free(space);
+}
+
+static void a_tablespace_that_is_not_there_is_refused(void **state)
+{
+    struct base *b = *state;
+    char *file = below(b->dir, "PG_VERSION");
+
+    put_link(b->dir, "pg_tblspc/16400", "/no/such/directory");
+    expect_refused(b, ENOENT, "pg_tblspc/16400");
+    remove_file(b->dir, "pg_tblspc/16400");
+    put_link(b->dir, "pg_tblspc/16400", file);
+    expect_refused(b, ENOTDIR, "PG_VERSION, which is not a directory");
+    remove_file(b->dir, "pg_tblspc/16400");
+    put_link(b->dir, "pg_tblspc/12a", b->outside);
+    expect_refused(b, EINVAL, "pg_tblspc/12a");
+    free(file);
+}
+
+static void a_name_that_tablespaces_need_is_refused(void **state)
+{
+    struct base *b = *state;
+
+    put(b->dir, ".tablespaces", "");
+    manifest_close(add_base(b));
+    b->out->ops->remove(b->out, "files");
+    put_link(b->dir, "pg_tblspc/1", b->outside);
+    expect_refused(b, EEXIST, ".tablespaces");
+}
+
+static void links_in_a_tablespace_must_stay_there(void **state)
+{
+    struct base *b = *state;
+
+    put_link(b->dir, "pg_tblspc/1", b->outside);
+    put_link(b->outside, "back", "../x");
+    expect_refused(b, EINVAL, "/back of");
+}
+
+static void a_tablespace_that_holds_the_data_directory_ends(void **state)
+{
+    struct base *b = *state;
+
+    put_link(b->dir, "pg_tblspc/1", b->dir);
+    expect_refused(b, EINVAL, "pg_tblspc/1 of");
+}
+
+static void a_wal_directory_outside_is_a_directory(void **state)
+{
+    struct base *b = *state;
+    char *path, *wanted = below(b->outside, "archive_status");
+    struct manifest *m;
+    uint32_t i;
+
+    make_folder(b->outside, "archive_status");
+    put_link(b->dir, "pg_wal", b->outside);
+    m = add_base(b);
+    i = entry_at(m, "pg_wal");
+    assert_true(S_ISDIR(manifest_entry(m, i)->mode));
+    assert_int_equal(manifest_entry(m, i)->flags, MANIFEST_OUTSIDE);
+    path = manifest_path(m, i);
+    assert_string_equal(path, b->outside);
+    free(path);
+    path = manifest_path(m, entry_at(m, "pg_wal/archive_status"));
+    assert_string_equal(path, wanted);
+    free(path);
+    assert_int_equal(manifest_check(m, b->disk, &b->err), 0);
+    manifest_close(m);
+    free(wanted);
+}
+
+static void only_the_wal_directory_of_the_root_may_be_outside(void **state)
+{
+    struct base *b = *state;
+
+    put_link(b->dir, "base/pg_wal", b->outside);
+    expect_refused(b, EINVAL, "base/pg_wal of");
+    remove_file(b->dir, "base/pg_wal");
+    put_link(b->dir, "pg_wal", "/no/such/directory");
+    expect_refused(b, ENOENT, "pg_wal is a link");
+}
+
+static void a_directory_that_cannot_be_read_is_named(void **state)
+{
+    struct base *b = *state;
+
+    assert_int_equal(manifest_write("/no/such/directory", b->out, "files", &b->err), -ENOENT);
+    assert_non_null(strstr(b->err.text, "/no/such/directory"));
+    memdisk_limit(b->out, 0);
+    assert_int_equal(manifest_write(b->dir, b->out, "files", &b->err), -ENOSPC);
+    memdisk_limit(b->out, UINT64_MAX);
+    assert_int_equal(manifest_write(b->dir, b->out, "files", NULL), 0);
+}
+
+/* ---- manifest_check -----------------------------------------------------------------------------
+ */
+
+/* A disk that says what a test wants of one path. */
+static struct {
+    struct disk disk;
+    struct disk_ops ops;
+    struct disk *real;
+    const char *path;
+    int rc;
+    mode_t mode;
+    ino_t inode;
+    off_t size;
+    time_t mtime, ctime;
+} liar;
+
+static int lie(struct disk *d, const char *path, struct stat *st)
+{
+    int rc = liar.real->ops->stat(liar.real, path, st);
+
+    (void)d;
+    if (strcmp(path, liar.path) != 0 || rc)
+        return rc;
+    st->st_mode ^= liar.mode;
+    st->st_ino += liar.inode;
+    st->st_size += liar.size;
+    st->st_mtim.tv_sec += liar.mtime;
+    st->st_ctim.tv_sec += liar.ctime;
+    return liar.rc;
+}
+
+static void expect_difference(struct base *b, const struct manifest *m, int code, const char *text)
+{
+    liar.ops.stat = lie;
+    liar.disk.ops = &liar.ops;
+    liar.real = b->disk;
+    assert_int_equal(manifest_check(m, &liar.disk, &b->err), -code);
+    if (!strstr(b->err.text, text))
+        fail_msg("\"%s\" is not in: %s", text, b->err.text);
+    assert_true(code != ESTALE || strstr(b->err.text, "added anew"));
+    assert_int_equal(manifest_check(m, &liar.disk, NULL), -code);
+    liar.rc = 0;
+    liar.mode = 0;
+    liar.inode = 0;
+    liar.size = 0;
+    liar.mtime = liar.ctime = 0;
+}
+
+static void whatever_differs_is_named(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m = add_base(b);
+
+    liar.path = "base/5/1259";
+    liar.rc = -ENOENT;
+    expect_difference(b, m, ESTALE, "base/5/1259 is missing");
+    liar.rc = -ENOTDIR;
+    expect_difference(b, m, ESTALE, "base/5/1259 is missing");
+    liar.rc = -EACCES;
+    expect_difference(b, m, EACCES, "base/5/1259");
+    liar.mode = S_IFREG ^ S_IFLNK;
+    expect_difference(b, m, ESTALE, "base/5/1259 is of another type");
+    liar.inode = 1;
+    expect_difference(b, m, ESTALE, "base/5/1259 is another file (its inode");
+    liar.size = 1;
+    expect_difference(b, m, ESTALE, "base/5/1259 has another size");
+    liar.mtime = 1;
+    expect_difference(b, m, ESTALE, "base/5/1259 was modified");
+    liar.ctime = 1;
+    expect_difference(b, m, ESTALE, "base/5/1259 was changed (its ctime");
+    liar.path = "base/5";
+    liar.mtime = 1;
+    expect_difference(b, m, ESTALE, "base/5 was modified: files were added");
+    liar.path = "";
+    liar.ctime = 1;
+    expect_difference(b, m, ESTALE, "directory itself was changed");
+    manifest_close(m);
+}
+
+static void an_open_file_is_compared_with_its_entry(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m = add_base(b);
+    const struct manifest_entry *e = manifest_entry(m, entry_at(m, "PG_VERSION"));
+    const struct manifest_entry made = {.mode = S_IFDIR | 0700, .flags = MANIFEST_MADE};
+    struct disk_file *f = open_file(b->disk, "PG_VERSION", 0);
+    struct stat st;
+
+    assert_int_equal(b->disk->ops->file_stat(f, &st), 0);
+    assert_true(manifest_same(e, &st));
+    assert_true(manifest_same(&made, &st));
+    st.st_ctim.tv_nsec ^= 1;
+    assert_false(manifest_same(e, &st));
+    b->disk->ops->close(f);
+    manifest_close(m);
+}
+
+static void a_base_that_was_written_is_found_out(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m = add_base(b);
+    struct disk_file *f = open_file(b->disk, "base/5/16384", DISK_WRITE);
+
+    assert_int_equal(b->disk->ops->write(f, "M", 1, 0), 0);
+    b->disk->ops->close(f);
+    assert_int_equal(manifest_check(m, b->disk, &b->err), -ESTALE);
+    assert_non_null(strstr(b->err.text, "base/5/16384 was modified"));
+    manifest_close(m);
+}
+
+static void a_file_that_was_added_shows(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m = add_base(b);
+
+    put(b->dir, "global/new", "");
+    assert_int_equal(manifest_check(m, b->disk, &b->err), -ESTALE);
+    assert_non_null(strstr(b->err.text, "global was modified: files were added"));
+    manifest_close(m);
+}
+
+/* ---- damaged manifests --------------------------------------------------------------------------
+ */
+
+struct picture {
+    char *bytes;
+    size_t len;
+    struct manifest_header *header;
+    struct manifest_entry *entries;
+    char *text;
+};
+
+static struct picture picture_of(struct base *b, const char *dir)
+{
+    struct picture p;
+
+    assert_int_equal(manifest_write(dir, b->out, "files", &b->err), 0);
+    assert_int_equal(disk_read_file(b->out, "files", 1 << 20, &p.bytes, &p.len), 0);
+    p.header = (struct manifest_header *)p.bytes;
+    p.entries = (struct manifest_entry *)(p.header + 1);
+    p.text = (char *)(p.entries + p.header->count);
+    return p;
+}
+
+static struct picture take_picture(struct base *b)
+{
+    put_link(b->dir, "link", "base");
+    return picture_of(b, b->dir);
+}
+
+static void seal(struct picture *p)
+{
+    p->header->crc = crc32c(p->header + 1, p->len - sizeof(*p->header));
+    p->header->header_crc = crc32c(p->header, offsetof(struct manifest_header, header_crc));
+}
+
+static void any_bit_that_flips_is_noticed(void **state)
+{
+    struct base *b = *state;
+    struct picture p = take_picture(b);
+    struct manifest *m;
+    size_t i;
+
+    for (i = 0; i < p.len * 8; i++) {
+        p.bytes[i / 8] ^= (char)(1 << (i % 8));
+        assert_true(manifest_from_bytes(p.bytes, p.len, &m, &b->err) < 0);
+        assert_null(m);
+        p.bytes[i / 8] ^= (char)(1 << (i % 8));
+    }
+    for (i = 0; i < p.len; i++)
+        assert_int_equal(manifest_from_bytes(p.bytes, i, &m, &b->err), -EIO);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), 0);
+    manifest_close(m);
+    free(p.bytes);
+}
+
+static void other_versions_are_refused(void **state)
+{
+    struct base *b = *state;
+    struct picture p = take_picture(b);
+    struct manifest *m;
+
+    p.header->version = 2;
+    seal(&p);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), -ENOTSUP);
+    assert_non_null(strstr(b->err.text, "version 2"));
+    p.header->version = 1u << 24;
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), -ENOTSUP);
+    assert_non_null(strstr(b->err.text, "byte order"));
+    free(p.bytes);
+}
+
+/* Entry 1 is PG_VERSION, 2 base, 3 global, 4 link, 5 pg_tblspc, 6 base/5, 7 global/pg_control, then
+ * three files. */
+#define REFUSED(change)                                                                            \
+    do {                                                                                           \
+        memcpy(copy, p.bytes, p.len);                                                              \
+        change;                                                                                    \
+        seal(&p);                                                                                  \
+        if (manifest_from_bytes(p.bytes, p.len, &m, &b->err) != -EIO)                              \
+            fail_msg("taken in: %s", #change);                                                     \
+        memcpy(p.bytes, copy, p.len);                                                              \
+    } while (0)
+
+static void numbers_that_cannot_be_are_refused(void **state)
+{
+    struct base *b = *state;
+    struct picture p = take_picture(b);
+    struct manifest_entry *e = p.entries;
+    struct manifest *m;
+    char *copy = mem_alloc(p.len);
+
+    assert_string_equal(p.text + e[4].name, "link");
+    assert_string_equal(p.text + e[7].name, "pg_control");
+    REFUSED(p.header->count++);
+    REFUSED(p.header->count = 0);
+    REFUSED(p.header->count = MANIFEST_NONE);
+    REFUSED(p.header->text_bytes--);
+    REFUSED(p.header->text_bytes += UINT64_C(1) << 63);
+    REFUSED((p.header->count += 1000, p.header->text_bytes -= 1000 * sizeof(*e))); /* around 2^64 */
+    REFUSED(e[0].mode = S_IFREG);
+    REFUSED(e[0].parent = 1);
+    REFUSED(e[0].flags = MANIFEST_OUTSIDE);
+    REFUSED(e[0].first = 0);
+    REFUSED(e[0].children = 0);
+    REFUSED(e[0].children = 4);
+    REFUSED(e[0].children = 6);
+    REFUSED(e[0].children = UINT32_MAX);
+    REFUSED(e[1].mode = S_IFIFO);
+    REFUSED(e[1].flags = MANIFEST_MADE);
+    REFUSED(e[1].children = 1);
+    REFUSED(e[1].first = 2);
+    REFUSED(e[1].first = UINT32_MAX);
+    REFUSED(e[8].first = 1);
+    REFUSED(e[8].first = 2);
+    REFUSED(e[4].first = 1);
+    REFUSED(e[2].parent = 2);
+    REFUSED(e[2].flags = 4);
+    REFUSED(e[2].first = 1);
+    REFUSED(e[2].children = 0);
+    REFUSED(e[2].children = 2);
+    REFUSED(e[6].parent = UINT32_MAX);
+    REFUSED(e[6].first = 2);
+    REFUSED(e[9].name = e[8].name);
+    REFUSED(e[9].name = UINT32_MAX);
+    REFUSED(e[1].name++);
+    REFUSED(e[1].mode = S_IFLNK);
+    REFUSED(e[4].mode = S_IFREG);
+    REFUSED(e[5].flags = MANIFEST_OUTSIDE);
+    free(copy);
+    free(p.bytes);
+}
+
+static void a_directory_does_not_hold_itself(void **state)
+{
+    struct base *b = *state;
+    struct manifest_entry *e;
+    struct manifest *m;
+    struct picture p;
+
+    make_folder(b->outside, "dir");
+    p = picture_of(b, b->outside);
+    assert_int_equal(p.header->count, 2);
+    e = p.entries;
+    e[0].children = 0;
+    e[1].parent = e[1].first = e[1].children = 1;
+    seal(&p);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), -EIO);
+    assert_non_null(strstr(b->err.text, "is in no directory"));
+    free(p.bytes);
+}
+
+static void a_further_name_leads_to_a_first_one_at_once(void **state)
+{
+    struct base *b = *state;
+    struct picture p = take_picture(b);
+    struct manifest_entry *e = p.entries;
+    struct manifest *m;
+
+    e[9].mode = e[10].mode = e[8].mode;
+    e[9].inode = e[10].inode = e[8].inode;
+    e[9].first = e[10].first = 8;
+    seal(&p);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), 0);
+    manifest_close(m);
+    e[10].first = 9;
+    seal(&p);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), -EIO);
+    free(p.bytes);
+}
+
+static void nothing_is_left_over_in_a_manifest(void **state)
+{
+    struct base *b = *state;
+    struct picture p = take_picture(b);
+    struct manifest *m;
+
+    p.bytes = mem_resize(p.bytes, p.len + 1, 1);
+    p.bytes[p.len++] = '\0';
+    p.header = (struct manifest_header *)p.bytes;
+    p.header->text_bytes++;
+    seal(&p);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), -EIO);
+    assert_non_null(strstr(b->err.text, "more than its directories hold"));
+    free(p.bytes);
+}
+
+static void names_that_cannot_be_are_refused(void **state)
+{
+    struct base *b = *state;
+    struct picture p = (put(b->dir, "global/pg_controm", ""), take_picture(b));
+    struct manifest_entry *e = p.entries;
+    struct manifest *m;
+    char *copy = mem_alloc(p.len);
+
+    REFUSED(p.text[e[1].name] = '/');
+    REFUSED(p.text[e[1].name] = '\0');
+    REFUSED(p.text[e[1].name] = 'z'); /* out of order */
+    REFUSED(memcpy(p.text + e[3].name, "base", 5));
+    assert_string_equal(p.text + e[8].name, "pg_controm");
+    REFUSED(memcpy(p.text + e[8].name, "pg_control", 10));
+    REFUSED(p.text[e[6].name] = '.');
+    REFUSED(p.text[p.header->text_bytes - 1] = 'x');
+    REFUSED(p.text[e[5].name - 1] = 'x');
+    REFUSED(p.text[0] = 'x');
+    free(copy);
+    free(p.bytes);
+}
+
+static void a_manifest_that_is_none_is_refused_with_its_path(void **state)
+{
+    struct base *b = *state;
+    struct manifest *m;
+
+    assert_int_equal(manifest_open(b->out, "files", &m, &b->err), -ENOENT);
+    assert_null(m);
+    assert_non_null(strstr(b->err.text, "files: "));
+    put_file(b->out, "files", "");
+    assert_int_equal(manifest_open(b->out, "files", &m, &b->err), -EIO);
+    put_file(b->out, "files", "something that is not a manifest, and long enough");
+    assert_int_equal(manifest_open(b->out, "files", &m, &b->err), -EIO);
+    assert_non_null(strstr(b->err.text, "files: this is not a manifest"));
+    assert_int_equal(manifest_open(b->out, "files", &m, NULL), -EIO);
+    manifest_close(add_base(b));
+    memdisk_flip(b->out, "files", 100, 3);
+    assert_int_equal(manifest_open(b->out, "files", &m, &b->err), -EIO);
+}
+
+static void a_file_that_nobody_touches_costs_less_than_64_bytes(void **state)
+{
+    (void)state;
+    assert_true(sizeof(struct manifest_entry) + sizeof("16384_fsm") < 64);
+    assert_int_equal(sizeof(struct manifest_header), 40);
+}
+
+#define BOTH(test)                                                                                 \
+    {#test " (files)", test, on_files, leave, NULL},                                               \
+    {                                                                                              \
+#test " (memory)", test, in_memory, leave, NULL                                            \
+    }
+#define FILES(test) cmocka_unit_test_setup_teardown(test, on_files, leave)
+#define BASE(test) cmocka_unit_test_setup_teardown(test, make_base, remove_base)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(a_file_is_made_only_when_that_is_asked_for),
+        BOTH(a_read_is_short_only_at_the_end),
+        BOTH(a_file_opened_for_reading_is_not_written),
+        BOTH(a_file_that_shrinks_and_grows_has_zeros_at_its_end),
+        BOTH(data_and_holes_are_told_apart),
+        BOTH(the_end_of_a_file_is_a_hole),
+        BOTH(space_set_aside_is_no_data),
+        BOTH(a_shared_map_is_the_file),
+        BOTH(a_private_map_stays_with_the_process),
+        BOTH(times_are_set_to_what_was_said),
+        BOTH(a_list_has_the_names_of_one_directory),
+        BOTH(a_rename_replaces_and_takes_along),
+        BOTH(a_directory_replaces_only_an_empty_one),
+        BOTH(everything_is_synced_and_space_is_told),
+        BOTH(a_removed_file_lasts_until_it_is_closed),
+        BOTH(a_whole_file_is_read_up_to_a_limit),
+        BOTH(a_file_is_replaced_whole),
+        FILES(links_are_not_followed),
+        FILES(an_absolute_path_stands_for_itself),
+        FILES(only_files_have_descriptors),
+        FILES(a_directory_that_is_none_is_refused),
+        cmocka_unit_test(a_file_that_is_replaced_is_the_old_or_the_new_one),
+        cmocka_unit_test(a_replacement_that_fails_leaves_the_old_file_alone),
+        cmocka_unit_test(operations_that_change_something_are_counted),
+        cmocka_unit_test(the_nth_operation_fails_and_no_other),
+        cmocka_unit_test(a_write_tears_at_a_sector),
+        cmocka_unit_test(nothing_works_in_a_process_that_ended),
+        cmocka_unit_test(a_full_disk_takes_what_fits),
+        cmocka_unit_test(a_copy_goes_its_own_way),
+        cmocka_unit_test(crc32c_is_the_one_that_everybody_has),
+        cmocka_unit_test(the_checksum_of_an_odd_page_stays_when_the_file_grows),
+        cmocka_unit_test(a_page_never_has_the_checksum_0),
+        cmocka_unit_test(pages_are_counted_up),
+        BASE(a_manifest_has_every_file),
+        BASE(every_manifest_has_an_id_of_its_own),
+        BASE(an_empty_directory_has_a_manifest),
+        BASE(sockets_and_pipes_are_left_out),
+        BASE(two_names_of_a_file_are_noticed),
+        BASE(further_names_of_a_file_lead_to_its_first),
+        BASE(links_that_stay_inside_are_kept),
+        BASE(links_that_lead_outside_are_refused_by_name),
+        BASE(tablespaces_are_taken_in),
+        BASE(a_tablespace_that_is_not_there_is_refused),
+        BASE(a_name_that_tablespaces_need_is_refused),
+        BASE(links_in_a_tablespace_must_stay_there),
+        BASE(a_tablespace_that_holds_the_data_directory_ends),
+        BASE(a_wal_directory_outside_is_a_directory),
+        BASE(only_the_wal_directory_of_the_root_may_be_outside),
+        BASE(a_directory_that_cannot_be_read_is_named),
+        BASE(whatever_differs_is_named),
+        BASE(an_open_file_is_compared_with_its_entry),
+        BASE(a_base_that_was_written_is_found_out),
+        BASE(a_file_that_was_added_shows),
+        BASE(any_bit_that_flips_is_noticed),
+        BASE(other_versions_are_refused),
+        BASE(numbers_that_cannot_be_are_refused),
+        BASE(a_directory_does_not_hold_itself),
+        BASE(a_further_name_leads_to_a_first_one_at_once),
+        BASE(nothing_is_left_over_in_a_manifest),
+        BASE(names_that_cannot_be_are_refused),
+        BASE(a_manifest_that_is_none_is_refused_with_its_path),
+        cmocka_unit_test(a_file_that_nobody_touches_costs_less_than_64_bytes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
