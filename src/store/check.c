@@ -569,7 +569,7 @@ int store_map(struct store *s, const char *view, const char *path, uint64_t *siz
     struct pagefile *f = NULL;
     struct store_view *v;
     struct err words = {0}, ignored;
-    uint64_t id;
+    uint64_t id = 0;
     int rc = store_open_view(s, view, STORE_READ_ONLY | STORE_NO_BASE_CHECK, keep_words, &words, &v,
                              &recovery, err);
 

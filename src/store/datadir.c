@@ -9,6 +9,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+/* No memory for a hash table: hh.tbl is NULL then. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
 #include "store/internal.h"
 #include "store/layer.h"
 #include "store/names.h"
@@ -378,32 +382,77 @@ int datadir_open(const struct datadir_options *o, struct datadir **result,
 
 /* ---- open files ---- */
 
+struct open_file {
+    uint64_t id;
+    unsigned refs;
+    struct pagefile *f;
+    UT_hash_handle hh;
+};
+
+static struct open_file *find_open(struct datadir *d, uint64_t id)
+{
+    struct open_file *o;
+
+    HASH_FIND(hh, d->files, &id, sizeof(id), o);
+    return o;
+}
+
+/* What may be opened: regular files with a name. */
+static int stat_for_open(struct datadir *d, uint64_t id, struct dirtree_node *node)
+{
+    int rc = dirtree_stat(d->tree, id, node);
+
+    if (rc < 0)
+        return rc;
+    if (!S_ISREG(node->mode))
+        return S_ISDIR(node->mode) ? -EISDIR : -ELOOP;
+    return node->links == 0 ? -ESTALE : 0;
+}
+
+static int open_first(struct datadir *d, uint64_t id, struct open_file **result,
+                      struct side_findings *found)
+{
+    struct open_file *o;
+    struct dirtree_node node;
+    struct err err;
+    int rc = stat_for_open(d, id, &node);
+
+    if (rc < 0)
+        return rc;
+    o = calloc(1, sizeof(*o));
+    if (!o)
+        return -ENOMEM;
+    rc = pagefile_open(d, &node, &o->f, found, &err);
+    if (rc < 0) {
+        datadir_complain(d, "%s", err.text);
+        free(o);
+        return rc;
+    }
+    o->id = id;
+    HASH_ADD(hh, d->files, id, sizeof(id), o);
+    if (!o->hh.tbl) {
+        pagefile_close(o->f);
+        free(o);
+        return -ENOMEM;
+    }
+    *result = o;
+    return 0;
+}
+
 int datadir_open_file(struct datadir *d, uint64_t id, struct pagefile **f)
 {
     struct side_findings found = {0};
-    struct dirtree_node node;
-    struct err err;
+    struct open_file *o;
     int rc = 0;
 
     pthread_mutex_lock(&d->lock);
-    HASH_FIND(hh, d->files, &id, sizeof(id), *f);
-    if (!*f) {
-        rc = dirtree_stat(d->tree, id, &node);
-        if (rc == 0 && !S_ISREG(node.mode))
-            rc = S_ISDIR(node.mode) ? -EISDIR : -ELOOP;
-        if (rc == 0 && node.links == 0)
-            rc = -ESTALE;
-        if (rc < 0)
-            goto out;
-        rc = pagefile_open(d, &node, f, &found, &err);
-        if (rc < 0)
-            datadir_complain(d, "%s", err.text);
-        else
-            HASH_ADD(hh, d->files, id, sizeof(id), *f);
+    o = find_open(d, id);
+    if (!o)
+        rc = open_first(d, id, &o, &found);
+    if (rc == 0) {
+        o->refs++;
+        *f = o->f;
     }
-    if (rc == 0)
-        (*f)->refs++;
-out:
     pthread_mutex_unlock(&d->lock);
     if (found.damaged)
         datadir_complain(d,
@@ -436,13 +485,16 @@ static void end_file(struct datadir *d, const struct dirtree_node *node)
 void datadir_close_file(struct datadir *d, struct pagefile *f)
 {
     struct dirtree_node node;
+    struct open_file *o;
 
     pthread_mutex_lock(&d->lock);
-    if (--f->refs == 0) {
-        HASH_DEL(d->files, f);
-        if (dirtree_stat(d->tree, f->id, &node) < 0)
+    o = find_open(d, f->id);
+    if (--o->refs == 0) {
+        HASH_DEL(d->files, o);
+        if (dirtree_stat(d->tree, o->id, &node) < 0)
             node.links = 1;
         pagefile_close(f);
+        free(o);
         if (node.links == 0)
             end_file(d, &node);
     }
@@ -453,13 +505,11 @@ void datadir_close_file(struct datadir *d, struct pagefile *f)
 static void end_if_closed(struct datadir *d, const struct dirtree_node *node)
 {
     struct dirtree_node now;
-    struct pagefile *f;
 
     if (!node->id || node->links || !S_ISREG(node->mode))
         return;
     pthread_mutex_lock(&d->lock);
-    HASH_FIND(hh, d->files, &node->id, sizeof(node->id), f);
-    if (!f && dirtree_stat(d->tree, node->id, &now) == 0 && now.links == 0)
+    if (!find_open(d, node->id) && dirtree_stat(d->tree, node->id, &now) == 0 && now.links == 0)
         end_file(d, &now);
     pthread_mutex_unlock(&d->lock);
 }
@@ -494,12 +544,12 @@ static int stat_closed(struct datadir *d, const struct dirtree_node *node, struc
 
 static int stat_file(struct datadir *d, const struct dirtree_node *node, struct stat *st)
 {
-    struct pagefile *f;
+    struct open_file *o;
     int rc;
 
     pthread_mutex_lock(&d->lock);
-    HASH_FIND(hh, d->files, &node->id, sizeof(node->id), f);
-    rc = f ? pagefile_stat(f, st) : stat_closed(d, node, st);
+    o = find_open(d, node->id);
+    rc = o ? pagefile_stat(o->f, st) : stat_closed(d, node, st);
     pthread_mutex_unlock(&d->lock);
     return rc;
 }
@@ -638,12 +688,13 @@ int datadir_space(struct datadir *d, struct statvfs *s)
 
 static void close_files(struct datadir *d)
 {
-    struct pagefile *f, *next;
+    struct open_file *o, *next;
 
-    HASH_ITER(hh, d->files, f, next)
+    HASH_ITER(hh, d->files, o, next)
     {
-        HASH_DEL(d->files, f);
-        pagefile_close(f);
+        HASH_DEL(d->files, o);
+        pagefile_close(o->f);
+        free(o);
     }
 }
 

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <uthash.h>
 
 #include "store/chain.h"
 #include "store/datadir.h"
@@ -21,15 +20,13 @@ struct datadir {
     struct inflight *inflight; /* of the newest layer */
     atomic_bool durable;
     pthread_mutex_t stripes[STRIPES]; /* of runs of pages (pagefile.c) */
-    pthread_mutex_t lock;             /* covers files, and pagefile.refs */
-    struct pagefile *files;           /* uthash by id: those that are open */
+    pthread_mutex_t lock;             /* covers files */
+    struct open_file *files;          /* those that are open, by id */
 };
 
 struct pagefile {
     struct datadir *dir;
     uint64_t id;
-    unsigned refs; /* under dir->lock */
-    UT_hash_handle hh;
 
     pthread_rwlock_t resize;  /* writers share it, truncation has it alone */
     pthread_mutex_t touching; /* covers the making of difference storage in the newest layer */

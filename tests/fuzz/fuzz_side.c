@@ -1,7 +1,96 @@
+/* Side page tables: raw bytes, and the same with checksums put right, opened and rebuilt against a
+ * difference file of a few pages. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "fuzz.h"
+#include "memdisk.h"
+#include "store/page.h"
+#include "store/side.h"
+
+#define PAGES 4
+
+static void put_file(struct disk *d, const char *path, const void *bytes, size_t len)
+{
+    struct disk_file *f;
+
+    if (d->ops->open(d, path, DISK_WRITE | DISK_CREATE, &f) < 0 ||
+        f->ops->write(f, bytes, len, 0) < 0)
+        abort();
+    f->ops->close(f);
+}
+
+static void look(struct side *s, struct disk_file *diff)
+{
+    uint64_t page, end = side_bytes(s) / SIDE_BLOCK * SIDE_PAGES + 2;
+    struct side_findings found = {0};
+    uint64_t stored = 0;
+
+    side_rebuild(s, diff, &found, NULL);
+    for (page = 0; page < end; page++)
+        stored += side_stored(s, page);
+    if (side_stored_count(s) != stored || side_stored_behind(s, 0) != (stored > 0))
+        abort();
+    side_limit(s);
+}
+
+static void change(struct side *s)
+{
+    uint64_t end = side_bytes(s) / SIDE_BLOCK * SIDE_PAGES + 2;
+
+    if (side_cover(s, end) == 0 && side_prepare(s, end - 1, 1) == 0)
+        side_set(s, end - 1, 5);
+    side_clear_from(s, 1);
+    side_lower_limit(s, 1);
+}
+
+static void try(const uint8_t *data, size_t size, bool shared)
+{
+    struct disk *d = memdisk_new();
+    struct disk_file *diff;
+    char bytes[PAGES * PAGE_BYTES] = "some data";
+    struct side *s;
+
+    put_file(d, "side", data, size);
+    put_file(d, "diff", bytes, sizeof(bytes));
+    d->ops->open(d, "diff", DISK_WRITE, &diff);
+    if (side_open(d, "side", 7, PAGES, shared, &s, NULL) == 0) {
+        look(s, diff);
+        if (shared)
+            change(s);
+        side_close(s);
+    }
+    diff->ops->close(diff);
+    d->ops->free(d);
+}
+
+/* As side.c computes it: magic, version, file, number. */
+static void put_right(struct side_block *b)
+{
+    struct {
+        uint32_t magic, version;
+        uint64_t file;
+        uint32_t number, zero;
+    } header = {b->magic, b->version, b->file, b->number, 0};
+
+    b->header_crc = crc32c(&header, sizeof(header));
+    b->body_crc = crc32c(b->stored, SIDE_BLOCK - offsetof(struct side_block, stored));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    (void)data;
-    (void)size;
+    uint8_t *copy = malloc(size ? size : 1);
+    struct side_block b;
+    size_t at;
+
+    memcpy(copy, data, size);
+    try(data, size, true);
+    for (at = 0; at + SIDE_BLOCK <= size; at += SIDE_BLOCK) {
+        memcpy(&b, copy + at, sizeof(b));
+        put_right(&b);
+        memcpy(copy + at, &b, sizeof(b));
+    }
+    try(copy, size, false);
+    free(copy);
     return 0;
 }

@@ -20,6 +20,7 @@
 #include "common/io.h"
 #include "common/mem.h"
 #include "store/check.h"
+#include "store/inflight.h"
 #include "store/page.h"
 #include "store/pagefile.h"
 #include "store/store.h"
@@ -882,6 +883,7 @@ static void nothing_is_found_in_a_store_that_is_right(void **state)
 static void a_damaged_page_is_told_by_file_and_number(void **state)
 {
     struct place *p = *state;
+    struct store_view *v;
     char *diff;
 
     add_base(p, "1");
@@ -891,6 +893,15 @@ static void a_damaged_page_is_told_by_file_and_number(void **state)
     check_says(p, 1, "view v: base/5/1259, page 4:", "diff/");
     flip_byte(diff, 3 * PAGE_BYTES);
     check_says(p, 1, "view v: base/5/1259, pages 3 to 4:", "checksum");
+    free(diff);
+    make_written_view(p, "w", NULL);
+    v = open_view(p, "w", 0);
+    write_pages(v, 'w', 7, 1);
+    close_view(p, v);
+    diff = only_file(p, "store/view/w/diff");
+    flip_byte(diff, 3 * PAGE_BYTES);
+    flip_byte(diff, 7 * PAGE_BYTES);
+    check_says(p, 3, "view w: base/5/1259, page 3:", "view w: base/5/1259, page 7:");
     free(diff);
 }
 
@@ -981,7 +992,7 @@ static void a_view_in_use_is_told_and_no_finding(void **state)
     close_view(p, v);
 }
 
-/* A process that writes and ends without closing. */
+/* A process that writes and ends without closing, the file neither. */
 static void write_and_die(struct place *p, const char *name)
 {
     struct store_view *v;
@@ -992,6 +1003,7 @@ static void write_and_die(struct place *p, const char *name)
     if (pid == 0) {
         if (try_open(p, name, 0, &v) < 0)
             _exit(1);
+        open_file(v, "base/5/1259");
         write_pages(v, 'd', 6, 2);
         _exit(0);
     }
@@ -1018,6 +1030,51 @@ static void a_view_that_was_not_closed_is_told_and_no_finding(void **state)
     assert_int_equal(letter_at(v, 7), 'd');
     close_view(p, v);
     check_says(p, 0, "", "");
+}
+
+/* As a process leaves it that ends in the middle of a write of pages 3 and 4. */
+static void announce_pages(const struct place *p, uint64_t id, const char *page)
+{
+    uint32_t crc[2] = {page_crc(page, PAGE_BYTES), page_crc(page, PAGE_BYTES)};
+    char *path = path_in(p, "store/view/v");
+    struct inflight *f;
+    struct disk *d;
+
+    assert_int_equal(disk_posix(path, &d), 0);
+    assert_int_equal(inflight_open(d, "inflight", true, &f, NULL), 0);
+    inflight_begin(f);
+    inflight_write(f, id, 3, 2, crc);
+    inflight_close(f, false);
+    d->ops->free(d);
+    free(path);
+}
+
+static void a_page_is_right_as_it_was_or_as_it_was_announced(void **state)
+{
+    struct place *p = *state;
+    char page[PAGE_BYTES], *diff;
+    struct store_view *v;
+    int fd;
+
+    memset(page, 'n', sizeof(page));
+    add_base(p, "1");
+    make_written_view(p, "v", NULL);
+    diff = only_file(p, "store/view/v/diff");
+    announce_pages(p, strtoull(strrchr(diff, '/') + 1, NULL, 16), page);
+    fd = open(diff, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, page, sizeof(page), 3 * PAGE_BYTES), PAGE_BYTES);
+    check_says(p, 0, "view v was not closed", "");
+    assert_int_equal(pwrite(fd, page, 512, 4 * PAGE_BYTES), 512);
+    check_says(p, 1, "view v: base/5/1259, page 4:", "");
+    assert_int_equal(pwrite(fd, page, sizeof(page), 4 * PAGE_BYTES), PAGE_BYTES);
+    close(fd);
+    v = open_view(p, "v", 0);
+    assert_int_equal(letter_at(v, 3), 'n');
+    assert_int_equal(letter_at(v, 4), 'n');
+    close_view(p, v);
+    check_says(p, 0, "", "");
+    free(diff);
 }
 
 /* ---- layers of a base ---- */
@@ -1118,6 +1175,9 @@ static void a_map_tells_which_layer_holds_which_page(void **state)
     write_pages(v, 'x', 9, 1);
     close_view(p, v);
     map_says(p, "v", "0+3 base;3+1 layer 2;4+2 view;6+3 base;9+1 view;", 10 * PAGE_BYTES);
+    make_layer(p, "v", "3");
+    create_view(p, "u", NULL);
+    map_says(p, "u", "0+3 base;3+1 layer 2;4+2 layer 3;6+3 base;9+1 layer 3;", 10 * PAGE_BYTES);
 }
 
 static void a_map_shows_what_was_cut_off_and_what_cannot_be_read(void **state)
@@ -1200,6 +1260,7 @@ int main(void)
         PLACED(damaged_descriptions_and_bases_are_told_one_by_one),
         PLACED(a_view_in_use_is_told_and_no_finding),
         PLACED(a_view_that_was_not_closed_is_told_and_no_finding),
+        PLACED(a_page_is_right_as_it_was_or_as_it_was_announced),
         PLACED(a_layer_that_was_not_completed_is_told),
         PLACED(a_layer_of_a_base_shows_in_views_and_is_checked),
         PLACED(a_map_tells_which_layer_holds_which_page),

@@ -741,6 +741,7 @@ struct front {
     struct disk disk;
     struct disk *inner;
     bool fails;
+    const struct world *world; /* or NULL */
 };
 
 struct front_file {
@@ -765,11 +766,15 @@ static int front_open(struct disk *d, const char *path, unsigned flags, struct d
     return rc;
 }
 
+/* Were the process to end right behind it, the journal must be as long as was acknowledged. */
 static int front_rename(struct disk *d, const char *from, const char *to)
 {
-    struct disk *inner = ((struct front *)d)->inner;
+    const struct front *front = (struct front *)d;
+    int rc = front->inner->ops->rename(front->inner, from, to);
 
-    return inner->ops->rename(inner, from, to);
+    if (front->world)
+        assert_true(memdisk_size(front->inner, to) >= front->world->acknowledged);
+    return rc;
 }
 
 static int front_sync_dir(struct disk *d, const char *path)
@@ -851,6 +856,30 @@ static void a_journal_that_cannot_be_cut_takes_no_more_until_it_is_replaced(void
     close_tree(&w);
     open_tree(&w);
     assert_int_equal(change_make_file(&w), -EEXIST);
+    world_end(&w);
+}
+
+static void a_journal_is_acknowledged_as_shorter_before_it_is(void **state)
+{
+    struct front front = {.disk = {&front_ops}};
+    struct names *n;
+    struct world w;
+    struct err err;
+    uint64_t size;
+
+    (void)state;
+    world_begin(&w);
+    some_history(&w);
+    size = w.acknowledged;
+    close_tree(&w);
+    front.inner = w.disk;
+    front.world = &w;
+    assert_int_equal(names_open(&front.disk, "names0", size, &n, &err), 0);
+    w.t = dirtree_new(w.m);
+    dirtree_begin(w.t, 0, n, appended, &w);
+    assert_int_equal(dirtree_compact(w.t, true), 0);
+    assert_true(w.acknowledged < size);
+    assert_int_equal(w.acknowledged, memdisk_size(w.disk, "names0"));
     world_end(&w);
 }
 
@@ -1035,6 +1064,31 @@ static void files_that_come_and_go_cost_neither_memory_nor_a_long_journal(void *
     assert_true(longest < (1u << 20) + 4096);
     assert_true(longest > (1u << 20) - 4096);
     reopen_and_compare(&w);
+    world_end(&w);
+}
+
+static void a_long_journal_is_compacted_when_little_of_it_counts(void **state)
+{
+    struct world w;
+    struct dirtree_node n;
+    uint64_t before = 0, live;
+    char name[32];
+    int i;
+
+    (void)state;
+    world_begin(&w);
+    for (i = 0; i < 20000; i++) {
+        snprintf(name, sizeof(name), "lasting.%d", i);
+        assert_int_equal(dirtree_make(w.t, 1, name, S_IFREG | 0600, NULL, &n), 0);
+    }
+    live = w.acknowledged;
+    assert_true(live > 1u << 20);
+    for (i = 0; before <= w.acknowledged && i < 200000; i++) {
+        before = w.acknowledged;
+        assert_int_equal(change_chmod(&w), 0);
+    }
+    assert_true(before > 3 * live && before < 5 * live);
+    assert_true(w.acknowledged <= live);
     world_end(&w);
 }
 
@@ -1288,12 +1342,14 @@ int main(void)
         cmocka_unit_test(a_full_disk_refuses_changes_and_loses_nothing),
         cmocka_unit_test(a_failed_change_can_be_made_again),
         cmocka_unit_test(a_journal_that_cannot_be_cut_takes_no_more_until_it_is_replaced),
+        cmocka_unit_test(a_journal_is_acknowledged_as_shorter_before_it_is),
         cmocka_unit_test(odd_requests_are_refused_as_by_the_kernel),
         cmocka_unit_test(a_tree_without_a_journal_refuses_changes),
         cmocka_unit_test(layers_say_which_of_them_have_storage),
         cmocka_unit_test(a_file_without_names_can_still_get_storage),
         cmocka_unit_test(numbers_are_not_given_out_twice),
         cmocka_unit_test(files_that_come_and_go_cost_neither_memory_nor_a_long_journal),
+        cmocka_unit_test(a_long_journal_is_compacted_when_little_of_it_counts),
         cmocka_unit_test(times_of_directories_come_through_a_compaction),
         cmocka_unit_test(every_bit_that_is_flipped_is_noticed),
         cmocka_unit_test(a_journal_that_is_cut_ends_with_its_last_whole_frame),
