@@ -100,9 +100,18 @@ int datadir_create_layer(struct disk *layer, const struct manifest *m, const cha
 
 /* ---- opening ---- */
 
+/*
+ * So much of the journal must be there when it is next opened. Where fsync is real, a power failure
+ * may take what was not synced, so only what was counts (datadir_sync_names); a journal that became
+ * shorter counts at once.
+ */
 static void names_appended(void *arg, uint64_t size)
 {
-    inflight_set_names_bytes(arg, size);
+    struct datadir *d = arg;
+
+    atomic_store(&d->names_bytes, size);
+    if (!atomic_load(&d->durable) || size < inflight_names_bytes(d->inflight))
+        inflight_set_names_bytes(d->inflight, size);
 }
 
 /* The journal of one layer into the tree. */
@@ -142,6 +151,16 @@ static int open_lower_layer(struct datadir *d, unsigned i, struct err *err)
     return rc;
 }
 
+/* That the layer is open must be on disk before anything else of it is. */
+static int sync_inflight(struct datadir *d, struct err *err)
+{
+    int rc = inflight_sync(d->inflight);
+
+    return rc < 0
+               ? err_set(err, -rc, "cannot sync the table of writes in flight: %s", strerror(-rc))
+               : 0;
+}
+
 static int open_newest_layer(struct datadir *d, struct datadir_recovery *recovery, struct err *err)
 {
     unsigned i = d->o.n_layers - 1;
@@ -163,8 +182,9 @@ static int open_newest_layer(struct datadir *d, struct datadir_recovery *recover
         return rc;
     inflight_begin(d->inflight);
     inflight_set_names_bytes(d->inflight, good);
-    dirtree_begin(d->tree, i, names, names_appended, d->inflight);
-    return 0;
+    atomic_store(&d->names_bytes, good);
+    dirtree_begin(d->tree, i, names, names_appended, d);
+    return d->o.durable ? sync_inflight(d, err) : 0;
 }
 
 /* ---- putting right what was not closed ---- */
@@ -676,7 +696,17 @@ int datadir_rename(struct datadir *d, uint64_t dir, const char *name, uint64_t n
 
 int datadir_sync_names(struct datadir *d)
 {
-    return atomic_load(&d->durable) ? dirtree_sync(d->tree) : 0;
+    uint64_t size = atomic_load(&d->names_bytes);
+    int rc;
+
+    if (!atomic_load(&d->durable))
+        return 0;
+    rc = dirtree_sync(d->tree);
+    if (rc == 0 && size > inflight_names_bytes(d->inflight))
+        inflight_set_names_bytes(d->inflight, size);
+    if (atomic_load(&d->names_bytes) < inflight_names_bytes(d->inflight)) /* compacted meanwhile */
+        inflight_set_names_bytes(d->inflight, atomic_load(&d->names_bytes));
+    return rc;
 }
 
 int datadir_space(struct datadir *d, struct statvfs *s)
@@ -709,6 +739,7 @@ int datadir_close(struct datadir *d, struct err *err)
             err_set(err, -rc, "cannot write the journal of names anew: %s", strerror(-rc));
         dirtree_free(d->tree); /* the journal is closed before the layer counts as closed */
         d->tree = NULL;
+        inflight_set_names_bytes(d->inflight, d->names_bytes);
         inflight_close(d->inflight, true);
         d->inflight = NULL;
     }

@@ -17,7 +17,8 @@
 struct datadir {
     struct datadir_options o;
     struct dirtree *tree;
-    struct inflight *inflight; /* of the newest layer */
+    struct inflight *inflight;    /* of the newest layer */
+    _Atomic uint64_t names_bytes; /* of its journal, as written */
     atomic_bool durable;
     pthread_mutex_t stripes[STRIPES]; /* of runs of pages (pagefile.c) */
     pthread_mutex_t lock;             /* covers files */

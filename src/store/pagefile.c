@@ -13,9 +13,9 @@
  * announced tells which of the two each page is. Until 5 a page not stored before is still read
  * from below.
  *
- * Truncation: announce; store the page that is cut in two; lower the limit, so that nothing below
- * shows through when the file grows again; clear bits and checksums; cut the difference file. It
- * can be done again from any point.
+ * Truncation: announce; store the page that is cut in two; cut the difference file; lower the
+ * limit, so that nothing below shows through when the file grows again; clear bits and checksums.
+ * It can be done again from any point.
  */
 #include "store/pagefile.h"
 
@@ -671,9 +671,7 @@ int pagefile_sync(struct pagefile *f)
     if (rc == 0)
         rc = side_sync(f->side);
     pthread_rwlock_unlock(&f->resize);
-    if (rc == 0)
-        rc = dirtree_sync(f->dir->tree);
-    return rc;
+    return rc < 0 ? rc : datadir_sync_names(f->dir);
 }
 
 /* ---- opening ---- */

@@ -4,7 +4,7 @@
  *
  * On disk (side/<id>; host byte order): blocks of 4096 bytes, struct side_block; block b is about
  * pages [b * SIDE_PAGES, (b + 1) * SIDE_PAGES). A block that was never needed is a hole: all zeros.
- * Block 0 is always there. 34.8 bits a page.
+ * Block 0 is always there. 34.7 bits a page.
  *
  * The header of a block is covered by header_crc; bits and checksums by body_crc while `clean` is
  * set. Values that change while the table is in use are sealed: 32 bits of value and the CRC-32C of
