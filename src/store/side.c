@@ -1,8 +1,10 @@
 /*
  * The table is mapped in pieces of 256 blocks (1 MiB, about 1.8 GiB of the file it describes). A
  * piece is mapped when its first block is needed and stays where it is, so readers follow a pointer
- * and no lock. Memory behind the end of the table's file must not be touched: a block is given
- * space first (fallocate, so that a full disk is an error here and not a SIGBUS later).
+ * and no lock. Memory behind the end of the table's file must not be touched, nor that of holes (on
+ * tmpfs even reading it takes space): a block is given space first, by fallocate, so that a full
+ * disk is an error here and not a SIGBUS later. Which blocks are in use is therefore noted beside
+ * the map.
  */
 #include "store/side.h"
 
@@ -19,6 +21,11 @@
 #define PIECES ((SIDE_MAX_PAGES / SIDE_PAGES) / PIECE_BLOCKS + 1)
 #define PIECES_INLINE 8 /* about 14 GiB; more only for files of that size */
 
+struct piece {
+    _Atomic(struct side_block *) blocks;      /* NULL: not mapped */
+    _Atomic uint64_t used[PIECE_BLOCKS / 64]; /* a bit a block: its memory may be touched */
+};
+
 struct side {
     struct disk_file *disk;
     uint64_t file;
@@ -28,8 +35,8 @@ struct side {
     uint32_t used;
     uint64_t unclean;        /* blocks */
     uint8_t *unclean_blocks; /* a bit each, as found by side_open; NULL: none */
-    _Atomic(struct side_block *) pieces[PIECES_INLINE];
-    _Atomic(struct side_block *) *more; /* PIECES of them, for huge files; made by side_cover */
+    struct piece pieces[PIECES_INLINE];
+    struct piece *_Atomic more; /* PIECES of them, for huge files; made by side_cover */
 };
 
 _Static_assert(sizeof(struct side_block) == SIDE_BLOCK, "a block is 4096 bytes on disk");
@@ -78,47 +85,61 @@ static uint64_t blocks_for(uint64_t pages)
     return pages ? (pages - 1) / SIDE_PAGES + 1 : 1;
 }
 
-static _Atomic(struct side_block *) *piece_of(struct side *s, uint64_t piece)
+static struct piece *piece_of(const struct side *s, uint64_t piece)
 {
-    return piece < PIECES_INLINE ? &s->pieces[piece] : s->more ? &s->more[piece] : NULL;
+    struct piece *more;
+
+    if (piece < PIECES_INLINE)
+        return &((struct side *)s)->pieces[piece];
+    more = ((struct side *)s)->more;
+    return more ? &more[piece] : NULL;
 }
 
-/* The mapped block, used or not; NULL behind the end. */
+/* The memory of a block, which only one in use has space for; NULL behind the end. */
 static struct side_block *block_at(const struct side *s, uint64_t number)
 {
-    _Atomic(struct side_block *) *slot = piece_of((struct side *)s, number / PIECE_BLOCKS);
-    struct side_block *piece = slot ? *slot : NULL;
+    struct piece *piece = piece_of(s, number / PIECE_BLOCKS);
+    struct side_block *blocks = piece ? piece->blocks : NULL;
 
-    if (!piece || (number + 1) * SIDE_BLOCK > s->bytes)
+    if (!blocks || (number + 1) * SIDE_BLOCK > s->bytes)
         return NULL;
-    return piece + number % PIECE_BLOCKS;
+    return blocks + number % PIECE_BLOCKS;
 }
 
 /* The block, if it is in use. */
 static struct side_block *used_block(const struct side *s, uint64_t number)
 {
-    struct side_block *b = block_at(s, number);
+    struct piece *piece = piece_of(s, number / PIECE_BLOCKS);
+    uint64_t i = number % PIECE_BLOCKS;
 
-    return b && __atomic_load_n(&b->magic, __ATOMIC_ACQUIRE) ? b : NULL;
+    return piece && piece->used[i / 64] >> i % 64 & 1 ? piece->blocks + i : NULL;
 }
 
-static int map_piece(struct side *s, uint64_t piece)
+static void set_used(struct side *s, uint64_t number)
 {
-    _Atomic(struct side_block *) *slot;
+    uint64_t i = number % PIECE_BLOCKS;
+
+    piece_of(s, number / PIECE_BLOCKS)->used[i / 64] |= UINT64_C(1) << i % 64;
+    s->used++;
+}
+
+static int map_piece(struct side *s, uint64_t number)
+{
+    struct piece *piece;
     struct side_block *memory;
 
-    if (piece >= PIECES_INLINE && !s->more) {
-        s->more = calloc(PIECES, sizeof(*s->more));
+    if (number >= PIECES_INLINE && !s->more) {
+        s->more = calloc(PIECES, sizeof(struct piece));
         if (!s->more)
             return -ENOMEM;
     }
-    slot = piece_of(s, piece);
-    if (*slot)
+    piece = piece_of(s, number);
+    if (piece->blocks)
         return 0;
-    memory = s->disk->ops->map(s->disk, piece * PIECE_BYTES, PIECE_BYTES, s->shared);
+    memory = s->disk->ops->map(s->disk, number * PIECE_BYTES, PIECE_BYTES, s->shared);
     if (!memory)
         return -errno;
-    *slot = memory;
+    piece->blocks = memory;
     return 0;
 }
 
@@ -156,8 +177,7 @@ int side_cover(struct side *s, uint64_t pages)
 /* Put a block into use: it counts from the moment its magic is there. */
 static int begin_block(struct side *s, uint64_t number)
 {
-    struct side_block *b = block_at(s, number);
-    struct side_block *first = block_at(s, 0);
+    struct side_block *b = block_at(s, number), *first;
     int rc;
 
     if (!b)
@@ -176,7 +196,8 @@ static int begin_block(struct side *s, uint64_t number)
         b->used = seal(s->file, TAG_USED, 0);
     }
     __atomic_store_n(&b->magic, SIDE_MAGIC, __ATOMIC_RELEASE);
-    s->used++;
+    set_used(s, number);
+    first = block_at(s, 0);
     __atomic_store_n(&first->used, seal(s->file, TAG_USED, s->used), __ATOMIC_RELEASE);
     return 0;
 }
@@ -214,14 +235,14 @@ static struct side *side_new(struct disk_file *disk, uint64_t file, bool shared)
 
 void side_abandon(struct side *s)
 {
-    uint64_t piece;
-    _Atomic(struct side_block *) *slot;
+    struct piece *piece;
+    uint64_t i;
 
     if (!s)
         return;
-    for (piece = 0; piece < PIECES && (slot = piece_of(s, piece)); piece++)
-        if (*slot)
-            s->disk->ops->unmap(s->disk, *slot, PIECE_BYTES);
+    for (i = 0; i < PIECES && (piece = piece_of(s, i)); i++)
+        if (piece->blocks)
+            s->disk->ops->unmap(s->disk, piece->blocks, PIECE_BYTES);
     s->disk->ops->close(s->disk);
     pthread_mutex_destroy(&s->grow);
     free(s->unclean_blocks);
@@ -276,7 +297,15 @@ static int check_unused(struct side *s, struct side_block *b)
     return 0;
 }
 
-/* 0, or what is wrong with a block. */
+/* The offset where the next data begins, at or behind `from`. */
+static int64_t next_data(struct disk_file *f, uint64_t from)
+{
+    int64_t at = f->ops->seek(f, from, SEEK_DATA);
+
+    return at == -ENXIO ? INT64_MAX : at;
+}
+
+/* NULL, or what is wrong with a block that has data. */
 static const char *check_block(struct side *s, uint64_t number)
 {
     struct side_block *b = block_at(s, number);
@@ -291,7 +320,7 @@ static const char *check_block(struct side *s, uint64_t number)
         return "has a damaged header";
     if (b->file != s->file)
         return "belongs to another file";
-    s->used++;
+    set_used(s, number);
     if (b->clean != 1 || b->body_crc != body_crc(b))
         return mark_unclean(s, number) < 0 ? "does not fit into memory" : NULL;
     return NULL;
@@ -299,9 +328,9 @@ static const char *check_block(struct side *s, uint64_t number)
 
 static const char *check_first(const struct side *s)
 {
-    const struct side_block *b = block_at(s, 0);
+    const struct side_block *b = used_block(s, 0);
 
-    if (!b || !b->magic)
+    if (!b)
         return "is empty";
     if (b->limit != seal(s->file, TAG_LIMIT, (uint32_t)b->limit) ||
         b->used != seal(s->file, TAG_USED, (uint32_t)b->used))
@@ -314,12 +343,19 @@ static const char *check_first(const struct side *s)
 static const char *check_all(struct side *s, uint64_t pages)
 {
     const char *wrong = NULL;
-    uint64_t number;
+    int64_t data = 0;
 
     if (s->bytes % SIDE_BLOCK || s->bytes / SIDE_BLOCK < blocks_for(pages))
         return "is too short";
-    for (number = 0; !wrong && number < s->bytes / SIDE_BLOCK; number++)
-        wrong = check_block(s, number);
+    while (!wrong && (uint64_t)data < s->bytes) {
+        data = next_data(s->disk, (uint64_t)data);
+        if (data < 0)
+            return strerror((int)-data);
+        if ((uint64_t)data >= s->bytes)
+            break;
+        wrong = check_block(s, (uint64_t)data / SIDE_BLOCK);
+        data = data / SIDE_BLOCK * SIDE_BLOCK + SIDE_BLOCK;
+    }
     return wrong ? wrong : check_first(s);
 }
 
@@ -534,14 +570,6 @@ static void take_verdict(struct side_block *b, uint64_t i, enum side_verdict ver
     put(b, i, b->crc[i]);
 }
 
-/* The offset where the next data begins, at or behind `from`. */
-static int64_t next_data(struct disk_file *diff, uint64_t from)
-{
-    int64_t at = diff->ops->seek(diff, from, SEEK_DATA);
-
-    return at == -ENXIO ? INT64_MAX : at;
-}
-
 static int rebuild_page(struct side_block *b, uint64_t page, struct disk_file *diff, bool data,
                         struct side_findings *found)
 {
@@ -628,7 +656,7 @@ int side_sync(struct side *s)
 
     clean_blocks(s);
     for (piece = 0; rc == 0 && (from = piece * PIECE_BYTES) < s->bytes; piece++)
-        rc = s->disk->ops->sync_map(s->disk, *piece_of(s, piece),
+        rc = s->disk->ops->sync_map(s->disk, piece_of(s, piece)->blocks,
                                     s->bytes - from < PIECE_BYTES ? s->bytes - from : PIECE_BYTES);
     if (rc == 0)
         rc = s->disk->ops->sync(s->disk);
