@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What the benchmarks share. scripts/bench sources this file, starts the server, and then sources one file a benchmark, which
 #
 #   1. fills the database that PGDATABASE names, fresh and empty:  bench_title, bench_fill, psql …
@@ -16,6 +16,10 @@ bench_asofs=
 bench_scale=full
 bench_rounds=5
 bench_jobs=2
+bench_pgbench_rounds=3   # of pages-pgbench, and
+bench_seconds=4          # how long each run is, and
+bench_accounts=20        # pgbench's scale
+bench_undo=()
 
 bench_begin() {
 	bench_name=$1
@@ -26,12 +30,27 @@ bench_begin() {
 	bench_payload=   # bytes that every contender handles, where they are not those it leaves behind
 	bench_records=$bench_dir/$1.records
 	: >"$bench_records"
-	export PGDATABASE=bench
-	createdb "$PGDATABASE"
 }
 
-bench_end() {
-	dropdb "$PGDATABASE"
+# --- what has to be taken back, also when the run is interrupted ---
+#
+# A mount, a loop device, a server: whoever makes one says at once how it ends (bench_later COMMAND…). The last one made is the
+# first to go.
+
+bench_later() {
+	local words
+	printf -v words '%q ' "$@"
+	bench_undo+=("$words")
+}
+
+bench_undo_last() {
+	local words=${bench_undo[-1]}
+	unset 'bench_undo[-1]'
+	eval "$words"
+}
+
+bench_undo_all() {
+	while ((${#bench_undo[@]} > 0)); do bench_undo_last || true; done
 }
 
 # Prints the first argument at full scale, the second at small scale.
@@ -190,4 +209,18 @@ bench_facts() {
 bench_report() {
 	awk -v order="$(IFS='|'; echo "${bench_keys[*]}")" -v comparisons="${bench_comparisons[*]}" \
 		-f "$bench_home/report.awk" "$bench_records"
+}
+
+# UNIT more|less WHAT: records of "round|key|value", where more or less is better; WHAT the values are goes above the table.
+bench_report_values() {
+	awk -v order="$(IFS='|'; echo "${bench_keys[*]}")" -v comparisons="${bench_comparisons[*]}" \
+		-v unit="$1" -v better="$2" -v what="$3" -f "$bench_home/report.awk" "$bench_records"
+}
+
+# WHAT VALUE UNIT [LIMIT]: one figure that should be LIMIT at most.
+bench_figure() {
+	awk -v what="$1" -v value="$2" -v unit="$3" -v limit="${4:-}" 'BEGIN {
+		verdict = limit == "" ? "-" : "at most " limit (value + 0 <= limit + 0 ? "  reached" : "  missed")
+		printf "%-58s %9.3f %-6s %s\n", what, value, unit, verdict
+	}'
 }

@@ -699,8 +699,8 @@ int datadir_sync_names(struct datadir *d)
     uint64_t size = atomic_load(&d->names_bytes);
     int rc;
 
-    if (!atomic_load(&d->durable))
-        return 0;
+    if (!atomic_load(&d->durable) || size == inflight_names_bytes(d->inflight))
+        return 0; /* nothing was appended since it was last synced */
     rc = dirtree_sync(d->tree);
     if (rc == 0 && size > inflight_names_bytes(d->inflight))
         inflight_set_names_bytes(d->inflight, size);

@@ -14,6 +14,9 @@
 struct posix_disk {
     struct disk disk;
     int dir;
+    bool gives; /* we are root in somebody's directory: what is made becomes that somebody's */
+    uid_t uid;
+    gid_t gid;
 };
 
 struct posix_file {
@@ -63,10 +66,17 @@ static int open_flags(unsigned flags)
 
 static const struct disk_ops posix_ops;
 
+static int give_away(const struct disk *d, int fd)
+{
+    const struct posix_disk *p = (const struct posix_disk *)d;
+
+    return p->gives ? result(fchown(fd, p->uid, p->gid)) : 0;
+}
+
 static int posix_open(struct disk *d, const char *path, unsigned flags, struct disk_file **f)
 {
     struct posix_file *new = malloc(sizeof(*new));
-    int rc;
+    int rc = 0;
 
     *f = NULL;
     if (!new)
@@ -74,8 +84,13 @@ static int posix_open(struct disk *d, const char *path, unsigned flags, struct d
     do {
         new->fd = openat(dir_of(d), path, open_flags(flags), 0600);
     } while (new->fd < 0 && errno == EINTR);
-    if (new->fd < 0) {
+    if (new->fd < 0)
         rc = -errno;
+    else if (flags & DISK_CREATE)
+        rc = give_away(d, new->fd);
+    if (rc < 0) {
+        if (new->fd >= 0)
+            close(new->fd);
         free(new);
         return rc;
     }
@@ -86,7 +101,12 @@ static int posix_open(struct disk *d, const char *path, unsigned flags, struct d
 
 static int posix_make_dir(struct disk *d, const char *path)
 {
-    return result(mkdirat(dir_of(d), path, 0700));
+    const struct posix_disk *p = (const struct posix_disk *)d;
+    int rc = result(mkdirat(dir_of(d), path, 0700));
+
+    if (rc == 0 && p->gives)
+        rc = result(fchownat(dir_of(d), path, p->uid, p->gid, AT_SYMLINK_NOFOLLOW));
+    return rc;
 }
 
 static int posix_remove(struct disk *d, const char *path)
@@ -227,7 +247,7 @@ static int posix_set_times(struct disk_file *f, const struct timespec times[2])
 
 static int posix_sync(struct disk_file *f)
 {
-    return result(fsync(fd_of(f)));
+    return result(fdatasync(fd_of(f))); /* with the size; times do not matter */
 }
 
 /* Private memory is for the few pages that are changed in it: the kernel need not set space aside.
@@ -285,7 +305,8 @@ static const struct disk_ops posix_ops = {
 
 int disk_posix(const char *path, struct disk **d)
 {
-    struct posix_disk *new = malloc(sizeof(*new));
+    struct posix_disk *new = calloc(1, sizeof(*new));
+    struct stat st;
     int rc;
 
     *d = NULL;
@@ -296,6 +317,11 @@ int disk_posix(const char *path, struct disk **d)
         rc = -errno;
         free(new);
         return rc;
+    }
+    if (geteuid() == 0 && fstat(new->dir, &st) == 0 && st.st_uid != 0) {
+        new->gives = true;
+        new->uid = st.st_uid;
+        new->gid = st.st_gid;
     }
     new->disk.ops = &posix_ops;
     *d = &new->disk;

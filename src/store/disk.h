@@ -72,7 +72,7 @@ struct disk_ops {
     int64_t (*seek)(struct disk_file *f, uint64_t offset, int whence);
     int (*file_stat)(struct disk_file *f, struct stat *st);
     int (*set_times)(struct disk_file *f, const struct timespec times[2]); /* as futimens(2) */
-    int (*sync)(struct disk_file *f);
+    int (*sync)(struct disk_file *f);                                      /* contents and size */
     /*
      * Memory that shows the file, readable and writable; with `shared` what is stored there reaches
      * the file, else it stays with the process. Offset and length are multiples of 4096; bytes
@@ -80,11 +80,12 @@ struct disk_ops {
      */
     void *(*map)(struct disk_file *f, uint64_t offset, size_t len, bool shared);
     void (*unmap)(struct disk_file *f, void *memory, size_t len);
-    int (*sync_map)(struct disk_file *f, void *memory, size_t len);
+    int (*sync_map)(struct disk_file *f, void *memory, size_t len); /* msync: as sync does */
     void (*close)(struct disk_file *f);
 };
 
-/* The file system below a directory; the path is kept open, not looked up again. */
+/* The file system below a directory; the path is kept open, not looked up again. What root makes in
+ * somebody else's directory becomes that user's. */
 int disk_posix(const char *path, struct disk **d);
 
 /* The descriptor of a file of disk_posix; -1 of any other. For splicing; never to be closed. */

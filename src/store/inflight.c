@@ -227,9 +227,7 @@ unsigned inflight_truncate(struct inflight *f, uint64_t file, uint64_t size)
 
 int inflight_sync(struct inflight *f)
 {
-    int rc = f->disk->ops->sync_map(f->disk, f->table, TABLE_BYTES);
-
-    return rc < 0 ? rc : f->disk->ops->sync(f->disk);
+    return f->disk->ops->sync_map(f->disk, f->table, TABLE_BYTES);
 }
 
 void inflight_close(struct inflight *f, bool clean)

@@ -33,6 +33,7 @@ struct pagefile {
     pthread_mutex_t touching; /* covers the making of difference storage in the newest layer */
     _Atomic uint64_t size;
     atomic_uint complaints;
+    atomic_bool fresh; /* its storage was made, and the directories not synced since */
 
     /* The newest layer, NULL until the file has storage there; diff is set before side. */
     struct disk_file *_Atomic diff;

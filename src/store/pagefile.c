@@ -322,6 +322,7 @@ static int make_storage(struct pagefile *f)
     rc = dirtree_touch(f->dir->tree, f->id);
     if (rc < 0)
         goto close_side;
+    atomic_store(&f->fresh, true);
     atomic_store(&f->diff, diff);
     atomic_store(&f->side, side);
     return 0;
@@ -658,19 +659,39 @@ int pagefile_allocate(struct pagefile *f, int mode, uint64_t offset, uint64_t le
     return rc;
 }
 
+/* The names of new difference files. */
+static int sync_directories(struct pagefile *f)
+{
+    struct disk *d = newest(f->dir);
+    int rc;
+
+    if (!atomic_exchange(&f->fresh, false))
+        return 0;
+    rc = d->ops->sync_dir(d, LAYER_DIFF);
+    if (rc == 0)
+        rc = d->ops->sync_dir(d, LAYER_SIDE);
+    if (rc < 0)
+        atomic_store(&f->fresh, true);
+    return rc;
+}
+
 int pagefile_sync(struct pagefile *f)
 {
     struct disk_file *diff;
     int rc;
 
-    if (!atomic_load(&f->dir->durable) || !atomic_load(&f->side))
+    if (!atomic_load(&f->dir->durable))
         return 0;
+    if (!atomic_load(&f->side))
+        return datadir_sync_names(f->dir);
     diff = f->diff;
     pthread_rwlock_wrlock(&f->resize); /* the table becomes clean: nobody writes meanwhile */
     rc = diff->ops->sync(diff);
     if (rc == 0)
         rc = side_sync(f->side);
     pthread_rwlock_unlock(&f->resize);
+    if (rc == 0)
+        rc = sync_directories(f);
     return rc < 0 ? rc : datadir_sync_names(f->dir);
 }
 

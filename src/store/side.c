@@ -658,8 +658,6 @@ int side_sync(struct side *s)
     for (piece = 0; rc == 0 && (from = piece * PIECE_BYTES) < s->bytes; piece++)
         rc = s->disk->ops->sync_map(s->disk, piece_of(s, piece)->blocks,
                                     s->bytes - from < PIECE_BYTES ? s->bytes - from : PIECE_BYTES);
-    if (rc == 0)
-        rc = s->disk->ops->sync(s->disk);
     return rc;
 }
 
