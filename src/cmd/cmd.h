@@ -23,6 +23,11 @@ int cmd_mounthelper(int argc, char **argv);
 
 int cmd_worker(int argc, char **argv);
 int cmd_pagefs(int argc, char **argv);
+int cmd_child(int argc, char **argv);
+int cmd_guard(int argc, char **argv);
+int cmd_base(int argc, char **argv);
+int cmd_view(int argc, char **argv);
+int cmd_prune(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 
 #endif

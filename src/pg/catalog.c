@@ -67,7 +67,9 @@ static const char relations_sql[] =
     "  CASE WHEN c.relkind NOT IN ('r', 'm') OR c.reltoastrelid = 0 THEN 0"
     "    WHEN $5::pg_catalog.bool THEN pg_catalog.pg_relation_size(c.reltoastrelid)"
     "    ELSE t.relpages::pg_catalog.int8 * b.size END,"
-    "  b.size, CASE WHEN c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery() THEN 'unlogged'"
+    "  b.size, CASE WHEN c.relpersistence = 'u' AND (pg_catalog.pg_is_in_recovery()"
+    /* said by a private server (private.c): its recovery has emptied them */
+    "      OR pg_catalog.current_setting('asofs.recovered', true) = 'on') THEN 'unlogged'"
     "    WHEN c.relkind <> 'm' THEN '' WHEN NOT c.relispopulated THEN 'empty'"
     "    WHEN $5::pg_catalog.bool AND pg_catalog.pg_relation_filenode(c.oid)"
     "      IS DISTINCT FROM c.relfilenode THEN 'refreshed' ELSE '' END,"
@@ -216,7 +218,7 @@ static int tell_problems(struct problems *p, struct err *err)
     tell(err, &p->not_table, "not a table",
          "views and sequences have no place in a view of tables");
     tell(err, &p->foreign, "a foreign table is not part of the frozen state", "leave it out");
-    tell(err, &p->unlogged, "an unlogged table has no rows on a standby",
+    tell(err, &p->unlogged, "an unlogged table has no rows on a standby or at a past moment",
          "leave it out, or take the primary as source");
     tell(err, &p->empty, "a materialized view was never filled",
          "REFRESH MATERIALIZED VIEW, or leave it out");
@@ -314,23 +316,27 @@ static void add_row(struct pg_catalog *c, const PGresult *r, int row)
 }
 
 /* That "every table" is none is told by who finds the list empty. */
-static void note_missing(struct problems *p, const struct pg_selection *e)
+static void note_missing(struct problems *p, struct pg_catalog *c,
+                         const struct pg_selection *entries, size_t number, bool may_miss)
 {
-    if (e->where != every_table)
-        add_problem(&p->missing, "", e->pattern.text);
+    if (may_miss)
+        c->missed[c->nmissed++] = number;
+    else if (entries[number].where != every_table)
+        add_problem(&p->missing, "", entries[number].pattern.text);
 }
 
 static int take_relations(struct pg_catalog *c, const PGresult *r,
-                          const struct pg_selection *entries, struct err *err)
+                          const struct pg_selection *entries, bool may_miss, struct err *err)
 {
     struct problems problems = {0};
     int row, rows = PQntuples(r);
 
     c->tables = mem_array((size_t)rows, sizeof(*c->tables));
     c->skipped = mem_array((size_t)rows, sizeof(*c->skipped));
+    c->missed = mem_array((size_t)rows, sizeof(*c->missed));
     for (row = 0; row < rows; row++) {
         if (!PQgetisnull(r, row, MISS)) {
-            note_missing(&problems, &entries[get_size(r, row, MISS) - 1]);
+            note_missing(&problems, c, entries, (size_t)get_size(r, row, MISS) - 1, may_miss);
             continue;
         }
         note_problems(&problems, c, r, row);
@@ -533,15 +539,15 @@ static struct pg_selection *complete_entries(const struct pg_selection *entries,
 }
 
 static int read_relations(struct pg_conn *conn, const struct pg_server *server,
-                          const struct pg_selection *entries, size_t n, bool exact_sizes,
-                          struct pg_catalog *c, struct err *err)
+                          const struct pg_selection *entries, size_t n,
+                          const struct pg_catalog_how *how, struct pg_catalog *c, struct err *err)
 {
     PGresult *r = NULL;
-    int rc = query_relations(conn, server, entries, n, exact_sizes, &r, err);
+    int rc = query_relations(conn, server, entries, n, how->exact_sizes, &r, err);
 
     if (rc == 0)
-        rc = take_relations(c, r, entries, err);
-    if (rc == 0 && c->ntables == 0)
+        rc = take_relations(c, r, entries, how->may_miss, err);
+    if (rc == 0 && c->ntables == 0 && !how->may_miss)
         rc = err_set(err, ENOENT, "database \"%s\" has no tables that could be taken",
                      server->database);
     if (rc == 0)
@@ -551,12 +557,12 @@ static int read_relations(struct pg_conn *conn, const struct pg_server *server,
 }
 
 int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
-                    const struct pg_selection *entries, size_t n, bool exact_sizes,
+                    const struct pg_selection *entries, size_t n, const struct pg_catalog_how *how,
                     struct pg_catalog **catalog, struct err *err)
 {
     struct pg_catalog *c = mem_alloc(sizeof(*c));
     struct pg_selection *all = complete_entries(entries, &n);
-    int rc = read_relations(conn, server, all, n, exact_sizes, c, err);
+    int rc = read_relations(conn, server, all, n, how, c, err);
 
     if (rc == 0)
         rc = read_columns(conn, c, err);
@@ -626,6 +632,7 @@ void pg_catalog_free(struct pg_catalog *c)
     for (i = 0; i < c->nskipped; i++)
         free(c->skipped[i]);
     free(c->skipped);
+    free(c->missed);
     free(c->tables);
     free(c);
 }

@@ -62,6 +62,13 @@ struct pg_catalog {
     char **skipped; /* "schema.name" behind wildcards: foreign tables, materialized views never
                        filled, unlogged tables of a standby */
     size_t nskipped;
+    size_t *missed; /* with may_miss: numbers of the entries that matched nothing; n: every table */
+    size_t nmissed;
+};
+
+struct pg_catalog_how {
+    bool exact_sizes; /* of what is locked; else as the last ANALYZE left them */
+    bool may_miss;    /* an entry may match nothing, and there may be no tables at all */
 };
 
 /*
@@ -72,7 +79,7 @@ struct pg_catalog {
  * ways.
  */
 int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
-                    const struct pg_selection *entries, size_t n, bool exact_sizes,
+                    const struct pg_selection *entries, size_t n, const struct pg_catalog_how *how,
                     struct pg_catalog **catalog, struct err *err);
 void pg_catalog_free(struct pg_catalog *c);
 

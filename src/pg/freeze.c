@@ -37,6 +37,14 @@ static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
     return pg_begin(conn, true, more, err);
 }
 
+static int read_catalog(struct pg_conn *conn, const struct pg_freeze_request *req, bool exact_sizes,
+                        struct pg_catalog **catalog, struct err *err)
+{
+    struct pg_catalog_how how = {.exact_sizes = exact_sizes, .may_miss = req->may_miss};
+
+    return pg_catalog_read(conn, req->server, req->entries, req->nentries, &how, catalog, err);
+}
+
 /* The catalog as it is now, in a transaction of its own that holds nothing afterwards. */
 static int collect(struct pg_conn *conn, const struct pg_freeze_request *req,
                    struct pg_catalog **catalog, struct err *err)
@@ -44,7 +52,7 @@ static int collect(struct pg_conn *conn, const struct pg_freeze_request *req,
     int rc = pg_begin(conn, false, NULL, err);
 
     if (rc == 0)
-        rc = pg_catalog_read(conn, req->server, req->entries, req->nentries, false, catalog, err);
+        rc = read_catalog(conn, req, false, catalog, err);
     if (rc != -ECONNRESET && rc != -EINTR)
         pg_rollback(conn);
     return rc;
@@ -265,7 +273,7 @@ static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
     if (rc == 0)
         rc = touch_matviews(conn, before, err);
     if (rc == 0)
-        rc = pg_catalog_read(conn, req->server, req->entries, req->nentries, true, &after, err);
+        rc = read_catalog(conn, req, true, &after, err);
     if (rc == 0)
         rc = pg_filter_check(conn, after, err);
     if (rc < 0) {
@@ -450,7 +458,7 @@ int pg_freeze_verify(struct pg_conn *leader, const struct pg_freeze_request *req
     int rc = touch_matviews(leader, before, err);
 
     if (rc == 0)
-        rc = pg_catalog_read(leader, req->server, req->entries, req->nentries, true, &c, err);
+        rc = read_catalog(leader, req, true, &c, err);
     if (rc == 0)
         rc = pg_filter_check(leader, c, err);
     if (rc == 0 && !pg_catalog_same(before, c)) {

@@ -23,6 +23,7 @@ struct pg_freeze_request {
     const struct pg_server *server;
     const struct pg_selection *entries; /* borrowed */
     size_t nentries;
+    bool may_miss; /* entries may match nothing (pg_catalog_how) */
     int64_t lock_timeout_ms;
     unsigned
         sessions; /* that will hold locks on every table: 1, or the workers too (protocol lock) */

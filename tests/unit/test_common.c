@@ -27,6 +27,7 @@
 #include "common/escape.h"
 #include "common/hash.h"
 #include "common/io.h"
+#include "common/lsn.h"
 #include "common/mem.h"
 #include "common/msg.h"
 #include "common/option.h"
@@ -1566,6 +1567,43 @@ static void hash_in_pieces_is_the_same(void **state)
     hash_free(h);
 }
 
+/* ---- places on the log --------------------------------------------------------------------------
+ */
+
+static void lsn_is_read_and_written_as_the_server_does(void **state)
+{
+    char text[LSN_TEXT_MAX];
+    uint64_t lsn = 1;
+
+    (void)state;
+    assert_int_equal(lsn_parse("16/B374D848", &lsn), 0);
+    assert_true(lsn == 0x16B374D848);
+    assert_string_equal(lsn_text(lsn, text), "16/B374D848");
+    assert_int_equal(lsn_parse("0/0", &lsn), 0);
+    assert_true(lsn == 0);
+    assert_string_equal(lsn_text(lsn, text), "0/0");
+    assert_int_equal(lsn_parse("ffffffff/FFFFFFFF", &lsn), 0);
+    assert_true(lsn == UINT64_MAX);
+    assert_string_equal(lsn_text(lsn, text), "FFFFFFFF/FFFFFFFF");
+    assert_int_equal(lsn_parse("0000000A/00000b", &lsn), 0);
+    assert_true(lsn == 0xA0000000B);
+}
+
+static void lsn_refuses_what_is_none(void **state)
+{
+    static const char *const wrong[] = {
+        "",     "/",     "1",           "1/",  "/1",   "1/2/3", "1/2 ",       " 1/2",
+        "-1/2", "0x1/2", "1/123456789", "G/1", "1/+2", "1//2",  "123456789/1"};
+    uint64_t lsn = 7;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        if (lsn_parse(wrong[i], &lsn) != -EINVAL)
+            fail_msg("\"%s\" was taken for a place on the log", wrong[i]);
+    assert_true(lsn == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1634,6 +1672,8 @@ int main(void)
         cmocka_unit_test(stop_keeps_the_signal_it_heard),
         cmocka_unit_test(stop_hears_the_end_of_the_peer),
         cmocka_unit_test(clock_never_goes_back),
+        cmocka_unit_test(lsn_is_read_and_written_as_the_server_does),
+        cmocka_unit_test(lsn_refuses_what_is_none),
         cmocka_unit_test(hash_is_xxh3),
         cmocka_unit_test(hash_in_pieces_is_the_same),
     };

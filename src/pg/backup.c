@@ -1,0 +1,489 @@
+#include "pg/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/io.h"
+#include "common/lsn.h"
+#include "common/mem.h"
+#include "common/proc.h"
+#include "pg/control.h"
+#include "pg/internal.h"
+
+#define CONNECT_MS 30000
+#define QUERY_MS 60000
+#define BRIEF_MS 2000      /* for a look that is nice to have */
+#define SLOT_FREE_MS 10000 /* a server needs a moment to see that its receiver is gone */
+#define LOOK_AGAIN_MS 200
+#define MANIFEST_TAIL 16384 /* the ranges of log stand at the end */
+
+/* ---- connections ---- */
+
+static int open_conn(const char *conninfo, int stop_fd, int64_t timeout_ms, struct pg_conn **c,
+                     struct err *err)
+{
+    struct pg_session session = {.application_name = "asofs base",
+                                 .timezone = "UTC",
+                                 .stop_fd = stop_fd,
+                                 .connect_timeout_ms = timeout_ms ? timeout_ms : CONNECT_MS,
+                                 .query_timeout_ms = timeout_ms ? timeout_ms : QUERY_MS};
+    struct pg_target t;
+    int rc;
+
+    *c = NULL;
+    pg_target_init(&t, conninfo);
+    rc = pg_conn_open(c, &t, &session, err);
+    pg_target_free(&t);
+    return rc;
+}
+
+static void put_option(struct buf *b, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    buf_printf(b, "%s%s='", b->len ? " " : "", key);
+    for (; *value; value++) {
+        if (*value == '\'' || *value == '\\')
+            buf_putc(b, '\\');
+        buf_putc(b, *value);
+    }
+    buf_putc(b, '\'');
+}
+
+static bool is_in(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (strcmp(name, *names) == 0)
+            return true;
+    return false;
+}
+
+/* The connection that was made, spelled out for a program that knows no home directory; without
+ * secrets (dispchar "*"), which have their way through the environment. */
+static char *spell_out(struct pg_conn *c)
+{
+    static const char *const ours[] = {
+        "application_name", "client_encoding",      "host",   "hostaddr", "port", "service",
+        "passfile",         "target_session_attrs", "dbname", "options",  NULL};
+    PQconninfoOption *opts = PQconninfo(c->pq), *o;
+    struct pg_target pinned;
+    struct buf b = {0};
+
+    for (o = opts; o && o->keyword; o++)
+        if (!is_in(o->keyword, ours) && !strchr(o->dispchar, 'D') && !strchr(o->dispchar, '*'))
+            put_option(&b, o->keyword, o->val);
+    pg_target_init(&pinned, "");
+    pg_conn_pin(c, &pinned);
+    put_option(&b, "host", pinned.host);
+    put_option(&b, "hostaddr", pinned.hostaddr);
+    put_option(&b, "port", pinned.port);
+    put_option(&b, "application_name", "asofs base");
+    pg_target_free(&pinned);
+    PQconninfoFree(opts);
+    return buf_steal(&b);
+}
+
+/* ---- the server ---- */
+
+static const char look_sql[] =
+    "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()),"
+    " (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+    " ELSE pg_catalog.pg_current_wal_flush_lsn() END,"
+    " (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'),"
+    " (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size'),"
+    " pg_catalog.current_setting('wal_level'),"
+    " (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),"
+    " current_user, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint";
+
+static int check_fit(const PGresult *r, struct err *err)
+{
+    if (strcmp(PQgetvalue(r, 0, 6), "t") != 0)
+        return err_set(err, EACCES,
+                       "the user \"%s\" may not copy the server: it needs the attribute "
+                       "REPLICATION (ALTER ROLE … REPLICATION)",
+                       PQgetvalue(r, 0, 7));
+    if (strcmp(PQgetvalue(r, 0, 5), "minimal") == 0)
+        return err_set(err, ENOTSUP,
+                       "the server's wal_level is minimal: its log is not enough to replay; set "
+                       "wal_level=replica and restart the server");
+    return 0;
+}
+
+static int take_facts(const PGresult *r, struct pg_source *s, struct err *err)
+{
+    s->system_identifier = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
+    s->timeline = (uint32_t)strtoul(PQgetvalue(r, 0, 1), NULL, 10);
+    s->max_slot_keep_mb = strtoll(PQgetvalue(r, 0, 3), NULL, 10);
+    s->segment_bytes = (uint32_t)strtoul(PQgetvalue(r, 0, 4), NULL, 10);
+    s->now = strtoll(PQgetvalue(r, 0, 8), NULL, 10);
+    if (lsn_parse(PQgetvalue(r, 0, 2), &s->flushed) < 0 || !s->system_identifier || !s->timeline ||
+        s->segment_bytes < 1u << 20)
+        return err_set(err, EIO, "the server does not tell where its log is");
+    return 0;
+}
+
+int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struct err *err)
+{
+    struct pg_conn *c;
+    PGresult *r = NULL;
+    int rc = open_conn(conninfo, stop_fd, 0, &c, err);
+
+    *s = (struct pg_source){0};
+    if (rc < 0)
+        return rc;
+    s->version_num = PQserverVersion(c->pq);
+    rc = pg_run(c, look_sql, 0, NULL, &r, err);
+    if (rc == 0)
+        rc = check_fit(r, err);
+    if (rc == 0)
+        rc = take_facts(r, s, err);
+    PQclear(r);
+    pg_conn_close(c);
+    return rc;
+}
+
+/* ---- slots ---- */
+
+enum { SLOT_ACTIVE, SLOT_STATUS, SLOT_RETAINED, SLOT_TYPE };
+
+static const char slot_sql[] =
+    "SELECT active, wal_status, pg_catalog.pg_wal_lsn_diff("
+    "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+    " ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, slot_type"
+    " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+
+/* -ENOENT: there is none. */
+static int look_at_slot(struct pg_conn *c, const char *name, PGresult **r, struct err *err)
+{
+    int rc = pg_run(c, slot_sql, 1, &name, r, err);
+
+    if (rc == 0 && PQntuples(*r) == 0)
+        rc = err_set(err, ENOENT, "the server has no replication slot \"%s\"", name);
+    else if (rc == 0 && strcmp(PQgetvalue(*r, 0, SLOT_TYPE), "physical") != 0)
+        rc = err_set(err, EINVAL, "the replication slot \"%s\" is not a physical one", name);
+    if (rc < 0) {
+        PQclear(*r);
+        *r = NULL;
+    }
+    return rc;
+}
+
+int pg_slot_create(const char *conninfo, const char *name, uint64_t *from, struct err *err)
+{
+    static const char sql[] =
+        "SELECT lsn FROM pg_catalog.pg_create_physical_replication_slot($1, true)";
+    PGresult *r = NULL;
+    struct pg_conn *c;
+    int rc = open_conn(conninfo, -1, 0, &c, err);
+
+    *from = 0;
+    if (rc < 0)
+        return rc;
+    rc = look_at_slot(c, name, &r, err);
+    if (rc == 0 || rc == -EINVAL) {
+        rc = err_set(err, EEXIST,
+                     "the server has a replication slot \"%s\" already: name another with --slot, "
+                     "or drop it if nobody uses it",
+                     name);
+    } else if (rc == -ENOENT) {
+        rc = pg_run(c, sql, 1, &name, &r, err);
+        if (rc == 0)
+            lsn_parse(PQgetvalue(r, 0, 0), from);
+        else
+            rc = err_prefix(err, "cannot make the replication slot \"%s\"", name);
+    }
+    PQclear(r);
+    pg_conn_close(c);
+    return rc;
+}
+
+/* 0, -EBUSY while somebody receives from it */
+static int try_drop(struct pg_conn *c, const char *name, struct err *err)
+{
+    PGresult *r = NULL;
+    int rc = look_at_slot(c, name, &r, err);
+
+    if (rc < 0)
+        return rc;
+    if (strcmp(PQgetvalue(r, 0, SLOT_ACTIVE), "t") == 0)
+        rc = err_set(err, EBUSY,
+                     "the replication slot \"%s\" is in use: stop what receives from it first",
+                     name);
+    PQclear(r);
+    if (rc == 0)
+        rc = pg_run(c, "SELECT pg_catalog.pg_drop_replication_slot($1)", 1, &name, NULL, err);
+    return rc;
+}
+
+int pg_slot_drop(const char *conninfo, const char *name, struct err *err)
+{
+    int64_t deadline = clock_ms() + SLOT_FREE_MS;
+    struct pg_conn *c;
+    int rc = open_conn(conninfo, -1, 0, &c, err);
+
+    if (rc < 0)
+        return rc;
+    while ((rc = try_drop(c, name, err)) == -EBUSY && clock_ms() < deadline)
+        poll(NULL, 0, LOOK_AGAIN_MS);
+    pg_conn_close(c);
+    return rc;
+}
+
+int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, struct err *err)
+{
+    struct pg_conn *c;
+    PGresult *r = NULL;
+    int64_t retained = 0;
+    int rc = open_conn(conninfo, -1, BRIEF_MS, &c, err);
+
+    if (active)
+        *active = false;
+    if (rc < 0)
+        return rc;
+    rc = look_at_slot(c, name, &r, err);
+    if (rc == 0 && strcmp(PQgetvalue(r, 0, SLOT_STATUS), "lost") == 0) {
+        rc = err_set(err, ESTALE,
+                     "the replication slot \"%s\" is lost: the server kept no more log than its "
+                     "max_slot_wal_keep_size",
+                     name);
+    } else if (rc == 0) {
+        retained = strtoll(PQgetvalue(r, 0, SLOT_RETAINED), NULL, 10);
+        if (active)
+            *active = strcmp(PQgetvalue(r, 0, SLOT_ACTIVE), "t") == 0;
+    }
+    PQclear(r);
+    pg_conn_close(c);
+    return rc < 0 ? rc : retained < 0 ? 0 : retained;
+}
+
+/* ---- programs ---- */
+
+/* A command line, and what the program needs of the environment. */
+struct call {
+    char **argv;
+    size_t n, room;
+    char *env[2]; /* PGPASSWORD */
+};
+
+static void add(struct call *a, char *owned)
+{
+    a->argv = mem_grow(a->argv, a->n + 1, &a->room, sizeof(*a->argv));
+    a->argv[a->n++] = owned;
+    a->argv[a->n] = NULL;
+}
+
+static void free_call(struct call *a)
+{
+    size_t i;
+
+    for (i = 0; i < a->n; i++)
+        free(a->argv[i]);
+    free(a->argv);
+    if (a->env[0])
+        explicit_bzero(a->env[0], strlen(a->env[0]));
+    free(a->env[0]);
+}
+
+static void add_connection(struct call *a, struct pg_conn *c)
+{
+    const char *password = PQpass(c->pq);
+    char *where = spell_out(c);
+
+    add(a, mem_strdup("--no-password"));
+    add(a, mem_printf("--dbname=%s", where));
+    if (password && *password)
+        a->env[0] = mem_printf("PGPASSWORD=%s", password);
+    free(where);
+}
+
+static int wait_for_end(pid_t pid, const char *program, int stop_fd, struct err *err)
+{
+    struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
+    char how[96];
+    int status;
+
+    while (!pg_program_ended(pid, LOOK_AGAIN_MS, &status)) {
+        if (stop_fd < 0 || poll(&stop, 1, 0) <= 0)
+            continue;
+        kill(pid, SIGTERM);
+        proc_wait(pid);
+        return err_set(err, EINTR, "stopped");
+    }
+    return status == 0
+               ? 0
+               : err_set(err, EIO, "%s %s", program, proc_describe(status, how, sizeof(how)));
+}
+
+/* With its standard error where ours is: progress is for people. */
+static int run_shown(const struct pg_programs *p, const char *program, struct call *a, int stop_fd,
+                     struct err *err)
+{
+    pid_t pid;
+    int rc = pg_program_start(p, program, a->argv, a->env, -1, STDERR_FILENO, SIGTERM, &pid, err);
+
+    return rc < 0 ? rc : wait_for_end(pid, program, stop_fd, err);
+}
+
+/* ---- the backup ---- */
+
+static char *escape_equals(const char *path)
+{
+    struct buf b = {0};
+
+    buf_puts(&b, "");
+    for (; *path; path++) {
+        if (*path == '=')
+            buf_putc(&b, '\\');
+        buf_putc(&b, *path);
+    }
+    return buf_steal(&b);
+}
+
+/* Where the server has them there may be others, or its own. */
+static int add_tablespaces(struct call *a, struct pg_conn *c, const char *dir, struct err *err)
+{
+    static const char sql[] =
+        "SELECT oid, location FROM (SELECT oid, pg_catalog.pg_tablespace_location(oid) AS location"
+        " FROM pg_catalog.pg_tablespace) s WHERE location LIKE '/%'";
+    size_t parent = (size_t)(strrchr(dir, '/') - dir);
+    PGresult *r = NULL;
+    char *from, *to, *plain;
+    int i, rc = pg_run(c, sql, 0, NULL, &r, err);
+
+    for (i = 0; rc == 0 && i < PQntuples(r); i++) {
+        plain = mem_printf("%.*s/tablespaces/%s", (int)parent, dir, PQgetvalue(r, i, 0));
+        from = escape_equals(PQgetvalue(r, i, 1));
+        to = escape_equals(plain);
+        add(a, mem_printf("--tablespace-mapping=%s=%s", from, to));
+        free(plain);
+        free(from);
+        free(to);
+    }
+    PQclear(r);
+    return rc;
+}
+
+int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char *dir, bool quiet,
+                   int stop_fd, uint64_t *end, struct err *err)
+{
+    struct pg_backup_label label;
+    struct call a = {0};
+    struct pg_conn *c;
+    int rc = open_conn(conninfo, stop_fd, 0, &c, err);
+
+    *end = 0;
+    if (rc < 0)
+        return rc;
+    add(&a, mem_strdup("pg_basebackup"));
+    add(&a, mem_printf("--pgdata=%s", dir));
+    add(&a, mem_strdup("--wal-method=none"));
+    add(&a, mem_strdup("--checkpoint=fast"));
+    add(&a, mem_strdup("--label=asofs base"));
+    add_connection(&a, c);
+    rc = add_tablespaces(&a, c, dir, err);
+    pg_conn_close(c); /* it may take hours */
+    if (rc == 0 && !quiet && isatty(STDERR_FILENO)) {
+        add(&a, mem_strdup("--progress"));
+        rc = run_shown(p, "pg_basebackup", &a, stop_fd, err);
+    } else if (rc == 0) {
+        rc = pg_program_run(p, "pg_basebackup", a.argv, a.env, NULL, stop_fd, NULL, err);
+    }
+    if (rc == 0)
+        rc = pg_backup_label_read(dir, &label, err);
+    if (rc == 0 || (rc == 1 && pg_backup_end(dir, label.start, end) != 1))
+        rc = err_set(err, EIO, "pg_basebackup left no backup_label and backup_manifest in %s", dir);
+    free_call(&a);
+    return rc < 0 ? rc : 0;
+}
+
+/* "0/2000100" behind `key` of the text. */
+static bool find_lsn(const char *text, const char *key, uint64_t *lsn)
+{
+    const char *p = strstr(text, key);
+    char value[LSN_TEXT_MAX];
+    size_t n;
+
+    if (!p)
+        return false;
+    p += strlen(key);
+    n = strcspn(p, "\"");
+    if (!p[n] || n >= sizeof(value))
+        return false;
+    memcpy(value, p, n);
+    value[n] = '\0';
+    return lsn_parse(value, lsn) == 0;
+}
+
+/* A range for each timeline, the oldest last (a backup lies on one, but for odd standbys): the
+ * largest end counts, the start must be among them. */
+static bool ranges_end(const char *text, uint64_t start, uint64_t *end)
+{
+    uint64_t from, to;
+    bool found = false;
+
+    *end = 0;
+    text = strstr(text, "\"WAL-Ranges\"");
+    while (text && (text = strstr(text, "\"Start-LSN\""))) {
+        if (!find_lsn(text, "\"Start-LSN\": \"", &from) || !find_lsn(text, "\"End-LSN\": \"", &to))
+            return false;
+        found |= from == start;
+        *end = to > *end ? to : *end;
+        text++;
+    }
+    return found;
+}
+
+int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end)
+{
+    char *path = mem_printf("%s/backup_manifest", data_dir), tail[MANIFEST_TAIL + 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    int64_t n = -1;
+
+    free(path);
+    if (fd < 0)
+        return 0;
+    if (fstat(fd, &st) == 0)
+        n = io_pread_full(fd, tail, MANIFEST_TAIL,
+                          st.st_size > MANIFEST_TAIL ? (uint64_t)(st.st_size - MANIFEST_TAIL) : 0);
+    close(fd);
+    if (n < 0)
+        return 0;
+    tail[n] = '\0';
+    return ranges_end(tail, start, end);
+}
+
+/* ---- the log ---- */
+
+int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char *slot,
+                   const char *log_dir, uint64_t until, int stop_fd, struct err *err)
+{
+    struct call a = {0};
+    struct pg_conn *c;
+    char lsn[LSN_TEXT_MAX];
+    int rc = open_conn(conninfo, stop_fd, 0, &c, err);
+
+    if (rc < 0)
+        return rc;
+    add(&a, mem_strdup("pg_receivewal"));
+    add(&a, mem_printf("--directory=%s", log_dir));
+    add(&a, mem_printf("--slot=%s", slot));
+    add(&a, mem_strdup("--no-loop"));
+    add(&a, mem_strdup("--status-interval=5"));
+    if (until) /* it ends when it has received more than that */
+        add(&a, mem_printf("--endpos=%s", lsn_text(until - 1, lsn)));
+    add_connection(&a, c);
+    pg_conn_close(c);
+    rc = pg_program_run(p, "pg_receivewal", a.argv, a.env, NULL, stop_fd, NULL, err);
+    free_call(&a);
+    return rc;
+}

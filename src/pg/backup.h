@@ -1,0 +1,59 @@
+/*
+ * Taking a base from a running server and keeping its log coming: replication slots,
+ * pg_basebackup, pg_receivewal. The user needs REPLICATION, for plain connections and for those of
+ * replication.
+ *
+ * Connections are made here and by the programs, each with what libpq finds for the connection
+ * string here (service and password files too): a program gets it spelled out, the password in its
+ * environment.
+ */
+#ifndef ASOFS_PG_BACKUP_H
+#define ASOFS_PG_BACKUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pg/programs.h"
+
+struct pg_source {
+    int version_num;
+    uint64_t system_identifier;
+    uint32_t timeline;
+    uint64_t flushed;         /* LSN */
+    int64_t max_slot_keep_mb; /* max_slot_wal_keep_size; -1: no bound */
+    uint32_t segment_bytes;
+    int64_t now; /* seconds since 1970, by the server's clock */
+};
+
+/* What base create must know of a server; refuses what cannot be backed up (version below 14, no
+ * REPLICATION, wal_level minimal), in words. */
+int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struct err *err);
+
+/* A physical slot that keeps the log from now on: from *from (LSN). -EEXIST: there is one of that
+ * name. */
+int pg_slot_create(const char *conninfo, const char *name, uint64_t *from, struct err *err);
+/* -ENOENT: there is none; -EBUSY: somebody receives from it, and went on to for some seconds. */
+int pg_slot_drop(const char *conninfo, const char *name, struct err *err);
+
+/* Bytes of log that the server keeps for the slot. -ENOENT: there is none; -ESTALE: the server did
+ * not keep its log ("lost"). Gives up after 2 s. active (may be NULL): somebody receives from it.
+ */
+int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, struct err *err);
+
+/*
+ * pg_basebackup into the new directory `dir`, without log (-X none), with progress on a terminal
+ * unless quiet. Tablespaces get directories in <dir>/../tablespaces. *end: where the backup ends,
+ * the log up to which it needs.
+ */
+int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char *dir, bool quiet,
+                   int stop_fd, uint64_t *end, struct err *err);
+
+/* End of the backup that a directory with a backup_label is, from its backup_manifest. start: START
+ * WAL LOCATION of the label. 1; 0: not known, or that of another backup. */
+int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end);
+
+/* pg_receivewal of the slot into `log_dir` until `until` (0: until stopped). It ends with asofs. */
+int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char *slot,
+                   const char *log_dir, uint64_t until, int stop_fd, struct err *err);
+
+#endif

@@ -1,0 +1,816 @@
+/*
+ * A private server's settings stand in a postgresql.conf of its own and, once more, on its command
+ * line: postgresql.auto.conf of the data directory is read after any configuration file, wherever
+ * that is, and only the command line outdoes it. (pagefs hides it; who runs without pagefs is safe
+ * too.)
+ *
+ * Whether it is ready is read from its log: a try to connect starts a process each time, which is a
+ * lot to ask of a server that replays for minutes.
+ *
+ * run_dir holds: postgresql.conf, pg_hba.conf, pg_ident.conf, log, the socket and its lock file.
+ */
+#include "pg/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/mem.h"
+#include "common/proc.h"
+#include "pg/internal.h"
+
+#define PORT "5432"
+#define SOCKET_NAME "/.s.PGSQL." PORT
+#define READY "database system is ready to accept"
+#define NAP_MS 3
+#define QUIT_PATIENCE_MS 7000 /* it gives its own children 5 s */
+#define CONNECT_PATIENCE_MS 60000
+#define DEFAULT_BUFFERS ((uint64_t)128 << 20)
+#define FEWEST_CONNECTIONS 5
+#define LOG_TAIL 3000
+
+struct pg_private {
+    const struct pg_programs *programs;
+    char *data;
+    char *run_dir;
+    struct pg_setting *settings; /* all of them, both texts owned; ends with name NULL */
+    size_t nsettings, settings_room;
+    char **env;
+    int stop_fd;
+    pid_t pid; /* 0: does not run */
+    int log_fd;
+    uint64_t log_start; /* where the log of this start begins */
+    uint64_t log_seen;  /* up to there it does not say that it is ready */
+    char *conninfo;
+    char *database; /* one that can be connected to */
+};
+
+/* ---- settings -----------------------------------------------------------------------------------
+ */
+
+struct fixed {
+    int since, until; /* major versions that know it; 0: all */
+    const char *name, *value;
+};
+
+static const struct fixed fixed_settings[] = {
+    /* Nobody else gets in. */
+    {0, 0, "listen_addresses", ""},
+    {0, 0, "port", PORT},
+    {0, 0, "unix_socket_permissions", "0700"},
+    {0, 0, "unix_socket_group", ""},
+    {0, 0, "bonjour", "off"},
+    {0, 0, "ssl", "off"},
+    {0, 0, "ssl_passphrase_command", ""},
+    {0, 0, "superuser_reserved_connections", "0"},
+
+    /* No library and no command of the base runs. */
+    {0, 0, "shared_preload_libraries", ""},
+    {0, 0, "session_preload_libraries", ""},
+    {0, 0, "local_preload_libraries", ""},
+    {0, 0, "dynamic_library_path", "$libdir"},
+    {18, 0, "extension_control_path", "$system"},
+    {0, 0, "jit", "off"},
+    {0, 0, "jit_provider", "llvmjit"},
+    {0, 0, "external_pid_file", ""},
+    {0, 0, "archive_mode", "off"},
+    {0, 0, "archive_command", ""},
+    {15, 0, "archive_library", ""},
+    {0, 0, "archive_cleanup_command", ""},
+    {0, 0, "recovery_end_command", ""},
+    {0, 0, "restore_command", ""},
+    {17, 0, "event_triggers", "off"},
+
+    /* Recovery goes where asofs says; at one target, so these come before those of the request. */
+    {0, 0, "recovery_target", ""},
+    {0, 0, "recovery_target_lsn", ""},
+    {0, 0, "recovery_target_name", ""},
+    {0, 0, "recovery_target_time", ""},
+    {0, 0, "recovery_target_xid", ""},
+    {0, 0, "recovery_target_inclusive", "on"},
+    {0, 0, "recovery_target_timeline", "latest"},
+    {0, 0, "recovery_target_action", "pause"},
+    {0, 0, "recovery_min_apply_delay", "0"},
+    {0, 15, "promote_trigger_file", ""},
+    {0, 0, "primary_conninfo", ""},
+    {0, 0, "primary_slot_name", ""},
+    {0, 0, "ignore_invalid_pages", "off"},
+    {0, 0, "ignore_checksum_failure", "off"},
+    {0, 0, "zero_damaged_pages", "off"},
+
+    /* Connections only once recovery has ended; then the limits of the primary need no match. */
+    {0, 0, "hot_standby", "off"},
+
+    /* It talks to no other server. Slots that a base may hold are only kept: too low a level or too
+     * few of them would be fatal. */
+    {0, 0, "max_wal_senders", "0"},
+    {0, 0, "wal_level", "logical"},
+    {0, 0, "max_replication_slots", "1000"},
+    {18, 0, "max_active_replication_origins", "1000"},
+    {0, 0, "max_slot_wal_keep_size", "-1"},
+    {0, 0, "max_logical_replication_workers", "0"},
+    {0, 0, "synchronous_standby_names", ""},
+    {17, 0, "sync_replication_slots", "off"},
+    {17, 0, "synchronized_standby_slots", ""},
+    {17, 0, "summarize_wal", "off"},
+
+    /* What it writes is made durable by others. Files in pg_wal may be links to the shipped log:
+     * recycling them would write to it. */
+    {0, 0, "fsync", "off"},
+    {0, 0, "full_page_writes", "off"},
+    {0, 0, "synchronous_commit", "off"},
+    {0, 0, "wal_log_hints", "off"},
+    {0, 0, "wal_recycle", "off"},
+    {0, 0, "wal_init_zero", "off"},
+    {0, 0, "wal_consistency_checking", ""},
+
+    /* Nothing happens by itself, not even a vacuum against wraparound. */
+    {0, 0, "autovacuum", "off"},
+    {0, 0, "autovacuum_freeze_max_age", "2000000000"},
+    {0, 0, "autovacuum_multixact_freeze_max_age", "2000000000"},
+    {0, 0, "checkpoint_timeout", "1d"},
+    {0, 0, "checkpoint_completion_target", "0"},
+    {0, 0, "max_wal_size", "1TB"},
+    {0, 0, "bgwriter_lru_maxpages", "0"},
+    {0, 0, "bgwriter_delay", "10s"},
+    {0, 0, "wal_writer_delay", "10s"},
+    {0, 0, "track_counts", "off"},
+    {0, 14, "stats_temp_directory", "pg_stat_tmp"},
+    {0, 0, "restart_after_crash", "off"},
+    {0, 0, "max_parallel_workers", "0"},
+
+    /* Small and quick to start. posix: the others would write into the data directory. */
+    {0, 0, "dynamic_shared_memory_type", "posix"},
+    {0, 0, "shared_memory_type", "mmap"},
+    {0, 0, "huge_pages", "off"},
+    {0, 0, "min_dynamic_shared_memory", "0"},
+    {18, 0, "io_method", "sync"},
+    {0, 0, "max_worker_processes", "0"},
+    {0, 0, "max_locks_per_transaction", "1024"},
+    {0, 0, "cluster_name", "asofs"},
+
+    /* The log is standard error, in fixed words, without prefix. */
+    {0, 0, "logging_collector", "off"},
+    {0, 0, "log_destination", "stderr"},
+    {0, 0, "log_line_prefix", ""},
+    {0, 0, "log_min_messages", "warning"},
+    {0, 0, "log_min_error_statement", "panic"},
+    {0, 0, "log_error_verbosity", "default"},
+    {0, 0, "log_statement", "none"},
+    {0, 0, "log_duration", "off"},
+    {0, 0, "log_min_duration_statement", "-1"},
+    {0, 0, "log_connections", "off"},
+    {0, 0, "log_disconnections", "off"},
+    {0, 0, "log_checkpoints", "off"},
+    {15, 0, "log_startup_progress_interval", "0"},
+    {0, 0, "lc_messages", "C"},
+    {0, 0, "log_timezone", "UTC"},
+    {0, 0, "TimeZone", "UTC"},
+    {0, 0, "search_path", "public"},
+};
+
+static void add_setting(struct pg_private *s, const char *name, char *owned)
+{
+    s->settings = mem_grow(s->settings, s->nsettings + 1, &s->settings_room, sizeof(*s->settings));
+    s->settings[s->nsettings++] = (struct pg_setting){mem_strdup(name), owned};
+    s->settings[s->nsettings] = (struct pg_setting){0};
+}
+
+static void add_fixed(struct pg_private *s)
+{
+    const struct fixed *f, *end = fixed_settings + sizeof(fixed_settings) / sizeof(*f);
+
+    for (f = fixed_settings; f < end; f++)
+        if (s->programs->major >= f->since && (!f->until || s->programs->major <= f->until))
+            add_setting(s, f->name, mem_strdup(f->value));
+}
+
+static void add_settings(struct pg_private *s, const struct pg_private_request *req)
+{
+    unsigned n = req->connections > FEWEST_CONNECTIONS ? req->connections : FEWEST_CONNECTIONS;
+    uint64_t buffers = req->shared_buffers ? req->shared_buffers : DEFAULT_BUFFERS;
+    const struct pg_setting *more;
+
+    add_fixed(s);
+    add_setting(s, "data_directory", mem_strdup(s->data));
+    add_setting(s, "hba_file", mem_printf("%s/pg_hba.conf", s->run_dir));
+    add_setting(s, "ident_file", mem_printf("%s/pg_ident.conf", s->run_dir));
+    add_setting(s, "unix_socket_directories", mem_strdup(s->run_dir));
+    add_setting(s, "max_connections", mem_printf("%u", n));
+    add_setting(s, "max_prepared_transactions", mem_printf("%u", req->max_prepared));
+    add_setting(s, "shared_buffers", mem_printf("%llukB", (unsigned long long)(buffers >> 10)));
+    for (more = req->settings; more && more->name; more++)
+        add_setting(s, more->name, mem_strdup(more->value));
+}
+
+/* A line break cannot be quoted. */
+static int put_setting(struct buf *b, const struct pg_setting *setting, struct err *err)
+{
+    const char *p;
+
+    if (strpbrk(setting->value, "\r\n"))
+        return err_set(err, EINVAL, "the value of %s contains a line break", setting->name);
+    buf_printf(b, "%s = '", setting->name);
+    for (p = setting->value; *p; p++) {
+        if (*p == '\'' || *p == '\\')
+            buf_putc(b, *p);
+        buf_putc(b, *p);
+    }
+    buf_puts(b, "'\n");
+    return 0;
+}
+
+/* ---- run_dir ------------------------------------------------------------------------------------
+ */
+
+/* A new file that belongs to the identity: what was there by that name is of an earlier start. */
+static int create(struct pg_private *s, const char *name, const char *text, struct err *err)
+{
+    const struct pg_identity *as = &s->programs->as;
+    char *path = mem_printf("%s/%s", s->run_dir, name);
+    int fd, rc;
+
+    unlink(path);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || (as->change && fchown(fd, as->uid, as->gid) < 0)) {
+        rc = err_errno(err, "cannot create %s", path);
+        goto fail;
+    }
+    rc = io_pwrite_all(fd, text, strlen(text), 0);
+    if (rc < 0) {
+        rc = err_set(err, -rc, "cannot write %s: %s", path, strerror(-rc));
+        goto fail;
+    }
+    free(path);
+    return fd;
+fail:
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return rc;
+}
+
+static int create_closed(struct pg_private *s, const char *name, const char *text, struct err *err)
+{
+    int fd = create(s, name, text, err);
+
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
+}
+
+static int write_files(struct pg_private *s, struct err *err)
+{
+    struct buf conf = {0};
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < s->nsettings && rc == 0; i++)
+        rc = put_setting(&conf, &s->settings[i], err);
+    if (rc == 0)
+        rc = create_closed(s, "postgresql.conf", conf.data, err);
+    if (rc == 0) /* the directory lets in only who may */
+        rc = create_closed(s, "pg_hba.conf", "local all all trust\n", err);
+    if (rc == 0)
+        rc = create_closed(s, "pg_ident.conf", "# none\n", err);
+    if (rc == 0)
+        s->log_fd = rc = create(s, "log", "", err);
+    buf_free(&conf);
+    return rc < 0 ? rc : 0;
+}
+
+static int check_run_dir(const struct pg_private *s, struct err *err)
+{
+    struct stat st;
+
+    if (strlen(s->run_dir) + sizeof(SOCKET_NAME) > sizeof(((struct sockaddr_un *)0)->sun_path))
+        return err_set(err, ENAMETOOLONG, "the name of %s is too long for a socket in it",
+                       s->run_dir);
+    if (strpbrk(s->run_dir, ",\r\n"))
+        return err_set(err, EINVAL,
+                       "%s: a directory with a comma or line break in its name cannot "
+                       "hold a socket of PostgreSQL",
+                       s->run_dir);
+    if (stat(s->run_dir, &st) < 0)
+        return err_errno(err, "%s", s->run_dir);
+    if (st.st_uid != s->programs->as.uid || st.st_mode & 077)
+        return err_set(err, EPERM, "%s does not belong to the user of PostgreSQL's programs alone",
+                       s->run_dir);
+    return 0;
+}
+
+/* ---- the log ------------------------------------------------------------------------------------
+ */
+
+static char *read_log(const struct pg_private *s, uint64_t from)
+{
+    struct buf b = {0};
+    struct stat st;
+    int64_t n;
+
+    buf_puts(&b, "");
+    if (fstat(s->log_fd, &st) == 0 && (uint64_t)st.st_size > from) {
+        buf_reserve(&b, (size_t)((uint64_t)st.st_size - from) + 1);
+        n = io_pread_full(s->log_fd, b.data, (size_t)((uint64_t)st.st_size - from), from);
+        b.len = n > 0 ? (size_t)n : 0;
+        b.data[b.len] = 0;
+    }
+    return buf_steal(&b);
+}
+
+char *pg_private_log(struct pg_private *s)
+{
+    return read_log(s, 0);
+}
+
+static bool begins(const char *line, const char *word)
+{
+    return strncmp(line, word, strlen(word)) == 0;
+}
+
+static bool is_cause(const char *line)
+{
+    return begins(line, "FATAL:") || begins(line, "PANIC:");
+}
+
+/* A line that belongs to the message in front of it. */
+static bool is_more(const char *line)
+{
+    return begins(line, "DETAIL:") || begins(line, "HINT:") || begins(line, "CONTEXT:") ||
+           begins(line, "\t");
+}
+
+static const char *next_line(const char *line)
+{
+    line += strcspn(line, "\n");
+    return *line ? line + 1 : line;
+}
+
+/*
+ * Every FATAL and PANIC with what belongs to it, and the message before the first, which often is
+ * the reason ("invalid checkpoint record"). Without any, all of it.
+ */
+static char *find_cause(const char *log)
+{
+    const char *line, *before = NULL;
+    struct buf b = {0};
+    bool in_cause = false;
+
+    for (line = log; *line; line = next_line(line)) {
+        if (!is_more(line)) {
+            in_cause = is_cause(line);
+            if (in_cause && !b.len && before)
+                buf_put(&b, before, (size_t)(line - before));
+            before = line;
+        }
+        if (in_cause)
+            buf_put(&b, line, (size_t)(next_line(line) - line));
+    }
+    if (!b.len)
+        buf_puts(&b, log);
+    while (b.len && (b.data[b.len - 1] == '\n' || b.data[b.len - 1] == ' '))
+        b.data[--b.len] = 0;
+    return buf_steal(&b);
+}
+
+/* Why it ended, from its log. */
+static int fail_ended(struct pg_private *s, int status, struct err *err)
+{
+    char *log = read_log(s, s->log_start), *cause = find_cause(log), how[96];
+    size_t len = strlen(cause);
+
+    s->pid = 0;
+    err_set(err, EIO, "the private PostgreSQL server %s%s%s",
+            proc_describe(status, how, sizeof(how)), len ? ":\n" : "",
+            len > LOG_TAIL ? cause + len - LOG_TAIL : cause);
+    free(log);
+    free(cause);
+    return -EIO;
+}
+
+/* ---- starting and stopping ----------------------------------------------------------------------
+ */
+
+/* The program with all settings; `first` and `last` (NULL: none) stand around them. */
+static char **build_argv(const struct pg_private *s, const char *first, const char *last)
+{
+    char **argv = mem_array(2 * s->nsettings + 9, sizeof(*argv));
+    size_t n = 0, i;
+
+    argv[n++] = mem_strdup("postgres");
+    if (first)
+        argv[n++] = mem_strdup(first);
+    argv[n++] = mem_strdup("-D");
+    argv[n++] = mem_strdup(s->data);
+    argv[n++] = mem_strdup("-c");
+    argv[n++] = mem_printf("config_file=%s/postgresql.conf", s->run_dir);
+    for (i = 0; i < s->nsettings; i++) {
+        argv[n++] = mem_strdup("-c");
+        argv[n++] = mem_printf("%s=%s", s->settings[i].name, s->settings[i].value);
+    }
+    if (last)
+        argv[n++] = mem_strdup(last);
+    return argv;
+}
+
+static void free_texts(char **texts)
+{
+    size_t i;
+
+    for (i = 0; texts && texts[i]; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+static int launch(struct pg_private *s, struct err *err)
+{
+    char **argv = build_argv(s, NULL, NULL);
+    struct stat st;
+    int rc;
+
+    s->log_start = s->log_seen = fstat(s->log_fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    rc = pg_program_start(s->programs, "postgres", argv, s->env, s->log_fd, s->log_fd, SIGQUIT,
+                          &s->pid, err);
+    if (rc < 0)
+        s->pid = 0;
+    free_texts(argv);
+    return rc;
+}
+
+static void free_private(struct pg_private *s)
+{
+    size_t i;
+
+    for (i = 0; i < s->nsettings; i++) {
+        free((char *)(uintptr_t)s->settings[i].name);
+        free((char *)(uintptr_t)s->settings[i].value);
+    }
+    free(s->settings);
+    free_texts(s->env);
+    free(s->data);
+    free(s->run_dir);
+    free(s->conninfo);
+    free(s->database);
+    if (s->log_fd >= 0)
+        close(s->log_fd);
+    free(s);
+}
+
+static char **copy_texts(char *const *texts)
+{
+    size_t n = 0, i;
+    char **copy;
+
+    while (texts && texts[n])
+        n++;
+    copy = mem_array(n + 1, sizeof(*copy));
+    for (i = 0; i < n; i++)
+        copy[i] = mem_strdup(texts[i]);
+    return copy;
+}
+
+static int new_private(const struct pg_private_request *req, struct pg_private **out,
+                       struct err *err)
+{
+    struct pg_private *s = mem_alloc(sizeof(*s));
+
+    *out = s;
+    s->programs = req->programs;
+    s->env = copy_texts(req->env);
+    s->stop_fd = req->stop_fd;
+    s->log_fd = -1;
+    s->data = realpath(req->data, NULL);
+    if (!s->data)
+        return err_errno(err, "%s", req->data);
+    s->run_dir = realpath(req->run_dir, NULL);
+    if (!s->run_dir)
+        return err_errno(err, "%s", req->run_dir);
+    add_settings(s, req);
+    return check_run_dir(s, err);
+}
+
+int pg_private_start(const struct pg_private_request *req, struct pg_private **out, struct err *err)
+{
+    struct pg_private *s;
+    int rc = new_private(req, &s, err);
+
+    if (rc == 0)
+        rc = write_files(s, err);
+    if (rc == 0)
+        rc = launch(s, err);
+    if (rc < 0) {
+        free_private(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+/* 1: it has ended. Waits a moment; -EINTR when asofs shall stop. */
+static int nap(struct pg_private *s, int *status, struct err *err)
+{
+    struct pollfd p = {.fd = s->stop_fd, .events = POLLIN};
+
+    if (pg_program_ended(s->pid, 0, status))
+        return 1;
+    if (poll(&p, 1, NAP_MS) > 0)
+        return err_set(err, EINTR, "interrupted");
+    return 0;
+}
+
+int pg_private_wait_end_or(struct pg_private *s, bool (*enough)(void *arg), void *arg,
+                           struct err *err)
+{
+    int status, rc;
+
+    do {
+        rc = nap(s, &status, err);
+    } while (rc == 0 && !(enough && enough(arg)));
+    if (rc <= 0)
+        return rc < 0 ? rc : 1;
+    if (status != 0)
+        return fail_ended(s, status, err);
+    s->pid = 0;
+    return 0;
+}
+
+int pg_private_wait_end(struct pg_private *s, struct err *err)
+{
+    return pg_private_wait_end_or(s, NULL, NULL, err);
+}
+
+static int shut_down(struct pg_private *s, struct err *err)
+{
+    if (s->pid <= 0)
+        return err_set(err, EIO, "the private PostgreSQL server does not run any more");
+    kill(s->pid, SIGINT);
+    return pg_private_wait_end(s, err);
+}
+
+int pg_private_stop(struct pg_private *s, struct err *err)
+{
+    int rc = shut_down(s, err);
+
+    pg_private_abandon(s);
+    return rc;
+}
+
+void pg_private_abandon(struct pg_private *s)
+{
+    int status;
+
+    if (!s)
+        return;
+    if (s->pid > 0) {
+        kill(s->pid, SIGQUIT);
+        if (!pg_program_ended(s->pid, QUIT_PATIENCE_MS, &status))
+            proc_kill(s->pid);
+    }
+    free_private(s);
+}
+
+/* ---- connecting ---------------------------------------------------------------------------------
+ */
+
+static void conninfo_put(struct buf *b, const char *key, const char *value)
+{
+    buf_printf(b, "%s%s='", b->len ? " " : "", key);
+    for (; *value; value++) {
+        if (*value == '\'' || *value == '\\')
+            buf_putc(b, '\\');
+        buf_putc(b, *value);
+    }
+    buf_putc(b, '\'');
+}
+
+/*
+ * What libpq would take from our environment is said here. The options outdo ALTER ROLE and ALTER
+ * DATABASE SET; role=none keeps the session a superuser's.
+ */
+static char *make_conninfo(const struct pg_private *s, const char *user)
+{
+    static const char *const plain[][2] = {
+        {"hostaddr", ""},         {"port", PORT},
+        {"sslmode", "disable"},   {"gssencmode", "disable"},
+        {"requirepeer", ""},      {"channel_binding", "disable"},
+        {"replication", "false"}, {"target_session_attrs", "any"},
+    };
+    struct buf b = {0}, options = {0};
+    size_t i;
+
+    buf_puts(&options, "-c session_preload_libraries= -c local_preload_libraries="
+                       " -c dynamic_library_path=$libdir -c jit=off -c role=none"
+                       " -c search_path=public -c statement_timeout=0 -c asofs.recovered=on");
+    if (s->programs->major >= 17)
+        buf_puts(&options, " -c event_triggers=off -c transaction_timeout=0");
+    conninfo_put(&b, "host", s->run_dir);
+    conninfo_put(&b, "user", user);
+    conninfo_put(&b, "options", options.data);
+    for (i = 0; i < sizeof(plain) / sizeof(*plain); i++)
+        conninfo_put(&b, plain[i][0], plain[i][1]);
+    buf_free(&options);
+    return buf_steal(&b);
+}
+
+static int open_conn(struct pg_private *s, const char *conninfo, const char *database,
+                     struct pg_conn **conn, struct err *err)
+{
+    struct pg_session session = {.application_name = "asofs",
+                                 .timezone = "UTC",
+                                 .stop_fd = s->stop_fd,
+                                 .connect_timeout_ms = CONNECT_PATIENCE_MS};
+    struct pg_target target;
+    struct buf source = {0};
+    int rc;
+
+    buf_puts(&source, conninfo);
+    conninfo_put(&source, "dbname", database);
+    pg_target_init(&target, source.data);
+    rc = pg_conn_open(conn, &target, &session, err);
+    pg_target_free(&target);
+    buf_free(&source);
+    return rc;
+}
+
+/* One query in a transaction made harmless. */
+static int ask(struct pg_conn *conn, const char *sql, PGresult **res, struct err *err)
+{
+    int rc = pg_begin(conn, false, NULL, err);
+
+    if (rc == 0)
+        rc = pg_run(conn, sql, 0, NULL, res, err);
+    if (rc == 0)
+        pg_rollback(conn);
+    return rc;
+}
+
+static int is_bootstrap(struct pg_conn *conn, struct err *err)
+{
+    PGresult *r = NULL;
+    int rc = ask(conn, "SELECT FROM pg_catalog.pg_roles WHERE rolname = current_user AND oid = 10",
+                 &r, err);
+
+    if (rc == 0)
+        rc = PQntuples(r) == 1;
+    PQclear(r);
+    return rc;
+}
+
+static const char *const databases[] = {"postgres", "template1"}; /* at least one is there */
+#define NDATABASES (sizeof(databases) / sizeof(*databases))
+
+/* 1: that is the bootstrap superuser, and conninfo and database are set. 0: it is not. */
+static int try_user(struct pg_private *s, const char *user, struct err *err)
+{
+    char *conninfo = make_conninfo(s, user);
+    struct pg_conn *conn = NULL;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < NDATABASES && rc == 0; i++) {
+        rc = open_conn(s, conninfo, databases[i], &conn, err);
+        if (rc == -EINTR || rc == -ENOTSUP)
+            break;
+        rc = rc == 0 ? is_bootstrap(conn, err) : 0;
+        pg_conn_close(conn);
+        conn = NULL;
+        if (rc == 1)
+            s->database = mem_strdup(databases[i]);
+    }
+    if (rc == 1) {
+        free(s->conninfo);
+        s->conninfo = conninfo;
+    } else {
+        free(conninfo);
+    }
+    return rc;
+}
+
+/* A line of a server without protocol: <tab> 1: name = "626f7373"<tab>(typeid = ... */
+static char *parse_name(const char *out)
+{
+    static const char mark[] = "asofs_name = \"";
+    const char *at = strstr(out, mark);
+    struct buf b = {0};
+    unsigned byte;
+
+    if (!at)
+        return NULL;
+    for (at += sizeof(mark) - 1; sscanf(at, "%2x", &byte) == 1 && *at != '"'; at += 2)
+        buf_putc(&b, (char)byte);
+    if (!b.len)
+        return NULL;
+    return buf_steal(&b);
+}
+
+/* In hexadecimal digits, whatever characters it holds. */
+static char *ask_single(struct pg_private *s, const char *database, struct err *err)
+{
+    static const char sql[] = "SELECT pg_catalog.encode(pg_catalog.namesend(rolname), 'hex') AS "
+                              "asofs_name FROM pg_catalog.pg_authid WHERE oid "
+                              "OPERATOR(pg_catalog.=) 10\n";
+    char **argv = build_argv(s, "--single", database), *name = NULL;
+    struct buf out = {0};
+    int rc = pg_program_run(s->programs, "postgres", argv, NULL, sql, s->stop_fd, &out, err);
+
+    if (rc == 0)
+        name = parse_name(out.data);
+    if (rc == 0 && !name)
+        err_set(err, EIO, "cannot find out the name of the bootstrap superuser");
+    buf_free(&out);
+    free_texts(argv);
+    return name;
+}
+
+/* Looks at whole lines, each once. */
+static bool says_ready(struct pg_private *s)
+{
+    char *log = read_log(s, s->log_seen);
+    bool ready = strstr(log, READY) != NULL;
+    const char *end = strrchr(log, '\n');
+
+    s->log_seen += end ? (uint64_t)(end - log) + 1 : 0;
+    free(log);
+    return ready;
+}
+
+static int wait_ready(struct pg_private *s, struct err *err)
+{
+    int status, rc;
+
+    do {
+        rc = nap(s, &status, err);
+    } while (rc == 0 && !says_ready(s));
+    return rc == 1 ? fail_ended(s, status, err) : rc;
+}
+
+/* Only a server without connections tells who it was made by: stop it, ask, start it again. */
+static int find_other_user(struct pg_private *s, struct err *err)
+{
+    char *name = NULL;
+    size_t i;
+    int rc = shut_down(s, err);
+
+    if (rc < 0)
+        return rc;
+    for (i = 0; i < NDATABASES && !name; i++)
+        name = ask_single(s, databases[i], err);
+    if (!name)
+        return err ? -err->code : -EIO;
+    rc = launch(s, err);
+    if (rc == 0)
+        rc = wait_ready(s, err);
+    if (rc == 0)
+        rc = try_user(s, name, err);
+    if (rc == 0)
+        rc = err_set(err, EIO,
+                     "the bootstrap superuser \"%s\" cannot connect to the private server: %s",
+                     name, "is there neither a database \"postgres\" nor \"template1\"?");
+    free(name);
+    return rc < 0 ? rc : 1;
+}
+
+int pg_private_wait(struct pg_private *s, struct err *err)
+{
+    int rc = wait_ready(s, err);
+
+    if (rc == 0)
+        rc = try_user(s, "postgres", err);
+    if (rc == 0)
+        rc = find_other_user(s, err);
+    return rc < 0 ? rc : 0;
+}
+
+const char *pg_private_conninfo(const struct pg_private *s)
+{
+    return s->conninfo;
+}
+
+int pg_private_databases(struct pg_private *s, char ***names, struct err *err)
+{
+    static const char sql[] = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn"
+                              " AND NOT datistemplate ORDER BY datname COLLATE \"C\"";
+    struct pg_conn *conn;
+    PGresult *r = NULL;
+    int rc = open_conn(s, s->conninfo, s->database, &conn, err), i;
+
+    if (rc < 0)
+        return rc;
+    rc = ask(conn, sql, &r, err);
+    if (rc == 0) {
+        *names = mem_array((size_t)PQntuples(r) + 1, sizeof(**names));
+        for (i = 0; i < PQntuples(r); i++)
+            (*names)[i] = mem_strdup(PQgetvalue(r, i, 0));
+    }
+    PQclear(r);
+    pg_conn_close(conn);
+    return rc;
+}
