@@ -445,11 +445,8 @@ static int open_and_check(struct checking *c, const char *what, const char *name
 {
     struct store_base b = {0};
     struct disk *d = NULL;
-    char *base = NULL;
-    int rc = store_read_view(c->store, name, &base, err);
+    int rc = store_open_below_view(c->store, name, &b, err);
 
-    if (rc == 0)
-        rc = store_open_base(c->store, base, &b, err);
     if (rc == 0)
         rc = store_view_disk(c->store, name, &d, err);
     if (rc == 0)
@@ -457,7 +454,6 @@ static int open_and_check(struct checking *c, const char *what, const char *name
     if (d)
         d->ops->free(d);
     store_close_base(&b);
-    free(base);
     return rc;
 }
 
@@ -499,6 +495,47 @@ int store_check(struct store *s, void (*tell_line)(void *arg, const char *line),
     store_names_free(bases);
     store_names_free(views);
     return rc;
+}
+
+/* The base's directory as it was adopted, and each layer between it and the view. */
+static void check_below(struct checking *c, const char *name)
+{
+    struct store_base b = {0};
+    struct err err = {0};
+    char *what, *base = NULL;
+    unsigned i;
+
+    if (store_read_view(c->store, name, &base, &err) < 0 ||
+        store_open_base(c->store, base, &b, &err) < 0) {
+        finding(c, "view %s: %s", name, err.text);
+        free(base);
+        return;
+    }
+    what = mem_printf("base %s", base);
+    c->report->bases++;
+    if (manifest_check(b.manifest, b.disk, &err) < 0)
+        finding(c, "%s: %s", what, err.text);
+    for (i = 0; i < b.n_layers; i++)
+        check_base(c, b.layer_ids[i]);
+    store_close_base(&b);
+    free(what);
+    free(base);
+}
+
+int store_check_view(struct store *s, const char *name,
+                     void (*tell_line)(void *arg, const char *line), void *arg,
+                     struct check_report *report, struct err *err)
+{
+    struct checking c = {s, tell_line, arg, report};
+    int lock, rc = store_lock_view(s, name, false, &lock, err);
+
+    memset(report, 0, sizeof(*report));
+    if (rc < 0)
+        return rc;
+    close(lock); /* check_view takes it again */
+    check_below(&c, name);
+    check_view(&c, name);
+    return 0;
 }
 
 /* ---- the map of a file ---- */

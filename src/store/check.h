@@ -22,6 +22,12 @@ struct check_report {
 int store_check(struct store *s, void (*tell)(void *arg, const char *line), void *arg,
                 struct check_report *report, struct err *err);
 
+/*
+ * One view, and what it stands on. -EBUSY: another process writes it; -ENOENT: there is none.
+ */
+int store_check_view(struct store *s, const char *name, void (*tell)(void *arg, const char *line),
+                     void *arg, struct check_report *report, struct err *err);
+
 /* A run of pages from one place. */
 struct map_run {
     uint64_t first, count; /* pages */

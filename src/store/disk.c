@@ -14,7 +14,7 @@
 struct posix_disk {
     struct disk disk;
     int dir;
-    bool gives; /* we are root in somebody's directory: what is made becomes that somebody's */
+    bool gives; /* the directory is somebody's: what is made as root becomes that somebody's */
     uid_t uid;
     gid_t gid;
 };
@@ -70,7 +70,7 @@ static int give_away(const struct disk *d, int fd)
 {
     const struct posix_disk *p = (const struct posix_disk *)d;
 
-    return p->gives ? result(fchown(fd, p->uid, p->gid)) : 0;
+    return p->gives && geteuid() == 0 ? result(fchown(fd, p->uid, p->gid)) : 0;
 }
 
 static int posix_open(struct disk *d, const char *path, unsigned flags, struct disk_file **f)
@@ -104,7 +104,7 @@ static int posix_make_dir(struct disk *d, const char *path)
     const struct posix_disk *p = (const struct posix_disk *)d;
     int rc = result(mkdirat(dir_of(d), path, 0700));
 
-    if (rc == 0 && p->gives)
+    if (rc == 0 && p->gives && geteuid() == 0)
         rc = result(fchownat(dir_of(d), path, p->uid, p->gid, AT_SYMLINK_NOFOLLOW));
     return rc;
 }
@@ -318,7 +318,7 @@ int disk_posix(const char *path, struct disk **d)
         free(new);
         return rc;
     }
-    if (geteuid() == 0 && fstat(new->dir, &st) == 0 && st.st_uid != 0) {
+    if (fstat(new->dir, &st) == 0 && st.st_uid != 0) { /* who opens it may become root yet */
         new->gives = true;
         new->uid = st.st_uid;
         new->gid = st.st_gid;

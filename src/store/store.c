@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "common/lsn.h"
 #include "common/mem.h"
 #include "store/layer.h"
 #include "store/page.h"
@@ -25,18 +26,32 @@
 #define DESCRIPTION_MAX (64u << 10)
 #define ID_DIGITS 9
 #define LOCK "lock"
+#define LOG "log"
+#define MAKING "making"
 #define MANIFEST "files"
+#define OVER_VIEW "view/" /* what a parent begins with that is a view */
+#define SEGMENT_MIN (1 << 20)
+#define SEGMENT_MAX (1 << 30)
 
 struct store {
     char *path; /* absolute */
     struct disk *disk;
+    bool knows_cluster;
+    struct store_cluster cluster;
+    char *log; /* absolute */
+};
+
+struct store_making {
+    struct store *store;
+    char *id, *path; /* path: absolute */
+    int lock;
 };
 
 struct store_view {
     struct store_base base;
     struct disk *layer;
     struct datadir *datadir;
-    int lock;
+    int lock, parent_lock; /* parent_lock: of the view below, shared; -1: there is none */
 };
 
 /* ---- names ---- */
@@ -53,6 +68,14 @@ static bool is_view_name(const char *s)
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
 
     return n >= 1 && n <= STORE_NAME_MAX && !s[n] && *s != '.';
+}
+
+/* "view/<name>": the name, else NULL. */
+static const char *view_of_parent(const char *parent)
+{
+    size_t n = strlen(OVER_VIEW);
+
+    return parent && strncmp(parent, OVER_VIEW, n) == 0 ? parent + n : NULL;
 }
 
 static int check_view_name(const char *name, struct err *err)
@@ -79,23 +102,44 @@ struct key {
     const char *name;
     json_type type;
     size_t at;
+    bool optional;
 };
 
-#define NUMBER(k)                                                                                  \
-    {                                                                                              \
-#k, JSON_INTEGER, offsetof(struct store_description, k)                                    \
-    }
-#define TEXT(k)                                                                                    \
-    {                                                                                              \
-#k, JSON_STRING, offsetof(struct store_description, k)                                     \
-    }
+/* clang-format off */
+#define KEY(k, type, optional) {#k, type, offsetof(struct store_description, k), optional}
+/* clang-format on */
+#define NUMBER(k) KEY(k, JSON_INTEGER, false)
+#define TEXT(k) KEY(k, JSON_STRING, false)
+#define MAYBE_NUMBER(k) KEY(k, JSON_INTEGER, true)
+#define MAYBE_TEXT(k) KEY(k, JSON_STRING, true)
+#define BASE_FACTS                                                                                 \
+    MAYBE_TEXT(start_lsn), MAYBE_TEXT(consistent_lsn), MAYBE_NUMBER(start_time),                   \
+        MAYBE_NUMBER(consistent_time), MAYBE_NUMBER(timeline)
 
 static const struct key format_key = NUMBER(format);
 static const struct key kind_key = TEXT(kind);
-static const struct key store_keys[] = {NUMBER(format), NUMBER(page_bytes), {0}};
-static const struct key directory_keys[] = {NUMBER(format), TEXT(kind), TEXT(path), {0}};
-static const struct key layer_keys[] = {NUMBER(format), TEXT(kind), TEXT(parent), {0}};
-static const struct key view_keys[] = {NUMBER(format), TEXT(base), TEXT(state), {0}};
+static const struct key store_keys[] = {NUMBER(format),
+                                        NUMBER(page_bytes),
+                                        MAYBE_TEXT(system_identifier),
+                                        MAYBE_NUMBER(major),
+                                        MAYBE_NUMBER(segment_bytes),
+                                        MAYBE_TEXT(conninfo),
+                                        MAYBE_TEXT(slot),
+                                        MAYBE_TEXT(log),
+                                        MAYBE_TEXT(restore_command),
+                                        {0}};
+static const struct key directory_keys[] = {
+    NUMBER(format), TEXT(kind), TEXT(path), BASE_FACTS, {0}};
+static const struct key layer_keys[] = {NUMBER(format), TEXT(kind), TEXT(parent), BASE_FACTS, {0}};
+static const struct key view_keys[] = {NUMBER(format),
+                                       TEXT(base),
+                                       TEXT(state),
+                                       MAYBE_TEXT(parent),
+                                       MAYBE_TEXT(target),
+                                       MAYBE_TEXT(lsn),
+                                       MAYBE_NUMBER(time_us),
+                                       MAYBE_NUMBER(timeline),
+                                       {0}};
 
 static int take(struct store_description *d, const json_t *j, const struct key *k, const char *file,
                 struct err *err)
@@ -103,6 +147,8 @@ static int take(struct store_description *d, const json_t *j, const struct key *
     const json_t *value = json_object_get(j, k->name);
     char *member = (char *)d + k->at;
 
+    if (!value && k->optional)
+        return 0;
     if (!value)
         return err_set(err, EINVAL, "%s: key \"%s\" is missing", file, k->name);
     if (json_typeof(value) != k->type)
@@ -170,27 +216,124 @@ static int take_all(struct store_description *d, json_t *j, const struct key *ke
     return 0;
 }
 
+static int refuse_text(const char *file, const char *key, const char *value, const char *why,
+                       struct err *err)
+{
+    return err_set(err, EINVAL, "%s: key \"%s\" is \"%s\", which is %s", file, key, value, why);
+}
+
+static int refuse_number(const char *file, const char *key, int64_t value, const char *why,
+                         struct err *err)
+{
+    return err_set(err, EINVAL, "%s: key \"%s\" is %lld, which is %s", file, key, (long long)value,
+                   why);
+}
+
+static bool is_system_identifier(const char *text, uint64_t *value)
+{
+    size_t n = strspn(text, "0123456789");
+
+    errno = 0;
+    *value = n ? strtoull(text, NULL, 10) : 0;
+    return n && !text[n] && errno == 0 && *value;
+}
+
+static bool is_segment_size(int64_t bytes)
+{
+    return bytes >= SEGMENT_MIN && bytes <= SEGMENT_MAX && (bytes & (bytes - 1)) == 0;
+}
+
+static int check_cluster(const struct store_description *d, const char *file, struct err *err)
+{
+    uint64_t id;
+
+    if (!d->system_identifier && !d->major && !d->segment_bytes) {
+        if (d->conninfo || d->slot || d->log || d->restore_command)
+            return err_set(err, EINVAL, "%s: key \"system_identifier\" is missing", file);
+        return 0;
+    }
+    if (!d->system_identifier)
+        return err_set(err, EINVAL, "%s: key \"system_identifier\" is missing", file);
+    if (!is_system_identifier(d->system_identifier, &id))
+        return refuse_text(file, "system_identifier", d->system_identifier,
+                           "no number of a cluster", err);
+    if (d->major < 1 || d->major > 999)
+        return refuse_number(file, "major", d->major, "no major version", err);
+    if (!is_segment_size(d->segment_bytes))
+        return refuse_number(file, "segment_bytes", d->segment_bytes, "no size of a log segment",
+                             err);
+    if (d->log && d->log[0] != '/')
+        return refuse_text(file, "log", d->log, "not absolute", err);
+    return 0;
+}
+
+static int check_lsn(const char *file, const char *key, const char *value, struct err *err)
+{
+    uint64_t lsn;
+
+    return value && lsn_parse(value, &lsn) < 0
+               ? refuse_text(file, key, value, "no place on the log", err)
+               : 0;
+}
+
+/* Of a base and of a view. */
+static int check_facts(const struct store_description *d, enum store_description_type type,
+                       const char *file, struct err *err)
+{
+    int rc = check_lsn(file, "start_lsn", d->start_lsn, err);
+
+    if (rc == 0)
+        rc = check_lsn(file, "consistent_lsn", d->consistent_lsn, err);
+    if (rc == 0)
+        rc = check_lsn(file, "lsn", d->lsn, err);
+    if (rc < 0)
+        return rc;
+    if (d->timeline < 0 || d->timeline > UINT32_MAX || (d->start_lsn && !d->timeline))
+        return refuse_number(file, "timeline", d->timeline, "no timeline", err);
+    if (type == BASE_JSON && !d->start_lsn &&
+        (d->consistent_lsn || d->start_time || d->consistent_time || d->timeline))
+        return err_set(err, EINVAL, "%s: key \"start_lsn\" is missing", file);
+    return 0;
+}
+
+static int check_parent_name(const char *parent, enum store_description_type type, const char *file,
+                             struct err *err)
+{
+    const char *view = view_of_parent(parent);
+
+    if (type == VIEW_JSON)
+        return view && is_view_name(view) ? 0 : refuse_text(file, "parent", parent, "no view", err);
+    return is_id(parent) ? 0 : refuse_text(file, "parent", parent, "no id of a base", err);
+}
+
+static bool is_state(const char *state)
+{
+    return strcmp(state, "open") == 0 || strcmp(state, "replaying") == 0 ||
+           strcmp(state, "complete") == 0;
+}
+
 /* What a type alone does not tell. */
 static int check_values(const struct store_description *d, enum store_description_type type,
                         const char *file, struct err *err)
 {
+    int rc = type == STORE_JSON ? check_cluster(d, file, err) : check_facts(d, type, file, err);
+
+    if (rc < 0)
+        return rc;
     if (type == STORE_JSON && d->page_bytes != PAGE_BYTES)
         return err_set(err, ENOTSUP,
                        "%s: key \"page_bytes\" is %lld; this program stores pages of %u bytes",
                        file, (long long)d->page_bytes, PAGE_BYTES);
     if (d->path && d->path[0] != '/')
-        return err_set(err, EINVAL, "%s: key \"path\" is \"%s\", which is not absolute", file,
-                       d->path);
-    if (d->parent && !is_id(d->parent))
-        return err_set(err, EINVAL, "%s: key \"parent\" is \"%s\", which is no id of a base", file,
-                       d->parent);
+        return refuse_text(file, "path", d->path, "not absolute", err);
     if (d->base && !is_id(d->base))
-        return err_set(err, EINVAL, "%s: key \"base\" is \"%s\", which is no id of a base", file,
-                       d->base);
-    if (d->state && strcmp(d->state, "open") != 0)
-        return err_set(err, EINVAL, "%s: key \"state\" is \"%s\"; this program knows \"open\"",
+        return refuse_text(file, "base", d->base, "no id of a base", err);
+    if (d->state && !is_state(d->state))
+        return err_set(err, EINVAL,
+                       "%s: key \"state\" is \"%s\"; this program knows \"open\", \"replaying\" "
+                       "and \"complete\"",
                        file, d->state);
-    return 0;
+    return d->parent ? check_parent_name(d->parent, type, file, err) : 0;
 }
 
 int store_parse(enum store_description_type type, const char *bytes, size_t len, const char *file,
@@ -227,6 +370,15 @@ void store_description_free(struct store_description *d)
     free(d->parent);
     free(d->base);
     free(d->state);
+    free(d->system_identifier);
+    free(d->conninfo);
+    free(d->slot);
+    free(d->log);
+    free(d->restore_command);
+    free(d->start_lsn);
+    free(d->consistent_lsn);
+    free(d->target);
+    free(d->lsn);
     memset(d, 0, sizeof(*d));
 }
 
@@ -332,32 +484,86 @@ out:
 
 /* ---- changing the store ---- */
 
-static bool is_leftover_base(const char *name)
+static bool has_file(const struct store *s, const char *dir, const char *name)
+{
+    char *path = mem_printf("%s/%s", dir, name);
+    struct stat st;
+    bool there = s->disk->ops->stat(s->disk, path, &st) == 0;
+
+    free(path);
+    return there;
+}
+
+/* A base that is not complete. base.json is written last but for the removal of the lock, so one
+ * that is merely damaged is none. */
+static bool is_making(const struct store *s, const char *id)
+{
+    char *dir = mem_printf("base/%s", id);
+    bool making = has_file(s, dir, MAKING) && !has_file(s, dir, "base.json");
+
+    free(dir);
+    return making;
+}
+
+/* Nobody is at it any more. The lock that this takes is of no use to others: the store's is held.
+ */
+static bool is_deserted(const struct store *s, const char *id)
+{
+    char *path = mem_printf("%s/base/%s/" MAKING, s->path, id);
+    int fd = -1;
+    bool deserted = is_making(s, id) && lock_file(path, LOCK_EX | LOCK_NB, &fd) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return deserted;
+}
+
+static bool is_leftover_base(const struct store *s, const char *name)
 {
     size_t n = strlen(name);
 
-    return n > 4 && strcmp(name + n - 4, ".new") == 0;
+    if (is_id(name))
+        return is_deserted(s, name);
+    return n > 4 && (strcmp(name + n - 4, ".new") == 0 || strcmp(name + n - 4, ".old") == 0);
 }
 
-static bool is_leftover_view(const char *name)
+static bool is_leftover_view(const struct store *s, const char *name)
 {
+    (void)s;
     return name[0] == '.';
+}
+
+/* Renamed first: half a base must not be taken for a base. */
+static int remove_base_tree(const struct store *s, const char *id)
+{
+    char *path = mem_printf("%s/base/%s", s->path, id), *old = mem_printf("%s.old", path);
+    int rc = rename(path, old) < 0 ? -errno : io_remove_tree(old);
+
+    free(old);
+    free(path);
+    return rc;
 }
 
 struct clearing {
     const struct store *store;
     const char *kind;
-    bool (*is_leftover)(const char *name);
+    bool (*is_leftover)(const struct store *s, const char *name);
 };
 
+/* If it stays, whoever needs the name finds out. */
 static int clear_one(void *arg, const char *name)
 {
     const struct clearing *c = arg;
     char *path;
 
-    if (c->is_leftover(name)) {
+    if (!c->is_leftover(c->store, name))
+        return 0;
+    if (is_id(name) && strcmp(c->kind, "base") == 0) {
+        remove_base_tree(c->store, name);
+    } else {
         path = mem_printf("%s/%s/%s", c->store->path, c->kind, name);
-        io_remove_tree(path); /* if it stays, whoever needs the name finds out */
+        io_remove_tree(path);
         free(path);
     }
     return 0;
@@ -512,10 +718,139 @@ int store_create(const char *path, struct err *err)
     return rc;
 }
 
+/* ---- whose cluster it is ---- */
+
+static void free_cluster(struct store_cluster *c)
+{
+    free(c->conninfo);
+    free(c->slot);
+    free(c->log);
+    free(c->restore_command);
+    memset(c, 0, sizeof(*c));
+}
+
+static struct store_cluster copy_cluster(const struct store_cluster *c)
+{
+    struct store_cluster copy = *c;
+
+    copy.conninfo = mem_strdup(c->conninfo);
+    copy.slot = mem_strdup(c->slot);
+    copy.log = mem_strdup(c->log);
+    copy.restore_command = mem_strdup(c->restore_command);
+    return copy;
+}
+
+/* Takes what c holds. */
+static void keep_cluster(struct store *s, struct store_cluster *c)
+{
+    free_cluster(&s->cluster);
+    s->cluster = *c;
+    s->knows_cluster = c->system_identifier != 0;
+    free(s->log);
+    s->log = c->log ? mem_strdup(c->log) : mem_printf("%s/" LOG, s->path);
+}
+
+static int load_cluster(struct store *s, struct err *err)
+{
+    struct store_description d;
+    struct store_cluster c = {0};
+    int rc = load(s, STORE_JSON, "store.json", &d, err);
+
+    if (rc < 0)
+        return rc;
+    if (d.system_identifier)
+        c = (struct store_cluster){.system_identifier = strtoull(d.system_identifier, NULL, 10),
+                                   .major = (uint32_t)d.major,
+                                   .segment_bytes = (uint32_t)d.segment_bytes,
+                                   .conninfo = d.conninfo,
+                                   .slot = d.slot,
+                                   .log = d.log,
+                                   .restore_command = d.restore_command};
+    c = copy_cluster(&c);
+    keep_cluster(s, &c);
+    store_description_free(&d);
+    return 0;
+}
+
+const struct store_cluster *store_cluster(const struct store *s)
+{
+    return s->knows_cluster ? &s->cluster : NULL;
+}
+
+const char *store_log_directory(const struct store *s)
+{
+    return s->log;
+}
+
+int store_check_cluster(const struct store *s, const struct store_cluster *c, struct err *err)
+{
+    const struct store_cluster *known = &s->cluster;
+
+    if (!s->knows_cluster)
+        return 0;
+    if (c->system_identifier != known->system_identifier)
+        return err_set(err, EINVAL,
+                       "the store %s is of the cluster with system identifier %llu; this is the "
+                       "cluster %llu",
+                       s->path, (unsigned long long)known->system_identifier,
+                       (unsigned long long)c->system_identifier);
+    if (c->major != known->major)
+        return err_set(err, EINVAL,
+                       "the store %s is of PostgreSQL %u; this is PostgreSQL %u: a store holds one "
+                       "major version",
+                       s->path, known->major, c->major);
+    if (c->segment_bytes != known->segment_bytes)
+        return err_set(err, EINVAL,
+                       "the store %s has log segments of %u bytes; this cluster has segments of "
+                       "%u bytes",
+                       s->path, known->segment_bytes, c->segment_bytes);
+    return 0;
+}
+
+static int save_cluster(struct store *s, const struct store_cluster *c, struct err *err)
+{
+    char id[24];
+
+    snprintf(id, sizeof(id), "%llu", (unsigned long long)c->system_identifier);
+    return save(s->disk, "store.json", s->path,
+                json_pack("{s:i,s:i,s:s,s:I,s:I,s:s*,s:s*,s:s*,s:s*}", "format", STORE_FORMAT,
+                          "page_bytes", (int)PAGE_BYTES, "system_identifier", id, "major",
+                          (json_int_t)c->major, "segment_bytes", (json_int_t)c->segment_bytes,
+                          "conninfo", c->conninfo, "slot", c->slot, "log", c->log,
+                          "restore_command", c->restore_command),
+                err);
+}
+
+int store_set_cluster(struct store *s, const struct store_cluster *c, struct err *err)
+{
+    struct store_cluster copy = copy_cluster(c); /* c may be made of what we forget */
+    int lock, rc = begin_change(s, &lock, err);
+
+    if (rc < 0)
+        goto out;
+    rc = load_cluster(s, err); /* somebody else may have set it meanwhile */
+    if (rc == 0 && (!copy.system_identifier || !is_segment_size(copy.segment_bytes) || !copy.major))
+        rc = err_set(err, EINVAL,
+                     "system identifier %llu, version %u and log segments of %u "
+                     "bytes are no cluster's",
+                     (unsigned long long)copy.system_identifier, copy.major, copy.segment_bytes);
+    if (rc == 0)
+        rc = store_check_cluster(s, &copy, err);
+    if (rc == 0)
+        rc = save_cluster(s, &copy, err);
+    if (rc == 0) {
+        keep_cluster(s, &copy);
+        memset(&copy, 0, sizeof(copy));
+    }
+    close(lock);
+out:
+    free_cluster(&copy);
+    return rc;
+}
+
 int store_open(const char *path, struct store **s, struct err *err)
 {
     struct store *new = mem_alloc(sizeof(*new));
-    struct store_description d = {0};
     int rc = 0;
 
     *s = NULL;
@@ -527,8 +862,7 @@ int store_open(const char *path, struct store **s, struct err *err)
     if (rc == 0)
         rc = open_disk(new, "", &new->disk, err);
     if (rc == 0)
-        rc = load(new, STORE_JSON, "store.json", &d, err);
-    store_description_free(&d);
+        rc = load_cluster(new, err);
     if (rc < 0)
         store_close(new);
     else
@@ -541,6 +875,8 @@ void store_close(struct store *s)
     if (!s)
         return;
     free_disk(s->disk);
+    free_cluster(&s->cluster);
+    free(s->log);
     free(s->path);
     free(s);
 }
@@ -598,9 +934,26 @@ static int list_names(struct store *s, const char *kind, bool (*wanted)(const ch
     return 0;
 }
 
-int store_bases(struct store *s, char ***ids, struct err *err)
+/* Those that are being made too. */
+static int all_bases(struct store *s, char ***ids, struct err *err)
 {
     return list_names(s, "base", is_id, order_ids, ids, err);
+}
+
+int store_bases(struct store *s, char ***ids, struct err *err)
+{
+    int rc = all_bases(s, ids, err);
+    size_t i, n = 0;
+
+    for (i = 0; rc == 0 && (*ids)[i]; i++) {
+        if (is_making(s, (*ids)[i]))
+            free((*ids)[i]);
+        else
+            (*ids)[n++] = (*ids)[i];
+    }
+    if (rc == 0)
+        (*ids)[n] = NULL;
+    return rc;
 }
 
 int store_views(struct store *s, char ***names, struct err *err)
@@ -618,21 +971,23 @@ void store_names_free(char **names)
 }
 
 /* The last of them, owned by the caller; NULL: none. */
+static char *last_name(char **names)
+{
+    size_t n = 0;
+
+    while (names[n])
+        n++;
+    return n ? mem_strdup(names[n - 1]) : NULL;
+}
+
 static int newest_base(struct store *s, char **id, struct err *err)
 {
     char **ids;
-    size_t n = 0;
     int rc = store_bases(s, &ids, err);
 
-    *id = NULL;
-    if (rc < 0)
-        return rc;
-    while (ids[n])
-        n++;
-    if (n)
-        *id = mem_strdup(ids[n - 1]);
-    store_names_free(ids);
-    return 0;
+    *id = rc == 0 ? last_name(ids) : NULL;
+    store_names_free(rc == 0 ? ids : NULL);
+    return rc;
 }
 
 static bool is_there(struct store *s, const char *kind, const char *name)
@@ -702,6 +1057,7 @@ static int resolve(struct store *s, struct store_base *b, char **root, struct er
         store_description_free(&d);
     }
     reverse(b->layer_ids, b->n_layers);
+    b->directory_id = mem_strdup(*root);
     b->directory = mem_strdup(d.path);
     store_description_free(&d);
     return rc;
@@ -737,14 +1093,22 @@ static int open_layers(struct store *s, struct store_base *b, struct err *err)
     return rc;
 }
 
+static int require_base(struct store *s, const char *id, struct err *err)
+{
+    if (!is_id(id) || !is_there(s, "base", id) || is_making(s, id))
+        return err_set(err, ENOENT, "%s has no base \"%s\"", s->path, id);
+    return 0;
+}
+
 int store_open_base(struct store *s, const char *id, struct store_base *b, struct err *err)
 {
     char *root = NULL;
     int rc = 0;
 
     memset(b, 0, sizeof(*b));
-    if (!is_id(id) || !is_there(s, "base", id))
-        return err_set(err, ENOENT, "%s has no base \"%s\"", s->path, id);
+    rc = require_base(s, id, err);
+    if (rc < 0)
+        return rc;
     b->id = mem_strdup(id);
     rc = resolve(s, b, &root, err);
     if (rc == 0)
@@ -768,6 +1132,7 @@ void store_close_base(struct store_base *b)
     if (b->manifest)
         manifest_close(b->manifest);
     free_disk(b->disk);
+    free(b->directory_id);
     free(b->directory);
     free(b->id);
     memset(b, 0, sizeof(*b));
@@ -797,8 +1162,10 @@ static int check_apart(const struct store *s, const char *directory, struct err 
     return 0;
 }
 
-/* Tablespaces, which lie elsewhere, are part of the base too. */
-static int check_outside(const struct store *s, const struct manifest *m, struct err *err)
+/* Tablespaces, which lie elsewhere, are part of the base too. own: where those of a base lie that
+ * is made in the store, or NULL. */
+static int check_outside(const struct store *s, const struct manifest *m, const char *own,
+                         struct err *err)
 {
     uint32_t i, n = manifest_entries(m);
     char *path, *real;
@@ -809,36 +1176,67 @@ static int check_outside(const struct store *s, const struct manifest *m, struct
             continue;
         path = manifest_path(m, i);
         real = path ? realpath(path, NULL) : NULL;
-        rc = real ? check_apart(s, real, err) : err_errno(err, "cannot open a tablespace");
+        if (!real)
+            rc = err_errno(err, "cannot open a tablespace");
+        else if (!own || !is_within(real, own))
+            rc = check_apart(s, real, err);
         free(real);
         free(path);
     }
     return rc;
 }
 
+/* NULL is left out of what it is put into. */
+static json_t *maybe_number(int64_t value)
+{
+    return value ? json_integer(value) : NULL;
+}
+
+/* A directory, or (parent) a layer. */
+static json_t *describe_base(const char *path, const char *parent, const struct store_base_facts *f)
+{
+    static const struct store_base_facts none = {.plain = true};
+    char start[LSN_TEXT_MAX], consistent[LSN_TEXT_MAX];
+
+    if (!f || f->plain)
+        f = &none;
+    return json_pack("{s:i,s:s,s:s*,s:s*,s:s*,s:s*,s:o*,s:o*,s:o*}", "format", STORE_FORMAT, "kind",
+                     parent ? "layer" : "directory", "path", path, "parent", parent, "start_lsn",
+                     f->plain ? NULL : lsn_text(f->start_lsn, start), "consistent_lsn",
+                     f->consistent_lsn ? lsn_text(f->consistent_lsn, consistent) : NULL,
+                     "start_time", maybe_number(f->start_time), "consistent_time",
+                     maybe_number(f->consistent_time), "timeline", maybe_number(f->timeline));
+}
+
+static int write_manifest(struct store *s, struct disk *d, const char *directory, const char *own,
+                          struct err *err)
+{
+    struct manifest *m = NULL;
+    int rc = manifest_write(directory, d, MANIFEST, err);
+
+    if (rc == 0)
+        rc = manifest_open(d, MANIFEST, &m, err);
+    if (rc == 0)
+        rc = check_outside(s, m, own, err);
+    if (m)
+        manifest_close(m);
+    return rc;
+}
+
 /* Everything but its name. `new` is relative to the store. */
-static int fill_base(struct store *s, const char *new, const char *directory, struct err *err)
+static int fill_base(struct store *s, const char *new, const char *directory,
+                     const struct store_base_facts *f, struct err *err)
 {
     char *shown = mem_printf("%s/%s", s->path, new);
-    struct manifest *m = NULL;
     struct disk *d = NULL;
     int rc = make_dir(s, new, err);
 
     if (rc == 0)
         rc = open_disk(s, new, &d, err);
     if (rc == 0) /* before the walk, which takes long: the name may be unfit for JSON */
-        rc = save(d, "base.json", shown,
-                  json_pack("{s:i,s:s,s:s}", "format", STORE_FORMAT, "kind", "directory", "path",
-                            directory),
-                  err);
+        rc = save(d, "base.json", shown, describe_base(directory, NULL, f), err);
     if (rc == 0)
-        rc = manifest_write(directory, d, MANIFEST, err);
-    if (rc == 0)
-        rc = manifest_open(d, MANIFEST, &m, err);
-    if (rc == 0)
-        rc = check_outside(s, m, err);
-    if (m)
-        manifest_close(m);
+        rc = write_manifest(s, d, directory, NULL, err);
     free_disk(d);
     free(shown);
     return rc;
@@ -846,11 +1244,13 @@ static int fill_base(struct store *s, const char *new, const char *directory, st
 
 static int next_id(struct store *s, char **id, struct err *err)
 {
-    char *newest, *next;
-    int rc = newest_base(s, &newest, err);
+    char **ids, *newest, *next;
+    int rc = all_bases(s, &ids, err);
 
     if (rc < 0)
         return rc;
+    newest = last_name(ids);
+    store_names_free(ids);
     next = mem_printf("%ld", newest ? strtol(newest, NULL, 10) + 1 : 1);
     free(newest);
     if (is_id(next)) {
@@ -861,7 +1261,8 @@ static int next_id(struct store *s, char **id, struct err *err)
     return err_set(err, ENOSPC, "%s has no more ids for bases", s->path);
 }
 
-static int add_directory(struct store *s, const char *directory, char **id, struct err *err)
+static int add_directory(struct store *s, const char *directory, const struct store_base_facts *f,
+                         char **id, struct err *err)
 {
     char *new = NULL, *path = NULL;
     int lock, rc = begin_change(s, &lock, err);
@@ -873,7 +1274,7 @@ static int add_directory(struct store *s, const char *directory, char **id, stru
         goto out;
     path = mem_printf("base/%s", *id);
     new = mem_printf("%s.new", path);
-    rc = fill_base(s, new, directory, err);
+    rc = fill_base(s, new, directory, f, err);
     if (rc == 0)
         rc = put_in_place(s, "base", new, path, err);
     if (rc < 0)
@@ -885,7 +1286,8 @@ out:
     return rc;
 }
 
-int store_add_base(struct store *s, const char *directory, char **id, struct err *err)
+int store_add_base(struct store *s, const char *directory, const struct store_base_facts *f,
+                   char **id, struct err *err)
 {
     char *real = realpath(directory, NULL);
     struct stat st;
@@ -899,7 +1301,7 @@ int store_add_base(struct store *s, const char *directory, char **id, struct err
     else
         rc = check_apart(s, real, err);
     if (rc == 0)
-        rc = add_directory(s, real, id, err);
+        rc = add_directory(s, real, f, id, err);
     if (rc < 0) {
         free(*id);
         *id = NULL;
@@ -908,7 +1310,148 @@ int store_add_base(struct store *s, const char *directory, char **id, struct err
     return rc;
 }
 
+/* ---- a base that is made in the store ---- */
+
+static void free_making(struct store_making *m)
+{
+    if (m->lock >= 0)
+        close(m->lock);
+    free(m->path);
+    free(m->id);
+    free(m);
+}
+
+/* The directory and its lock; the store's lock is held. */
+static int begin_making(struct store_making *m, struct err *err)
+{
+    char *dir = mem_printf("base/%s", m->id), *lock = mem_printf("%s/" MAKING, m->path);
+    int rc = make_dir(m->store, dir, err);
+
+    if (rc == 0) {
+        rc = lock_file(lock, LOCK_EX | LOCK_NB, &m->lock);
+        if (rc < 0) {
+            rc = err_set(err, -rc, "cannot lock %s: %s", lock, strerror(-rc));
+            discard(m->store, dir);
+        }
+    }
+    free(lock);
+    free(dir);
+    return rc;
+}
+
+int store_begin_base(struct store *s, struct store_making **making, struct err *err)
+{
+    struct store_making *m;
+    int change, rc = begin_change(s, &change, err);
+
+    *making = NULL;
+    if (rc < 0)
+        return rc;
+    m = mem_alloc(sizeof(*m));
+    m->store = s;
+    m->lock = -1;
+    rc = next_id(s, &m->id, err);
+    if (rc == 0) {
+        m->path = mem_printf("%s/base/%s", s->path, m->id);
+        rc = begin_making(m, err);
+    }
+    close(change);
+    if (rc < 0)
+        free_making(m);
+    else
+        *making = m;
+    return rc;
+}
+
+const char *store_making_path(const struct store_making *m)
+{
+    return m->path;
+}
+
+static int finish_making(struct store_making *m, const struct store_base_facts *f, struct err *err)
+{
+    char *dir = mem_printf("base/%s", m->id), *data = mem_printf("%s/data", m->path);
+    struct disk *d = NULL;
+    int rc = open_disk(m->store, dir, &d, err);
+
+    if (rc == 0)
+        rc = write_manifest(m->store, d, data, m->path, err);
+    if (rc == 0)
+        rc = m->store->disk->ops->sync_dir(m->store->disk, "base") < 0
+                 ? err_set(err, EIO, "cannot sync %s/base", m->store->path)
+                 : 0;
+    if (rc == 0) /* from now on it is a base */
+        rc = save(d, "base.json", m->path, describe_base(data, NULL, f), err);
+    if (rc == 0)
+        d->ops->remove(d, MAKING); /* beside base.json it means nothing */
+    free_disk(d);
+    free(data);
+    free(dir);
+    return rc;
+}
+
+int store_finish_base(struct store_making *m, const struct store_base_facts *f, char **id,
+                      struct err *err)
+{
+    int rc = finish_making(m, f, err);
+
+    *id = NULL;
+    if (rc < 0) {
+        store_abandon_base(m);
+        return rc;
+    }
+    *id = mem_strdup(m->id);
+    free_making(m);
+    return 0;
+}
+
+void store_abandon_base(struct store_making *m)
+{
+    if (!m)
+        return;
+    remove_base_tree(m->store, m->id);
+    free_making(m);
+}
+
+/* ---- facts of a base ---- */
+
+static uint64_t lsn_or_zero(const char *text)
+{
+    uint64_t lsn = 0;
+
+    return text && lsn_parse(text, &lsn) == 0 ? lsn : 0;
+}
+
+int store_base_facts(struct store *s, const char *id, struct store_base_facts *f, struct err *err)
+{
+    struct store_description d = {0};
+    int rc = require_base(s, id, err);
+
+    memset(f, 0, sizeof(*f));
+    if (rc == 0)
+        rc = load_base(s, id, &d, err);
+    if (rc == 0)
+        *f = (struct store_base_facts){.start_lsn = lsn_or_zero(d.start_lsn),
+                                       .consistent_lsn = lsn_or_zero(d.consistent_lsn),
+                                       .start_time = d.start_time,
+                                       .consistent_time = d.consistent_time,
+                                       .timeline = (uint32_t)d.timeline,
+                                       .plain = !d.start_lsn};
+    store_description_free(&d);
+    return rc;
+}
+
 /* ---- views ---- */
+
+static int load_view(struct store *s, const char *name, struct store_description *d,
+                     struct err *err)
+{
+    char *path = mem_printf("view/%s/view.json", name);
+    int rc = load(s, VIEW_JSON, path, d, err);
+
+    free(path);
+    return rc;
+}
 
 bool store_has_view(struct store *s, const char *name)
 {
@@ -926,15 +1469,13 @@ static int require_view(struct store *s, const char *name, struct err *err)
 
 int store_read_view(struct store *s, const char *name, char **base, struct err *err)
 {
-    char *path = mem_printf("view/%s/view.json", name);
     struct store_description d = {0};
     int rc = require_view(s, name, err);
 
     if (rc == 0)
-        rc = load(s, VIEW_JSON, path, &d, err);
+        rc = load_view(s, name, &d, err);
     *base = mem_strdup(d.base);
     store_description_free(&d);
-    free(path);
     return rc;
 }
 
@@ -951,10 +1492,152 @@ int store_view_disk(struct store *s, const char *name, struct disk **d, struct e
     return rc;
 }
 
+/* ---- what lies below a view ---- */
+
+/* A view is a layer only when nothing changes in it any more. One on another is not: it is there to
+ * be read once. */
+static int check_layer_view(const struct store *s, const char *name,
+                            const struct store_description *d, struct err *err)
+{
+    if (strcmp(d->state, "complete") != 0)
+        return err_set(err, EINVAL, "view %s of %s is not complete: no view can stand on it", name,
+                       s->path);
+    if (d->parent)
+        return err_set(err, EINVAL, "view %s of %s stands on another view: no view can stand on it",
+                       name, s->path);
+    return 0;
+}
+
+/* The layer of a view on top of its base. */
+static int add_view_layer(struct store *s, struct store_base *b, const char *name, struct err *err)
+{
+    int rc;
+
+    if (b->n_layers >= DATADIR_LAYERS - 1)
+        return err_set(err, ENOTSUP, "base %s of %s has too many layers for a view on view %s",
+                       b->id, s->path, name);
+    rc = store_view_disk(s, name, &b->layers[b->n_layers], err);
+    if (rc == 0)
+        b->layer_ids[b->n_layers++] = mem_printf(OVER_VIEW "%s", name);
+    return rc;
+}
+
+static int open_view_as_base(struct store *s, const char *name, struct store_base *b,
+                             struct err *err)
+{
+    struct store_description d = {0};
+    int rc = require_view(s, name, err);
+
+    memset(b, 0, sizeof(*b));
+    if (rc == 0)
+        rc = load_view(s, name, &d, err);
+    if (rc == 0)
+        rc = check_layer_view(s, name, &d, err);
+    if (rc == 0)
+        rc = store_open_base(s, d.base, b, err);
+    if (rc == 0)
+        rc = add_view_layer(s, b, name, err);
+    if (rc < 0)
+        store_close_base(b);
+    store_description_free(&d);
+    return rc;
+}
+
+/* d: the view's own description. */
+static int open_below(struct store *s, const char *name, const struct store_description *d,
+                      struct store_base *b, struct err *err)
+{
+    int rc;
+
+    if (!d->parent)
+        return store_open_base(s, d->base, b, err);
+    rc = open_view_as_base(s, view_of_parent(d->parent), b, err);
+    if (rc == 0 && strcmp(b->id, d->base) != 0) {
+        rc = err_set(err, EINVAL,
+                     "%s/view/%s/view.json: key \"base\" is \"%s\", but %s stands on base %s",
+                     s->path, name, d->base, d->parent, b->id);
+        store_close_base(b);
+    }
+    return rc;
+}
+
+int store_open_below_view(struct store *s, const char *name, struct store_base *b, struct err *err)
+{
+    struct store_description d = {0};
+    int rc = require_view(s, name, err);
+
+    memset(b, 0, sizeof(*b));
+    if (rc == 0)
+        rc = load_view(s, name, &d, err);
+    if (rc == 0)
+        rc = open_below(s, name, &d, b, err);
+    store_description_free(&d);
+    return rc;
+}
+
+/* ---- facts of a view ---- */
+
+static json_t *describe_view(const char *base, const char *parent, const struct store_view_facts *f)
+{
+    char lsn[LSN_TEXT_MAX];
+    const char *state = f->complete ? "complete" : f->target ? "replaying" : "open";
+
+    return json_pack("{s:i,s:s,s:s*,s:s,s:s*,s:s*,s:o*,s:o*}", "format", STORE_FORMAT, "base", base,
+                     "parent", parent, "state", state, "target", f->target, "lsn",
+                     f->lsn ? lsn_text(f->lsn, lsn) : NULL, "time_us", maybe_number(f->time_us),
+                     "timeline", maybe_number(f->timeline));
+}
+
+int store_set_view_facts(struct store *s, const char *name, const struct store_view_facts *f,
+                         struct err *err)
+{
+    struct store_description d = {0};
+    char *shown = mem_printf("%s/view/%s", s->path, name);
+    struct disk *disk = NULL;
+    int rc = store_view_disk(s, name, &disk, err);
+
+    if (rc == 0)
+        rc = load_view(s, name, &d, err);
+    if (rc == 0)
+        rc = save(disk, "view.json", shown, describe_view(d.base, d.parent, f), err);
+    free_disk(disk);
+    store_description_free(&d);
+    free(shown);
+    return rc;
+}
+
+int store_view_facts(struct store *s, const char *name, struct store_view_facts *f, struct err *err)
+{
+    struct store_description d = {0};
+    int rc = require_view(s, name, err);
+
+    memset(f, 0, sizeof(*f));
+    if (rc == 0)
+        rc = load_view(s, name, &d, err);
+    if (rc == 0)
+        *f = (struct store_view_facts){.complete = strcmp(d.state, "complete") == 0,
+                                       .target = mem_strdup(d.target),
+                                       .lsn = lsn_or_zero(d.lsn),
+                                       .time_us = d.time_us,
+                                       .timeline = (uint32_t)d.timeline};
+    store_description_free(&d);
+    return rc;
+}
+
+void store_view_facts_free(struct store_view_facts *f)
+{
+    free(f->target);
+    memset(f, 0, sizeof(*f));
+}
+
+/* ---- making and dropping views ---- */
+
 /* Everything but its name. `new` is relative to the store. */
 static int fill_view(struct store *s, const char *new, const struct store_base *b,
                      const char *const *hidden, struct err *err)
 {
+    static const struct store_view_facts open = {0};
+    const char *top = b->n_layers ? b->layer_ids[b->n_layers - 1] : NULL;
     char *shown = mem_printf("%s/%s", s->path, new);
     struct disk_file *lock;
     struct disk *d = NULL;
@@ -965,10 +1648,8 @@ static int fill_view(struct store *s, const char *new, const struct store_base *
     if (rc == 0)
         rc = datadir_create_layer(d, b->manifest, hidden, err);
     if (rc == 0)
-        rc =
-            save(d, "view.json", shown,
-                 json_pack("{s:i,s:s,s:s}", "format", STORE_FORMAT, "base", b->id, "state", "open"),
-                 err);
+        rc = save(d, "view.json", shown,
+                  describe_view(b->id, view_of_parent(top) ? top : NULL, &open), err);
     if (rc == 0) {
         rc = d->ops->open(d, LOCK, DISK_WRITE | DISK_CREATE, &lock);
         if (rc < 0)
@@ -1004,7 +1685,8 @@ static int open_wanted_base(struct store *s, const char *id, struct store_base *
     if (rc == 0 && !id && !newest)
         rc = err_set(err, ENOENT, "%s has no base yet", s->path);
     if (rc == 0)
-        rc = store_open_base(s, id ? id : newest, b, err);
+        rc = view_of_parent(id) ? open_view_as_base(s, view_of_parent(id), b, err)
+                                : store_open_base(s, id ? id : newest, b, err);
     free(newest);
     return rc;
 }
@@ -1050,6 +1732,26 @@ static int drop(struct store *s, const char *name, struct err *err)
     return rc;
 }
 
+/* A view whose description is damaged stands on nothing: two such ones could hold each other. */
+static int check_no_view_on(struct store *s, const char *name, struct err *err)
+{
+    char **views, **v;
+    struct store_description d = {0};
+    int rc = store_views(s, &views, err);
+
+    if (rc < 0)
+        return rc;
+    for (v = views; *v && rc == 0; v++) {
+        if (load_view(s, *v, &d, NULL) == 0 && d.parent &&
+            strcmp(view_of_parent(d.parent), name) == 0)
+            rc = err_set(err, EBUSY, "view %s of %s is needed: view %s stands on it", name, s->path,
+                         *v);
+        store_description_free(&d);
+    }
+    store_names_free(views);
+    return rc;
+}
+
 int store_drop_view(struct store *s, const char *name, struct err *err)
 {
     int change, lock, rc = require_view(s, name, err);
@@ -1059,12 +1761,169 @@ int store_drop_view(struct store *s, const char *name, struct err *err)
     rc = begin_change(s, &change, err);
     if (rc < 0)
         return rc;
-    rc = store_lock_view(s, name, true, &lock, err);
+    rc = check_no_view_on(s, name, err);
+    if (rc == 0)
+        rc = store_lock_view(s, name, true, &lock, err);
     if (rc == 0) {
         rc = drop(s, name, err);
         close(lock);
     }
     close(change);
+    return rc;
+}
+
+/* ---- a view that becomes a layer ---- */
+
+/* It lies below base/ under a name that nobody takes for a base; what only a view has goes. */
+static int fill_layer(struct store *s, const char *new, const char *parent,
+                      const struct store_base_facts *f, struct err *err)
+{
+    char *shown = mem_printf("%s/%s", s->path, new);
+    struct disk *d = NULL;
+    int rc = open_disk(s, new, &d, err);
+
+    if (rc == 0)
+        rc = save(d, "base.json", shown, describe_base(NULL, parent, f), err);
+    if (rc == 0) {
+        rc = d->ops->remove(d, "view.json");
+        if (rc == 0)
+            rc = d->ops->remove(d, LOCK);
+        if (rc < 0)
+            rc = err_set(err, -rc, "cannot remove files of %s: %s", shown, strerror(-rc));
+    }
+    free_disk(d);
+    free(shown);
+    return rc;
+}
+
+static int move_view(struct store *s, const char *view, const char *parent,
+                     const struct store_base_facts *f, char **id, struct err *err)
+{
+    char *from = mem_printf("view/%s", view), *to = NULL, *new = NULL;
+    int rc = next_id(s, id, err);
+
+    if (rc < 0)
+        goto out;
+    to = mem_printf("base/%s", *id);
+    new = mem_printf("%s.new", to);
+    rc = put_in_place(s, "view", from, new, err);
+    if (rc < 0)
+        goto out;
+    rc = fill_layer(s, new, parent, f, err);
+    if (rc == 0)
+        rc = put_in_place(s, "base", new, to, err);
+    if (rc < 0)
+        discard(s, new);
+out:
+    free(new);
+    free(to);
+    free(from);
+    return rc;
+}
+
+/* d->base: what it stands on. */
+static int check_becomes_layer(struct store *s, const char *view, struct store_description *d,
+                               struct err *err)
+{
+    int rc = load_view(s, view, d, err);
+
+    if (rc == 0 && d->parent)
+        rc = err_set(err, EINVAL, "view %s of %s stands on another view: it can be no layer", view,
+                     s->path);
+    if (rc == 0)
+        rc = require_base(s, d->base, err);
+    return rc;
+}
+
+int store_finish_layer(struct store *s, const char *view, const struct store_base_facts *f,
+                       char **id, struct err *err)
+{
+    struct store_description d = {0};
+    int change, lock, rc = require_view(s, view, err);
+
+    *id = NULL;
+    if (rc < 0)
+        return rc;
+    rc = begin_change(s, &change, err);
+    if (rc < 0)
+        return rc;
+    rc = check_no_view_on(s, view, err);
+    if (rc == 0)
+        rc = store_lock_view(s, view, true, &lock, err);
+    if (rc == 0) {
+        rc = check_becomes_layer(s, view, &d, err);
+        if (rc == 0)
+            rc = move_view(s, view, d.base, f, id, err);
+        close(lock);
+    }
+    if (rc < 0) {
+        free(*id);
+        *id = NULL;
+    }
+    store_description_free(&d);
+    close(change);
+    return rc;
+}
+
+/* ---- dropping bases ---- */
+
+static int check_no_layer_on(struct store *s, const char *id, struct err *err)
+{
+    struct store_description d = {0};
+    char **ids, **p;
+    int rc = store_bases(s, &ids, err);
+
+    if (rc < 0)
+        return rc;
+    for (p = ids; *p && rc == 0; p++) {
+        if (strcmp(*p, id) == 0)
+            continue;
+        rc = load_base(s, *p, &d, err);
+        if (rc == 0 && d.parent && strcmp(d.parent, id) == 0)
+            rc = err_set(err, EBUSY, "base %s of %s is needed: base %s is a layer on it", id,
+                         s->path, *p);
+        store_description_free(&d);
+    }
+    store_names_free(ids);
+    return rc;
+}
+
+/* What cannot be read may stand on it. */
+static int check_no_view_of(struct store *s, const char *id, struct err *err)
+{
+    char **views, **v, *base;
+    int rc = store_views(s, &views, err);
+
+    if (rc < 0)
+        return rc;
+    for (v = views; *v && rc == 0; v++) {
+        rc = store_read_view(s, *v, &base, err);
+        if (rc == 0 && strcmp(base, id) == 0)
+            rc = err_set(err, EBUSY, "base %s of %s is needed: view %s stands on it", id, s->path,
+                         *v);
+        free(base);
+    }
+    store_names_free(views);
+    return rc;
+}
+
+int store_drop_base(struct store *s, const char *id, struct err *err)
+{
+    int lock, rc = begin_change(s, &lock, err);
+
+    if (rc < 0)
+        return rc;
+    rc = require_base(s, id, err);
+    if (rc == 0)
+        rc = check_no_layer_on(s, id, err);
+    if (rc == 0)
+        rc = check_no_view_of(s, id, err);
+    if (rc == 0) {
+        rc = remove_base_tree(s, id);
+        if (rc < 0)
+            rc = err_set(err, -rc, "cannot remove base %s of %s: %s", id, s->path, strerror(-rc));
+    }
+    close(lock);
     return rc;
 }
 
@@ -1074,21 +1933,30 @@ static void free_view(struct store_view *v)
 {
     free_disk(v->layer);
     store_close_base(&v->base);
+    if (v->parent_lock >= 0)
+        close(v->parent_lock);
     if (v->lock >= 0)
         close(v->lock); /* last: until here nobody else may look */
     free(v);
 }
 
-static int open_parts(struct store *s, const char *name, struct store_view *v, struct err *err)
+static int open_parts(struct store *s, const char *name, unsigned flags, struct store_view *v,
+                      struct err *err)
 {
-    char *base = NULL;
-    int rc = store_read_view(s, name, &base, err);
+    struct store_description d = {0};
+    int rc = load_view(s, name, &d, err);
 
+    if (rc == 0 && !(flags & STORE_READ_ONLY) && strcmp(d.state, "complete") == 0)
+        rc = err_set(err, EROFS,
+                     "view %s of %s is complete: it can be read, or a view be put over it", name,
+                     s->path);
+    if (rc == 0 && d.parent)
+        rc = store_lock_view(s, view_of_parent(d.parent), false, &v->parent_lock, err);
     if (rc == 0)
-        rc = store_open_base(s, base, &v->base, err);
+        rc = open_below(s, name, &d, &v->base, err);
     if (rc == 0)
         rc = store_view_disk(s, name, &v->layer, err);
-    free(base);
+    store_description_free(&d);
     return rc;
 }
 
@@ -1115,12 +1983,12 @@ int store_open_view(struct store *s, const char *name, unsigned flags,
     int rc;
 
     *v = NULL;
-    new->lock = -1;
+    new->lock = new->parent_lock = -1;
     rc = require_view(s, name, err);
     if (rc == 0)
         rc = store_lock_view(s, name, !(flags & STORE_READ_ONLY), &new->lock, err);
     if (rc == 0)
-        rc = open_parts(s, name, new, err);
+        rc = open_parts(s, name, flags, new, err);
     if (rc == 0) {
         put_options(&o, new, flags);
         if (datadir_open(&o, &new->datadir, recovery, err) < 0)

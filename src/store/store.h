@@ -1,17 +1,21 @@
 /*
  * STORE/ on disk:
  *
- *   store.json                format version, page size, and what the server room says of the
- * cluster lock                      held (flock) while the store itself is changed
- *   base/<id>/base.json       where the base's directory is, or on which base it is a layer
+ *   store.json                format version, page size, and whose cluster it is
+ *   lock                      held (flock) while the store itself is changed
+ *   log/                      the shipped log (log.h), where it does not lie elsewhere
+ *   base/<id>/base.json       where the base's directory is, or on which base it is a layer; facts
  *   base/<id>/files           manifest, of a directory                  (manifest.h)
+ *   base/<id>/data/           the directory itself, of a base that was made here
+ *   base/<id>/making          held (flock) while the base is being made; gone when it is complete
  *   base/<id>/                a layer, of a base that is one            (layer.h)
- *   view/<name>/view.json     base, state
+ *   view/<name>/view.json     base (and view) below it, state, facts
  *   view/<name>/              a layer                                   (layer.h)
+ *   advancing                 held (flock) while a base is advanced into a layer
  *
  * <id> is a number, counted up; a layer's is larger than that of the base below it. What is not yet
- * complete, or no longer wanted, has another name (base/<id>.new, view/.<name>…) and is cleared by
- * the next change of the store.
+ * complete, or no longer wanted, has another name (base/<id>.new, base/<id>.old, view/.<name>…) or
+ * the file "making" that nobody holds, and is cleared by the next change of the store.
  *
  * JSON files are written beside and renamed. Directories are 0700. Unknown format versions are
  * refused.
@@ -20,6 +24,7 @@
 #define ASOFS_STORE_STORE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 #include "common/err.h"
@@ -37,8 +42,70 @@ bool store_is(const char *path); /* a directory with a store.json */
 
 const char *store_path(const struct store *s); /* absolute */
 
-/* Adopt a directory in place. *id: "1", "2", …; freed by the caller. */
-int store_add_base(struct store *s, const char *directory, char **id, struct err *err);
+/* ---- whose cluster it is: kept for the rooms above, not understood ---- */
+
+struct store_cluster {
+    uint64_t system_identifier;
+    uint32_t major;         /* 15 */
+    uint32_t segment_bytes; /* of the log: a power of two, 1 MiB to 1 GiB */
+    char *conninfo;         /* where the log comes from, without password; NULL: nowhere */
+    char *slot;             /* NULL: none */
+    char *log;              /* absolute: the directory of the log; NULL: STORE/log */
+    char *restore_command;  /* NULL: none */
+};
+
+/* NULL until it was set. Owned by the store, as it was when that was opened or last set. */
+const struct store_cluster *store_cluster(const struct store *s);
+
+/* Everything is copied. Refuses (-EINVAL), both named, another system identifier, major version or
+ * segment size than those that are known. */
+int store_set_cluster(struct store *s, const struct store_cluster *c, struct err *err);
+
+/* Whether it may be set so, before work that takes long. */
+int store_check_cluster(const struct store *s, const struct store_cluster *c, struct err *err);
+
+/* The directory of the log, absolute. It need not exist. */
+const char *store_log_directory(const struct store *s);
+
+/* ---- bases ---- */
+
+/* From when on the log makes a base into moments that can be shown. LSNs and seconds since 1970. */
+struct store_base_facts {
+    uint64_t start_lsn;      /* redo point: replay begins here */
+    uint64_t consistent_lsn; /* earliest moment that can be shown; 0: only replay can tell */
+    int64_t start_time;      /* 0: not known, as below */
+    int64_t consistent_time;
+    uint32_t timeline;
+    bool plain; /* store add-base: nothing is known */
+};
+
+/* Adopt a directory in place. f: what is known of it, or NULL. *id: "1", "2", …; freed by the
+ * caller. */
+int store_add_base(struct store *s, const char *directory, const struct store_base_facts *f,
+                   char **id, struct err *err);
+
+/* A base that is made here, in STORE/base/<id>/. Nobody sees it before it is complete; what a
+ * process leaves behind that ends before is cleared. */
+struct store_making;
+int store_begin_base(struct store *s, struct store_making **m, struct err *err);
+const char *store_making_path(const struct store_making *m); /* absolute, an empty directory */
+/* The directory is <path>/data, its tablespaces may lie beside it below <path>, and all of it is on
+ * the disk. Frees m also on failure, which leaves nothing. */
+int store_finish_base(struct store_making *m, const struct store_base_facts *f, char **id,
+                      struct err *err);
+void store_abandon_base(struct store_making *m); /* removed; NULL is fine */
+
+/*
+ * A view that nobody serves, closed and on the disk, becomes a layer on the base that it stands on:
+ * a base with an id of its own. It is a view no more. On failure it still is one, or is gone.
+ */
+int store_finish_layer(struct store *s, const char *view, const struct store_base_facts *f,
+                       char **id, struct err *err);
+
+int store_base_facts(struct store *s, const char *id, struct store_base_facts *f, struct err *err);
+
+/* -EBUSY, by name: a view or a layer stands on it. A directory that was adopted stays. */
+int store_drop_base(struct store *s, const char *id, struct err *err);
 
 /* Names of bases and views, NULL-terminated, sorted (bases: oldest first); freed with
  * store_names_free. */
@@ -46,16 +113,38 @@ int store_bases(struct store *s, char ***ids, struct err *err);
 int store_views(struct store *s, char ***names, struct err *err);
 void store_names_free(char **names);
 
-/* A new view of a base (NULL: the newest). A name is 1 to 63 letters, digits, "_", "-" and ".", not
- * beginning with ".". */
+/*
+ * A new view of a base (NULL: the newest), or, "view/<name>", over another view, which must be
+ * complete and stand on a base itself: it is the layer below, and is not written. A name is 1 to 63
+ * letters, digits, "_", "-" and ".", not beginning with ".".
+ */
 int store_create_view(struct store *s, const char *name, const char *base,
                       const char *const *hidden, struct err *err);
 bool store_has_view(struct store *s, const char *name);
-int store_drop_view(struct store *s, const char *name, struct err *err); /* -EBUSY: in use */
+/* -EBUSY: in use, or another view stands on it */
+int store_drop_view(struct store *s, const char *name, struct err *err);
+
+/* What a view shows. */
+struct store_view_facts {
+    bool complete;     /* the moment is reached and on the disk: the view is not written any more */
+    char *target;      /* in words: "time 2026-11-16 08:00:00+00"; NULL: a view that just is open */
+    uint64_t lsn;      /* the split point; 0: not known (yet) */
+    int64_t time_us;   /* since 1970, of the last commit shown; 0: not known */
+    uint32_t timeline; /* 0: not known */
+};
+
+/* The caller holds the view, or nobody else has it yet. Whoever says complete has called
+ * datadir_complete and closed it. */
+int store_set_view_facts(struct store *s, const char *name, const struct store_view_facts *f,
+                         struct err *err);
+int store_view_facts(struct store *s, const char *name, struct store_view_facts *f,
+                     struct err *err);
+void store_view_facts_free(struct store_view_facts *f);
 
 enum { STORE_READ_ONLY = 1, STORE_DURABLE = 2, STORE_NO_BASE_CHECK = 4 };
 
-/* A view of a store, open. Its parts live as long as it. -EBUSY: another process serves it. */
+/* A view of a store, open. Its parts live as long as it. -EBUSY: another process serves it.
+ * -EROFS: it is complete, and only read. */
 struct store_view;
 int store_open_view(struct store *s, const char *name, unsigned flags,
                     void (*complain)(void *arg, const char *text), void *arg, struct store_view **v,
@@ -69,13 +158,14 @@ int store_close_view(struct store_view *v, struct err *err);
 
 /* A base, resolved: the directory that it stands on, and the layers above that. */
 struct store_base {
-    char *id;        /* as asked for */
-    char *directory; /* absolute */
+    char *id;           /* as asked for */
+    char *directory_id; /* the base that is the directory */
+    char *directory;    /* absolute */
     struct stat root;
     struct disk *disk; /* of the directory */
     struct manifest *manifest;
-    unsigned n_layers; /* fewer than DATADIR_LAYERS: a view comes on top */
-    char *layer_ids[DATADIR_LAYERS];
+    unsigned n_layers;                   /* fewer than DATADIR_LAYERS: a view comes on top */
+    char *layer_ids[DATADIR_LAYERS];     /* the id of a base, or "view/<name>" */
     struct disk *layers[DATADIR_LAYERS]; /* oldest first */
 };
 
@@ -83,6 +173,9 @@ struct store_base {
  * are not compared with the manifest. On failure *b is empty. */
 int store_open_base(struct store *s, const char *id, struct store_base *b, struct err *err);
 void store_close_base(struct store_base *b);
+
+/* All that lies below a view: its base, and the view that it stands on, if any. */
+int store_open_below_view(struct store *s, const char *name, struct store_base *b, struct err *err);
 
 /* The base that a view stands on, as view.json says; freed by the caller. */
 int store_read_view(struct store *s, const char *name, char **base, struct err *err);
@@ -98,14 +191,28 @@ int store_lock_view(struct store *s, const char *name, bool exclusive, int *fd, 
 
 enum store_description_type { STORE_JSON, BASE_JSON, VIEW_JSON };
 
+/* Integers and texts as the keys of the same names. What may be missing is 0 or NULL then; LSNs are
+ * texts. */
 struct store_description {
     int64_t format;
-    int64_t page_bytes; /* store.json */
-    char *kind;         /* base.json: "directory" or "layer" */
-    char *path;         /* … of a directory, absolute */
-    char *parent;       /* … of a layer: the id of the base below it */
-    char *base;         /* view.json */
-    char *state;        /* view.json: "open" */
+    /* store.json; behind page_bytes all may be missing, the first three together */
+    int64_t page_bytes;
+    char *system_identifier; /* decimal */
+    int64_t major, segment_bytes;
+    char *conninfo, *slot, *log, *restore_command;
+    /* base.json */
+    char *kind; /* "directory" or "layer" */
+    char *path; /* of a directory, absolute */
+    char
+        *parent; /* of a layer: the id of the base below it. view.json: "view/<name>", or missing */
+    char *start_lsn, *consistent_lsn;    /* may be missing; the others only with start_lsn */
+    int64_t start_time, consistent_time; /* may be missing */
+    /* view.json */
+    char *base;
+    char *state;        /* "open", "replaying" or "complete" */
+    char *target, *lsn; /* may be missing, as may what follows */
+    int64_t time_us;
+    int64_t timeline; /* base.json, view.json: may be missing */
 };
 
 /* Read a description from its bytes; `file` is what messages call it. Refuses keys that are

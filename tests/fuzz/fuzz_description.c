@@ -26,13 +26,24 @@ static void check_taken(enum store_description_type type, const struct store_des
     require((type == BASE_JSON) == (d->kind != NULL));
     require((type == VIEW_JSON) == (d->base != NULL));
     require((type == VIEW_JSON) == (d->state != NULL));
-    require((type == BASE_JSON) == ((d->path != NULL) != (d->parent != NULL)));
+    if (type == BASE_JSON)
+        require((d->path != NULL) != (d->parent != NULL));
     if (type == STORE_JSON)
         require(d->page_bytes == PAGE_BYTES);
+    if (type != BASE_JSON)
+        require(!d->path && !d->start_lsn);
+    if (d->system_identifier)
+        require(d->major > 0 && d->segment_bytes >= 1 << 20 && d->segment_bytes <= 1 << 30);
+    if (d->log)
+        require(d->log[0] == '/' && d->system_identifier);
+    require(d->timeline >= 0 && d->timeline <= UINT32_MAX);
     if (d->path)
         require(d->path[0] == '/' && strcmp(d->kind, "directory") == 0);
-    if (d->parent)
+    if (d->parent && type == BASE_JSON)
         require_id(d->parent);
+    if (d->parent && type == VIEW_JSON)
+        require(strncmp(d->parent, "view/", 5) == 0 && !strchr(d->parent + 5, '/') &&
+                d->parent[5] != '.' && d->parent[5] != '\0');
     if (d->base)
         require_id(d->base);
 }

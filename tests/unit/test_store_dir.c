@@ -142,7 +142,7 @@ static void add_base(struct place *p, const char *expected)
 {
     char *id;
 
-    if (store_add_base(p->store, p->base_path, &id, &p->err) < 0)
+    if (store_add_base(p->store, p->base_path, NULL, &id, &p->err) < 0)
         fail_msg("%s", p->err.text);
     assert_string_equal(id, expected);
     free(id);
@@ -329,6 +329,85 @@ static void ids_that_leave_their_directory_are_refused(void **state)
     assert_refused(VIEW_JSON, "{\"format\":1,\"base\":\"1\\u0000\",\"state\":\"open\"}", "damaged");
 }
 
+static void whose_cluster_a_store_is_of_is_read(void **state)
+{
+    struct store_description d;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(parse(STORE_JSON,
+                           "{\"format\":1,\"page_bytes\":8192,\"system_identifier\":"
+                           "\"18446744073709551615\",\"major\":15,\"segment_bytes\":16777216,"
+                           "\"log\":\"/l\",\"slot\":\"s\",\"conninfo\":\"\"}",
+                           &d, &err),
+                     0);
+    assert_string_equal(d.system_identifier, "18446744073709551615");
+    assert_int_equal(d.segment_bytes, 16 << 20);
+    assert_string_equal(d.log, "/l");
+    assert_null(d.restore_command);
+    store_description_free(&d);
+}
+
+static void assert_cluster_refused(const char *keys, const char *word)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text), "{\"format\":1,\"page_bytes\":8192,%s}", keys);
+    assert_refused(STORE_JSON, text, word);
+}
+
+static void a_cluster_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    assert_cluster_refused("\"slot\":\"s\"", "\"system_identifier\" is missing");
+    assert_cluster_refused("\"major\":15,\"segment_bytes\":16777216", "\"system_identifier\"");
+    assert_cluster_refused("\"system_identifier\":7,\"major\":15,\"segment_bytes\":16777216",
+                           "\"system_identifier\" is no text");
+    assert_cluster_refused("\"system_identifier\":\"0\",\"major\":15,\"segment_bytes\":16777216",
+                           "\"system_identifier\"");
+    assert_cluster_refused(
+        "\"system_identifier\":\"18446744073709551616\",\"major\":15,\"segment_bytes\":16777216",
+        "\"system_identifier\"");
+    assert_cluster_refused("\"system_identifier\":\"7\",\"segment_bytes\":16777216", "\"major\"");
+    assert_cluster_refused("\"system_identifier\":\"7\",\"major\":-1,\"segment_bytes\":16777216",
+                           "\"major\" is -1");
+    assert_cluster_refused("\"system_identifier\":\"7\",\"major\":15", "\"segment_bytes\" is 0");
+    assert_cluster_refused("\"system_identifier\":\"7\",\"major\":15,\"segment_bytes\":3000000",
+                           "\"segment_bytes\"");
+    assert_cluster_refused("\"system_identifier\":\"7\",\"major\":15,\"segment_bytes\":524288",
+                           "\"segment_bytes\"");
+    assert_cluster_refused("\"system_identifier\":\"7\",\"major\":15,\"segment_bytes\":2147483648",
+                           "\"segment_bytes\"");
+    assert_cluster_refused(
+        "\"system_identifier\":\"7\",\"major\":15,\"segment_bytes\":16777216,\"log\":\"l\"",
+        "\"log\"");
+}
+
+#define BASE_OF "{\"format\":1,\"kind\":\"directory\",\"path\":\"/\","
+#define VIEW_OF "{\"format\":1,\"base\":\"1\","
+
+static void facts_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    assert_refused(BASE_JSON, BASE_OF "\"start_lsn\":\"0/1\"}", "\"timeline\" is 0");
+    assert_refused(BASE_JSON, BASE_OF "\"start_lsn\":\"0/\",\"timeline\":1}", "\"start_lsn\"");
+    assert_refused(BASE_JSON, BASE_OF "\"timeline\":1}", "\"start_lsn\" is missing");
+    assert_refused(BASE_JSON, BASE_OF "\"consistent_lsn\":\"0/1\"}", "\"start_lsn\" is missing");
+    assert_refused(BASE_JSON, BASE_OF "\"start_lsn\":\"0/1\",\"timeline\":4294967296}",
+                   "\"timeline\"");
+    assert_refused(BASE_JSON,
+                   BASE_OF "\"start_lsn\":\"0/1\",\"timeline\":1,\"consistent_lsn\":\"x\"}",
+                   "\"consistent_lsn\"");
+    assert_refused(VIEW_JSON, VIEW_OF "\"state\":\"complete\",\"lsn\":\"9\"}", "\"lsn\"");
+    assert_refused(VIEW_JSON, VIEW_OF "\"state\":\"open\",\"timeline\":-1}", "\"timeline\"");
+    assert_refused(VIEW_JSON, VIEW_OF "\"state\":\"open\",\"parent\":\"1\"}", "\"parent\"");
+    assert_refused(VIEW_JSON, VIEW_OF "\"state\":\"open\",\"parent\":\"view/\"}", "\"parent\"");
+    assert_refused(VIEW_JSON, VIEW_OF "\"state\":\"open\",\"parent\":\"view/..\"}", "\"parent\"");
+    assert_refused(VIEW_JSON, VIEW_OF "\"state\":\"open\",\"parent\":\"view/a/b\"}", "\"parent\"");
+    assert_refused(BASE_JSON, "{\"format\":1,\"kind\":\"layer\",\"parent\":\"view/a\"}",
+                   "\"parent\"");
+}
+
 /* ---- the store ---- */
 
 static void a_store_is_made_in_an_empty_directory_only(void **state)
@@ -429,7 +508,7 @@ static void add_some_and_exit(struct place *p, int n)
     if (store_open(p->store_path, &s, &p->err) < 0)
         _exit(1);
     while (n-- > 0) {
-        if (store_add_base(s, p->base_path, &id, &p->err) < 0)
+        if (store_add_base(s, p->base_path, NULL, &id, &p->err) < 0)
             _exit(1);
         free(id);
     }
@@ -467,7 +546,7 @@ static void a_base_is_kept_by_its_real_path(void **state)
     assert_int_equal(symlink("data", link), 0);
     assert_int_equal(chdir(p->dir), 0);
     assert_int_equal(store_open("./store", &s, &p->err), 0);
-    assert_int_equal(store_add_base(s, "link", &id, &p->err), 0);
+    assert_int_equal(store_add_base(s, "link", NULL, &id, &p->err), 0);
     assert_int_equal(chdir("/"), 0);
     assert_int_equal(store_open_base(s, id, &b, &p->err), 0);
     assert_string_equal(b.directory, p->base_path);
@@ -495,7 +574,7 @@ static void assert_not_added(struct place *p, const char *name, const char *word
 {
     char *directory = path_in(p, "%s", name), *id;
 
-    assert_true(store_add_base(p->store, directory, &id, &p->err) < 0);
+    assert_true(store_add_base(p->store, directory, NULL, &id, &p->err) < 0);
     assert_says(&p->err, word, "");
     assert_null(id);
     assert_no_base(p);
@@ -513,7 +592,7 @@ static void a_base_and_its_store_stand_apart(void **state)
     assert_not_added(p, "none", "none");
     assert_not_added(p, "data/PG_VERSION", "no directory");
     make_dir_in(p, "storex"); /* begins like "store", but lies beside it */
-    assert_int_equal(store_add_base(p->store, beside, &id, &p->err), 0);
+    assert_int_equal(store_add_base(p->store, beside, NULL, &id, &p->err), 0);
     free(id);
     free(beside);
 }
@@ -529,7 +608,7 @@ static void a_store_in_a_tablespace_of_the_base_is_refused(void **state)
     assert_int_equal(symlink(space, link), 0);
     assert_int_equal(store_create(inside, &p->err), 0);
     assert_int_equal(store_open(inside, &s, &p->err), 0);
-    assert_int_equal(store_add_base(s, p->base_path, &id, &p->err), -EINVAL);
+    assert_int_equal(store_add_base(s, p->base_path, NULL, &id, &p->err), -EINVAL);
     assert_says(&p->err, "space/store lies in", "outside of it");
     assert_false(is_in(p, "space/store/base/1"));
     assert_false(is_in(p, "space/store/base/1.new"));
@@ -1222,6 +1301,367 @@ static void a_map_of_what_is_no_file_is_refused(void **state)
     assert_says(&p->err, "base/5/1259", "changed");
 }
 
+/* ---- whose cluster ---- */
+
+static struct store_cluster some_cluster(void)
+{
+    return (struct store_cluster){.system_identifier = UINT64_C(0xfedcba9876543210),
+                                  .major = 15,
+                                  .segment_bytes = 16 << 20,
+                                  .conninfo = (char *)"host=db",
+                                  .slot = (char *)"asofs"};
+}
+
+static void reopen(struct place *p)
+{
+    store_close(p->store);
+    if (store_open(p->store_path, &p->store, &p->err) < 0)
+        fail_msg("%s", p->err.text);
+}
+
+static void a_store_keeps_whose_cluster_it_is(void **state)
+{
+    struct place *p = *state;
+    struct store_cluster c = some_cluster();
+    char *log = path_in(p, "store/log");
+
+    assert_null(store_cluster(p->store));
+    assert_string_equal(store_log_directory(p->store), log);
+    assert_int_equal(store_set_cluster(p->store, &c, &p->err), 0);
+    reopen(p);
+    assert_int_equal(store_cluster(p->store)->system_identifier, c.system_identifier);
+    assert_int_equal(store_cluster(p->store)->segment_bytes, 16 << 20);
+    assert_string_equal(store_cluster(p->store)->conninfo, "host=db");
+    assert_null(store_cluster(p->store)->restore_command);
+    c = *store_cluster(p->store); /* what it holds is the store's, and goes while it is set */
+    c.log = (char *)"/elsewhere";
+    assert_int_equal(store_set_cluster(p->store, &c, &p->err), 0);
+    assert_string_equal(store_log_directory(p->store), "/elsewhere");
+    reopen(p);
+    assert_string_equal(store_cluster(p->store)->slot, "asofs");
+    assert_string_equal(store_log_directory(p->store), "/elsewhere");
+    free(log);
+}
+
+static void another_cluster_is_refused_by_what_differs(void **state)
+{
+    struct place *p = *state;
+    struct store_cluster c = some_cluster();
+    struct store *second;
+
+    assert_int_equal(store_open(p->store_path, &second, &p->err), 0);
+    assert_int_equal(store_set_cluster(p->store, &c, &p->err), 0);
+    c.major = 16;
+    assert_int_equal(store_set_cluster(second, &c, &p->err), -EINVAL); /* opened before */
+    assert_says(&p->err, "PostgreSQL 15", "PostgreSQL 16");
+    store_close(second);
+    c = some_cluster();
+    c.system_identifier = 7;
+    assert_int_equal(store_set_cluster(p->store, &c, &p->err), -EINVAL);
+    assert_says(&p->err, "18364758544493064720", "the cluster 7");
+    c = some_cluster();
+    c.segment_bytes = 1 << 20;
+    assert_int_equal(store_set_cluster(p->store, &c, &p->err), -EINVAL);
+    assert_says(&p->err, "16777216", "1048576");
+    assert_string_equal(store_cluster(p->store)->slot, "asofs");
+}
+
+/* ---- bases that are made, facts, dropping ---- */
+
+static void a_base_keeps_its_facts(void **state)
+{
+    struct place *p = *state;
+    const struct store_base_facts f = {.start_lsn = 0x3000028,
+                                       .consistent_lsn = UINT64_C(0x100000000),
+                                       .start_time = 1795000000,
+                                       .consistent_time = 1795000060,
+                                       .timeline = 3};
+    struct store_base_facts g;
+    char *id;
+
+    add_base(p, "1");
+    assert_int_equal(store_add_base(p->store, p->base_path, &f, &id, &p->err), 0);
+    assert_int_equal(store_base_facts(p->store, "1", &g, &p->err), 0);
+    assert_true(g.plain);
+    assert_int_equal(g.start_lsn, 0);
+    assert_int_equal(store_base_facts(p->store, id, &g, &p->err), 0);
+    assert_memory_equal(&g, &f, sizeof(g));
+    assert_int_equal(store_base_facts(p->store, "3", &g, &p->err), -ENOENT);
+    free(id);
+}
+
+static struct store_making *begin_base(struct place *p)
+{
+    struct store_making *m;
+
+    if (store_begin_base(p->store, &m, &p->err) < 0)
+        fail_msg("%s", p->err.text);
+    return m;
+}
+
+/* A data directory with a tablespace beside it. */
+static void fill_making(struct place *p, const struct store_making *m)
+{
+    char *path = mem_printf("%s/data", store_making_path(m)), *link, *space;
+
+    assert_int_equal(mkdir(path, 0700), 0);
+    link = mem_printf("%s/pg_tblspc", path);
+    assert_int_equal(mkdir(link, 0700), 0);
+    free(link);
+    link = mem_printf("%s/pg_tblspc/70", path);
+    space = mem_printf("%s/70", store_making_path(m));
+    assert_int_equal(mkdir(space, 0700), 0);
+    assert_int_equal(symlink(space, link), 0);
+    free(space);
+    free(link);
+    link = mem_printf("%s/PG_VERSION", path);
+    write_file(link, "15\n", 3);
+    free(link);
+    free(path);
+    (void)p;
+}
+
+static void a_base_that_is_made_is_seen_when_it_is_complete(void **state)
+{
+    struct place *p = *state;
+    const struct store_base_facts f = {.start_lsn = 9, .timeline = 1}, *none = NULL;
+    struct store_making *m = begin_base(p), *n;
+    struct store_base b;
+    char *id, **ids;
+
+    assert_int_equal(store_open_base(p->store, "1", &b, &p->err), -ENOENT);
+    add_base(p, "2"); /* clears what is deserted, which this is not */
+    assert_true(is_in(p, "store/base/1"));
+    assert_int_equal(store_bases(p->store, &ids, &p->err), 0);
+    assert_string_equal(ids[0], "2");
+    assert_null(ids[1]);
+    store_names_free(ids);
+    assert_int_equal(store_drop_base(p->store, "1", &p->err), -ENOENT);
+    fill_making(p, m);
+    if (store_finish_base(m, &f, &id, &p->err) < 0)
+        fail_msg("%s", p->err.text);
+    assert_string_equal(id, "1");
+    free(id);
+    assert_int_equal(store_open_base(p->store, "1", &b, &p->err), 0);
+    store_close_base(&b);
+    assert_false(is_in(p, "store/base/1/making"));
+    n = begin_base(p);
+    assert_true(store_finish_base(n, none, &id, &p->err) < 0); /* there is no data */
+    assert_null(id);
+    assert_false(is_in(p, "store/base/3"));
+    assert_false(is_in(p, "store/base/3.old"));
+}
+
+static void a_base_that_was_given_up_or_deserted_is_cleared(void **state)
+{
+    struct place *p = *state;
+    struct store_making *m = begin_base(p);
+
+    fill_making(p, m);
+    store_abandon_base(m);
+    assert_false(is_in(p, "store/base/1"));
+    make_dir_in(p, "store/base/1"); /* as a process leaves it that was killed */
+    put_text(p, "store/base/1/making", "");
+    make_dir_in(p, "store/base/2"); /* damaged, but a base */
+    add_base(p, "3");
+    assert_false(is_in(p, "store/base/1"));
+    assert_false(is_in(p, "store/base/1.old"));
+    assert_true(is_in(p, "store/base/2"));
+}
+
+static void a_view_becomes_a_layer_on_its_base(void **state)
+{
+    struct place *p = *state;
+    const struct store_base_facts f = {.start_lsn = 9, .consistent_lsn = 10, .timeline = 1};
+    struct store_base_facts g;
+    struct store_base b;
+    char *id;
+    int fd;
+
+    add_base(p, "1");
+    create_view(p, "v", "1");
+    assert_int_equal(store_lock_view(p->store, "v", true, &fd, &p->err), 0);
+    assert_int_equal(store_finish_layer(p->store, "v", &f, &id, &p->err), -EBUSY);
+    assert_null(id);
+    assert_true(store_has_view(p->store, "v"));
+    close(fd);
+    if (store_finish_layer(p->store, "v", &f, &id, &p->err) < 0)
+        fail_msg("%s", p->err.text);
+    assert_string_equal(id, "2");
+    free(id);
+    assert_false(store_has_view(p->store, "v"));
+    assert_false(is_in(p, "store/base/2/view.json"));
+    assert_int_equal(store_open_base(p->store, "2", &b, &p->err), 0);
+    assert_int_equal(b.n_layers, 1);
+    assert_string_equal(b.directory_id, "1");
+    store_close_base(&b);
+    assert_int_equal(store_base_facts(p->store, "2", &g, &p->err), 0);
+    assert_memory_equal(&g, &f, sizeof(g));
+    create_view(p, "w", "2"); /* as on any base */
+    assert_int_equal(store_drop_base(p->store, "2", &p->err), -EBUSY);
+    assert_int_equal(store_finish_layer(p->store, "v", &f, &id, &p->err), -ENOENT);
+}
+
+static void a_base_is_dropped_when_nothing_stands_on_it(void **state)
+{
+    struct place *p = *state;
+
+    add_base(p, "1");
+    create_view(p, "v", "1");
+    assert_int_equal(store_drop_base(p->store, "1", &p->err), -EBUSY);
+    assert_says(&p->err, "base 1", "view v");
+    assert_int_equal(store_drop_view(p->store, "v", &p->err), 0);
+    make_dir_in(p, "store/base/2");
+    put_text(p, "store/base/2/base.json",
+             "{\"format\":1,\"kind\":\"layer\",\"parent\":\"1\",\"start_lsn\":\"0/9\","
+             "\"timeline\":1}");
+    assert_int_equal(store_drop_base(p->store, "1", &p->err), -EBUSY);
+    assert_says(&p->err, "base 2", "layer");
+    assert_int_equal(store_drop_base(p->store, "2", &p->err), 0);
+    assert_int_equal(store_drop_base(p->store, "1", &p->err), 0);
+    assert_false(is_in(p, "store/base/1"));
+    assert_true(is_in(p, "data/PG_VERSION"));
+    assert_int_equal(store_drop_base(p->store, "1", &p->err), -ENOENT);
+    assert_int_equal(store_drop_base(p->store, "../view", &p->err), -ENOENT);
+}
+
+static void a_base_that_a_damaged_view_may_need_is_not_dropped(void **state)
+{
+    struct place *p = *state;
+
+    add_base(p, "1");
+    create_view(p, "v", "1");
+    put_text(p, "store/view/v/view.json", "{");
+    assert_true(store_drop_base(p->store, "1", &p->err) < 0);
+    assert_says(&p->err, "view/v/view.json", "damaged");
+    assert_true(is_in(p, "store/base/1/base.json"));
+}
+
+/* ---- facts of views, and views on views ---- */
+
+static void set_facts(struct place *p, const char *name, const struct store_view_facts *f)
+{
+    if (store_set_view_facts(p->store, name, f, &p->err) < 0)
+        fail_msg("%s", p->err.text);
+}
+
+static void a_view_keeps_its_facts(void **state)
+{
+    struct place *p = *state;
+    struct store_view_facts f = {.target = (char *)"lsn 0/3000148"}, g;
+    char *base;
+
+    add_base(p, "1");
+    create_view(p, "v", NULL);
+    assert_int_equal(store_view_facts(p->store, "v", &g, &p->err), 0);
+    assert_false(g.complete);
+    assert_null(g.target);
+    set_facts(p, "v", &f);
+    assert_int_equal(store_view_facts(p->store, "v", &g, &p->err), 0);
+    assert_false(g.complete);
+    assert_string_equal(g.target, "lsn 0/3000148");
+    store_view_facts_free(&g);
+    f = (struct store_view_facts){.complete = true,
+                                  .target = (char *)"latest",
+                                  .lsn = UINT64_C(0x500000148),
+                                  .time_us = 1795000000123456,
+                                  .timeline = 2};
+    set_facts(p, "v", &f);
+    assert_int_equal(store_view_facts(p->store, "v", &g, &p->err), 0);
+    assert_true(g.complete);
+    assert_int_equal(g.lsn, f.lsn);
+    assert_int_equal(g.time_us, f.time_us);
+    assert_int_equal(g.timeline, 2);
+    store_view_facts_free(&g);
+    assert_int_equal(store_read_view(p->store, "v", &base, &p->err), 0);
+    assert_string_equal(base, "1");
+    free(base);
+    assert_int_equal(store_set_view_facts(p->store, "w", &f, &p->err), -ENOENT);
+}
+
+static const struct store_view_facts complete = {.complete = true, .target = (char *)"latest"};
+
+static void a_complete_view_is_not_written_any_more(void **state)
+{
+    struct place *p = *state;
+    struct store_view *v;
+
+    add_base(p, "1");
+    make_written_view(p, "v", NULL);
+    set_facts(p, "v", &complete);
+    assert_int_equal(try_open(p, "v", 0, &v), -EROFS);
+    assert_says(&p->err, "view v", "complete");
+    v = open_view(p, "v", STORE_READ_ONLY);
+    assert_int_equal(letter_at(v, 3), 'v');
+    close_view(p, v);
+}
+
+static void a_view_over_a_complete_one_leaves_it_as_it_is(void **state)
+{
+    struct place *p = *state;
+    struct store_view *v, *w;
+
+    add_base(p, "1");
+    make_written_view(p, "v", NULL);
+    set_facts(p, "v", &complete);
+    create_view(p, "w", "view/v");
+    w = open_view(p, "w", 0);
+    assert_string_equal(store_view_base(w)->layer_ids[0], "view/v");
+    assert_int_equal(letter_at(w, 2), 'b');
+    assert_int_equal(letter_at(w, 3), 'v');
+    write_pages(w, 'w', 4, 2);
+    v = open_view(p, "v", STORE_READ_ONLY);
+    assert_int_equal(letter_at(v, 4), 'v');
+    assert_int_equal(letter_at(v, 5), 'b');
+    close_view(p, v);
+    close_view(p, w);
+    w = open_view(p, "w", STORE_READ_ONLY);
+    assert_int_equal(letter_at(w, 3), 'v');
+    assert_int_equal(letter_at(w, 5), 'w');
+    close_view(p, w);
+    check_says(p, 0, "", "");
+}
+
+static void a_view_that_carries_another_is_kept(void **state)
+{
+    struct place *p = *state;
+    struct store_view *w;
+
+    add_base(p, "1");
+    make_written_view(p, "v", NULL);
+    set_facts(p, "v", &complete);
+    create_view(p, "w", "view/v");
+    assert_int_equal(store_drop_view(p->store, "v", &p->err), -EBUSY);
+    assert_says(&p->err, "view v", "view w");
+    assert_int_equal(store_drop_base(p->store, "1", &p->err), -EBUSY);
+    w = open_view(p, "w", 0); /* holds v as well */
+    assert_int_equal(store_drop_view(p->store, "w", &p->err), -EBUSY);
+    close_view(p, w);
+    assert_int_equal(store_drop_view(p->store, "w", &p->err), 0);
+    assert_int_equal(store_drop_view(p->store, "v", &p->err), 0);
+}
+
+static void only_a_complete_view_on_a_base_carries_another(void **state)
+{
+    struct place *p = *state;
+    struct store_view_facts replaying = {.target = (char *)"latest"};
+
+    add_base(p, "1");
+    make_written_view(p, "v", NULL);
+    assert_int_equal(store_create_view(p->store, "w", "view/v", NULL, &p->err), -EINVAL);
+    assert_says(&p->err, "view v", "not complete");
+    set_facts(p, "v", &replaying);
+    assert_int_equal(store_create_view(p->store, "w", "view/v", NULL, &p->err), -EINVAL);
+    set_facts(p, "v", &complete);
+    create_view(p, "w", "view/v");
+    set_facts(p, "w", &complete);
+    assert_int_equal(store_create_view(p->store, "x", "view/w", NULL, &p->err), -EINVAL);
+    assert_says(&p->err, "view w", "another view");
+    assert_int_equal(store_create_view(p->store, "x", "view/none", NULL, &p->err), -ENOENT);
+    assert_int_equal(store_create_view(p->store, "x", "view/../v", NULL, &p->err), -EINVAL);
+    assert_false(store_has_view(p->store, "x"));
+}
+
 #define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -1232,6 +1672,9 @@ int main(void)
         cmocka_unit_test(what_is_no_description_is_refused),
         cmocka_unit_test(keys_that_are_missing_or_odd_are_named),
         cmocka_unit_test(ids_that_leave_their_directory_are_refused),
+        cmocka_unit_test(whose_cluster_a_store_is_of_is_read),
+        cmocka_unit_test(a_cluster_that_cannot_be_is_refused),
+        cmocka_unit_test(facts_that_cannot_be_are_refused),
         PLACED(a_store_is_made_in_an_empty_directory_only),
         PLACED(everything_in_a_store_is_private_whatever_the_umask),
         PLACED(what_is_no_store_is_not_opened),
@@ -1266,6 +1709,19 @@ int main(void)
         PLACED(a_map_tells_which_layer_holds_which_page),
         PLACED(a_map_shows_what_was_cut_off_and_what_cannot_be_read),
         PLACED(a_map_of_what_is_no_file_is_refused),
+        PLACED(a_store_keeps_whose_cluster_it_is),
+        PLACED(another_cluster_is_refused_by_what_differs),
+        PLACED(a_base_keeps_its_facts),
+        PLACED(a_base_that_is_made_is_seen_when_it_is_complete),
+        PLACED(a_base_that_was_given_up_or_deserted_is_cleared),
+        PLACED(a_view_becomes_a_layer_on_its_base),
+        PLACED(a_base_is_dropped_when_nothing_stands_on_it),
+        PLACED(a_base_that_a_damaged_view_may_need_is_not_dropped),
+        PLACED(a_view_keeps_its_facts),
+        PLACED(a_complete_view_is_not_written_any_more),
+        PLACED(a_view_over_a_complete_one_leaves_it_as_it_is),
+        PLACED(a_view_that_carries_another_is_kept),
+        PLACED(only_a_complete_view_on_a_base_carries_another),
     };
 
     return cmocka_run_group_tests_name("store directory", tests, NULL, NULL);

@@ -1,0 +1,235 @@
+/*
+ * Names of segments are read strictly: what is not exactly one is somebody else's file. The
+ * last number of all is no segment either, so the end of one never overflows.
+ */
+#include "store/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+#define NAME_DIGITS 24
+#define PARTIAL ".partial"
+
+/* ---- names ---- */
+
+/* In the name the number is split where an LSN has its slash. */
+static uint64_t segments_per_half(uint32_t segment_bytes)
+{
+    return (UINT64_C(1) << 32) / segment_bytes;
+}
+
+/* 8 digits, upper case as PostgreSQL writes them. */
+static bool parse_part(const char *text, uint32_t *value)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const char *d;
+    int i;
+
+    for (*value = 0, i = 0; i < 8; i++) {
+        d = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!d)
+            return false;
+        *value = *value << 4 | (uint32_t)(d - digits);
+    }
+    return true;
+}
+
+int log_parse_name(const char *name, uint32_t segment_bytes, struct log_segment *s)
+{
+    uint64_t per_half = segments_per_half(segment_bytes);
+    uint32_t high, low;
+
+    memset(s, 0, sizeof(*s));
+    if (strnlen(name, NAME_DIGITS) < NAME_DIGITS || !parse_part(name, &s->timeline) ||
+        !parse_part(name + 8, &high) || !parse_part(name + 16, &low))
+        return -EINVAL;
+    s->partial = strcmp(name + NAME_DIGITS, PARTIAL) == 0;
+    if ((name[NAME_DIGITS] && !s->partial) || !s->timeline || low >= per_half)
+        return -EINVAL;
+    s->number = high * per_half + low;
+    return s->number < UINT64_MAX / segment_bytes ? 0 : -EINVAL; /* its end is an LSN too */
+}
+
+void log_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes, char out[25])
+{
+    uint64_t per_half = segments_per_half(segment_bytes);
+
+    snprintf(out, NAME_DIGITS + 1, "%08X%08X%08X", timeline, (unsigned)(number / per_half),
+             (unsigned)(number % per_half));
+}
+
+/* ---- reading a directory ---- */
+
+struct reading {
+    struct log_list *list;
+    const char *dir;
+    int fd;
+    size_t room;
+};
+
+static int add_segment(struct reading *r, const char *name, struct err *err)
+{
+    uint32_t bytes = r->list->segment_bytes;
+    struct log_segment s;
+    struct stat st;
+
+    if (log_parse_name(name, bytes, &s) < 0)
+        return 0;
+    if (fstatat(r->fd, name, &st, 0) < 0) {
+        if (errno == ENOENT) /* it became whole, or was pruned, meanwhile */
+            return 0;
+        return err_errno(err, "cannot look at the log segment %s/%s", r->dir, name);
+    }
+    if (!S_ISREG(st.st_mode))
+        return 0;
+    if (!s.partial && st.st_size != bytes)
+        return err_set(err, EINVAL,
+                       "the log segment %s/%s has %lld bytes instead of %u: it was cut, or is not "
+                       "of this cluster",
+                       r->dir, name, (long long)st.st_size, bytes);
+    s.written = st.st_mtim;
+    r->list->segments =
+        mem_grow(r->list->segments, r->list->n, &r->room, sizeof(*r->list->segments));
+    r->list->segments[r->list->n++] = s;
+    return 0;
+}
+
+static int read_names(struct reading *r, DIR *d, struct err *err)
+{
+    struct dirent *e;
+    int rc = 0;
+
+    errno = 0;
+    while (rc == 0 && (e = readdir(d))) {
+        rc = add_segment(r, e->d_name, err);
+        errno = 0;
+    }
+    if (rc == 0 && errno)
+        rc = err_errno(err, "cannot read the log directory %s", r->dir);
+    return rc;
+}
+
+static int compare_numbers(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+/* The whole one comes before the partial one of the same name. */
+static int compare_segments(const void *a, const void *b)
+{
+    const struct log_segment *x = a, *y = b;
+
+    if (x->number != y->number)
+        return compare_numbers(x->number, y->number);
+    if (x->timeline != y->timeline)
+        return compare_numbers(x->timeline, y->timeline);
+    return (int)x->partial - (int)y->partial;
+}
+
+static void sort_and_merge(struct log_list *l)
+{
+    size_t i, n = 0;
+
+    if (l->n)
+        qsort(l->segments, l->n, sizeof(*l->segments), compare_segments);
+    for (i = 0; i < l->n; i++)
+        if (!n || l->segments[i].number != l->segments[n - 1].number ||
+            l->segments[i].timeline != l->segments[n - 1].timeline)
+            l->segments[n++] = l->segments[i];
+    l->n = n;
+}
+
+int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct err *err)
+{
+    struct reading r = {.list = l, .dir = dir};
+    DIR *d = opendir(dir);
+    int rc;
+
+    *l = (struct log_list){.segment_bytes = segment_bytes};
+    if (!d)
+        return err_errno(err, "cannot read the log directory %s", dir);
+    r.fd = dirfd(d);
+    rc = read_names(&r, d, err);
+    closedir(d);
+    if (rc < 0)
+        log_free(l);
+    else
+        sort_and_merge(l);
+    return rc;
+}
+
+void log_free(struct log_list *l)
+{
+    free(l->segments);
+    *l = (struct log_list){.segment_bytes = l->segment_bytes};
+}
+
+/* ---- what they cover ---- */
+
+/* The first segment of that number or a higher one. */
+static size_t first_at(const struct log_list *l, uint64_t number)
+{
+    size_t low = 0, high = l->n, middle;
+
+    while (low < high) {
+        middle = low + (high - low) / 2;
+        if (l->segments[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/*
+ * Which of the segments of one number, from l->segments[i] on, the run goes on with: that of the
+ * same timeline; where it has none, or merely the partial one that was left when the timeline was,
+ * that of the next higher. NULL: none.
+ */
+static const struct log_segment *choose(const struct log_list *l, size_t i, uint64_t number,
+                                        uint32_t timeline)
+{
+    const struct log_segment *found = NULL, *s;
+
+    for (; i < l->n && l->segments[i].number == number; i++) {
+        s = &l->segments[i];
+        if (s->timeline < timeline)
+            continue;
+        if (!found || found->partial)
+            found = s;
+        if (!found->partial)
+            break;
+    }
+    return found;
+}
+
+bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end,
+                struct timespec *last_written)
+{
+    uint64_t number = from / l->segment_bytes;
+    size_t i = first_at(l, number);
+    const struct log_segment *s;
+    bool covers = false;
+
+    *end = from;
+    *last_written = (struct timespec){0};
+    while ((s = choose(l, i, number, timeline))) {
+        covers = true;
+        timeline = s->timeline;
+        *end = (number + 1) * l->segment_bytes;
+        *last_written = s->written;
+        if (s->partial) /* nothing that is behind it was received */
+            break;
+        number++;
+        i = first_at(l, number);
+    }
+    return covers;
+}
