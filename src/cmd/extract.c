@@ -7,7 +7,6 @@
 #include "cmd/source.h"
 #include "common/log.h"
 #include "common/stop.h"
-#include "view/outdir.h"
 
 static const struct option_def defs[] = {
     SOURCE_OPTION_DEFS,
@@ -19,7 +18,7 @@ static int print_help(void)
     printf("Usage: asofs extract [OPTION]... SOURCE DIR\n"
            "Write the tables of a PostgreSQL database, as of now, as files to the new directory "
            "DIR.\n\n"
-           "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
+           "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
            "DIR must not exist; it appears when every file is complete. Intermediate data is kept\n"
            "beside it, so --spool has no effect here.\n\n"
            "%s",
@@ -30,13 +29,14 @@ static int print_help(void)
 static int extract_into(struct source_options *o, struct outdir *d, struct err *err)
 {
     struct view *v = NULL;
-    int rc = view_freeze(&o->request, &v, err);
+    int rc = source_open(o, err);
 
     if (rc == 0)
-        rc = view_extract_files(v, d->fd, d->hidden, err);
+        rc = source_extract_files(o, d, &v, err);
     if (rc == 0)
-        view_print_summary(v, d->path);
+        cluster_print_summary(v, d->path);
     view_free(v);
+    source_release(o);
     return rc;
 }
 

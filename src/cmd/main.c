@@ -11,26 +11,34 @@ static const struct {
 } commands[] = {
     {"mount", cmd_mount}, {"extract", cmd_extract}, {"status", cmd_status},
     {"wait", cmd_wait},   {"verify", cmd_verify},   {"list", cmd_list},
+    {"view", cmd_view},   {"prune", cmd_prune},     {"base", cmd_base},
     {"store", cmd_store}, {"pagefs", cmd_pagefs},   {"worker", cmd_worker},
+    {"child", cmd_child}, {"guard", cmd_guard},
 };
 
 static int print_help(FILE *out)
 {
-    fputs("Usage: asofs COMMAND [OPTION]...\n"
-          "A PostgreSQL database as of one point in time, every table a file.\n\n"
-          "  asofs mount SOURCE DIR     mount a consistent, read-only view of a running server\n"
-          "  asofs extract SOURCE DIR   write the same view as plain files to a new directory\n"
-          "  asofs status DIR           how far a view is\n"
-          "  asofs wait DIR [TABLE]...  until tables of a view mounted with --nowait are complete\n"
-          "  asofs verify DIR           check every file against its checksum\n"
-          "  asofs list                 the views mounted on this machine\n\n"
-          "  asofs store ...            make a store, add a data directory to it, look inside\n"
-          "  asofs pagefs STORE DIR     a view of a store as a writable data directory\n\n"
-          "  asofs COMMAND --help       the options of a command\n"
-          "  asofs --version            the version\n\n"
-          "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
-          "The manual is asofs(1).\n",
-          out);
+    fputs(
+        "Usage: asofs COMMAND [OPTION]...\n"
+        "A PostgreSQL database as of one point in time, every table a file.\n\n"
+        "  asofs mount SOURCE DIR     mount a consistent, read-only view of a running server, or "
+        "of a\n"
+        "                             past moment out of a store\n"
+        "  asofs extract SOURCE DIR   write the same view as plain files to a new directory\n"
+        "  asofs status DIR           how far a view is\n"
+        "  asofs wait DIR [TABLE]...  until tables of a view mounted with --nowait are complete\n"
+        "  asofs verify DIR           check every file against its checksum\n"
+        "  asofs list                 the views mounted on this machine\n\n"
+        "  asofs base ...             take bases from a server, keep their log coming, list them\n"
+        "  asofs view ...             the past moments that a store keeps as views\n"
+        "  asofs prune STORE          remove the bases and the log that nothing needs any more\n"
+        "  asofs store ...            make a store, add a data directory to it, look inside\n"
+        "  asofs pagefs STORE DIR     a view of a store as a writable data directory\n\n"
+        "  asofs COMMAND --help       the options of a command\n"
+        "  asofs --version            the version\n\n"
+        "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
+        "The manual is asofs(1).\n",
+        out);
     return fflush(out) == 0 ? 0 : 1;
 }
 

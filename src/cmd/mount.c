@@ -106,8 +106,9 @@ static const struct option_def defs[] = {
 static int print_help(void)
 {
     printf("Usage: asofs mount [OPTION]... SOURCE DIR\n"
-           "Mount the tables of a PostgreSQL database, as of now, as files under DIR.\n\n"
-           "SOURCE is a libpq connection string, URI or database name, as for psql.\n"
+           "Mount the tables of a PostgreSQL database, as of now, as files under DIR. Of a store:\n"
+           "of all its databases at a past moment, a directory for each.\n\n"
+           "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
            "The command returns when every file is complete; `umount DIR` ends the view.\n\n"
            "%s"
            "      --nowait              return once frozen; readers wait for the file they want\n"
@@ -122,38 +123,41 @@ static int print_help(void)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-static int extract_then_mount(struct mount_options *o, const struct stop *stop, struct view *v,
+static int extract_then_mount(struct mount_options *o, const struct stop *stop, struct view **v,
                               struct viewfs **fs, struct err *err)
 {
-    int rc = view_extract(v, err);
+    int rc = source_extract(&o->source, v, err);
 
+    source_release(&o->source); /* a private server has done its work */
     if (rc == 0 && stop_requested(stop))
         rc = err_set(err, EINTR, "interrupted");
     if (rc == 0)
-        rc = viewfs_open(fs, v, &o->fs, err);
+        rc = viewfs_open(fs, *v, &o->fs, err);
     if (rc == 0)
         rc = viewfs_mount(*fs, o->dir, err);
     if (rc == 0)
-        view_print_summary(v, o->dir);
+        cluster_print_summary(*v, o->dir);
     return rc;
 }
 
 /* The coordinator has to exist before the first request is answered, so it is begun before the
  * mount. */
-static int mount_then_extract(struct mount_options *o, struct view *v, struct viewfs **fs,
+static int mount_then_extract(struct mount_options *o, struct view **v, struct viewfs **fs,
                               struct err *err)
 {
-    int rc = viewfs_open(fs, v, &o->fs, err);
+    int rc = view_freeze(&o->source.request, v, err);
 
+    if (rc == 0)
+        rc = viewfs_open(fs, *v, &o->fs, err);
     if (rc < 0)
         return rc;
-    view_on_settled(v, viewfs_settled, *fs);
+    view_on_settled(*v, viewfs_settled, *fs);
     o->source.request.partial = true;
-    rc = view_extract_begin(v, err);
+    rc = view_extract_begin(*v, err);
     if (rc == 0)
         rc = viewfs_mount(*fs, o->dir, err);
     if (rc == 0)
-        view_print_frozen(v, o->dir);
+        view_print_frozen(*v, o->dir);
     return rc;
 }
 
@@ -169,10 +173,10 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     if (rc == 0 && parent_fd >= 0)
         rc = stop_watch(&stop, parent_fd, err);
     if (rc == 0)
-        rc = view_freeze(&o->source.request, v, err);
+        rc = source_open(&o->source, err);
     if (rc == 0)
-        rc = o->nowait ? mount_then_extract(o, *v, fs, err)
-                       : extract_then_mount(o, &stop, *v, fs, err);
+        rc = o->nowait ? mount_then_extract(o, v, fs, err)
+                       : extract_then_mount(o, &stop, v, fs, err);
     stop_close(&stop, rc < 0); /* a signal that comes now ends viewfs_serve */
     return rc;
 }
@@ -196,6 +200,7 @@ static int run(struct mount_options *o, int parent_fd)
     viewfs_unmount(fs);
     view_free(v);
     viewfs_free(fs);
+    source_release(&o->source);
     return rc < 0;
 }
 
@@ -207,6 +212,8 @@ static int mount_view(struct mount_options *o, const char *dir)
 
     if (rc == 0)
         rc = source_check_spool(&o->source, &err);
+    if (rc == 0 && o->nowait)
+        rc = source_check_nowait(&o->source, &err);
     if (rc == 0 && !o->foreground)
         rc = daemon_fork(&parent_fd, &status, &err);
     if (rc < 0)

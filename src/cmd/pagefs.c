@@ -1,9 +1,12 @@
 /* asofs pagefs: one view of a store as a writable data directory. */
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/source.h"
@@ -18,6 +21,9 @@ struct options {
     const char *store, *dir; /* operands */
     const char *view, *base; /* in argv */
     bool durable, no_writeback, allow_other, help;
+    bool has_owner;
+    unsigned uid, gid;
+    int parent; /* 0: none */
 };
 
 static int set_view(void *o, const char *v, struct err *err)
@@ -55,6 +61,24 @@ static int set_allow_other(void *o, const char *v, struct err *err)
     return 0;
 }
 
+static int set_owner(void *o, const char *v, struct err *err)
+{
+    struct options *p = o;
+    char rest;
+
+    if (sscanf(v, "%u:%u%c", &p->uid, &p->gid, &rest) != 2)
+        return err_set(err, EINVAL, "\"%s\" is not UID:GID", v);
+    p->has_owner = true;
+    return 0;
+}
+
+static int set_parent(void *o, const char *v, struct err *err)
+{
+    (void)err;
+    ((struct options *)o)->parent = atoi(v);
+    return 0;
+}
+
 static int set_help(void *o, const char *v, struct err *err)
 {
     (void)v, (void)err;
@@ -67,6 +91,8 @@ static const struct option_def defs[] = {{"view", 0, true, false, set_view},
                                          {"durable", 0, false, false, set_durable},
                                          {"no-writeback", 0, false, false, set_no_writeback},
                                          {"allow-other", 0, false, false, set_allow_other},
+                                         {"owner", 0, true, false, set_owner},
+                                         {"parent", 0, true, false, set_parent},
                                          {"help", 'h', false, false, set_help},
                                          {0}};
 
@@ -82,6 +108,8 @@ static const char help[] =
     "  --durable        fsync reaches the disk; otherwise it does nothing\n"
     "  --no-writeback   each write is passed on at once, and survives if this process is killed\n"
     "  --allow-other    other users may use DIR, as the modes of its files say\n"
+    "  --owner=UID:GID  whose DIR is shown to be, and the store is; for root, who serves it for "
+    "them\n"
     "  -h, --help       this text\n\n"
     "A new view does not show postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf,\n"
     "postmaster.pid, postmaster.opts, recovery.signal and standby.signal of the base.\n";
@@ -90,6 +118,31 @@ static const char help[] =
 static const char *const hidden[] = {"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",
                                      "pg_ident.conf",   "postmaster.pid",       "postmaster.opts",
                                      "recovery.signal", "standby.signal",       NULL};
+
+/* It ends when the process that started it does. (A change of user makes the kernel forget.) */
+static int follow_parent(const struct options *o, struct err *err)
+{
+    if (!o->parent)
+        return 0;
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+        return err_errno(err, "cannot ask for a signal at the end of asofs");
+    return getppid() == o->parent ? 0 : err_set(err, EINTR, "the process that started it is gone");
+}
+
+/* root has to mount, but opens the store as its owner, so that all of it stays that user's. */
+static int become(const struct options *o, bool owner, struct err *err)
+{
+    int rc = 0;
+
+    if (!o->has_owner || getuid() != 0)
+        return 0;
+    if (owner)
+        rc = setgroups(0, NULL) < 0 || setegid(o->gid) < 0 || seteuid(o->uid) < 0;
+    else
+        rc = seteuid(0) < 0 || setegid(0) < 0;
+    return rc ? err_errno(err, "cannot change to the user %u", owner ? o->uid : 0)
+              : follow_parent(o, err);
+}
 
 /* ---- the view ---- */
 
@@ -166,10 +219,17 @@ static int serve(const struct options *o, struct store_view *v, const char *dir,
                                      .gid = root->st_gid,
                                      .allow_other = o->allow_other,
                                      .writeback = !o->no_writeback,
+                                     .own_spaces = o->parent != 0, /* a private server */
                                      .source = o->store};
     struct pagefs *fs = NULL;
-    int rc = pagefs_mount(store_view_datadir(v), dir, &options, &fs, err);
+    int rc = become(o, false, err);
 
+    if (o->has_owner) {
+        options.uid = o->uid;
+        options.gid = o->gid;
+    }
+    if (rc == 0)
+        rc = pagefs_mount(store_view_datadir(v), dir, &options, &fs, err);
     if (rc == 0)
         rc = tell_mounted(o, dir, err);
     if (rc == 0) {
@@ -210,9 +270,13 @@ static int run(const struct options *o)
 
     signal(SIGPIPE, SIG_IGN);
     if (rc == 0)
-        rc = store_open(o->store, &s, &err);
+        rc = follow_parent(o, &err);
     if (rc == 0)
         rc = mountpoint_prepare(o->dir, &dir, &err);
+    if (rc == 0)
+        rc = become(o, true, &err);
+    if (rc == 0)
+        rc = store_open(o->store, &s, &err);
     if (rc == 0)
         rc = serve_and_close(o, s, dir, &stop, &err);
     if (rc < 0)

@@ -34,6 +34,20 @@ const char source_help[] =
     "      --spool=DIR           where extracted data is kept (default: /var/tmp)\n"
     "      --timezone=ZONE       of timestamps with time zone (default: UTC)\n"
     "      --encoding=NAME       of the files (default: UTF8; of SQL_ASCII as they are)\n"
+    "\nOf a store (asofs-base(1)), a past moment:\n"
+    "      --at=TIME             2026-11-16 08:00, with or without a zone (default: yours)\n"
+    "      --lsn=LSN             up to that place on the log\n"
+    "      --xid=N               up to the end of that transaction\n"
+    "      --restore-point=NAME  pg_create_restore_point()\n"
+    "      --latest              the end of the log\n"
+    "      --view=NAME           keep the view under this name; mount one that was kept\n"
+    "      --database=NAME       only that one (default: a directory for each)\n"
+    "      --run-as=USER         who PostgreSQL runs as (default: the owner of the store)\n"
+    "      --bindir=DIR          where PostgreSQL's programs are\n"
+    "      --log=DIR             where the log is (default: as the store says)\n"
+    "      --restore-command=CMD how to fetch it, as in postgresql.conf\n"
+    "      --trust-base          code that the base brings (types, access methods) may run\n"
+    "\n"
     "      --dry-run             freeze, print tables, sizes and chunks, release\n"
     "  -q, --quiet               no progress, no notes\n"
     "  -d, --debug               tell much\n"
@@ -162,6 +176,64 @@ int source_set_encoding(void *o, const char *v, struct err *err)
     return 0;
 }
 
+static int set_moment(void *o, enum moment_kind kind, const char *v, struct err *err)
+{
+    struct moment *m = &((struct source_options *)o)->page.moment;
+
+    if (m->kind != MOMENT_NONE)
+        return err_set(err, EINVAL,
+                       "only one of --at, --lsn, --xid, --restore-point and --latest "
+                       "can be given");
+    return moment_parse(kind, v, m, err);
+}
+
+int source_set_at(void *o, const char *v, struct err *err)
+{
+    return set_moment(o, MOMENT_TIME, v, err);
+}
+
+int source_set_lsn(void *o, const char *v, struct err *err)
+{
+    return set_moment(o, MOMENT_LSN, v, err);
+}
+
+int source_set_xid(void *o, const char *v, struct err *err)
+{
+    return set_moment(o, MOMENT_XID, v, err);
+}
+
+int source_set_restore_point(void *o, const char *v, struct err *err)
+{
+    return set_moment(o, MOMENT_RESTORE_POINT, v, err);
+}
+
+int source_set_latest(void *o, const char *v, struct err *err)
+{
+    return set_moment(o, MOMENT_LATEST, v ? v : "", err);
+}
+
+#define SET_TEXT(name)                                                                             \
+    int source_set_##name(void *o, const char *v, struct err *err)                                 \
+    {                                                                                              \
+        (void)err;                                                                                 \
+        keep(&((struct source_options *)o)->name, v);                                              \
+        return 0;                                                                                  \
+    }
+
+SET_TEXT(view)
+SET_TEXT(database)
+SET_TEXT(run_as)
+SET_TEXT(bindir)
+SET_TEXT(log)
+SET_TEXT(restore_command)
+
+int source_set_trust_base(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    request(o)->trust_base = true;
+    return 0;
+}
+
 #define SET_FLAG(name)                                                                             \
     int source_set_##name(void *o, const char *v, struct err *err)                                 \
     {                                                                                              \
@@ -196,6 +268,15 @@ void source_init(struct source_options *o)
 
 void source_free(struct source_options *o)
 {
+    source_release(o);
+    moment_free(&o->page.moment);
+    free(o->view);
+    free(o->database);
+    free(o->run_as);
+    free(o->bindir);
+    free(o->log);
+    free(o->restore_command);
+    free(o->shown_source);
     tablelist_free(&o->request.tables);
     free(o->spool);
     free(o->timezone);
@@ -220,6 +301,116 @@ int source_check(const struct source_options *o, struct err *err)
     return 0;
 }
 
+/* ---- a store as the source ---- */
+
+static bool asks_for_page_view(const struct source_options *o)
+{
+    return o->page.moment.kind != MOMENT_NONE || o->view || o->database || o->run_as || o->bindir ||
+           o->log || o->restore_command || o->request.trust_base;
+}
+
+static const char *find_database(const struct source_options *o, struct err *err)
+{
+    char *const *names = page_view_databases(o->page_view), *const * n;
+    struct buf all = {0};
+
+    for (n = names; *n && strcmp(*n, o->database) != 0; n++)
+        buf_printf(&all, "%s%s", all.len ? ", " : "", *n);
+    if (!*n)
+        err_set(err, ENOENT, "there is no database \"%s\" at that moment; there are: %s",
+                o->database, all.data ? all.data : "none");
+    buf_free(&all);
+    return *n;
+}
+
+static void show(struct source_options *o, const char *database)
+{
+    struct page_shown shown = page_view_shown(o->page_view);
+
+    o->shown_source = mem_printf("%s of %s", database, o->page.store);
+    o->shown =
+        (struct view_shown){.source = o->shown_source, .unix_us = shown.time_us, .lsn = shown.lsn};
+    free((char *)(uintptr_t)o->request.source);
+    o->request.source = page_view_source(o->page_view, database);
+    o->request.shown = &o->shown;
+}
+
+int source_open(struct source_options *o, struct err *err)
+{
+    const char *database;
+    int rc;
+
+    if (!store_is(o->request.source))
+        return asks_for_page_view(o) ? err_set(err, EINVAL,
+                                               "--at and the other options of page views need a "
+                                               "store as SOURCE; \"%s\" is none",
+                                               o->request.source)
+                                     : 0;
+    if (o->page.moment.kind == MOMENT_NONE && !o->view)
+        return err_set(err, EINVAL,
+                       "which moment? --at=TIME, --lsn=LSN, --xid=N, "
+                       "--restore-point=NAME or --latest; or --view=NAME");
+    o->page.store = mem_strdup(o->request.source);
+    o->page.view = o->view;
+    o->page.run_as = o->run_as;
+    o->page.bindir = o->bindir;
+    o->page.log = o->log;
+    o->page.restore_command = o->restore_command;
+    o->page.connections = o->request.jobs + 5;
+    o->page.quiet = o->quiet;
+    o->page.stop_fd = o->request.stop_fd;
+    rc = page_view_open(&o->page, &o->page_view, err);
+    if (rc < 0)
+        return rc;
+    if (!o->database) {
+        o->cluster = (struct cluster_request){&o->request, o->page_view, o->page.store};
+        return 0;
+    }
+    database = find_database(o, err);
+    if (!database)
+        return -err->code;
+    show(o, database);
+    return 0;
+}
+
+int source_check_nowait(const struct source_options *o, struct err *err)
+{
+    if (o->database || !store_is(o->request.source))
+        return 0;
+    return err_set(err, EINVAL,
+                   "--nowait can show one database of a store: --database=NAME says which");
+}
+
+int source_extract(struct source_options *o, struct view **v, struct err *err)
+{
+    int rc;
+
+    if (o->cluster.page)
+        return cluster_extract(&o->cluster, v, err);
+    rc = view_freeze(&o->request, v, err);
+    return rc == 0 ? view_extract(*v, err) : rc;
+}
+
+int source_extract_files(struct source_options *o, const struct outdir *d, struct view **v,
+                         struct err *err)
+{
+    int rc;
+
+    if (o->cluster.page)
+        return cluster_extract_files(&o->cluster, d->fd, d->hidden, v, err);
+    rc = view_freeze(&o->request, v, err);
+    return rc == 0 ? view_extract_files(*v, d->fd, d->hidden, err) : rc;
+}
+
+void source_release(struct source_options *o)
+{
+    o->cluster.page = NULL;
+    page_view_close(o->page_view);
+    o->page_view = NULL;
+    free((char *)(uintptr_t)o->page.store);
+    o->page.store = NULL;
+}
+
 int source_check_spool(const struct source_options *o, struct err *err)
 {
     const char *dir = o->request.spool_dir;
@@ -235,21 +426,33 @@ int source_check_spool(const struct source_options *o, struct err *err)
     return 0;
 }
 
-int source_dry_run(struct source_options *o)
+static int print_plan(struct source_options *o, struct err *err)
 {
     struct view *v = NULL;
+    int rc;
+
+    if (o->cluster.page)
+        return cluster_print_plan(&o->cluster, stdout, err);
+    rc = view_freeze(&o->request, &v, err);
+    if (rc == 0)
+        view_print_plan(v, stdout);
+    view_free(v);
+    return rc;
+}
+
+int source_dry_run(struct source_options *o)
+{
     struct stop stop;
     struct err err;
     int rc = stop_open(&stop, &err);
 
     o->request.stop_fd = stop.fd;
     if (rc == 0)
-        rc = view_freeze(&o->request, &v, &err);
+        rc = source_open(o, &err);
     if (rc == 0)
-        view_print_plan(v, stdout);
-    else
+        rc = print_plan(o, &err);
+    if (rc < 0)
         log_error("%s", err.text);
-    view_free(v);
     stop_close(&stop, true);
     return rc == 0 && fflush(stdout) == 0 ? 0 : 1;
 }

@@ -6,11 +6,18 @@
 
 #include "common/option.h"
 #include "pg/pattern.h"
-#include "view/live.h"
+#include "view/cluster.h"
+#include "view/outdir.h"
 
 struct source_options {
     struct view_request request;
     char *spool, *timezone, *encoding; /* what request points at, when given */
+    struct page_request page;          /* of a SOURCE that is a store */
+    char *view, *database, *run_as, *bindir, *log, *restore_command;
+    struct view_shown shown;
+    char *shown_source;
+    struct page_view *page_view;    /* while its private server is needed */
+    struct cluster_request cluster; /* of all its databases; .page NULL: of one, request.source */
     bool dry_run;
     bool quiet;
     bool debug;
@@ -31,7 +38,15 @@ struct source_options {
         {"hold-limit", 0, true, false, source_set_hold_limit},                                     \
         {"spool-limit", 0, true, false, source_set_spool_limit},                                   \
         {"spool", 0, true, false, source_set_spool},                                               \
-        {"timezone", 0, true, false, source_set_timezone},                                         \
+        {"timezone", 0, true, false, source_set_timezone}, {"at", 0, true, false, source_set_at},  \
+        {"lsn", 0, true, false, source_set_lsn}, {"xid", 0, true, false, source_set_xid},          \
+        {"restore-point", 0, true, false, source_set_restore_point},                               \
+        {"latest", 0, false, false, source_set_latest}, {"view", 0, true, false, source_set_view}, \
+        {"database", 0, true, false, source_set_database},                                         \
+        {"run-as", 0, true, false, source_set_run_as},                                             \
+        {"bindir", 0, true, false, source_set_bindir}, {"log", 0, true, false, source_set_log},    \
+        {"restore-command", 0, true, false, source_set_restore_command},                           \
+        {"trust-base", 0, false, false, source_set_trust_base},                                    \
         {"encoding", 0, true, false, source_set_encoding},                                         \
         {"dry-run", 0, false, false, source_set_dry_run},                                          \
         {"quiet", 'q', false, false, source_set_quiet},                                            \
@@ -54,6 +69,18 @@ int source_set_hold_limit(void *o, const char *v, struct err *err);
 int source_set_spool_limit(void *o, const char *v, struct err *err);
 int source_set_spool(void *o, const char *v, struct err *err);
 int source_set_timezone(void *o, const char *v, struct err *err);
+int source_set_at(void *o, const char *v, struct err *err);
+int source_set_lsn(void *o, const char *v, struct err *err);
+int source_set_xid(void *o, const char *v, struct err *err);
+int source_set_restore_point(void *o, const char *v, struct err *err);
+int source_set_latest(void *o, const char *v, struct err *err);
+int source_set_view(void *o, const char *v, struct err *err);
+int source_set_database(void *o, const char *v, struct err *err);
+int source_set_run_as(void *o, const char *v, struct err *err);
+int source_set_bindir(void *o, const char *v, struct err *err);
+int source_set_log(void *o, const char *v, struct err *err);
+int source_set_restore_command(void *o, const char *v, struct err *err);
+int source_set_trust_base(void *o, const char *v, struct err *err);
 int source_set_encoding(void *o, const char *v, struct err *err);
 int source_set_dry_run(void *o, const char *v, struct err *err);
 int source_set_quiet(void *o, const char *v, struct err *err);
@@ -75,6 +102,25 @@ int source_check(const struct source_options *o, struct err *err);
 
 /* Refuse a spool directory that cannot be written, before any work. */
 int source_check_spool(const struct source_options *o, struct err *err);
+
+/*
+ * Before view_freeze: a SOURCE that is a store becomes a private server that shows the moment asked
+ * for, and request.source says how to reach the database, or `cluster` that all of them are meant.
+ * Other sources are left as they are.
+ */
+int source_open(struct source_options *o, struct err *err);
+
+/* Refuse what --nowait cannot do, before the moment is reached. */
+int source_check_nowait(const struct source_options *o, struct err *err);
+
+/* Freeze and extract: into the spool, or into the directory. *v is the caller's to free, also after
+ * a failure. */
+int source_extract(struct source_options *o, struct view **v, struct err *err);
+int source_extract_files(struct source_options *o, const struct outdir *d, struct view **v,
+                         struct err *err);
+
+/* The private server is not needed any more. */
+void source_release(struct source_options *o);
 
 /* --dry-run: freeze, print, release. Returns the exit status. */
 int source_dry_run(struct source_options *o);

@@ -74,7 +74,7 @@ static int run_add_base(const struct options *o, char **operands)
     (void)o;
     rc = store_open(operands[0], &s, &err);
     if (rc == 0)
-        rc = store_add_base(s, operands[1], &id, &err);
+        rc = store_add_base(s, operands[1], NULL, &id, &err);
     if (rc == 0)
         printf("%s\n", id);
     free(id);

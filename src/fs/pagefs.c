@@ -24,6 +24,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -38,6 +39,7 @@
 
 #include "common/proc.h"
 #include "fs/internal.h"
+#include "store/manifest.h"
 #include "store/pagefile.h"
 
 #define FOREVER 86400.0 /* seconds the kernel may keep what it was told */
@@ -202,9 +204,50 @@ static void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     make(req, parent, name, S_IFDIR | (mode & 07777), NULL);
 }
 
+/* A directory that may be there already. */
+static int find_or_make_dir(struct datadir *d, uint64_t parent, const char *name, struct stat *st)
+{
+    int rc = datadir_lookup(d, parent, name, st);
+
+    return rc == -ENOENT ? datadir_make(d, parent, name, S_IFDIR | 0700, NULL, st) : rc;
+}
+
+/* CREATE TABLESPACE: is it a link to somewhere outside, in pg_tblspc of the root? */
+static bool leads_out(struct datadir *d, const char *target, uint64_t parent)
+{
+    struct stat st;
+
+    return target[0] == '/' && datadir_lookup(d, FUSE_ROOT_ID, "pg_tblspc", &st) == 0 &&
+           st.st_ino == parent;
+}
+
+/*
+ * A server that replays somebody's log makes the links that it finds there. Where that one runs on
+ * this machine they lead to its live files, which must not be written.
+ */
+static void make_own_space(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct datadir *d = fs_of(req)->data;
+    struct stat st;
+    char target[64]; /* the name is a number */
+    int rc = find_or_make_dir(d, FUSE_ROOT_ID, MANIFEST_TABLESPACES, &st);
+
+    if (rc == 0)
+        rc = find_or_make_dir(d, st.st_ino, name, &st);
+    if (snprintf(target, sizeof(target), "../" MANIFEST_TABLESPACES "/%s", name) >= 64 && rc == 0)
+        rc = -ENAMETOOLONG;
+    if (rc < 0)
+        reply_entry(req, rc, &st);
+    else
+        make(req, parent, name, S_IFLNK | 0777, target);
+}
+
 static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    make(req, parent, name, S_IFLNK | 0777, target);
+    if (fs_of(req)->options.own_spaces && leads_out(fs_of(req)->data, target, parent))
+        make_own_space(req, parent, name);
+    else
+        make(req, parent, name, S_IFLNK | 0777, target);
 }
 
 static void fs_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -19,6 +19,7 @@ struct pagefs_options {
     gid_t gid;
     bool allow_other;
     bool writeback;     /* the kernel collects writes; what it holds is lost if this process ends */
+    bool own_spaces;    /* a new tablespace comes to lie in the view, wherever its link leads */
     const char *source; /* for /proc/mounts */
 };
 

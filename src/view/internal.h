@@ -9,7 +9,11 @@
 #include "extract/coordinator.h"
 #include "view/live.h"
 
+struct cluster; /* cluster.h */
+
 struct view {
+    struct cluster *cluster; /* a view of several databases: but for source and tree nothing of the
+                                rest is used */
     const struct view_request *req; /* borrowed */
     struct pg_target target;
     struct pg_conn *leader; /* NULL once released */
@@ -36,6 +40,17 @@ struct view {
     bool reported;        /* the texts below are final */
     struct buf meta[META_FILES];
 };
+
+/* Of a cluster: the view that *node belongs to, and its number there. */
+struct view *cluster_member(const struct view *v, uint32_t *node);
+struct view *cluster_first(const struct view *v);
+void cluster_free(struct view *v);
+
+/* The view that answers for a node, whose number there is *node afterwards. */
+static inline struct view *view_of_node(const struct view *v, uint32_t *node)
+{
+    return v->cluster ? cluster_member(v, node) : (struct view *)(uintptr_t)v;
+}
 
 static inline struct results *view_results(const struct view *v)
 {

@@ -8,14 +8,17 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/lsn.h"
 #include "common/mem.h"
 #include "common/units.h"
 #include "extract/lockfreeze.h"
+#include "pg/trust.h"
 #include "view/internal.h"
 #include "view/report.h"
 
@@ -82,6 +85,7 @@ static int freeze(struct view *v, struct err *err)
     struct pg_freeze_request f = {.server = &v->server,
                                   .entries = req->tables.entries,
                                   .nentries = req->tables.n,
+                                  .may_miss = req->may_miss,
                                   .lock_timeout_ms = req->lock_timeout_ms,
                                   .sessions = req->freeze_by_lock ? req->jobs + 1 : 1};
     struct lockfreeze_request l = {
@@ -94,6 +98,27 @@ static int freeze(struct view *v, struct err *err)
     rc = pg_freeze_export(v->leader, &f, &v->catalog, &v->moment, err);
     v->crew->snapshot_id = v->moment.snapshot_id;
     return rc;
+}
+
+/* The private server of a page view says when it was asked; what counts is what it shows. */
+static void say_what_is_shown(struct view *v)
+{
+    const struct view_shown *shown = v->req->shown;
+    char lsn[LSN_TEXT_MAX], seconds[32];
+    time_t t = (time_t)(shown->unix_us / 1000000);
+    struct tm tm;
+
+    free(v->source);
+    v->source = mem_strdup(shown->source);
+    free(v->moment.lsn);
+    v->moment.lsn = mem_strdup(lsn_text(shown->lsn, lsn));
+    if (!shown->unix_us)
+        return;
+    v->moment.unix_ns = shown->unix_us * 1000;
+    free(v->moment.time);
+    gmtime_r(&t, &tm);
+    strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
+    v->moment.time = mem_printf("%s.%06dZ", seconds, (int)(shown->unix_us % 1000000));
 }
 
 /* Of a filtered table nobody knows how much will come. */
@@ -147,12 +172,16 @@ int view_freeze(const struct view_request *req, struct view **view, struct err *
     pg_target_init(&v->target, req->source);
     v->crew = make_crew(v);
     rc = connect_leader(v, err);
+    if (rc == 0 && req->shown && !req->trust_base)
+        rc = pg_refuse_foreign_code(v->leader, err);
     if (rc == 0)
         rc = freeze(v, err);
     if (rc < 0) {
         view_free(v);
         return rc;
     }
+    if (req->shown)
+        say_what_is_shown(v);
     v->frozen = clock_ms();
     tell_skipped(v->catalog);
     plan_make(&v->plan, v->catalog, req->chunk_size);
@@ -161,11 +190,14 @@ int view_freeze(const struct view_request *req, struct view **view, struct err *
     return 0;
 }
 
-/* No pg_dump is no reason to fail: schema.sql then says what is missing. */
+/* No pg_dump is no reason to fail: schema.sql then says what is missing. Of a database of which
+ * nothing is taken it would be asked for everything. */
 static char *start_dump(struct view *v)
 {
     struct err why;
 
+    if (v->req->tables.n && !v->catalog->ntables)
+        return NULL;
     if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->tables.n == 0, v->moment.snapshot_id,
                       &why) < 0)
         return mem_strdup(why.text);

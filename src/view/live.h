@@ -7,9 +7,19 @@
 #include "extract/tablelist.h"
 #include "view/view.h"
 
+/* What a page view shows, instead of the moment at which its private server was asked. */
+struct view_shown {
+    const char *source; /* as people know it */
+    int64_t unix_us;    /* the moment; 0: not known */
+    uint64_t lsn;
+};
+
 struct view_request {
-    const char *source;      /* libpq conninfo string, URI or database name */
-    struct tablelist tables; /* empty: every table */
+    const char *source;             /* libpq conninfo string, URI or database name */
+    const struct view_shown *shown; /* of a page view; NULL: what the server says of now */
+    struct tablelist tables;        /* empty: every table */
+    bool may_miss; /* an entry may match nothing, and there may be no table: one of several
+                      databases */
     enum pg_format format;
     unsigned jobs;
     uint64_t chunk_size;
@@ -24,7 +34,8 @@ struct view_request {
     const char *spool_dir;
     const char *timezone;
     const char
-        *encoding; /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
+        *encoding;   /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
+    bool trust_base; /* of a page view: code that the base brings may run */
     bool quiet;
     int stop_fd; /* readable: give up (-EINTR); -1: none */
 };

@@ -143,6 +143,62 @@ void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format
     free(names);
 }
 
+/* The nodes of one member but for its root, which has become node `root`. */
+static void add_member(struct tree *t, const struct tree *m, uint32_t root, uint32_t first)
+{
+    uint32_t i;
+
+    t->nodes[root].children = m->nodes[0].children - 1 + first;
+    t->nodes[root].nchildren = m->nodes[0].nchildren;
+    t->nodes[root].subdirs = m->nodes[0].subdirs;
+    for (i = 1; i < m->n; i++) {
+        struct node *n = &t->nodes[t->n++];
+
+        *n = m->nodes[i];
+        n->name = mem_strdup(n->name);
+        n->parent = n->parent ? n->parent - 1 + first : root;
+        n->children = n->nchildren ? n->children - 1 + first : 0;
+        n->member = root - 1;
+    }
+}
+
+/* The same schemas and tables are in many databases, so the directory's name counts. */
+static void number_joined(struct tree *t, char *const *dirs, uint32_t ndirs)
+{
+    struct hash *h = hash_new();
+    uint32_t i;
+
+    t->nodes[0].ino = 1;
+    for (i = 1; i < t->n; i++) {
+        const char *dir = dirs[t->nodes[i].member];
+        uint64_t own = i <= ndirs ? 0 : t->nodes[i].ino;
+
+        hash_reset(h);
+        hash_update(h, dir, strlen(dir) + 1);
+        hash_update(h, &own, sizeof(own));
+        t->nodes[i].ino = hash_value(h) >> 2 | 16;
+    }
+    hash_free(h);
+}
+
+void tree_join(struct tree *t, const struct tree *const *members, char *const *dirs, size_t n,
+               uint32_t *first)
+{
+    size_t i, total = 1;
+
+    for (i = 0; i < n; i++)
+        total += members[i]->n;
+    *t = (struct tree){.nodes = mem_array(total, sizeof(*t->nodes))};
+    add_node(t, NODE_DIR, 0, "", 0);
+    for (i = 0; i < n; i++)
+        t->nodes[add_node(t, NODE_DIR, 0, dirs[i], 0)].member = (uint32_t)i;
+    for (i = 0; i < n; i++) {
+        first[i] = t->n;
+        add_member(t, members[i], (uint32_t)i + 1, first[i]);
+    }
+    number_joined(t, dirs, (uint32_t)n);
+}
+
 void tree_free(struct tree *t)
 {
     size_t i;

@@ -31,6 +31,7 @@ struct node {
     uint32_t nchildren;
     uint32_t subdirs; /* NODE_DIR: how many of them are directories */
     uint32_t item;    /* NODE_TABLE: index of the table; NODE_META: which */
+    uint32_t member;  /* of a joined tree: which of them it comes from; else 0 */
 };
 
 struct tree {
@@ -42,6 +43,14 @@ struct tree {
 
 void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format);
 void tree_free(struct tree *t);
+
+/*
+ * Several trees as one: a directory for each at the top, named dirs[i] (sorted bytewise), with what
+ * its root holds below. `first` gets for each the number that its node 1 has now; the others follow
+ * in order. Everything is copied, but the paths stay with the single trees. At least one.
+ */
+void tree_join(struct tree *t, const struct tree *const *members, char *const *dirs, size_t n,
+               uint32_t *first);
 
 /* The child of that name, or -1. */
 int64_t tree_lookup(const struct tree *t, uint32_t dir, const char *name);

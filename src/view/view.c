@@ -26,6 +26,10 @@ void view_free(struct view *v)
 
     if (!v)
         return;
+    if (v->cluster) {
+        cluster_free(v);
+        return;
+    }
     view_stop(v);
     if (v->halt_fd >= 0)
         close(v->halt_fd);
@@ -53,6 +57,8 @@ const struct tree *view_tree(const struct view *v)
 
 struct timespec view_time(const struct view *v)
 {
+    if (v->cluster)
+        return view_time(cluster_first(v));
     return (struct timespec){.tv_sec = v->moment.unix_ns / 1000000000,
                              .tv_nsec = v->moment.unix_ns % 1000000000};
 }
@@ -91,8 +97,10 @@ static enum view_state table_view_state(struct view *v, uint32_t table)
 
 enum view_state view_state(struct view *v, uint32_t node)
 {
-    const struct node *n = &v->tree.nodes[node];
+    const struct node *n;
 
+    v = view_of_node(v, &node);
+    n = &v->tree.nodes[node];
     if (n->kind == NODE_TABLE)
         return table_view_state(v, n->item);
     if (n->kind == NODE_DIR || is_reported(v))
@@ -102,6 +110,7 @@ enum view_state view_state(struct view *v, uint32_t node)
 
 void view_prefer(struct view *v, uint32_t node)
 {
+    v = view_of_node(v, &node);
     if (v->tree.nodes[node].kind == NODE_TABLE)
         coordinator_prefer(v->coordinator, v->tree.nodes[node].item);
 }
@@ -116,6 +125,7 @@ void view_live_text(struct view *v, uint32_t node, char **text, size_t *len)
 {
     struct buf b = {0};
 
+    v = view_of_node(v, &node);
     report_make(v, v->tree.nodes[node].item, &b);
     *len = b.len;
     *text = buf_steal(&b);
@@ -135,8 +145,10 @@ static uint64_t meta_size(struct view *v, uint32_t node)
 
 uint64_t view_size(struct view *v, uint32_t node)
 {
-    const struct node *n = &v->tree.nodes[node];
+    const struct node *n;
 
+    v = view_of_node(v, &node);
+    n = &v->tree.nodes[node];
     switch (n->kind) {
     case NODE_TABLE:
         return result_of(v, n)->bytes;
@@ -183,8 +195,10 @@ static int64_t read_table(const struct view *v, const struct table_result *r, ch
 
 int view_own_fd(struct view *v, uint32_t node)
 {
-    const struct node *n = &v->tree.nodes[node];
+    const struct node *n;
 
+    v = view_of_node(v, &node);
+    n = &v->tree.nodes[node];
     return n->kind == NODE_TABLE ? result_of(v, n)->own_fd : -1;
 }
 
@@ -200,8 +214,10 @@ static int64_t read_meta(const struct buf *b, char *buffer, size_t size, uint64_
 
 int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset)
 {
-    const struct node *n = &v->tree.nodes[node];
+    const struct node *n;
 
+    v = view_of_node(v, &node);
+    n = &v->tree.nodes[node];
     if (n->kind == NODE_DIR)
         return -EISDIR;
     if (view_state(v, node) != VIEW_FINAL)
@@ -213,9 +229,11 @@ int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint
 
 int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX])
 {
-    const struct node *n = &v->tree.nodes[node];
     const struct table_result *r;
+    const struct node *n;
 
+    v = view_of_node(v, &node);
+    n = &v->tree.nodes[node];
     if (n->kind != NODE_TABLE || strncmp(name, "user.asofs.", 11) != 0)
         return -ENODATA;
     r = result_of(v, n);

@@ -1,0 +1,340 @@
+/* asofs view: the views that a store keeps: list them, drop them, verify them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/place.h"
+#include "cmd/source.h"
+#include "common/log.h"
+#include "common/lsn.h"
+#include "common/mem.h"
+#include "common/units.h"
+#include "store/check.h"
+
+#define TEMPORARY ".tmp" /* ends the names of views that a mount makes for itself */
+
+struct options {
+    bool all;
+    bool help;
+};
+
+static int set_all(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->all = true;
+    return 0;
+}
+
+static int set_help(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->help = true;
+    return 0;
+}
+
+static int fail(const struct err *err)
+{
+    log_error("%s", err->text);
+    return 1;
+}
+
+/* What was printed is only done when it is out. */
+static int printed(int status)
+{
+    struct err err;
+
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    err_errno(&err, "cannot write to standard output");
+    return fail(&err);
+}
+
+/* ---- list ---- */
+
+struct line { /* collected first: the columns are as wide as what is in them */
+    char *name, *state, *bytes, *base, *moment;
+};
+
+/* In words: whose work it is now, or what it has come to. */
+static const char *state_of(struct store *s, const char *name, const struct store_view_facts *f)
+{
+    struct err ignored;
+    int fd;
+
+    if (f->complete)
+        return "complete";
+    if (!f->target)
+        return "open";
+    return place_lock_making(s, name, false, &fd, &ignored) == 1 ? "replaying" : "unfinished";
+}
+
+static bool is_in_use(struct store *s, const char *name)
+{
+    struct err ignored;
+    int lock, rc = store_lock_view(s, name, false, &lock, &ignored);
+
+    if (rc == 0)
+        close(lock);
+    return rc == -EBUSY;
+}
+
+static char *moment_of(const struct store_view_facts *f)
+{
+    char lsn[LSN_TEXT_MAX];
+
+    if (!f->target)
+        return mem_strdup("-");
+    if (!f->complete || !f->lsn)
+        return mem_strdup(f->target);
+    return mem_printf("%s (up to %s)", f->target, lsn_text(f->lsn, lsn));
+}
+
+static int read_line(struct store *s, const char *name, struct line *l, struct err *err)
+{
+    char *path = mem_printf("view/%s", name), size[32];
+    struct store_view_facts f = {0};
+    int rc = store_view_facts(s, name, &f, err);
+
+    if (rc == 0)
+        rc = store_read_view(s, name, &l->base, err);
+    if (rc == 0) {
+        l->name = mem_strdup(name);
+        l->state = mem_printf("%s%s", state_of(s, name, &f), is_in_use(s, name) ? ", in use" : "");
+        l->bytes = mem_strdup(units_format_size(place_bytes(s, path), size, sizeof(size)));
+        l->moment = moment_of(&f);
+    }
+    store_view_facts_free(&f);
+    free(path);
+    return rc;
+}
+
+static void free_line(struct line *l)
+{
+    free(l->name);
+    free(l->state);
+    free(l->bytes);
+    free(l->base);
+    free(l->moment);
+}
+
+static int wider(int width, const char *text)
+{
+    return (int)strlen(text) > width ? (int)strlen(text) : width;
+}
+
+static void print_lines(const struct line *lines, size_t n)
+{
+    int name = 4, state = 5, bytes = 6, base = 4;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        name = wider(name, lines[i].name);
+        state = wider(state, lines[i].state);
+        bytes = wider(bytes, lines[i].bytes);
+        base = wider(base, lines[i].base);
+    }
+    printf("%-*s  %-*s  %*s  %-*s  %s\n", name, "name", state, "state", bytes, "stored", base,
+           "base", "moment");
+    for (i = 0; i < n; i++)
+        printf("%-*s  %-*s  %*s  %-*s  %s\n", name, lines[i].name, state, lines[i].state, bytes,
+               lines[i].bytes, base, lines[i].base, lines[i].moment);
+}
+
+static bool is_temporary(const char *name)
+{
+    size_t n = strlen(name), end = strlen(TEMPORARY);
+
+    return n > end && strcmp(name + n - end, TEMPORARY) == 0;
+}
+
+/* Those that cannot be read are told; the others are listed all the same. A view that is gone by
+ * now is none. */
+static int list(struct store *s, bool all, struct err *err)
+{
+    char **names = NULL, **p;
+    struct line *lines = NULL;
+    size_t n = 0, room = 0;
+    int status = 0, rc = store_views(s, &names, err);
+
+    for (p = names; rc == 0 && *p; p++) {
+        if (!all && is_temporary(*p))
+            continue;
+        lines = mem_grow(lines, n, &room, sizeof(*lines));
+        lines[n] = (struct line){0};
+        if (read_line(s, *p, &lines[n], err) == 0) {
+            n++;
+            continue;
+        }
+        free_line(&lines[n]);
+        if (store_has_view(s, *p))
+            status = fail(err);
+    }
+    if (rc == 0)
+        print_lines(lines, n);
+    while (n)
+        free_line(&lines[--n]);
+    free(lines);
+    if (names)
+        store_names_free(names);
+    return rc < 0 ? rc : status;
+}
+
+static int run_list(const struct options *o, char **operands)
+{
+    struct store *s = NULL;
+    struct err err;
+    int rc = place_open(operands[0], false, &s, &err);
+
+    if (rc == 0)
+        rc = list(s, o->all, &err);
+    store_close(s);
+    return rc < 0 ? fail(&err) : printed(rc);
+}
+
+/* ---- drop ---- */
+
+/* Nobody may be making it: the maker may be between two replays and not hold the view. */
+static int drop(struct store *s, const char *name, struct err *err)
+{
+    int fd, rc;
+
+    if (!store_has_view(s, name)) /* says so; and no lock is made for it */
+        return store_drop_view(s, name, err);
+    rc = place_lock_making(s, name, true, &fd, err);
+    if (rc == 1)
+        return err_set(err, EBUSY, "the view \"%s\" is being made by another process", name);
+    if (rc < 0)
+        return rc;
+    rc = store_drop_view(s, name, err);
+    place_unlock_making(s, name, fd);
+    return rc;
+}
+
+static int run_drop(const struct options *o, char **operands)
+{
+    struct store *s = NULL;
+    struct err err;
+    int rc = place_open(operands[0], true, &s, &err);
+
+    (void)o;
+    if (rc == 0)
+        rc = drop(s, operands[1], &err);
+    store_close(s);
+    return rc < 0 ? fail(&err) : 0;
+}
+
+/* ---- verify ---- */
+
+static void print_line(void *arg, const char *line)
+{
+    (void)arg;
+    puts(line);
+}
+
+static int run_verify(const struct options *o, char **operands)
+{
+    struct check_report r = {0};
+    struct store *s = NULL;
+    struct err err;
+    int rc = place_open(operands[0], false, &s, &err);
+
+    (void)o;
+    if (rc == 0)
+        rc = store_check_view(s, operands[1], print_line, NULL, &r, &err);
+    store_close(s);
+    if (rc < 0)
+        return fail(&err);
+    printf("Looked at %" PRIu64 " files with %" PRIu64 " stored pages. ", r.files, r.pages);
+    if (r.findings)
+        printf("Findings: %" PRIu64 ".\n", r.findings);
+    else
+        printf("Nothing is wrong.\n");
+    return printed(r.findings > 0);
+}
+
+/* ---- which of them ---- */
+
+static const struct option_def only_help[] = {{"help", 'h', false, false, set_help}, {0}};
+static const struct option_def with_all[] = {
+    {"all", 'a', false, false, set_all}, {"help", 'h', false, false, set_help}, {0}};
+
+struct subcommand {
+    const char *name, *operands /* that are needed */, *help;
+    const struct option_def *options;
+    int n;
+    int (*run)(const struct options *o, char **operands);
+};
+
+static const struct subcommand subcommands[] = {
+    {"list", "STORE is",
+     "Usage: asofs view list STORE [--all]\n"
+     "The views of a store: name, state, bytes stored, base, and which moment they show.\n\n"
+     "  -a, --all     also those that a mount makes for itself\n",
+     with_all, 1, run_list},
+    {"drop", "STORE and NAME are",
+     "Usage: asofs view drop STORE NAME\n"
+     "Remove a view and all its pages. The base and the log stay. A view in use is refused.\n",
+     only_help, 2, run_drop},
+    {"verify", "STORE and NAME are",
+     "Usage: asofs view verify STORE NAME\n"
+     "Look at every file of a view and what it stands on: descriptions, names, side page tables, "
+     "the\n"
+     "checksum of every stored page, and whether the base is as it was. The exit status is 1 when\n"
+     "something is wrong.\n",
+     only_help, 2, run_verify},
+};
+
+static const char general_help[] =
+    "Usage: asofs view COMMAND STORE ...\n"
+    "The views of past moments that a store keeps (asofs mount STORE DIR --at=TIME "
+    "--view=NAME).\n\n"
+    "  asofs view list STORE           which there are, and what they show\n"
+    "  asofs view drop STORE NAME      remove one\n"
+    "  asofs view verify STORE NAME    check every stored page of one\n\n"
+    "The manual is asofs-view(1).\n";
+
+static int run(const struct subcommand *c, int argc, char **argv)
+{
+    char *operands[2] = {NULL, NULL}, *called = mem_printf("view %s", c->name);
+    struct options o = {0};
+    struct err err;
+    int status, n = option_parse(c->options, false, &o, argc, argv, operands, c->n, &err);
+
+    if (n >= 0 && !o.help && n < c->n)
+        n = err_set(&err, EINVAL, "%s needed", c->operands);
+    if (n < 0) {
+        status = usage_error(called, &err);
+    } else if (o.help) {
+        fputs(c->help, stdout);
+        status = printed(0);
+    } else {
+        umask(0077); /* what is in a store is its owner's alone */
+        status = c->run(&o, operands);
+    }
+    free(called);
+    return status;
+}
+
+int cmd_view(int argc, char **argv)
+{
+    struct err err;
+    size_t i;
+
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(general_help, stdout);
+        return printed(0);
+    }
+    for (i = 0; argc > 1 && i < sizeof(subcommands) / sizeof(*subcommands); i++)
+        if (strcmp(argv[1], subcommands[i].name) == 0)
+            return run(&subcommands[i], argc - 1, argv + 1);
+    if (argc > 1)
+        err_set(&err, EINVAL, "unknown command \"%s\"", argv[1]);
+    else
+        err_set(&err, EINVAL, "a command is needed");
+    return usage_error("view", &err);
+}

@@ -1,0 +1,596 @@
+#include "view/page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/lsn.h"
+#include "common/mem.h"
+#include "pg/control.h"
+#include "pg/private.h"
+#include "view/pageserver.h"
+#include "view/pagestore.h"
+
+/* Of each of PAGE_PREPARED_MARGIN transactions; the table of all is filled in at each start. */
+static const struct pg_setting few_locks = {"max_locks_per_transaction", "256"};
+
+struct page_view {
+    const struct page_request *req;
+    struct store *store;
+    struct pg_programs programs;
+    char *name;    /* of the view */
+    char *scratch; /* of the view that the reading server writes; NULL: none yet */
+    bool made;     /* by this process, and not complete */
+    int making_fd; /* flock: nobody else makes a view of that name; -1 */
+    struct page_server *server;
+    struct page_shown shown; /* by a view that is not kept; else view.json says so */
+    char **databases;
+};
+
+/* ---- the store ---- */
+
+/* One process at a time makes a view of this name. */
+static int lock_name(struct page_view *v, struct err *err)
+{
+    char *path = mem_printf("%s/making-%s", store_path(v->store), v->name);
+    int rc = 0;
+
+    v->making_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (v->making_fd < 0)
+        rc = err_errno(err, "cannot make %s", path);
+    else if (flock(v->making_fd, LOCK_EX | LOCK_NB) < 0)
+        rc = err_set(err, EBUSY, "the view \"%s\" is being made by another process", v->name);
+    free(path);
+    return rc;
+}
+
+static void unlock_name(struct page_view *v)
+{
+    char *path;
+
+    if (v->making_fd < 0)
+        return;
+    path = mem_printf("%s/making-%s", store_path(v->store), v->name);
+    unlink(path);
+    close(v->making_fd);
+    v->making_fd = -1;
+    free(path);
+}
+
+/* ---- replay ---- */
+
+struct replay {
+    struct moment_base *bases; /* oldest first */
+    unsigned n_bases, base;
+    struct log_list log;
+    int64_t end_time_us;
+    const char *log_dir;
+};
+
+static int before_first(const struct page_view *v, const struct replay *r, struct err *err)
+{
+    const struct store_base_facts *f = r->n_bases ? &r->bases[0].facts : NULL;
+    char lsn[LSN_TEXT_MAX], time[MOMENT_TIME_MAX], *words = moment_words(&v->req->moment);
+
+    if (f)
+        err_set(err, ERANGE, "%s is before the first base, which can be shown from %s (%s) on",
+                words, lsn_text(f->consistent_lsn ? f->consistent_lsn : f->start_lsn, lsn),
+                moment_time_text(
+                    (f->consistent_time ? f->consistent_time : f->start_time) * 1000000, time));
+    else
+        err_set(err, ENOENT, "the store %s has no base that can be replayed", store_path(v->store));
+    free(words);
+    return -err->code;
+}
+
+/* Lines of the server's log that say where recovery ended. */
+struct reached {
+    bool stopped;      /* at the target */
+    bool target_later; /* the log ended before it */
+    uint64_t lsn;      /* of the last record that was replayed */
+    int64_t time_us;
+};
+
+static void read_reached(const char *log, struct reached *r)
+{
+    const char *p = strstr(log, "redo done at ");
+    char lsn[LSN_TEXT_MAX] = "";
+    struct moment m;
+
+    *r = (struct reached){.stopped = strstr(log, "recovery stopping ") != NULL};
+    r->target_later = strstr(log, "recovery ended before configured recovery target") != NULL;
+    if (p && sscanf(p, "redo done at %23[0-9A-F/]", lsn) == 1)
+        lsn_parse(lsn, &r->lsn);
+    p = strstr(log, "last completed transaction was at log time ");
+    if (p) {
+        char *line = strndup(p + 43, strcspn(p + 43, "\n"));
+        if (line && moment_parse(MOMENT_TIME, line, &m, NULL) == 0) {
+            r->time_us = m.time_us;
+            moment_free(&m);
+        }
+        free(line);
+    }
+}
+
+/*
+ * The segment is linked into the view, so that nothing is copied; copied where the server could not
+ * open it for writing, as it will want to, or where it still grows.
+ */
+static const char link_segment[] =
+    "f=\"$ASOFS_LOG/%f\"; if [ -w \"$f\" ]; then ln -sf -- \"$f\" \"%p\"; "
+    "elif [ -e \"$f\" ]; then cp -- \"$f\" \"%p\"; "
+    "else cp -- \"$f.partial\" \"%p\" 2>/dev/null; fi";
+
+struct target {
+    struct pg_setting settings[8];
+    char lsn[LSN_TEXT_MAX];
+};
+
+/* end: where the log ended that has no later commit; else 0. */
+static void set_target(struct page_view *v, uint64_t end, struct target *t)
+{
+    static const char *const names[] = {NULL,
+                                        NULL,
+                                        "recovery_target_time",
+                                        "recovery_target_lsn",
+                                        "recovery_target_xid",
+                                        "recovery_target_name"};
+    const struct moment *m = &v->req->moment;
+    const struct store_cluster *c = store_cluster(v->store);
+    const char *command = v->req->restore_command ? v->req->restore_command : c->restore_command;
+    struct pg_setting *s = t->settings;
+
+    *s++ = (struct pg_setting){"restore_command", command ? command : link_segment};
+    *s++ = (struct pg_setting){"recovery_target_action", "promote"};
+    *s++ = few_locks;
+    if (end)
+        *s++ = (struct pg_setting){"recovery_target_lsn", lsn_text(end, t->lsn)};
+    else if (names[m->kind])
+        *s++ = (struct pg_setting){names[m->kind], m->text};
+    if (m->kind == MOMENT_LSN && !end)
+        *s++ = (struct pg_setting){"recovery_target_inclusive", "off"};
+    *s = (struct pg_setting){0};
+}
+
+static int drop_view(struct page_view *v, struct err *err)
+{
+    int rc;
+
+    page_become_owner(&v->programs);
+    rc = store_drop_view(v->store, v->name, err);
+    page_become_self(&v->programs);
+    return rc;
+}
+
+static int create_view(struct page_view *v, const char *base, struct err *err)
+{
+    char *words = moment_words(&v->req->moment);
+    struct store_view_facts f = {.target = words};
+    int rc;
+
+    page_become_owner(&v->programs);
+    rc = store_create_view(v->store, v->name, base, page_hidden, err);
+    v->made |= rc == 0;
+    if (rc == 0)
+        rc = store_set_view_facts(v->store, v->name, &f, err);
+    page_become_self(&v->programs);
+    free(words);
+    return rc;
+}
+
+#define LOG_PAGE 8192u
+
+/* Header of a page of the log (access/xlog_internal.h). */
+struct log_page {
+    uint16_t magic, info; /* info 1: a record goes on here */
+    uint32_t timeline;
+    uint64_t address;
+    uint32_t rest; /* of that record */
+};
+
+/* Of those with its number, the segment that recovery reads: the one of the newest timeline. */
+static int open_segment(const struct replay *r, size_t i)
+{
+    const struct log_segment *s = &r->log.segments[i];
+    char name[25], *path;
+    int fd;
+
+    if (i + 1 < r->log.n && s[1].number == s->number)
+        return -1;
+    log_segment_name(s->timeline, s->number, r->log.segment_bytes, name);
+    path = mem_printf("%s/%s%s", r->log_dir, name, s->partial ? ".partial" : "");
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    return fd;
+}
+
+/* The first page from *from on that is log, and no more of a record that began in front of it; 0:
+ * none. Pages that were never written are zeros; those of a file used again have other addresses.
+ */
+static uint64_t find_page(int fd, uint64_t start, uint64_t end, uint64_t *from)
+{
+    struct log_page page;
+
+    while (*from < end) {
+        if (pread(fd, &page, sizeof(page), (off_t)(*from - start)) != (ssize_t)sizeof(page))
+            return 0;
+        if (page.address == *from && !(page.info & 1))
+            return *from;
+        *from += LOG_PAGE;
+    }
+    return 0;
+}
+
+/* Where recovery found no more log, there must be none: else a record is damaged. */
+static int check_end(const struct replay *r, const struct reached *reached, struct err *err)
+{
+    uint64_t from = (reached->lsn / LOG_PAGE + 1) * LOG_PAGE, start, at;
+    char lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
+    size_t i;
+    int fd;
+
+    for (i = 0; reached->lsn && i < r->log.n; i++) {
+        start = r->log.segments[i].number * r->log.segment_bytes;
+        if (start + r->log.segment_bytes <= from || (fd = open_segment(r, i)) < 0)
+            continue;
+        if (from < start)
+            from = start;
+        at = find_page(fd, start, start + r->log.segment_bytes, &from);
+        close(fd);
+        if (at)
+            return err_set(err, EIO,
+                           "the log is damaged: recovery found its end behind %s, and there is "
+                           "more of it at %s",
+                           lsn_text(reached->lsn, lsn), lsn_text(at, there));
+    }
+    return 0;
+}
+
+/*
+ * One replay of a new view; what was made of it is dropped again unless the moment was reached. A
+ * view that is kept has to be completed first. Nobody else ever sees one that is not: the server
+ * that replayed its log reads it too (v->server), and nothing of it has to reach the disk.
+ */
+static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
+                       struct err *err)
+{
+    char *env[] = {mem_printf("ASOFS_LOG=%s", r->log_dir), NULL}, *log = NULL;
+    struct page_server *server = NULL;
+    struct target target;
+    struct err dropping;
+    struct page_server_request req = {.programs = &v->programs,
+                                      .store = store_path(v->store),
+                                      .view = v->name,
+                                      .settings = target.settings,
+                                      .env = env,
+                                      .recover = true,
+                                      .connections = v->req->connections,
+                                      .max_prepared = PAGE_PREPARED_MARGIN,
+                                      .shared_buffers = PAGE_REPLAY_BUFFERS,
+                                      .stop_fd = v->req->stop_fd};
+    int rc = create_view(v, r->bases[r->base].id, err);
+
+    set_target(v, end, &target);
+    if (rc == 0)
+        rc = page_server_start(&req, &server, &log, err);
+    *reached = (struct reached){0};
+    if (log)
+        read_reached(log, reached);
+    if (rc == 0 && v->req->view) {
+        rc = page_server_stop(server, err);
+        server = NULL;
+    }
+    if (rc == 0 && v->req->moment.kind != MOMENT_LATEST && !reached->stopped)
+        rc = err_set(err, EIO,
+                     "the private server ended recovery without saying that it reached "
+                     "the moment");
+    if (rc == 0 && v->req->moment.kind == MOMENT_LATEST)
+        rc = check_end(r, reached, err);
+    if (rc == 0)
+        v->server = server;
+    else
+        page_server_abandon(server);
+    if (rc < 0 && v->made && drop_view(v, &dropping) == 0)
+        v->made = false;
+    free(env[0]);
+    free(log);
+    return rc;
+}
+
+/* The moment is not in the log behind this base. */
+static int not_found(const struct page_view *v, const struct replay *r,
+                     const struct reached *reached, struct err *err)
+{
+    char lsn[LSN_TEXT_MAX], *words = moment_words(&v->req->moment);
+
+    err_set(err, ERANGE, "%s is not in the log, which ends at %s, from base %s on", words,
+            lsn_text(reached->lsn, lsn), r->bases[r->base].id);
+    free(words);
+    return -ERANGE;
+}
+
+/*
+ * A time behind the last commit is the end of the log, if the log was still written then
+ * (moment_check_log has looked); it must be the very end that was seen, since more may have come.
+ */
+static int replay(struct page_view *v, struct replay *r, struct reached *reached, struct err *err)
+{
+    enum moment_kind kind = v->req->moment.kind;
+    int rc = replay_once(v, r, 0, reached, err), older;
+
+    if (rc == 0 || !reached->target_later)
+        return rc;
+    if (kind == MOMENT_TIME && reached->lsn && r->end_time_us) {
+        rc = check_end(r, reached, err);
+        return rc < 0 ? rc : replay_once(v, r, reached->lsn, reached, err);
+    }
+    if (kind == MOMENT_XID || kind == MOMENT_RESTORE_POINT) {
+        older = moment_choose(&v->req->moment, r->bases, r->n_bases, r->base);
+        if (older >= 0) {
+            r->base = (unsigned)older;
+            return replay(v, r, reached, err);
+        }
+    }
+    return not_found(v, r, reached, err);
+}
+
+/* Everything on disk, then said so. */
+static int complete(struct page_view *v, const struct reached *reached, struct err *err)
+{
+    char *words = moment_words(&v->req->moment);
+    struct store_view_facts f = {
+        .complete = true, .target = words, .lsn = reached->lsn, .time_us = reached->time_us};
+    int rc;
+
+    page_become_owner(&v->programs);
+    rc = page_make_durable(v->store, v->name, err);
+    if (rc == 0)
+        rc = store_set_view_facts(v->store, v->name, &f, err);
+    page_become_self(&v->programs);
+    v->made &= rc < 0;
+    free(words);
+    return rc;
+}
+
+static int choose_base(struct page_view *v, struct replay *r, struct err *err)
+{
+    const struct store_cluster *c = store_cluster(v->store);
+    int i = moment_choose(&v->req->moment, r->bases, r->n_bases, r->n_bases);
+    int rc;
+
+    if (i < 0)
+        return before_first(v, r, err);
+    r->base = (unsigned)i;
+    r->log_dir = v->req->log ? v->req->log : store_log_directory(v->store);
+    if (v->req->restore_command || c->restore_command)
+        return 0;
+    rc = log_read(r->log_dir, c->segment_bytes, &r->log, err);
+    if (rc == -ENOENT)
+        return 0; /* nothing was shipped */
+    return rc < 0 ? rc
+                  : moment_check_log(&v->req->moment, &r->bases[i], &r->log, &r->end_time_us, err);
+}
+
+static int make_view(struct page_view *v, struct err *err)
+{
+    struct replay r = {0};
+    struct reached reached;
+    int64_t started = clock_ms();
+    char **ids = NULL;
+    int rc = store_bases(v->store, &ids, err);
+
+    if (rc == 0)
+        rc = page_read_bases(v->store, ids, &r.bases, &r.n_bases, err);
+    if (rc == 0)
+        rc = choose_base(v, &r, err);
+    if (rc == 0)
+        rc = replay(v, &r, &reached, err);
+    if (rc == 0 && v->req->view)
+        rc = complete(v, &reached, err);
+    else if (rc == 0)
+        v->shown = (struct page_shown){.lsn = reached.lsn, .time_us = reached.time_us};
+    if (rc == 0)
+        log_debug("base %s replayed in %.2f s", r.bases[r.base].id,
+                  (double)(clock_ms() - started) / 1000);
+    log_free(&r.log);
+    free(r.bases);
+    if (ids)
+        store_names_free(ids);
+    return rc;
+}
+
+/* ---- the view: there, or made ---- */
+
+static int check_same_moment(struct page_view *v, const struct store_view_facts *f, struct err *err)
+{
+    char *words = moment_words(&v->req->moment);
+    int rc = 0;
+
+    if (v->req->moment.kind != MOMENT_NONE && (!f->target || strcmp(words, f->target) != 0))
+        rc = err_set(err, EEXIST, "the view \"%s\" exists, and shows %s", v->name,
+                     f->target ? f->target : "nothing that was asked for");
+    free(words);
+    return rc;
+}
+
+/* 1: it is there and complete; 0: it has to be made. */
+static int look_for_view(struct page_view *v, struct err *err)
+{
+    struct store_view_facts f;
+    int rc;
+
+    if (!store_has_view(v->store, v->name))
+        return v->req->moment.kind != MOMENT_NONE
+                   ? 0
+                   : err_set(err, ENOENT, "there is no view \"%s\" in %s; --at=TIME makes one",
+                             v->name, store_path(v->store));
+    rc = store_view_facts(v->store, v->name, &f, err);
+    if (rc < 0)
+        return rc;
+    if (!f.complete && !f.target)
+        rc = err_set(err, EINVAL, "the view \"%s\" was not made of a moment (asofs pagefs)",
+                     v->name);
+    else
+        rc = check_same_moment(v, &f, err);
+    if (rc == 0)
+        rc = f.complete ? 1 : drop_view(v, err); /* it was not completed: discarded */
+    store_view_facts_free(&f);
+    return rc;
+}
+
+static int find_or_make(struct page_view *v, struct err *err)
+{
+    int rc;
+
+    v->name = v->req->view ? mem_strdup(v->req->view) : page_temporary_name("mount");
+    page_server_clear(&v->programs.as);
+    page_become_owner(&v->programs);
+    page_clear_leftovers(v->store);
+    rc = lock_name(v, err);
+    page_become_self(&v->programs);
+    if (rc == 0)
+        rc = look_for_view(v, err);
+    if (rc == 0)
+        rc = make_view(v, err);
+    page_become_owner(&v->programs);
+    unlock_name(v);
+    page_become_self(&v->programs);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- reading it ---- */
+
+/* A view that is kept is not written: the server has a scratch view over it. */
+static int start_reader(struct page_view *v, struct err *err)
+{
+    const struct pg_setting settings[] = {few_locks, {0}};
+    char *parent = mem_printf("view/%s", v->name);
+    struct page_server_request req = {.programs = &v->programs,
+                                      .store = store_path(v->store),
+                                      .settings = settings,
+                                      .connections = v->req->connections,
+                                      .max_prepared = PAGE_PREPARED_MARGIN,
+                                      .stop_fd = v->req->stop_fd};
+    int rc;
+
+    v->scratch = page_temporary_name("read");
+    req.view = v->scratch;
+    page_become_owner(&v->programs);
+    rc = store_create_view(v->store, v->scratch, parent, NULL, err);
+    page_become_self(&v->programs);
+    free(parent);
+    if (rc < 0) {
+        free(v->scratch);
+        v->scratch = NULL;
+        return rc;
+    }
+    return page_server_start(&req, &v->server, NULL, err);
+}
+
+static int start_reading(struct page_view *v, struct err *err)
+{
+    int rc = v->server ? 0 : start_reader(v, err);
+
+    return rc < 0 ? rc : pg_private_databases(page_server_private(v->server), &v->databases, err);
+}
+
+int page_view_open(const struct page_request *req, struct page_view **result, struct err *err)
+{
+    struct page_view *v = mem_alloc(sizeof(*v));
+    int rc;
+
+    v->req = req;
+    v->making_fd = -1;
+    rc = store_open(req->store, &v->store, err);
+    if (rc == 0)
+        rc = page_find_programs(v->store, req->run_as, req->bindir, &v->programs, err);
+    if (rc == 0)
+        rc = find_or_make(v, err);
+    if (rc == 0)
+        rc = start_reading(v, err);
+    if (rc < 0) {
+        page_view_close(v);
+        return rc;
+    }
+    *result = v;
+    return 0;
+}
+
+char *const *page_view_databases(const struct page_view *v)
+{
+    return v->databases;
+}
+
+struct page_shown page_view_shown(const struct page_view *v)
+{
+    const struct moment *m = &v->req->moment;
+    struct page_shown shown = v->shown;
+    struct store_view_facts f;
+
+    if (v->req->view && store_view_facts(v->store, v->name, &f, NULL) == 0) {
+        shown = (struct page_shown){.lsn = f.lsn, .time_us = f.time_us};
+        store_view_facts_free(&f);
+    }
+    if (m->kind == MOMENT_TIME) /* it was asked for, and nothing happened in between */
+        shown.time_us = m->time_us;
+    return shown;
+}
+
+char *page_view_source(const struct page_view *v, const char *database)
+{
+    struct buf quoted = {0};
+    char *source;
+
+    for (; *database; database++) {
+        if (*database == '\'' || *database == '\\')
+            buf_putc(&quoted, '\\');
+        buf_putc(&quoted, *database);
+    }
+    source = mem_printf("%s dbname='%s'", pg_private_conninfo(page_server_private(v->server)),
+                        quoted.data ? quoted.data : "");
+    buf_free(&quoted);
+    return source;
+}
+
+static void drop_quietly(struct page_view *v, const char *name)
+{
+    struct err err;
+
+    if (store_drop_view(v->store, name, &err) < 0)
+        log_note("%s", err.text);
+}
+
+void page_view_close(struct page_view *v)
+{
+    char **name;
+
+    if (!v)
+        return;
+    page_server_abandon(v->server);
+    page_become_owner(&v->programs);
+    if (v->scratch)
+        drop_quietly(v, v->scratch);
+    if (v->name && (v->made || !v->req->view) && store_has_view(v->store, v->name))
+        drop_quietly(v, v->name);
+    unlock_name(v);
+    page_become_self(&v->programs);
+    for (name = v->databases; name && *name; name++)
+        free(*name);
+    free(v->databases);
+    free(v->scratch);
+    free(v->name);
+    pg_programs_free(&v->programs);
+    if (v->store)
+        store_close(v->store);
+    free(v);
+}

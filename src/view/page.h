@@ -1,0 +1,55 @@
+/*
+ * A page view: a past moment of a cluster, out of a base and its log, without a restore.
+ *
+ *   page_view_open    the moment is reached (the log is replayed, unless the view exists already),
+ *                     and a private server shows it
+ *   page_view_source  where a live view of one of its databases finds it (live.h)
+ *   page_view_close   the server is gone; a view without a name of its own is gone too
+ *
+ * How a moment is reached: the newest base that is early enough; a new view of it; a private server
+ * that replays the log up to the split point, ends recovery (which undoes what was active), makes a
+ * checkpoint and stops; pg_control says "shut down"; everything is synced; only then does view.json
+ * say that the view is complete. A view that did not get so far is discarded and replayed, never
+ * repaired. A complete view is not written any more: the server that reads it works on a scratch
+ * view over it. A view that is not kept needs none of that: as soon as recovery has ended, the
+ * server that replayed it is the one that shows it, and it is gone with that.
+ */
+#ifndef ASOFS_VIEW_PAGE_H
+#define ASOFS_VIEW_PAGE_H
+
+#include "view/moment.h"
+
+struct page_request {
+    const char *store;
+    struct moment moment;        /* MOMENT_NONE: of a view that exists */
+    const char *view;            /* --view: kept under this name; NULL: not kept */
+    const char *run_as;          /* NULL: the owner of the store, or postgres */
+    const char *bindir;          /* NULL: looked for */
+    const char *log;             /* --log: NULL: what the store says */
+    const char *restore_command; /* NULL: what the store says */
+    unsigned connections;        /* that will be made */
+    bool quiet;
+    int stop_fd; /* -1: none */
+};
+
+struct page_view;
+
+/* The request is borrowed until page_view_close. */
+int page_view_open(const struct page_request *req, struct page_view **v, struct err *err);
+
+/* Names of its databases, sorted, templates left out; NULL-terminated. Owned by v. */
+char *const *page_view_databases(const struct page_view *v);
+
+/* What it shows: the last record that was replayed, and the last commit (0: not known). */
+struct page_shown {
+    uint64_t lsn;
+    int64_t time_us;
+};
+struct page_shown page_view_shown(const struct page_view *v);
+
+/* A libpq connection string of one of them; owned by the caller. */
+char *page_view_source(const struct page_view *v, const char *database);
+
+void page_view_close(struct page_view *v); /* NULL is fine */
+
+#endif

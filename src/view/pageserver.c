@@ -1,0 +1,676 @@
+/*
+ * Both children live below a directory of their own in /tmp (socket paths are short):
+ *
+ *   /tmp/asofs-XXXXXX/        0700, of the user that PostgreSQL runs as
+ *     data/                   the view, mounted
+ *     server/                 socket, configuration, log
+ *
+ * pagefs is started as this process is (root has to mount), and does its work as that user.
+ */
+#include "view/pageserver.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/io.h"
+#include "common/mem.h"
+#include "common/proc.h"
+#include "pg/control.h"
+#include "view/tablespaces.h"
+
+#define MOUNT_TIMEOUT_MS 60000 /* checking a large base against its manifest takes a while */
+#define END_TIMEOUT_MS 60000
+#define RECOVERY_SIGNAL "recovery.signal"
+#define STANDBY_SIGNAL "standby.signal"
+#define MISSING_TIMES 5 /* as often a standby asks in vain: then the log ends there */
+
+struct page_server {
+    struct pg_programs programs; /* borrowed strings */
+    char *dir, *data, *run;
+    int lock_fd;  /* flock of dir, as long as this process uses it; -1 */
+    pid_t pagefs; /* 0: none */
+    int out_fd;   /* what pagefs writes to standard output; -1 */
+    struct pg_private *server;
+    int stop_fd;
+};
+
+/* ---- the directory ---- */
+
+static int make_one(struct page_server *s, const char *path, struct err *err)
+{
+    if (mkdir(path, 0700) < 0)
+        return err_errno(err, "cannot make %s", path);
+    if (s->programs.as.change && chown(path, s->programs.as.uid, s->programs.as.gid) < 0)
+        return err_errno(err, "cannot give %s to the user of the server", path);
+    return 0;
+}
+
+#define PLACE "/tmp"
+#define PREFIX "asofs-"
+
+/* 1: locked, and still there. Whoever clears what others left (page_server_clear) may have been
+ * quicker than we were. */
+static int lock_directory(struct page_server *s, const char *dir, struct err *err)
+{
+    struct stat st;
+
+    s->lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->lock_fd < 0 && errno == ENOENT)
+        return 0;
+    if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_EX) < 0)
+        return err_errno(err, "cannot lock %s", dir);
+    if (stat(dir, &st) == 0)
+        return 1;
+    close(s->lock_fd);
+    s->lock_fd = -1;
+    return 0;
+}
+
+static int make_locked(struct page_server *s, char **dir, struct err *err)
+{
+    int rc = 0;
+
+    *dir = NULL;
+    while (rc == 0) {
+        free(*dir);
+        *dir = mem_strdup(PLACE "/" PREFIX "XXXXXX");
+        rc = mkdtemp(*dir) ? lock_directory(s, *dir, err)
+                           : err_errno(err, "cannot make a directory in " PLACE);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int make_directories(struct page_server *s, struct err *err)
+{
+    char *dir;
+    int rc = make_locked(s, &dir, err);
+
+    if (rc < 0) {
+        free(dir);
+        return rc;
+    }
+    s->dir = dir;
+    s->data = mem_printf("%s/data", dir);
+    s->run = mem_printf("%s/server", dir);
+    rc = make_one(s, s->data, err);
+    if (rc == 0)
+        rc = make_one(s, s->run, err);
+    if (rc == 0 && s->programs.as.change && chown(dir, s->programs.as.uid, s->programs.as.gid) < 0)
+        rc = err_errno(err, "cannot give %s to the user of the server", dir);
+    return rc;
+}
+
+static void remove_directories(struct page_server *s)
+{
+    if (!s->dir)
+        return;
+    rmdir(s->data); /* first: nothing is removed through a mount that is still there */
+    if (access(s->data, F_OK) < 0)
+        io_remove_tree(s->dir);
+    free(s->dir);
+    free(s->data);
+    free(s->run);
+}
+
+/* ---- pagefs ---- */
+
+static int spawn_pagefs(struct page_server *s, const struct page_server_request *req, int out,
+                        struct err *err)
+{
+    char *view = mem_printf("--view=%s", req->view);
+    char *owner =
+        mem_printf("--owner=%u:%u", (unsigned)s->programs.as.uid, (unsigned)s->programs.as.gid);
+    char *parent = mem_printf("--parent=%d", (int)getpid());
+    char *argv[] = {"asofs",         "pagefs", view, parent,
+                    "--allow-other", owner,    "--", (char *)(uintptr_t)req->store,
+                    s->data,         NULL};
+    struct proc_fd fds[] = {{out, STDOUT_FILENO}};
+    int rc;
+
+    if (!s->programs.as.change) { /* one's own mount needs neither */
+        memmove(&argv[4], &argv[6], 4 * sizeof(*argv));
+    }
+    rc = proc_spawn(proc_self(), argv, NULL, fds, 1, &s->pagefs, err);
+    free(view);
+    free(owner);
+    free(parent);
+    return rc;
+}
+
+/* Its first line says that the view is mounted; its end that it cannot be. */
+static int wait_for_mount(struct page_server *s, struct err *err)
+{
+    struct pollfd p[] = {{.fd = s->out_fd, .events = POLLIN}, {.fd = s->stop_fd, .events = POLLIN}};
+    char line[256];
+    ssize_t n;
+
+    if (poll(p, s->stop_fd >= 0 ? 2 : 1, MOUNT_TIMEOUT_MS) <= 0)
+        return err_set(err, ETIMEDOUT, "the view was not mounted within a minute");
+    if (s->stop_fd >= 0 && p[1].revents)
+        return err_set(err, EINTR, "interrupted");
+    n = read(s->out_fd, line, sizeof(line));
+    if (n <= 0)
+        return err_set(err, EIO, "the view cannot be served (see above)");
+    return 0;
+}
+
+static int start_pagefs(struct page_server *s, const struct page_server_request *req,
+                        struct err *err)
+{
+    int fds[2], rc;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(err, "cannot make a pipe");
+    s->out_fd = fds[0];
+    rc = spawn_pagefs(s, req, fds[1], err);
+    close(fds[1]);
+    return rc < 0 ? rc : wait_for_mount(s, err);
+}
+
+/* A mount that nobody serves any more. Whoever is not root asks fusermount3. */
+static void detach(const char *dir)
+{
+    char *argv[] = {"fusermount3", "-uzq", "--", (char *)(uintptr_t)dir, NULL};
+    struct err ignored;
+    pid_t pid;
+
+    if (umount2(dir, MNT_DETACH) < 0 && errno == EPERM &&
+        proc_spawn("fusermount3", argv, NULL, NULL, 0, &pid, &ignored) == 0)
+        proc_wait(pid);
+}
+
+static bool is_of(const struct stat *st, const struct pg_identity *as)
+{
+    return S_ISDIR(st->st_mode) && (st->st_mode & 0777) == 0700 &&
+           (st->st_uid == geteuid() || (as->change && st->st_uid == as->uid));
+}
+
+/* Its server may end a moment later than the process that started it. */
+static bool has_server(const char *path)
+{
+    char *name = mem_printf("%s/server/.s.PGSQL.5432.lock", path);
+    FILE *f = fopen(name, "re");
+    int pid = 0;
+    bool has = f && fscanf(f, "%d", &pid) == 1 && pid > 0 && kill((pid_t)pid, 0) == 0;
+
+    if (f)
+        fclose(f);
+    free(name);
+    return has;
+}
+
+/* Nobody has the lock: the process that made it was killed. */
+static void clear_one(const char *path, const struct pg_identity *as)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    char *data;
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && is_of(&st, as) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+        !has_server(path)) {
+        data = mem_printf("%s/data", path);
+        if (rmdir(data) < 0 && errno != ENOENT)
+            detach(data);
+        rmdir(data);
+        if (access(data, F_OK) < 0 && errno == ENOENT)
+            io_remove_tree(path);
+        free(data);
+    }
+    close(fd);
+}
+
+void page_server_clear(const struct pg_identity *as)
+{
+    DIR *dir = opendir(PLACE);
+    struct dirent *e;
+    char *path;
+
+    while (dir && (e = readdir(dir))) {
+        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0 ||
+            strlen(e->d_name) != strlen(PREFIX) + 6)
+            continue;
+        path = mem_printf(PLACE "/%s", e->d_name);
+        clear_one(path, as);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* It unmounts, closes the view and ends; it is waited for. */
+static int end_pagefs(struct page_server *s, struct err *err)
+{
+    int status = 0, waited;
+    char words[80];
+
+    if (!s->pagefs)
+        return 0;
+    kill(s->pagefs, SIGTERM);
+    waited = pg_program_ended(s->pagefs, END_TIMEOUT_MS, &status);
+    if (!waited)
+        proc_kill(s->pagefs);
+    s->pagefs = 0;
+    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    detach(s->data);
+    return err_set(err, EIO, "the process that served the view %s",
+                   waited ? proc_describe(status, words, sizeof(words)) : "did not end");
+}
+
+/* ---- both ---- */
+
+static int make_signal(struct page_server *s, const char *name, struct err *err)
+{
+    char *path = mem_printf("%s/%s", s->data, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int rc = 0;
+
+    if (fd < 0 || (s->programs.as.change && fchown(fd, s->programs.as.uid, s->programs.as.gid) < 0))
+        rc = err_errno(err, "cannot make %s in the view", name);
+    if (fd >= 0 && close(fd) < 0 && rc == 0)
+        rc = err_errno(err, "cannot make %s in the view", name);
+    free(path);
+    return rc;
+}
+
+#define OWN_ENV 2
+
+/* What is given, and where the server's own directory is, and this program. */
+static char **make_env(const struct page_server *s, char *const *given)
+{
+    char program[PATH_MAX];
+    ssize_t len = readlink(proc_self(), program, sizeof(program));
+    size_t n = 0;
+    char **env;
+
+    while (given && given[n])
+        n++;
+    env = mem_array(n + OWN_ENV + 1, sizeof(*env));
+    if (n)
+        memcpy(env, given, n * sizeof(*env));
+    env[n] = mem_printf("ASOFS_RUN=%s", s->run);
+    env[n + 1] = mem_printf("ASOFS_PROGRAM=%.*s", len < 0 ? 0 : (int)len, program);
+    return env;
+}
+
+static void free_env(char **env)
+{
+    size_t n = 0, i;
+
+    while (env[n])
+        n++;
+    for (i = n - OWN_ENV; i < n; i++) /* those that we made */
+        free(env[i]);
+    free(env);
+}
+
+/* For the guard of the log, where the server's user cannot reach this program: a copy. */
+static int copy_program(const struct page_server *s, struct err *err)
+{
+    char *path = mem_printf("%s/asofs", s->run);
+    int from = open(proc_self(), O_RDONLY | O_CLOEXEC), rc = 0;
+    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    struct stat st;
+
+    if (from < 0 || to < 0 || fstat(from, &st) < 0 ||
+        fchown(to, s->programs.as.uid, s->programs.as.gid) < 0)
+        rc = err_errno(err, "cannot copy the program to %s", path);
+    while (rc == 0 && st.st_size > 0) {
+        ssize_t n = sendfile(to, from, NULL, (size_t)st.st_size);
+        if (n <= 0)
+            rc = err_errno(err, "cannot copy the program to %s", path);
+        st.st_size -= n;
+    }
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    free(path);
+    return rc;
+}
+
+static bool reaches_program(const struct page_server *s)
+{
+    char program[PATH_MAX];
+    ssize_t len = readlink(proc_self(), program, sizeof(program) - 1);
+    bool reaches;
+
+    if (!s->programs.as.change)
+        return true;
+    program[len < 0 ? 0 : len] = 0;
+    if (setegid(s->programs.as.gid) < 0 || seteuid(s->programs.as.uid) < 0)
+        return false;
+    reaches = faccessat(AT_FDCWD, program, X_OK, AT_EACCESS) == 0;
+    if (seteuid(0) < 0 || setegid(0) < 0)
+        return false;
+    return reaches;
+}
+
+/* The settings, with a restore_command that looks at the log first; freed by free_guarded. */
+static struct pg_setting *guard_settings(const struct pg_setting *given)
+{
+    struct pg_setting *settings;
+    size_t n = 0, i;
+
+    while (given && given[n].name)
+        n++;
+    settings = mem_array(n + 1, sizeof(*settings));
+    for (i = 0; i < n; i++) {
+        settings[i] = given[i];
+        if (strcmp(given[i].name, "restore_command") == 0)
+            settings[i].value = tablespaces_guarded(given[i].value);
+    }
+    return settings;
+}
+
+static void free_guarded(struct pg_setting *settings)
+{
+    struct pg_setting *setting;
+
+    for (setting = settings; setting->name; setting++)
+        if (strcmp(setting->name, "restore_command") == 0)
+            free((char *)(uintptr_t)setting->value);
+    free(settings);
+}
+
+/* What lies in the base's own pg_wal may be replayed without being asked for. */
+static int look_at_own_log(const struct page_server *s, struct err *err)
+{
+    char *dir = mem_printf("%s/pg_wal", s->data), *path;
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    int rc = d ? 0 : err_errno(err, "cannot read %s", dir);
+
+    while (rc == 0 && (e = readdir(d))) {
+        if (strlen(e->d_name) != 24 || strspn(e->d_name, "0123456789ABCDEF") != 24)
+            continue;
+        path = mem_printf("%s/%s", dir, e->d_name);
+        rc = tablespaces_look(path, err);
+        if (rc < 0)
+            err_prefix(err, "segment %s", e->d_name);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    free(dir);
+    return rc;
+}
+
+static int prepare_recovery(struct page_server *s, const struct page_server_request *req,
+                            struct err *err)
+{
+    int rc = make_signal(s, req->standby ? STANDBY_SIGNAL : RECOVERY_SIGNAL, err);
+
+    if (rc == 0)
+        rc = look_at_own_log(s, err);
+    if (rc == 0 && !reaches_program(s))
+        rc = copy_program(s, err);
+    return rc;
+}
+
+static int start_server(struct page_server *s, const struct page_server_request *req,
+                        struct err *err)
+{
+    char **env = make_env(s, req->env);
+    struct pg_setting *settings = guard_settings(req->settings);
+    struct pg_private_request private = {.programs = req->programs,
+                                         .data = s->data,
+                                         .run_dir = s->run,
+                                         .settings = settings,
+                                         .env = env,
+                                         .connections = req->connections,
+                                         .max_prepared = req->max_prepared,
+                                         .shared_buffers = req->shared_buffers,
+                                         .stop_fd = req->stop_fd};
+    int rc = 0;
+
+    if (req->recover || req->standby)
+        rc = prepare_recovery(s, req, err);
+    if (rc == 0)
+        rc = pg_private_start(&private, &s->server, err);
+    free_guarded(settings);
+    free_env(env);
+    return rc < 0 || req->standby ? rc : pg_private_wait(s->server, err);
+}
+
+static void free_page_server(struct page_server *s)
+{
+    remove_directories(s);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    if (s->out_fd >= 0)
+        close(s->out_fd);
+    free(s);
+}
+
+int page_server_start(const struct page_server_request *req, struct page_server **result,
+                      char **log, struct err *err)
+{
+    struct page_server *s = mem_alloc(sizeof(*s));
+    int rc;
+
+    if (log)
+        *log = NULL;
+    s->programs = *req->programs;
+    s->out_fd = s->lock_fd = -1;
+    s->stop_fd = req->stop_fd;
+    rc = make_directories(s, err);
+    if (rc == 0)
+        rc = start_pagefs(s, req, err);
+    if (rc == 0)
+        rc = start_server(s, req, err);
+    if (s->server && log)
+        *log = pg_private_log(s->server);
+    if (rc < 0) {
+        page_server_abandon(s);
+        return rc;
+    }
+    *result = s;
+    return 0;
+}
+
+struct pg_private *page_server_private(struct page_server *s)
+{
+    return s->server;
+}
+
+static int check_shut_down(struct page_server *s, enum pg_state wanted, struct pg_control *c,
+                           struct err *err)
+{
+    int rc = pg_control_read(&s->programs, s->data, c, err);
+
+    if (rc == 0 && c->state != wanted)
+        rc = err_set(err, EIO, "the private server did not shut down (pg_control says \"%s\")",
+                     c->state_text);
+    return rc;
+}
+
+/* Segments of the shipped log that were linked into pg_wal. Whoever runs a server on a copy of the
+ * view must not write to the log through them. */
+static int remove_links(struct page_server *s, struct err *err)
+{
+    char *path = mem_printf("%s/pg_wal", s->data);
+    DIR *dir = opendir(path);
+    struct dirent *e;
+    int rc = 0;
+
+    if (!dir)
+        rc = err_errno(err, "cannot look into %s", path);
+    while (rc == 0 && (e = readdir(dir)))
+        if (e->d_type == DT_LNK && unlinkat(dirfd(dir), e->d_name, 0) < 0)
+            rc = err_errno(err, "cannot remove %s from %s", e->d_name, path);
+    if (dir)
+        closedir(dir);
+    free(path);
+    return rc;
+}
+
+int page_server_stop(struct page_server *s, struct err *err)
+{
+    struct pg_control control;
+    struct err ignored;
+    int rc = pg_private_stop(s->server, err);
+    int ended;
+
+    s->server = NULL;
+    if (rc == 0)
+        rc = check_shut_down(s, PG_STATE_SHUT_DOWN, &control, err);
+    if (rc == 0)
+        rc = remove_links(s, err);
+    ended = end_pagefs(s, rc < 0 ? &ignored : err);
+    free_page_server(s);
+    return rc < 0 ? rc : ended;
+}
+
+/* ---- a standby ---- */
+
+/* The same segment again and again. Once or twice says nothing: what the shipped log lacks may be
+ * in pg_wal. */
+static bool log_has_ended(const struct page_server *s)
+{
+    char *path = mem_printf("%s/missing", s->run), line[64], last[64] = "";
+    FILE *f = fopen(path, "re");
+    int times = 0;
+
+    free(path);
+    while (f && fgets(line, sizeof(line), f)) {
+        times = strcmp(line, last) == 0 ? times + 1 : 1;
+        strcpy(last, line);
+    }
+    if (f)
+        fclose(f);
+    return times >= MISSING_TIMES;
+}
+
+/* It is not waited for here: end_pagefs does. */
+static bool pagefs_has_ended(const struct page_server *s)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t)s->pagefs, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid;
+}
+
+/* Without pagefs the server would not get on, and might not end. */
+static bool is_enough(void *arg)
+{
+    const struct page_server *s = arg;
+
+    return pagefs_has_ended(s) || log_has_ended(s);
+}
+
+static int replay_and_stop(struct page_server *s, struct page_standby *r, struct err *err)
+{
+    int rc = pg_private_wait_end_or(s->server, is_enough, s, err);
+
+    if (rc == 1 && pagefs_has_ended(s))
+        rc = err_set(err, EIO, "the process that served the view ended too early");
+    r->log = pg_private_log(s->server);
+    if (rc == 1) {
+        rc = pg_private_stop(s->server, err);
+        s->server = NULL;
+    }
+    if (rc == 0)
+        rc = check_shut_down(s, PG_STATE_SHUT_DOWN_IN_RECOVERY, &r->control, err);
+    return rc;
+}
+
+static int remove_one(const char *dir, const char *name, struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, name);
+    int rc = unlink(path) < 0 && errno != ENOENT ? err_errno(err, "cannot remove %s", path) : 0;
+
+    free(path);
+    return rc;
+}
+
+/* Recovery will fetch it again: a link to the shipped log, or a copy of what is there. */
+static bool is_restored(const char *wal, const char *name, const char *log_dir)
+{
+    char *path = mem_printf("%s/%s", wal, name), *shipped = mem_printf("%s/%s", log_dir, name);
+    struct stat st;
+    bool is = false;
+
+    if (lstat(path, &st) == 0)
+        is = S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && access(shipped, F_OK) == 0);
+    free(shipped);
+    free(path);
+    return is;
+}
+
+static int remove_restored(struct page_server *s, const char *log_dir, struct err *err)
+{
+    char *wal = mem_printf("%s/pg_wal", s->data), *done;
+    DIR *dir = opendir(wal);
+    struct dirent *e;
+    int rc = dir ? 0 : err_errno(err, "cannot read %s", wal);
+
+    while (rc == 0 && (e = readdir(dir))) {
+        if (e->d_name[0] == '.' || !is_restored(wal, e->d_name, log_dir))
+            continue;
+        done = mem_printf("archive_status/%s.done", e->d_name);
+        rc = remove_one(wal, e->d_name, err);
+        if (rc == 0)
+            rc = remove_one(wal, done, err);
+        free(done);
+    }
+    if (dir)
+        closedir(dir);
+    free(wal);
+    return rc;
+}
+
+static int put_in_order(struct page_server *s, const char *log_dir, struct err *err)
+{
+    static const char *const names[] = {STANDBY_SIGNAL, "backup_label.old", "tablespace_map.old",
+                                        "postmaster.opts"};
+    int rc = remove_restored(s, log_dir, err);
+    size_t i;
+
+    for (i = 0; rc == 0 && i < sizeof(names) / sizeof(*names); i++)
+        rc = remove_one(s->data, names[i], err);
+    return rc;
+}
+
+int page_server_stop_standby(struct page_server *s, const char *log_dir,
+                             struct page_standby *result, struct err *err)
+{
+    struct err ignored;
+    int rc, ended;
+
+    *result = (struct page_standby){0};
+    rc = replay_and_stop(s, result, err);
+    if (rc == 0)
+        rc = put_in_order(s, log_dir, err);
+    pg_private_abandon(s->server);
+    s->server = NULL;
+    ended = end_pagefs(s, rc < 0 ? &ignored : err);
+    free_page_server(s);
+    return rc < 0 ? rc : ended;
+}
+
+void page_server_abandon(struct page_server *s)
+{
+    struct err ignored;
+
+    if (!s)
+        return;
+    pg_private_abandon(s->server);
+    end_pagefs(s, &ignored);
+    free_page_server(s);
+}

@@ -1,0 +1,59 @@
+/*
+ * A view of a store with a private server on it: two children, `asofs pagefs` that shows the view
+ * as a data directory, and the `postgres` that runs there. Both are gone when this process is.
+ */
+#ifndef ASOFS_VIEW_PAGESERVER_H
+#define ASOFS_VIEW_PAGESERVER_H
+
+#include "pg/control.h"
+#include "pg/private.h"
+
+struct page_server_request {
+    const struct pg_programs *programs;
+    const char *store, *view;          /* the view exists */
+    const struct pg_setting *settings; /* of the server, or NULL */
+    char *const *env;                  /* for its restore_command, or NULL */
+    bool recover;                      /* archive recovery: recovery.signal is made */
+    bool standby;                      /* recovery that does not end: page_server_stop_standby */
+    unsigned connections;
+    unsigned max_prepared;
+    uint64_t shared_buffers; /* bytes; 0: default */
+    int stop_fd;             /* -1: none */
+};
+
+struct page_server;
+
+/* Removes what processes that were killed left in /tmp. */
+void page_server_clear(const struct pg_identity *as);
+
+/* Returns when the server accepts connections; a standby never does. On failure nothing is left;
+ * `log`, when not NULL, gets what the server said (freed by the caller), or NULL. */
+int page_server_start(const struct page_server_request *req, struct page_server **s, char **log,
+                      struct err *err);
+
+struct pg_private *page_server_private(struct page_server *s);
+
+/* A shutdown with a checkpoint, verified in pg_control; then the view is closed. Frees s. */
+int page_server_stop(struct page_server *s, struct err *err);
+
+struct page_standby {
+    struct pg_control control; /* "shut down in recovery" */
+    char *log;                 /* what the server said; freed by the caller */
+};
+
+/*
+ * Waits until a standby has stopped at its recovery target (with recovery_target_action shutdown),
+ * or its restore_command has found nothing any more, and then stops it with a restartpoint. That
+ * command is a shell's that appends the name of a segment that is not there, when it is asked for
+ * one, to the file "missing" in the directory $ASOFS_RUN.
+ *
+ * Then the view is put in order, for recovery to go on from there: signal files go, and so do the
+ * segments in pg_wal that are links, or are in `log_dir` as well; and the view is closed. Frees s.
+ */
+int page_server_stop_standby(struct page_server *s, const char *log_dir,
+                             struct page_standby *result, struct err *err);
+
+/* At once; what the view then holds does not matter any more. Frees s; NULL is fine. */
+void page_server_abandon(struct page_server *s);
+
+#endif

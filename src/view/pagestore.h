@@ -1,0 +1,37 @@
+/* What making a page view and making a layer have in common: the store, and whoever owns it. */
+#ifndef ASOFS_VIEW_PAGESTORE_H
+#define ASOFS_VIEW_PAGESTORE_H
+
+#include "pg/programs.h"
+#include "view/moment.h"
+
+#define PAGE_PREPARED_MARGIN 1000 /* the log may raise max_prepared_transactions */
+#define PAGE_REPLAY_BUFFERS (UINT64_C(512) << 20)
+
+/* What a server that runs on a view must not find of the base (DESIGN: private server). */
+extern const char *const page_hidden[];
+
+/* root works on the store as the user that PostgreSQL runs as, so that all of it stays that user's.
+ */
+void page_become_owner(const struct pg_programs *p);
+void page_become_self(const struct pg_programs *p);
+
+/* Of the store's version, as the store's owner. run_as, bindir: NULL, or what was asked for. */
+int page_find_programs(const struct store *s, const char *run_as, const char *bindir,
+                       struct pg_programs *p, struct err *err);
+
+/* The name of a view that is not kept; owned by the caller. */
+char *page_temporary_name(const char *what);
+
+/* Drops such views of processes that are gone. */
+void page_clear_leftovers(struct store *s);
+
+/* The bases of which replay can begin, oldest first; ids are those of `ids`. Owned by the caller.
+ */
+int page_read_bases(struct store *s, char *const *ids, struct moment_base **bases, unsigned *n,
+                    struct err *err);
+
+/* Everything of a view on the disk, with a checksum for every page. Nobody serves it any more. */
+int page_make_durable(struct store *s, const char *view, struct err *err);
+
+#endif
