@@ -19,6 +19,7 @@ bench_jobs=2
 bench_pgbench_rounds=3   # of pages-pgbench, and
 bench_seconds=4          # how long each run is, and
 bench_accounts=20        # pgbench's scale
+bench_megabytes=600      # of page-views' smaller base
 bench_undo=()
 
 bench_begin() {

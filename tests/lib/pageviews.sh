@@ -1,0 +1,212 @@
+# shellcheck shell=bash
+# A server whose log is shipped to a store, a workload on it, and moments of it that are noted with all that
+# was in the tables then. Source after common.sh.
+#
+#   STORE    the store               MOMENTS  what is known of them: MOMENTS/<n>/{lsn,time,xid,sums,tables}
+#   ALL      the tables that are summed; each has integer columns only, but "text"
+STORE=$TMPDIR/store
+MOMENTS=$TMPDIR/moments
+ALL=(pgbench_accounts pgbench_branches pgbench_tellers pgbench_history one emptied packed parts prepared nested
+	open numbered marker)
+moments=0 following=0
+
+# --- The server and its store ----------------------------------------------------------------------------
+
+# origin_start [line of postgresql.conf...]: the server, filled.
+origin_start() {
+	CLUSTER_INITDB=--data-checksums cluster_start origin 'wal_level = replica' 'max_prepared_transactions = 10' \
+		'max_slot_wal_keep_size = 4GB' 'max_wal_size = 256MB' 'autovacuum_naptime = 1s' \
+		'track_commit_timestamp = on' "$@"
+	pgbench -i -q -s 1 "$CONN" >"$TMPDIR/init.log" 2>&1
+	psql_do <<-'SQL'
+		CREATE TABLE one (n int PRIMARY KEY, text text);
+		ALTER TABLE one ALTER COLUMN text SET STORAGE EXTERNAL;
+		INSERT INTO one SELECT i, repeat(md5(i::text), 200) FROM generate_series(1, 50) i;
+		CREATE TABLE emptied AS SELECT i AS n FROM generate_series(1, 2000) i;
+		CREATE TABLE packed AS SELECT i AS n, i % 7 AS m FROM generate_series(1, 3000) i;
+		CREATE TABLE parts (n int, m int) PARTITION BY RANGE (n);
+		CREATE TABLE parts_0 PARTITION OF parts FOR VALUES FROM (0) TO (1000);
+		CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1000) TO (2000000);
+		CREATE TABLE prepared (n int);
+		CREATE TABLE nested (n int);
+		CREATE TABLE open (n int);
+		CREATE TABLE numbered (n bigserial, m int);
+		CREATE TABLE marker (n int);
+		CREATE PROCEDURE subtransactions(k int) LANGUAGE plpgsql AS $$
+			BEGIN
+				FOR i IN 1 .. 80 LOOP -- more than the 64 that a snapshot holds
+					BEGIN
+						INSERT INTO nested VALUES (k + i);
+						IF i % 3 = 0 THEN RAISE EXCEPTION 'no'; END IF;
+					EXCEPTION WHEN raise_exception THEN NULL;
+					END;
+				END LOOP;
+			END $$;
+	SQL
+	mkdir -p "$MOMENTS"
+}
+
+# The store is postgres', whoever runs the test. follow is to be stopped by follow_stop.
+base_take() { "$ASOFS" base create "$STORE" "$CONN" >>"$TMPDIR/base.out" 2>"$TMPDIR/base.err" || fail "$(cat "$TMPDIR/base.err")"; }
+
+follow_start() {
+	"$ASOFS" base follow "$STORE" 2>"$TMPDIR/follow.err" &
+	following=$!
+	wait_until "[[ \$(sql 'SELECT bool_or(active) FROM pg_replication_slots') == t ]]"
+}
+
+# Everything that was written so far is in whole segments.
+log_ship() {
+	local last
+	last=$(sql 'SELECT pg_walfile_name(pg_current_wal_lsn())' | tail -n 1)
+	sql 'INSERT INTO marker VALUES (-1)' 'DELETE FROM marker WHERE n = -1' 'SELECT clock_timestamp()' >"$TMPDIR/shipped"
+	sql 'SELECT pg_switch_wal()' >/dev/null
+	wait_until "[[ -f $STORE/log/$last ]]"
+}
+
+follow_stop() {
+	kill -TERM "$following"
+	wait "$following" || fail "follow: $(cat "$TMPDIR/follow.err")"
+}
+
+# --- The workload ----------------------------------------------------------------------------------------
+
+# One round of what is not pgbench: $1 is its number. Transactions that stay open are those of open_start.
+upset() {
+	local k=$1
+	psql_do >/dev/null <<-SQL
+		BEGIN; TRUNCATE emptied; INSERT INTO emptied SELECT i + $k FROM generate_series(1, 1000 + $k) i; COMMIT;
+		UPDATE packed SET n = n + 1 WHERE m = $k % 7; DELETE FROM packed WHERE n = $k;
+		INSERT INTO one SELECT 1000 * $k + i, repeat(md5(i::text), 300 + $k) FROM generate_series(1, 3) i;
+		UPDATE one SET text = text || 'x' WHERE n % 5 = $k % 5;
+		INSERT INTO numbered (m) SELECT i FROM generate_series(1, 10 + $k) i;
+		INSERT INTO parts SELECT i * 10, $k FROM generate_series(1, 200) i;
+		CALL subtransactions(1000 * $k);
+		BEGIN; INSERT INTO prepared VALUES ($k); PREPARE TRANSACTION 'kept $k';
+		BEGIN; INSERT INTO prepared VALUES (-$k); PREPARE TRANSACTION 'lost $k';
+		COMMIT PREPARED 'kept $k'; ROLLBACK PREPARED 'lost $k';
+		CREATE TABLE new_$k AS SELECT i AS n FROM generate_series(1, 100 * $k) i;
+		ALTER TABLE new_$k ADD COLUMN m int DEFAULT $k;
+		ALTER TABLE numbered ALTER COLUMN m TYPE bigint; -- a rewrite
+		DROP TABLE IF EXISTS new_$((k > 2 ? k - 2 : 0));
+	SQL
+	case $((k % 4)) in
+	0) sql 'VACUUM FULL packed' ;;
+	1) sql "CREATE DATABASE other_$k STRATEGY file_copy" ;;
+	2) sql "CREATE DATABASE other_$k STRATEGY wal_log" ;;
+	3) sql 'CLUSTER one USING one_pkey' 'CHECKPOINT' ;;
+	esac
+	if ((k % 4 == 1 || k % 4 == 2)); then psql_do -d "dbname=other_$k ${CONN/dbname=test/}" -c 'CREATE TABLE inside (i int)'; fi
+}
+
+# A transaction that stays open, with a subtransaction in it, and one that stays prepared.
+open_start() {
+	psql_do >"$TMPDIR/open.out" 2>&1 <<-'SQL' &
+		BEGIN;
+		INSERT INTO open SELECT 1 FROM generate_series(1, 500);
+		SAVEPOINT s;
+		INSERT INTO open VALUES (2);
+		SELECT pg_sleep(600); -- ends with the server
+	SQL
+	sql "BEGIN; INSERT INTO open VALUES (3); PREPARE TRANSACTION 'stays'" >/dev/null
+}
+
+# --- Moments ---------------------------------------------------------------------------------------------
+
+summing() {
+	local table
+	for table in "${ALL[@]}"; do
+		case $table in
+		pgbench_accounts) echo "SELECT '$table', count(*), coalesce(sum(abalance), 0) FROM $table" ;;
+		pgbench_branches) echo "SELECT '$table', count(*), coalesce(sum(bbalance), 0) FROM $table" ;;
+		pgbench_tellers) echo "SELECT '$table', count(*), coalesce(sum(tbalance), 0) FROM $table" ;;
+		pgbench_history) echo "SELECT '$table', count(*), coalesce(sum(delta), 0) FROM $table" ;;
+		one) echo "SELECT '$table', count(*), coalesce(sum(n + length(text)), 0) FROM $table" ;;
+		packed | parts | numbered) echo "SELECT '$table', count(*), coalesce(sum(n + m), 0) FROM $table" ;;
+		*) echo "SELECT '$table', count(*), coalesce(sum(n), 0) FROM $table" ;;
+		esac
+	done | sed '$!s/$/ UNION ALL/' && echo 'ORDER BY 1'
+}
+
+# The same of a view.
+sums_of() {
+	local table
+	for table in "${ALL[@]}"; do
+		awk -F, -v table="$table" '
+			BEGIN { split("n abalance bbalance tbalance delta m text", names, " ") }
+			NR == 1 {
+				for (i = 1; i <= NF; i++) column[$i] = i
+				if (table !~ /^pgbench/) { first = column["n"]; second = column["m"]; long = column["text"] }
+				if (table ~ /accounts/) first = column["abalance"]
+				if (table ~ /branches/) first = column["bbalance"]
+				if (table ~ /tellers/) first = column["tbalance"]
+				if (table ~ /history/) first = column["delta"]
+				next
+			}
+			{ sum += $first + (second ? $second : 0) + (long ? length($long) : 0) }
+			END { printf "%s|%d|%d\n", table, NR - 1, sum }' "$1/$table.csv" || echo "$table is missing"
+	done | sort
+}
+
+# Notes this very moment. SHARE locks keep the writers out meanwhile; what is left open holds none of these
+# tables, but "open" and "prepared", which nobody else writes.
+moment_note() {
+	local dir=$MOMENTS/$((++moments)) locked
+	mkdir -p "$dir"
+	locked=$(printf ', %s' "${ALL[@]}" | sed 's/^, //; s/, open,/,/; s/, prepared,/,/')
+	sql "INSERT INTO marker VALUES ($moments)"
+	psql_do >"$dir/out" <<-SQL
+		BEGIN;
+		LOCK TABLE $locked IN SHARE MODE;
+		\o $dir/sums
+		$(summing);
+		\o $dir/tables
+		SELECT c.relname FROM pg_class c WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
+			AND c.relnamespace = 'public'::regnamespace ORDER BY c.relname COLLATE "C";
+		\o $dir/lsn
+		SELECT pg_current_wal_insert_lsn();
+		\o $dir/time
+		SELECT clock_timestamp();
+		\o $dir/databases
+		SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1;
+		COMMIT;
+	SQL
+}
+
+# moment_check N DIR-of-the-schema: everything that was noted is there, and nothing later.
+moment_check() {
+	local dir=$MOMENTS/$1
+	sums_of "$2" | diff "$dir/sums" - || fail "moment $1: other sums"
+	find "$2" -name '*.csv' -printf '%f\n' | sed 's/\.csv$//' | LC_ALL=C sort | diff "$dir/tables" - ||
+		fail "moment $1: other tables"
+	[[ $(tail -n +2 "$2/marker.csv" | sort -n | tail -n 1) == "$1" ]] || fail "moment $1: another marker"
+}
+
+# view_mount DIR [option...]: a moment of the store, of the database "test".
+view_mount() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	"$ASOFS" mount -q --spool="$SPOOL" --database=test "$@" "$STORE" "$dir"
+}
+
+# Nothing of a view, or of the making of one, is left, but the views that are named.
+store_is_clean() {
+	local left
+	left=$(find "$STORE" -maxdepth 1 -name 'making-*'
+		find "$STORE/view" -mindepth 1 -maxdepth 1 -printf "%f\n" 2>/dev/null | grep -vxF -f <(printf '%s\n' "$@" nothing) || true)
+	[[ -z $left ]] || fail "left in the store: $left"
+}
+
+# Directories of private servers in which nobody works any more; those of other tests that run meanwhile have
+# their processes.
+servers() {
+	local dir
+	for dir in /tmp/asofs-??????; do
+		# shellcheck disable=SC2062 # not the pattern
+		[[ ! -d $dir ]] || grep -qsaF --file=- /proc/[0-9]*/cmdline <<<"$dir" || echo "$dir"
+	done
+}
+
+# no_server_left FILE: none but those that FILE lists.
+no_server_left() { [[ -z $(servers | sort | comm -13 <(sort "$1") -) ]]; }
