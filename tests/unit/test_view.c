@@ -257,6 +257,47 @@ static void tree_does_not_find_what_is_not_there(void **state)
     pg_catalog_free(c);
 }
 
+/* Every node of the joined tree stands for one of a member: same name, kind and place. */
+static void trees_of_several_databases_are_joined(void **state)
+{
+    static const struct place places[] = {{"public", "a"}, {"sales", "b"}, {"sales", "c"}};
+    char *dirs[] = {"app", "empty", "erp"};
+    struct pg_catalog *full = make_catalog(places, 3), *none = make_catalog(NULL, 0);
+    struct tree one, two, t;
+    const struct tree *members[] = {&one, &two, &one};
+    uint32_t first[3], i;
+    int64_t dir, schema, file;
+
+    (void)state;
+    tree_make(&one, full, PG_FORMAT_CSV);
+    tree_make(&two, none, PG_FORMAT_CSV);
+    tree_join(&t, members, dirs, 3, first);
+    assert_int_equal(t.nodes[0].nchildren, 3);
+    assert_int_equal(t.nodes[0].subdirs, 3);
+    assert_int_equal(t.n, 1 + 2 * one.n + two.n);
+    for (i = 0; i < 3; i++) {
+        dir = tree_lookup(&t, 0, dirs[i]);
+        assert_true(dir > 0);
+        assert_int_equal(t.nodes[dir].nchildren, members[i]->nodes[0].nchildren);
+        assert_int_equal(t.nodes[dir].member, i);
+        assert_true(tree_lookup(&t, (uint32_t)dir, ".asofs") > 0);
+    }
+    dir = tree_lookup(&t, 0, "erp");
+    schema = tree_lookup(&t, (uint32_t)dir, "sales");
+    file = tree_lookup(&t, (uint32_t)schema, "c.csv");
+    assert_true(file > 0);
+    assert_int_equal(t.nodes[file].member, 2);
+    assert_int_equal(t.nodes[file].parent, schema);
+    assert_int_equal(file - first[2] + 1,
+                     tree_lookup(&one, (uint32_t)tree_lookup(&one, 0, "sales"), "c.csv"));
+    assert_true(tree_lookup(&t, 0, "public") < 0);
+    tree_free(&t);
+    tree_free(&one);
+    tree_free(&two);
+    pg_catalog_free(full);
+    pg_catalog_free(none);
+}
+
 static uint64_t ino_of(const struct tree *t, const char *dir, const char *file)
 {
     int64_t d = tree_lookup(t, 0, dir), f;
@@ -1107,6 +1148,7 @@ int main(void)
         cmocka_unit_test(tree_puts_its_own_directory_in_order),
         cmocka_unit_test(tree_sorts_by_names_as_they_are_shown),
         cmocka_unit_test(tree_does_not_find_what_is_not_there),
+        cmocka_unit_test(trees_of_several_databases_are_joined),
         cmocka_unit_test(tree_numbers_last_whatever_else_there_is),
         cmocka_unit_test(tree_of_many_random_names_is_right),
         WITH_VIEW(view_tells_its_moment_and_source),
