@@ -47,7 +47,18 @@ origin_start() {
 }
 
 # The store is postgres', whoever runs the test. follow is to be stopped by follow_stop.
-base_take() { "$ASOFS" base create "$STORE" "$CONN" >>"$TMPDIR/base.out" 2>"$TMPDIR/base.err" || fail "$(cat "$TMPDIR/base.err")"; }
+# The first moment of a base is known to the second: no moment of a test falls into the same one.
+next_second() {
+	local now
+	now=$(date +%s)
+	wait_until "((\$(date +%s) > $now))"
+}
+
+base_take() {
+	next_second
+	"$ASOFS" base create "$STORE" "$CONN" >>"$TMPDIR/base.out" 2>"$TMPDIR/base.err" || fail "$(cat "$TMPDIR/base.err")"
+	next_second
+}
 
 follow_start() {
 	"$ASOFS" base follow "$STORE" 2>"$TMPDIR/follow.err" &
