@@ -24,6 +24,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/source.h"
+#include "cmd/subcommand.h"
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/log.h"
@@ -173,24 +174,6 @@ static int set_help(void *o, const char *v, struct err *err)
     (void)v, (void)err;
     ((struct options *)o)->help = true;
     return 0;
-}
-
-/* What is wrong is said once, on standard error. */
-static int fail(const struct err *err)
-{
-    log_error("%s", err->text);
-    return 1;
-}
-
-/* What was printed is only done when it is out. */
-static int printed(int status)
-{
-    struct err err;
-
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return status;
-    err_errno(&err, "cannot write to standard output");
-    return fail(&err);
 }
 
 static const char *time_text(int64_t seconds, char out[40])
@@ -620,8 +603,9 @@ static void free_creation(struct creation *c)
     free(c->id);
 }
 
-static int run_create(const struct options *o, char **operands)
+static int run_create(const void *options, char **operands)
 {
+    const struct options *o = options;
     struct creation c = {.o = o, .place = {.o = o, .path = operands[0]}};
     struct err err;
     int rc;
@@ -641,7 +625,7 @@ static int run_create(const struct options *o, char **operands)
     close_place(&c.place, rc);
     stop_close(&c.stop, true);
     free_creation(&c);
-    return rc < 0 ? 1 : printed(0);
+    return rc < 0 ? 1 : command_printed(0);
 }
 
 /* ---- follow ---- */
@@ -773,8 +757,9 @@ static void close_advancer(struct advancer *a)
         proc_wait(a->pid);
 }
 
-static int run_follow(const struct options *o, char **operands)
+static int run_follow(const void *options, char **operands)
 {
+    const struct options *o = options;
     struct place p = {.o = o, .path = operands[0]};
     struct following f = {.o = o};
     struct advancer advancer = {.fd = -1};
@@ -1039,8 +1024,9 @@ static int find_paths(struct adoption *a, const char *dir, struct err *err)
     return 0;
 }
 
-static int run_add(const struct options *o, char **operands)
+static int run_add(const void *options, char **operands)
 {
+    const struct options *o = options;
     struct adoption a = {.o = o, .place = {.o = o, .path = operands[0]}};
     struct err err;
     int rc = find_paths(&a, operands[1], &err);
@@ -1056,7 +1042,7 @@ static int run_add(const struct options *o, char **operands)
     free(a.dir);
     free(a.log);
     free(a.id);
-    return rc < 0 ? 1 : printed(0);
+    return rc < 0 ? 1 : command_printed(0);
 }
 
 /* ---- advance ---- */
@@ -1079,7 +1065,7 @@ static int advance_once(const struct advance_request *req, bool again)
                  "reached",
                  r.parent);
     advance_result_free(&r);
-    return rc < 0 ? 1 : printed(0);
+    return rc < 0 ? 1 : command_printed(0);
 }
 
 /* --every: until it is stopped, or standard input ends; failures are told. */
@@ -1091,15 +1077,16 @@ static int advance_again_and_again(const struct advance_request *req, struct sto
         wait = (int)(every_ms > INT_MAX ? INT_MAX : every_ms);
 
     if (rc < 0)
-        return fail(err);
+        return command_failed(err);
     while (poll(&stopped, 1, wait) == 0)
         advance_once(req, true);
     return 0;
 }
 
 /* root stays root here: it has to mount. */
-static int run_advance(const struct options *o, char **operands)
+static int run_advance(const void *options, char **operands)
 {
+    const struct options *o = options;
     struct advance_request req = {.store = operands[0],
                                   .until = o->until,
                                   .run_as = o->run_as,
@@ -1111,7 +1098,7 @@ static int run_advance(const struct options *o, char **operands)
     int status;
 
     if (stop_open(&stop, &err) < 0)
-        return fail(&err);
+        return command_failed(&err);
     req.stop_fd = stop.fd;
     status = o->every_ms ? advance_again_and_again(&req, &stop, o->every_ms, &err)
                          : advance_once(&req, false);
@@ -1176,7 +1163,7 @@ static int print_base(struct store *s, const char *id, const struct log_list *l)
 
     if (store_open_base(s, id, &b, &err) < 0 || store_base_facts(s, id, &f, &err) < 0) {
         printf("base %s: cannot be opened\n", id);
-        return fail(&err);
+        return command_failed(&err);
     }
     if (b.n_layers)
         printf("base %s: a layer on base %s\n", id,
@@ -1276,8 +1263,9 @@ static int list(struct place *p, struct err *err)
     return rc < 0 ? rc : status;
 }
 
-static int run_list(const struct options *o, char **operands)
+static int run_list(const void *options, char **operands)
 {
+    const struct options *o = options;
     struct place p = {.o = o, .path = operands[0]};
     struct err err;
     int rc = open_place(&p, false, &err);
@@ -1287,7 +1275,7 @@ static int run_list(const struct options *o, char **operands)
     if (rc < 0)
         log_error("%s", err.text);
     close_place(&p, rc);
-    return rc < 0 ? 1 : printed(rc);
+    return rc < 0 ? 1 : command_printed(rc);
 }
 
 /* ---- drop ---- */
@@ -1355,8 +1343,9 @@ static int drop(const struct options *o, struct store *s, const char *id, struct
     return rc;
 }
 
-static int run_drop(const struct options *o, char **operands)
+static int run_drop(const void *options, char **operands)
 {
+    const struct options *o = options;
     struct place p = {.o = o, .path = operands[0]};
     struct err err;
     int rc;
@@ -1430,13 +1419,6 @@ static const struct option_def drop_defs[] = {
     "  --run-as=USER       who does it, when root starts it (default: the store's owner)\n"
 #define BINDIR_HELP "  --bindir=DIR        where PostgreSQL's programs are\n"
 #define HELP_HELP "  -h, --help          this text\n"
-
-struct subcommand {
-    const char *name, *operands /* that are needed */, *help;
-    const struct option_def *options;
-    int needed, most;
-    int (*run)(const struct options *o, char **operands);
-};
 
 static const struct subcommand subcommands[] = {
     {"create", "STORE and CONNINFO are",
@@ -1514,45 +1496,13 @@ static const char general_help[] =
     "  asofs base drop STORE ID|--all      remove one, or all and the slot\n\n"
     "The manual is asofs-base(1).\n";
 
-static int run(const struct subcommand *c, int argc, char **argv)
-{
-    char *operands[3] = {NULL, NULL, NULL}, *called = mem_printf("base %s", c->name);
-    struct options o = {.restart_delay_ms = DEFAULT_DELAY_MS};
-    struct err err;
-    int status, n = option_parse(c->options, false, &o, argc, argv, operands, c->most, &err);
-
-    if (n >= 0 && !o.help && n < c->needed)
-        n = err_set(&err, EINVAL, "%s needed", c->operands);
-    if (n < 0) {
-        status = usage_error(called, &err);
-    } else if (o.help) {
-        fputs(c->help, stdout);
-        status = printed(0);
-    } else {
-        umask(0077); /* what is in a store is its owner's alone */
-        signal(SIGPIPE, SIG_IGN);
-        status = c->run(&o, operands);
-    }
-    free(called);
-    moment_free(&o.until);
-    return status;
-}
-
 int cmd_base(int argc, char **argv)
 {
-    struct err err;
-    size_t i;
+    static const struct subcommands all = {"base", general_help, subcommands,
+                                           sizeof(subcommands) / sizeof(*subcommands), true};
+    struct options o = {.restart_delay_ms = DEFAULT_DELAY_MS};
+    int status = subcommand_main(&all, &o, &o.help, argc, argv);
 
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(general_help, stdout);
-        return printed(0);
-    }
-    for (i = 0; argc > 1 && i < sizeof(subcommands) / sizeof(*subcommands); i++)
-        if (strcmp(argv[1], subcommands[i].name) == 0)
-            return run(&subcommands[i], argc - 1, argv + 1);
-    if (argc > 1)
-        err_set(&err, EINVAL, "unknown command \"%s\"", argv[1]);
-    else
-        err_set(&err, EINVAL, "a command is needed");
-    return usage_error("base", &err);
+    moment_free(&o.until);
+    return status;
 }

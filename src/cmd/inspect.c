@@ -10,6 +10,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/source.h"
+#include "cmd/subcommand.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/units.h"
@@ -60,12 +61,6 @@ static int parse(struct options *o, const struct option_def *defs, const char *h
     if (n < 0)
         *status = usage_error(argv[0], &err);
     return n < 0 ? -1 : n;
-}
-
-static int fail(const struct err *err)
-{
-    log_error("%s", err->text);
-    return 1;
 }
 
 /* ---- status ---- */
@@ -128,7 +123,7 @@ int cmd_status(int argc, char **argv)
     if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
         return status;
     if (inspect_open(&i, dir, &err) < 0)
-        return fail(&err);
+        return command_failed(&err);
     if (o.json) {
         fputs(i.json, stdout);
     } else {
@@ -194,7 +189,7 @@ int cmd_wait(int argc, char **argv)
     if (n < 0)
         return status;
     if (inspect_open(&i, operands[0], &err) < 0)
-        return fail(&err);
+        return command_failed(&err);
     for (k = 1; k < n && rc == 0; k++) {
         const struct inspected_table *t = find_table(&i, operands[k]);
 
@@ -204,7 +199,7 @@ int cmd_wait(int argc, char **argv)
     for (k = 0; n == 1 && k < (int)i.ntables && rc == 0; k++)
         rc = wait_for_table(operands[0], &i.tables[k], &err);
     inspect_free(&i);
-    return rc < 0 ? fail(&err) : 0;
+    return rc < 0 ? command_failed(&err) : 0;
 }
 
 /* ---- verify ---- */
@@ -255,7 +250,7 @@ int cmd_verify(int argc, char **argv)
     if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
         return status;
     if (inspect_open(&i, dir, &err) < 0)
-        return fail(&err);
+        return command_failed(&err);
     for (t = 0; t < i.ntables; t++)
         wrong += (size_t)verify_table(dir, &i.tables[t], o.quiet);
     if (wrong)
@@ -295,6 +290,6 @@ int cmd_list(int argc, char **argv)
     if (parse(&o, defs, help, argc, argv, NULL, 0, 0, &status) < 0)
         return status;
     if (inspect_each_mount(print_mount, NULL, &err) < 0)
-        return fail(&err);
+        return command_failed(&err);
     return fflush(stdout) != 0;
 }

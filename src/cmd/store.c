@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "cmd/source.h"
-#include "common/log.h"
+#include "cmd/subcommand.h"
 #include "common/mem.h"
 #include "store/check.h"
 #include "store/store.h"
@@ -37,41 +35,24 @@ static const struct option_def only_help[] = {{"help", 'h', false, false, set_he
 static const struct option_def with_view[] = {
     {"view", 0, true, false, set_view}, {"help", 'h', false, false, set_help}, {0}};
 
-static int fail(const struct err *err)
-{
-    log_error("%s", err->text);
-    return 1;
-}
-
-/* What was printed is only done when it is out. */
-static int printed(int status)
-{
-    struct err err;
-
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return status;
-    err_errno(&err, "cannot write to standard output");
-    return fail(&err);
-}
-
 /* ---- create, add-base, drop-view ---- */
 
-static int run_create(const struct options *o, char **operands)
+static int run_create(const void *options, char **operands)
 {
     struct err err;
 
-    (void)o;
-    return store_create(operands[0], &err) < 0 ? fail(&err) : 0;
+    (void)options;
+    return store_create(operands[0], &err) < 0 ? command_failed(&err) : 0;
 }
 
-static int run_add_base(const struct options *o, char **operands)
+static int run_add_base(const void *options, char **operands)
 {
     struct store *s = NULL;
     struct err err;
     char *id = NULL;
     int rc;
 
-    (void)o;
+    (void)options;
     rc = store_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_add_base(s, operands[1], NULL, &id, &err);
@@ -79,21 +60,21 @@ static int run_add_base(const struct options *o, char **operands)
         printf("%s\n", id);
     free(id);
     store_close(s);
-    return rc < 0 ? fail(&err) : printed(0);
+    return rc < 0 ? command_failed(&err) : command_printed(0);
 }
 
-static int run_drop_view(const struct options *o, char **operands)
+static int run_drop_view(const void *options, char **operands)
 {
     struct store *s = NULL;
     struct err err;
     int rc;
 
-    (void)o;
+    (void)options;
     rc = store_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_drop_view(s, operands[1], &err);
     store_close(s);
-    return rc < 0 ? fail(&err) : 0;
+    return rc < 0 ? command_failed(&err) : 0;
 }
 
 /* ---- list ---- */
@@ -106,7 +87,7 @@ static int print_base(struct store *s, const char *id)
 
     if (store_open_base(s, id, &b, &err) < 0) {
         printf("base %s  cannot be opened\n", id);
-        return fail(&err);
+        return command_failed(&err);
     }
     if (b.n_layers > 1)
         printf("base %s  a layer on base %s\n", id, b.layer_ids[b.n_layers - 2]);
@@ -133,17 +114,17 @@ static int print_view(struct store *s, const char *name)
     else
         printf("view %s  cannot be opened\n", name);
     free(base);
-    return rc == 0 || rc == -EBUSY ? 0 : fail(&err);
+    return rc == 0 || rc == -EBUSY ? 0 : command_failed(&err);
 }
 
-static int run_list(const struct options *o, char **operands)
+static int run_list(const void *options, char **operands)
 {
     char **bases = NULL, **views = NULL, **p;
     struct store *s = NULL;
     struct err err;
     int rc, status = 0;
 
-    (void)o;
+    (void)options;
     rc = store_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_bases(s, &bases, &err);
@@ -156,7 +137,7 @@ static int run_list(const struct options *o, char **operands)
     store_names_free(bases);
     store_names_free(views);
     store_close(s);
-    return rc < 0 ? fail(&err) : printed(status);
+    return rc < 0 ? command_failed(&err) : command_printed(status);
 }
 
 /* ---- check ---- */
@@ -167,20 +148,20 @@ static void print_line(void *arg, const char *line)
     puts(line);
 }
 
-static int run_check(const struct options *o, char **operands)
+static int run_check(const void *options, char **operands)
 {
     struct check_report r = {0};
     struct store *s = NULL;
     struct err err;
     int rc;
 
-    (void)o;
+    (void)options;
     rc = store_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_check(s, print_line, NULL, &r, &err);
     store_close(s);
     if (rc < 0)
-        return fail(&err);
+        return command_failed(&err);
     printf("Looked at: bases %" PRIu64 ", views %" PRIu64 ", difference files %" PRIu64
            ", stored pages %" PRIu64 ". ",
            r.bases, r.views, r.files, r.pages);
@@ -188,7 +169,7 @@ static int run_check(const struct options *o, char **operands)
         printf("Findings: %" PRIu64 ".\n", r.findings);
     else
         printf("Nothing is wrong.\n");
-    return printed(r.findings > 0);
+    return command_printed(r.findings > 0);
 }
 
 /* ---- map ---- */
@@ -245,8 +226,9 @@ static int only_view(struct store *s, char **name, struct err *err)
     return rc;
 }
 
-static int run_map(const struct options *o, char **operands)
+static int run_map(const void *options, char **operands)
 {
+    const struct options *o = options;
     char *view = mem_strdup(o->view);
     struct map map = {0};
     struct store *s = NULL;
@@ -265,50 +247,43 @@ static int run_map(const struct options *o, char **operands)
         free(map.lines[--map.n].place);
     free(map.lines);
     free(view);
-    return rc < 0 ? fail(&err) : printed(0);
+    return rc < 0 ? command_failed(&err) : command_printed(0);
 }
 
 /* ---- which of them ---- */
-
-struct subcommand {
-    const char *name, *operands /* that are needed */, *help;
-    const struct option_def *options;
-    int n;
-    int (*run)(const struct options *o, char **operands);
-};
 
 static const struct subcommand subcommands[] = {
     {"create", "STORE is",
      "Usage: asofs store create STORE\n"
      "Make a store in a new or empty directory.\n",
-     only_help, 1, run_create},
+     only_help, 1, 1, run_create},
     {"add-base", "STORE and DIR are",
      "Usage: asofs store add-base STORE DIR\n"
      "Adopt a data directory in place as a base, and print its id. DIR is never written, and must\n"
      "not change from now on.\n",
-     only_help, 2, run_add_base},
+     only_help, 2, 2, run_add_base},
     {"list", "STORE is",
      "Usage: asofs store list STORE\n"
      "The bases and views of a store, one a line.\n",
-     only_help, 1, run_list},
+     only_help, 1, 1, run_list},
     {"check", "STORE is",
      "Usage: asofs store check STORE\n"
      "Look at everything in a store: descriptions, bases, names, side page tables, and the "
      "checksum\n"
      "of every stored page. Nothing is changed. A view in use is not looked into. The exit status\n"
      "is 1 when something is wrong.\n",
-     only_help, 1, run_check},
+     only_help, 1, 1, run_check},
     {"map", "STORE and FILE are",
      "Usage: asofs store map STORE FILE [--view=NAME]\n"
      "Print the size of a file, and which of its 8 KiB pages come from where: the view, a layer, "
      "the\n"
      "base, or none (zero). FILE is a path below the data directory, such as base/5/1259. A store\n"
      "with one view needs no --view.\n",
-     with_view, 2, run_map},
+     with_view, 2, 2, run_map},
     {"drop-view", "STORE and NAME are",
      "Usage: asofs store drop-view STORE NAME\n"
      "Remove a view and all its pages. Bases stay.\n",
-     only_help, 2, run_drop_view},
+     only_help, 2, 2, run_drop_view},
 };
 
 static const char general_help[] =
@@ -322,43 +297,11 @@ static const char general_help[] =
     "  asofs store drop-view STORE NAME    remove a view\n\n"
     "The manual is asofs-store(1).\n";
 
-static int run(const struct subcommand *c, int argc, char **argv)
-{
-    char *operands[2] = {NULL, NULL}, *called = mem_printf("store %s", c->name);
-    struct options o = {0};
-    struct err err;
-    int status, n = option_parse(c->options, false, &o, argc, argv, operands, c->n, &err);
-
-    if (n >= 0 && !o.help && n < c->n)
-        n = err_set(&err, EINVAL, "%s needed", c->operands);
-    if (n < 0) {
-        status = usage_error(called, &err);
-    } else if (o.help) {
-        fputs(c->help, stdout);
-        status = printed(0);
-    } else {
-        umask(0077); /* what is in a store is its owner's alone, and all of it is his to change */
-        status = c->run(&o, operands);
-    }
-    free(called);
-    return status;
-}
-
 int cmd_store(int argc, char **argv)
 {
-    struct err err;
-    size_t i;
+    static const struct subcommands all = {"store", general_help, subcommands,
+                                           sizeof(subcommands) / sizeof(*subcommands), false};
+    struct options o = {0};
 
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(general_help, stdout);
-        return printed(0);
-    }
-    for (i = 0; argc > 1 && i < sizeof(subcommands) / sizeof(*subcommands); i++)
-        if (strcmp(argv[1], subcommands[i].name) == 0)
-            return run(&subcommands[i], argc - 1, argv + 1);
-    if (argc > 1)
-        err_set(&err, EINVAL, "unknown command \"%s\"", argv[1]);
-    else
-        err_set(&err, EINVAL, "a command is needed");
-    return usage_error("store", &err);
+    return subcommand_main(&all, &o, &o.help, argc, argv);
 }

@@ -4,13 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/place.h"
-#include "cmd/source.h"
-#include "common/log.h"
+#include "cmd/subcommand.h"
 #include "common/lsn.h"
 #include "common/mem.h"
 #include "common/units.h"
@@ -35,23 +33,6 @@ static int set_help(void *o, const char *v, struct err *err)
     (void)v, (void)err;
     ((struct options *)o)->help = true;
     return 0;
-}
-
-static int fail(const struct err *err)
-{
-    log_error("%s", err->text);
-    return 1;
-}
-
-/* What was printed is only done when it is out. */
-static int printed(int status)
-{
-    struct err err;
-
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return status;
-    err_errno(&err, "cannot write to standard output");
-    return fail(&err);
 }
 
 /* ---- list ---- */
@@ -172,7 +153,7 @@ static int list(struct store *s, bool all, struct err *err)
         }
         free_line(&lines[n]);
         if (store_has_view(s, *p))
-            status = fail(err);
+            status = command_failed(err);
     }
     if (rc == 0)
         print_lines(lines, n);
@@ -184,8 +165,9 @@ static int list(struct store *s, bool all, struct err *err)
     return rc < 0 ? rc : status;
 }
 
-static int run_list(const struct options *o, char **operands)
+static int run_list(const void *options, char **operands)
 {
+    const struct options *o = options;
     struct store *s = NULL;
     struct err err;
     int rc = place_open(operands[0], false, &s, &err);
@@ -193,7 +175,7 @@ static int run_list(const struct options *o, char **operands)
     if (rc == 0)
         rc = list(s, o->all, &err);
     store_close(s);
-    return rc < 0 ? fail(&err) : printed(rc);
+    return rc < 0 ? command_failed(&err) : command_printed(rc);
 }
 
 /* ---- drop ---- */
@@ -215,17 +197,17 @@ static int drop(struct store *s, const char *name, struct err *err)
     return rc;
 }
 
-static int run_drop(const struct options *o, char **operands)
+static int run_drop(const void *options, char **operands)
 {
     struct store *s = NULL;
     struct err err;
     int rc = place_open(operands[0], true, &s, &err);
 
-    (void)o;
+    (void)options;
     if (rc == 0)
         rc = drop(s, operands[1], &err);
     store_close(s);
-    return rc < 0 ? fail(&err) : 0;
+    return rc < 0 ? command_failed(&err) : 0;
 }
 
 /* ---- verify ---- */
@@ -236,25 +218,25 @@ static void print_line(void *arg, const char *line)
     puts(line);
 }
 
-static int run_verify(const struct options *o, char **operands)
+static int run_verify(const void *options, char **operands)
 {
     struct check_report r = {0};
     struct store *s = NULL;
     struct err err;
     int rc = place_open(operands[0], false, &s, &err);
 
-    (void)o;
+    (void)options;
     if (rc == 0)
         rc = store_check_view(s, operands[1], print_line, NULL, &r, &err);
     store_close(s);
     if (rc < 0)
-        return fail(&err);
+        return command_failed(&err);
     printf("Looked at %" PRIu64 " files with %" PRIu64 " stored pages. ", r.files, r.pages);
     if (r.findings)
         printf("Findings: %" PRIu64 ".\n", r.findings);
     else
         printf("Nothing is wrong.\n");
-    return printed(r.findings > 0);
+    return command_printed(r.findings > 0);
 }
 
 /* ---- which of them ---- */
@@ -263,30 +245,23 @@ static const struct option_def only_help[] = {{"help", 'h', false, false, set_he
 static const struct option_def with_all[] = {
     {"all", 'a', false, false, set_all}, {"help", 'h', false, false, set_help}, {0}};
 
-struct subcommand {
-    const char *name, *operands /* that are needed */, *help;
-    const struct option_def *options;
-    int n;
-    int (*run)(const struct options *o, char **operands);
-};
-
 static const struct subcommand subcommands[] = {
     {"list", "STORE is",
      "Usage: asofs view list STORE [--all]\n"
      "The views of a store: name, state, bytes stored, base, and which moment they show.\n\n"
      "  -a, --all     also those that a mount makes for itself\n",
-     with_all, 1, run_list},
+     with_all, 1, 1, run_list},
     {"drop", "STORE and NAME are",
      "Usage: asofs view drop STORE NAME\n"
      "Remove a view and all its pages. The base and the log stay. A view in use is refused.\n",
-     only_help, 2, run_drop},
+     only_help, 2, 2, run_drop},
     {"verify", "STORE and NAME are",
      "Usage: asofs view verify STORE NAME\n"
      "Look at every file of a view and what it stands on: descriptions, names, side page tables, "
      "the\n"
      "checksum of every stored page, and whether the base is as it was. The exit status is 1 when\n"
      "something is wrong.\n",
-     only_help, 2, run_verify},
+     only_help, 2, 2, run_verify},
 };
 
 static const char general_help[] =
@@ -298,43 +273,11 @@ static const char general_help[] =
     "  asofs view verify STORE NAME    check every stored page of one\n\n"
     "The manual is asofs-view(1).\n";
 
-static int run(const struct subcommand *c, int argc, char **argv)
-{
-    char *operands[2] = {NULL, NULL}, *called = mem_printf("view %s", c->name);
-    struct options o = {0};
-    struct err err;
-    int status, n = option_parse(c->options, false, &o, argc, argv, operands, c->n, &err);
-
-    if (n >= 0 && !o.help && n < c->n)
-        n = err_set(&err, EINVAL, "%s needed", c->operands);
-    if (n < 0) {
-        status = usage_error(called, &err);
-    } else if (o.help) {
-        fputs(c->help, stdout);
-        status = printed(0);
-    } else {
-        umask(0077); /* what is in a store is its owner's alone */
-        status = c->run(&o, operands);
-    }
-    free(called);
-    return status;
-}
-
 int cmd_view(int argc, char **argv)
 {
-    struct err err;
-    size_t i;
+    static const struct subcommands all = {"view", general_help, subcommands,
+                                           sizeof(subcommands) / sizeof(*subcommands), false};
+    struct options o = {0};
 
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(general_help, stdout);
-        return printed(0);
-    }
-    for (i = 0; argc > 1 && i < sizeof(subcommands) / sizeof(*subcommands); i++)
-        if (strcmp(argv[1], subcommands[i].name) == 0)
-            return run(&subcommands[i], argc - 1, argv + 1);
-    if (argc > 1)
-        err_set(&err, EINVAL, "unknown command \"%s\"", argv[1]);
-    else
-        err_set(&err, EINVAL, "a command is needed");
-    return usage_error("view", &err);
+    return subcommand_main(&all, &o, &o.help, argc, argv);
 }
