@@ -1,12 +1,10 @@
 #include "cmd/place.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,36 +51,4 @@ uint64_t place_bytes(const struct store *s, const char *name)
     nftw(path, count_one, 16, FTW_PHYS);
     free(path);
     return counted;
-}
-
-static char *making_path(const struct store *s, const char *name)
-{
-    return mem_printf("%s/making-%s", store_path(s), name);
-}
-
-int place_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err)
-{
-    char *path = making_path(s, name);
-    int rc = 0;
-
-    *fd = open(path, take ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
-    if (*fd < 0)
-        rc = take ? err_errno(err, "cannot make %s", path) : 0;
-    else if (flock(*fd, (take ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
-        rc = errno == EWOULDBLOCK ? 1 : err_errno(err, "cannot lock %s", path);
-    if (*fd >= 0 && (rc != 0 || !take)) {
-        close(*fd);
-        *fd = -1;
-    }
-    free(path);
-    return rc;
-}
-
-void place_unlock_making(const struct store *s, const char *name, int fd)
-{
-    char *path = making_path(s, name);
-
-    unlink(path);
-    close(fd);
-    free(path);
 }

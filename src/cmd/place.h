@@ -16,11 +16,4 @@ int place_open(const char *path, bool change, struct store **s, struct err *err)
 /* Bytes on disk below STORE/name, symbolic links not followed; what is not there has none. */
 uint64_t place_bytes(const struct store *s, const char *name);
 
-/*
- * The lock of whoever makes a view of that name (view/page.c). 1: somebody makes it now. With
- * `take`, 0 leaves the lock with the caller until place_unlock_making(s, name, *fd).
- */
-int place_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err);
-void place_unlock_making(const struct store *s, const char *name, int fd);
-
 #endif

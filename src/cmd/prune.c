@@ -24,9 +24,9 @@
 #include "common/mem.h"
 #include "common/units.h"
 #include "store/prune.h"
+#include "view/pagestore.h"
 
 #define DEFAULT_KEEP_MS (INT64_C(7) * 86400 * 1000)
-#define MAKING "making-"
 
 struct options {
     int64_t keep_ms;
@@ -196,11 +196,11 @@ static int check_making(struct pruning *p, struct err *err)
     if (!d)
         return err_errno(err, "cannot read %s", store_path(p->s));
     while (rc == 0 && (e = readdir(d))) {
-        const char *name = e->d_name + strlen(MAKING);
+        const char *name = e->d_name + strlen(PAGE_MAKING);
 
-        if (strncmp(e->d_name, MAKING, strlen(MAKING)) != 0)
+        if (strncmp(e->d_name, PAGE_MAKING, strlen(PAGE_MAKING)) != 0)
             continue;
-        rc = place_lock_making(p->s, name, false, &fd, err);
+        rc = page_lock_making(p->s, name, false, &fd, err);
         if (rc == 1)
             rc = store_has_view(p->s, name)
                      ? 0

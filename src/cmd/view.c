@@ -13,8 +13,7 @@
 #include "common/mem.h"
 #include "common/units.h"
 #include "store/check.h"
-
-#define TEMPORARY ".tmp" /* ends the names of views that a mount makes for itself */
+#include "view/pagestore.h"
 
 struct options {
     bool all;
@@ -51,7 +50,7 @@ static const char *state_of(struct store *s, const char *name, const struct stor
         return "complete";
     if (!f->target)
         return "open";
-    return place_lock_making(s, name, false, &fd, &ignored) == 1 ? "replaying" : "unfinished";
+    return page_lock_making(s, name, false, &fd, &ignored) == 1 ? "replaying" : "unfinished";
 }
 
 static bool is_in_use(struct store *s, const char *name)
@@ -126,13 +125,6 @@ static void print_lines(const struct line *lines, size_t n)
                lines[i].bytes, base, lines[i].base, lines[i].moment);
 }
 
-static bool is_temporary(const char *name)
-{
-    size_t n = strlen(name), end = strlen(TEMPORARY);
-
-    return n > end && strcmp(name + n - end, TEMPORARY) == 0;
-}
-
 /* Those that cannot be read are told; the others are listed all the same. A view that is gone by
  * now is none. */
 static int list(struct store *s, bool all, struct err *err)
@@ -143,7 +135,7 @@ static int list(struct store *s, bool all, struct err *err)
     int status = 0, rc = store_views(s, &names, err);
 
     for (p = names; rc == 0 && *p; p++) {
-        if (!all && is_temporary(*p))
+        if (!all && page_is_temporary(*p))
             continue;
         lines = mem_grow(lines, n, &room, sizeof(*lines));
         lines[n] = (struct line){0};
@@ -187,13 +179,13 @@ static int drop(struct store *s, const char *name, struct err *err)
 
     if (!store_has_view(s, name)) /* says so; and no lock is made for it */
         return store_drop_view(s, name, err);
-    rc = place_lock_making(s, name, true, &fd, err);
+    rc = page_lock_making(s, name, true, &fd, err);
     if (rc == 1)
         return err_set(err, EBUSY, "the view \"%s\" is being made by another process", name);
     if (rc < 0)
         return rc;
     rc = store_drop_view(s, name, err);
-    place_unlock_making(s, name, fd);
+    page_unlock_making(s, name, fd);
     return rc;
 }
 

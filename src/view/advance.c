@@ -186,30 +186,6 @@ static int replay(struct advance *a, struct page_standby *reached, struct err *e
 
 /* ---- what came of it ---- */
 
-/* The last commit that was replayed, as the last restartpoint says; 0: it names none. */
-static int64_t last_commit(const char *log)
-{
-    static const char mark[] = "ast completed transaction was at log time ";
-    const char *p, *last = NULL;
-    struct moment m;
-    int64_t us = 0;
-    char *line;
-
-    for (p = log; (p = strstr(p, mark)); p++)
-        last = p + sizeof(mark) - 1;
-    if (!last)
-        return 0;
-    line = mem_printf("%.*s", (int)strcspn(last, "\n"), last);
-    if (*line && line[strlen(line) - 1] == '.')
-        line[strlen(line) - 1] = '\0'; /* the end of the sentence */
-    if (moment_parse(MOMENT_TIME, line, &m, NULL) == 0) {
-        us = m.time_us;
-        moment_free(&m);
-    }
-    free(line);
-    return us;
-}
-
 /*
  * Commits are not quite in the order of their times. Rounded up, and a second more: for a moment
  * that close the layer below is taken.
@@ -223,7 +199,7 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
                        struct store_base_facts *f)
 {
     const struct pg_control *c = &reached->control;
-    int64_t us = last_commit(reached->log);
+    int64_t us = page_last_commit(reached->log);
 
     *f = (struct store_base_facts){.start_lsn = c->redo,
                                    .consistent_lsn = c->min_recovery,

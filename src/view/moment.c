@@ -198,12 +198,12 @@ char *moment_words(const struct moment *m)
 
 /* ---- bases ---- */
 
-static int64_t first_time(const struct store_base_facts *f)
+int64_t moment_first_time(const struct store_base_facts *f)
 {
     return f->consistent_time ? f->consistent_time : f->start_time;
 }
 
-static uint64_t first_lsn(const struct store_base_facts *f)
+uint64_t moment_first_lsn(const struct store_base_facts *f)
 {
     return f->consistent_lsn ? f->consistent_lsn : f->start_lsn;
 }
@@ -213,9 +213,9 @@ bool moment_is_behind(const struct moment *m, const struct store_base_facts *f)
     if (f->plain)
         return false;
     if (m->kind == MOMENT_TIME)
-        return first_time(f) * US <= m->time_us;
+        return moment_first_time(f) * US <= m->time_us;
     if (m->kind == MOMENT_LSN)
-        return first_lsn(f) <= m->lsn;
+        return moment_first_lsn(f) <= m->lsn;
     return true;
 }
 
@@ -241,8 +241,9 @@ static int out_of_range(const struct moment *m, const struct store_base_facts *f
     log_segment_name(f->timeline, end / log->segment_bytes, log->segment_bytes, missing);
     err_set(err, ERANGE,
             "%s is behind the shipped log: moments from %s (%s) to %s (%s) can be mounted", words,
-            lsn_text(first_lsn(f), from), moment_time_text(first_time(f) * US, from_time),
-            lsn_text(end, to), moment_time_text(end_us, to_time));
+            lsn_text(moment_first_lsn(f), from),
+            moment_time_text(moment_first_time(f) * US, from_time), lsn_text(end, to),
+            moment_time_text(end_us, to_time));
     err_hint(err, "the next segment of the log would be %s", missing);
     free(words);
     return -ERANGE;

@@ -47,6 +47,11 @@ struct moment_base {
     struct store_base_facts facts;
 };
 
+/* The first moment of a base, as far as it is known: seconds since 1970, and the place on the log.
+ */
+int64_t moment_first_time(const struct store_base_facts *f);
+uint64_t moment_first_lsn(const struct store_base_facts *f);
+
 /* Is the base early enough? Of those whose first moment is not known, replay will tell. */
 bool moment_is_behind(const struct moment *m, const struct store_base_facts *f);
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,29 +41,19 @@ struct page_view {
 /* One process at a time makes a view of this name. */
 static int lock_name(struct page_view *v, struct err *err)
 {
-    char *path = mem_printf("%s/making-%s", store_path(v->store), v->name);
-    int rc = 0;
+    int rc = page_lock_making(v->store, v->name, true, &v->making_fd, err);
 
-    v->making_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (v->making_fd < 0)
-        rc = err_errno(err, "cannot make %s", path);
-    else if (flock(v->making_fd, LOCK_EX | LOCK_NB) < 0)
-        rc = err_set(err, EBUSY, "the view \"%s\" is being made by another process", v->name);
-    free(path);
-    return rc;
+    return rc == 1
+               ? err_set(err, EBUSY, "the view \"%s\" is being made by another process", v->name)
+               : rc;
 }
 
 static void unlock_name(struct page_view *v)
 {
-    char *path;
-
     if (v->making_fd < 0)
         return;
-    path = mem_printf("%s/making-%s", store_path(v->store), v->name);
-    unlink(path);
-    close(v->making_fd);
+    page_unlock_making(v->store, v->name, v->making_fd);
     v->making_fd = -1;
-    free(path);
 }
 
 /* ---- replay ---- */
@@ -84,9 +73,8 @@ static int before_first(const struct page_view *v, const struct replay *r, struc
 
     if (f)
         err_set(err, ERANGE, "%s is before the first base, which can be shown from %s (%s) on",
-                words, lsn_text(f->consistent_lsn ? f->consistent_lsn : f->start_lsn, lsn),
-                moment_time_text(
-                    (f->consistent_time ? f->consistent_time : f->start_time) * 1000000, time));
+                words, lsn_text(moment_first_lsn(f), lsn),
+                moment_time_text(moment_first_time(f) * 1000000, time));
     else
         err_set(err, ENOENT, "the store %s has no base that can be replayed", store_path(v->store));
     free(words);
@@ -105,21 +93,12 @@ static void read_reached(const char *log, struct reached *r)
 {
     const char *p = strstr(log, "redo done at ");
     char lsn[LSN_TEXT_MAX] = "";
-    struct moment m;
 
     *r = (struct reached){.stopped = strstr(log, "recovery stopping ") != NULL};
     r->target_later = strstr(log, "recovery ended before configured recovery target") != NULL;
     if (p && sscanf(p, "redo done at %23[0-9A-F/]", lsn) == 1)
         lsn_parse(lsn, &r->lsn);
-    p = strstr(log, "last completed transaction was at log time ");
-    if (p) {
-        char *line = strndup(p + 43, strcspn(p + 43, "\n"));
-        if (line && moment_parse(MOMENT_TIME, line, &m, NULL) == 0) {
-            r->time_us = m.time_us;
-            moment_free(&m);
-        }
-        free(line);
-    }
+    r->time_us = page_last_commit(log);
 }
 
 /*

@@ -1,17 +1,17 @@
 #include "view/pagestore.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
-
-#define TEMPORARY ".tmp" /* ends the names of views that are not kept */
 
 const char *const page_hidden[] = {
     "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",    "pg_ident.conf",  "postmaster.pid",
@@ -46,6 +46,47 @@ int page_find_programs(const struct store *s, const char *run_as, const char *bi
     return rc < 0 ? rc : pg_programs_find((int)c->major, bindir, &id, p, err);
 }
 
+/* ---- names and locks of views ---- */
+
+static char *making_path(const struct store *s, const char *name)
+{
+    return mem_printf("%s/" PAGE_MAKING "%s", store_path(s), name);
+}
+
+int page_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err)
+{
+    char *path = making_path(s, name);
+    int rc = 0;
+
+    *fd = open(path, take ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        rc = take ? err_errno(err, "cannot make %s", path) : 0;
+    else if (flock(*fd, (take ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
+        rc = errno == EWOULDBLOCK ? 1 : err_errno(err, "cannot lock %s", path);
+    if (*fd >= 0 && (rc != 0 || !take)) {
+        close(*fd);
+        *fd = -1;
+    }
+    free(path);
+    return rc;
+}
+
+void page_unlock_making(const struct store *s, const char *name, int fd)
+{
+    char *path = making_path(s, name);
+
+    unlink(path);
+    close(fd);
+    free(path);
+}
+
+bool page_is_temporary(const char *name)
+{
+    size_t n = strlen(name), end = strlen(PAGE_TEMPORARY);
+
+    return n > end && strcmp(name + n - end, PAGE_TEMPORARY) == 0;
+}
+
 /* "NAME-<pid>.tmp": of a process that may have ended. */
 static bool is_leftover(const char *name)
 {
@@ -53,12 +94,12 @@ static bool is_leftover(const char *name)
     char *end;
     long pid = dash ? strtol(dash + 1, &end, 10) : 0;
 
-    return pid > 0 && strcmp(end, TEMPORARY) == 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+    return pid > 0 && strcmp(end, PAGE_TEMPORARY) == 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
 char *page_temporary_name(const char *what)
 {
-    return mem_printf("%s-%d%s", what, (int)getpid(), TEMPORARY);
+    return mem_printf("%s-%d%s", what, (int)getpid(), PAGE_TEMPORARY);
 }
 
 /* Those on others first: they are the scratch views. */
@@ -92,6 +133,30 @@ int page_read_bases(struct store *s, char *const *ids, struct moment_base **base
             (*n)++;
     }
     return rc;
+}
+
+/* Restartpoints name it in a sentence, the end of recovery does not: "Last …", "last …". */
+int64_t page_last_commit(const char *log)
+{
+    static const char mark[] = "ast completed transaction was at log time ";
+    const char *p, *last = NULL;
+    struct moment m;
+    int64_t us = 0;
+    char *line;
+
+    for (p = log; (p = strstr(p, mark)); p++)
+        last = p + sizeof(mark) - 1;
+    if (!last)
+        return 0;
+    line = mem_printf("%.*s", (int)strcspn(last, "\n"), last);
+    if (*line && line[strlen(line) - 1] == '.')
+        line[strlen(line) - 1] = '\0'; /* the end of the sentence */
+    if (moment_parse(MOMENT_TIME, line, &m, NULL) == 0) {
+        us = m.time_us;
+        moment_free(&m);
+    }
+    free(line);
+    return us;
 }
 
 int page_make_durable(struct store *s, const char *view, struct err *err)

@@ -20,16 +20,31 @@ void page_become_self(const struct pg_programs *p);
 int page_find_programs(const struct store *s, const char *run_as, const char *bindir,
                        struct pg_programs *p, struct err *err);
 
+#define PAGE_TEMPORARY ".tmp" /* ends the names of views that are not kept */
+#define PAGE_MAKING "making-" /* begins, in the store, that of the lock of a view's maker */
+
 /* The name of a view that is not kept; owned by the caller. */
 char *page_temporary_name(const char *what);
+bool page_is_temporary(const char *name);
 
-/* Drops such views of processes that are gone. */
+/*
+ * The lock of whoever makes a view of that name. 1: somebody makes it now. With `take`, 0 leaves
+ * the lock with the caller until page_unlock_making(s, name, *fd).
+ */
+int page_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err);
+void page_unlock_making(const struct store *s, const char *name, int fd);
+
+/* Drops temporary views of processes that are gone. */
 void page_clear_leftovers(struct store *s);
 
 /* The bases of which replay can begin, oldest first; ids are those of `ids`. Owned by the caller.
  */
 int page_read_bases(struct store *s, char *const *ids, struct moment_base **bases, unsigned *n,
                     struct err *err);
+
+/* The last commit that a private server says it replayed, in microseconds since 1970; 0: it names
+ * none. */
+int64_t page_last_commit(const char *log);
 
 /* Everything of a view on the disk, with a checksum for every page. Nobody serves it any more. */
 int page_make_durable(struct store *s, const char *view, struct err *err);
