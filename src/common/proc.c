@@ -129,3 +129,20 @@ const char *proc_describe(int status, char *out, size_t room)
         snprintf(out, room, "ended with wait status %d", status);
     return out;
 }
+
+void proc_args_add(struct proc_args *a, char *owned)
+{
+    a->argv = mem_grow(a->argv, a->n + 1, &a->room, sizeof(*a->argv));
+    a->bytes += strlen(owned) + 1;
+    a->argv[a->n++] = owned;
+    a->argv[a->n] = NULL;
+}
+
+void proc_args_free(struct proc_args *a)
+{
+    size_t i;
+
+    for (i = 0; i < a->n; i++)
+        free(a->argv[i]);
+    free(a->argv);
+}

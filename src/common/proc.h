@@ -23,6 +23,16 @@ struct proc_fd {
 int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
                const struct proc_fd *fds, size_t nfds, pid_t *pid, struct err *err);
 
+/* A command line that is put together. */
+struct proc_args {
+    char **argv; /* NULL-terminated once something was added */
+    size_t n, room;
+    size_t bytes; /* of all, with the NULs */
+};
+
+void proc_args_add(struct proc_args *a, char *owned); /* taken over */
+void proc_args_free(struct proc_args *a);
+
 /* The program that is running, as a path that can be started again even if the file was replaced.
  */
 const char *proc_self(void);

@@ -64,9 +64,8 @@ struct pagefs {
     pthread_mutex_t lock;
     struct handle *handles; /* lock */
 
-    int wake_fd;      /* eventfd: the stopper has something to do */
-    pthread_t server; /* runs the session's loop */
-    atomic_bool stop_wanted;
+    int wake_fd;       /* eventfd: the stopper has something to do */
+    pthread_t server;  /* runs the session's loop */
     atomic_bool ended; /* the loop has returned */
 };
 
@@ -723,7 +722,7 @@ static void *await_stop(void *arg)
 
     while (poll(p, 2, -1) < 0 && errno == EINTR)
         ;
-    if (!p[1].revents && !atomic_load(&s->fs->stop_wanted))
+    if (!p[1].revents)
         return NULL;
     if (!unmount_if_idle(s->fs))
         ask_for_collected_writes(s->fs);
@@ -737,15 +736,6 @@ static void wake_stopper(struct pagefs *fs)
     ssize_t ignored = write(fs->wake_fd, &one, sizeof(one));
 
     (void)ignored; /* it can fail only when it is awake already */
-}
-
-void pagefs_stop(struct pagefs *fs)
-{
-    int saved = errno;
-
-    atomic_store(&fs->stop_wanted, true);
-    wake_stopper(fs);
-    errno = saved;
 }
 
 static void ignore_signal(int number)

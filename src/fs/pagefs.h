@@ -29,13 +29,12 @@ int pagefs_mount(struct datadir *d, const char *mountpoint, const struct pagefs_
                  struct pagefs **fs, struct err *err);
 
 /*
- * Serve until unmounted, `stop` is requested (NULL: never) or pagefs_stop; 0, or a negative errno.
+ * Serve until unmounted, `stop` is requested (NULL: never); 0, or a negative errno.
  * A mount that nobody uses is then unmounted in good order; one that is in use is cut off, and what
  * its users write from then on is lost to them.
  */
 int pagefs_serve(struct pagefs *fs, const struct stop *stop);
 
-void pagefs_stop(struct pagefs *fs);    /* from a signal handler or any thread */
 void pagefs_unmount(struct pagefs *fs); /* also frees; NULL is fine. Files left open are closed */
 
 #endif

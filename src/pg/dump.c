@@ -14,28 +14,6 @@
 #define SESSION_NAME "asofs schema %d" /* the leader's process: so that it finds its own */
 #define MAX_ARGS_BYTES (1u << 20) /* beyond that the list of tables does not fit a command line */
 
-struct args {
-    char **argv;
-    size_t n, room, bytes;
-};
-
-static void add_arg(struct args *a, char *owned)
-{
-    a->argv = mem_grow(a->argv, a->n + 1, &a->room, sizeof(*a->argv));
-    a->bytes += strlen(owned) + 1;
-    a->argv[a->n++] = owned;
-    a->argv[a->n] = NULL;
-}
-
-static void free_args(struct args *a)
-{
-    size_t i;
-
-    for (i = 0; i < a->n; i++)
-        free(a->argv[i]);
-    free(a->argv);
-}
-
 /* A table as a pattern that matches just it. */
 static char *table_pattern(const struct pg_relation *rel)
 {
@@ -101,25 +79,25 @@ static char *conninfo(struct pg_conn *leader)
     return buf_steal(&b);
 }
 
-static void build_args(struct args *a, struct pg_conn *leader, const struct pg_catalog *c,
+static void build_args(struct proc_args *a, struct pg_conn *leader, const struct pg_catalog *c,
                        bool everything, const char *snapshot_id)
 {
     char *dbname = conninfo(leader);
     size_t i, k;
 
-    add_arg(a, mem_strdup("pg_dump"));
-    add_arg(a, mem_strdup("--schema-only"));
-    add_arg(a, mem_strdup("--no-password"));
-    add_arg(a, mem_strdup("--lock-wait-timeout=500"));
-    add_arg(a, mem_strdup("--encoding=UTF8"));
+    proc_args_add(a, mem_strdup("pg_dump"));
+    proc_args_add(a, mem_strdup("--schema-only"));
+    proc_args_add(a, mem_strdup("--no-password"));
+    proc_args_add(a, mem_strdup("--lock-wait-timeout=500"));
+    proc_args_add(a, mem_strdup("--encoding=UTF8"));
     if (snapshot_id)
-        add_arg(a, mem_printf("--snapshot=%s", snapshot_id));
-    add_arg(a, mem_printf("--dbname=%s", dbname));
+        proc_args_add(a, mem_printf("--snapshot=%s", snapshot_id));
+    proc_args_add(a, mem_printf("--dbname=%s", dbname));
     free(dbname);
     for (i = 0; !everything && i < c->ntables; i++) {
-        add_arg(a, table_pattern(&c->tables[i].rel));
+        proc_args_add(a, table_pattern(&c->tables[i].rel));
         for (k = 0; k < c->tables[i].nleaves; k++)
-            add_arg(a, table_pattern(&c->tables[i].leaves[k]));
+            proc_args_add(a, table_pattern(&c->tables[i].leaves[k]));
     }
 }
 
@@ -137,7 +115,7 @@ static int make_pipes(int out[2], int complaints[2], struct err *err)
     return 0;
 }
 
-static int spawn_dump(struct pg_dump *d, struct args *a, const char *password, struct err *err)
+static int spawn_dump(struct pg_dump *d, struct proc_args *a, const char *password, struct err *err)
 {
     char *env[] = {mem_printf("PGPASSWORD=%s", password ? password : ""), NULL};
     int out[2], complaints[2], null_fd, rc;
@@ -163,7 +141,7 @@ static int spawn_dump(struct pg_dump *d, struct args *a, const char *password, s
 int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_catalog *c,
                   bool everything, const char *snapshot_id, struct err *err)
 {
-    struct args a = {0};
+    struct proc_args a = {0};
     int rc;
 
     *d = (struct pg_dump){.out_fd = -1, .err_fd = -1};
@@ -173,7 +151,7 @@ int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_cat
                      c->ntables);
     else
         rc = spawn_dump(d, &a, PQpass(leader->pq), err);
-    free_args(&a);
+    proc_args_free(&a);
     return rc;
 }
 

@@ -226,42 +226,22 @@ out:
 /* ---- starting -----------------------------------------------------------------------------------
  */
 
-struct args {
-    char **argv;
-    size_t n, room;
-};
-
-static void add_arg(struct args *a, char *owned)
-{
-    a->argv = mem_grow(a->argv, a->n + 1, &a->room, sizeof(*a->argv));
-    a->argv[a->n++] = owned;
-    a->argv[a->n] = NULL;
-}
-
-static void free_args(struct args *a)
-{
-    size_t i;
-
-    for (i = 0; i < a->n; i++)
-        free(a->argv[i]);
-    free(a->argv);
-}
-
-static void build_args(struct args *a, const struct pg_programs *p, const char *program,
+static void build_args(struct proc_args *a, const struct pg_programs *p, const char *program,
                        char *const argv[], char *const env[], int end_with)
 {
-    add_arg(a, mem_strdup("asofs"));
-    add_arg(a, mem_strdup("child"));
-    add_arg(a, p->as.change ? mem_printf("--user=%u:%u", (unsigned)p->as.uid, (unsigned)p->as.gid)
-                            : mem_strdup("--user=-"));
-    add_arg(a, mem_printf("--end-with=%d", end_with));
-    add_arg(a, mem_printf("--parent=%d", (int)getpid()));
+    proc_args_add(a, mem_strdup("asofs"));
+    proc_args_add(a, mem_strdup("child"));
+    proc_args_add(a, p->as.change
+                         ? mem_printf("--user=%u:%u", (unsigned)p->as.uid, (unsigned)p->as.gid)
+                         : mem_strdup("--user=-"));
+    proc_args_add(a, mem_printf("--end-with=%d", end_with));
+    proc_args_add(a, mem_printf("--parent=%d", (int)getpid()));
     for (; env && *env; env++)
-        add_arg(a, mem_printf("--keep=%.*s", (int)strcspn(*env, "="), *env));
-    add_arg(a, mem_strdup("--"));
-    add_arg(a, mem_printf("%s/%s", p->bindir, program));
+        proc_args_add(a, mem_printf("--keep=%.*s", (int)strcspn(*env, "="), *env));
+    proc_args_add(a, mem_strdup("--"));
+    proc_args_add(a, mem_printf("%s/%s", p->bindir, program));
     for (argv += *argv ? 1 : 0; *argv; argv++)
-        add_arg(a, mem_strdup(*argv));
+        proc_args_add(a, mem_strdup(*argv));
 }
 
 static int start(const struct pg_programs *p, const char *program, char *const argv[],
@@ -269,7 +249,7 @@ static int start(const struct pg_programs *p, const char *program, char *const a
 {
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), i, rc;
     struct proc_fd fds[3];
-    struct args a = {0};
+    struct proc_args a = {0};
 
     if (null_fd < 0)
         return err_errno(err, "cannot open /dev/null");
@@ -277,7 +257,7 @@ static int start(const struct pg_programs *p, const char *program, char *const a
         fds[i] = (struct proc_fd){given[i] < 0 ? null_fd : given[i], i};
     build_args(&a, p, program, argv, env, end_with);
     rc = proc_spawn(proc_self(), a.argv, env, fds, 3, pid, err);
-    free_args(&a);
+    proc_args_free(&a);
     close(null_fd);
     return rc;
 }

@@ -410,13 +410,6 @@ bool side_stored(const struct side *s, uint64_t page)
     return b && bit(b->stored, page % SIDE_PAGES);
 }
 
-bool side_allocated(const struct side *s, uint64_t page)
-{
-    const struct side_block *b = used_block(s, page / SIDE_PAGES);
-
-    return b && bit(b->allocated, page % SIDE_PAGES);
-}
-
 uint32_t side_crc(const struct side *s, uint64_t page)
 {
     const struct side_block *b = used_block(s, page / SIDE_PAGES);

@@ -84,7 +84,6 @@ enum side_verdict side_judge(bool data, uint32_t crc_kept, uint32_t crc_found, b
 /* ---- readers: lock-free ---- */
 
 bool side_stored(const struct side *s, uint64_t page);
-bool side_allocated(const struct side *s, uint64_t page);
 uint32_t side_crc(const struct side *s, uint64_t page); /* of a stored page */
 uint64_t side_limit(const struct side *s);
 uint64_t side_stored_count(const struct side *s);             /* counts the bits */

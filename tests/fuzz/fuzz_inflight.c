@@ -7,16 +7,6 @@
 #include "store/inflight.h"
 #include "store/page.h"
 
-static void put_file(struct disk *d, const char *path, const void *bytes, size_t len)
-{
-    struct disk_file *f;
-
-    if (d->ops->open(d, path, DISK_WRITE | DISK_CREATE, &f) < 0 ||
-        f->ops->write(f, bytes, len, 0) < 0)
-        abort();
-    f->ops->close(f);
-}
-
 static void try(const uint8_t *data, size_t size)
 {
     struct disk *d = memdisk_new();
@@ -24,7 +14,7 @@ static void try(const uint8_t *data, size_t size)
     struct inflight *f;
     unsigned i;
 
-    put_file(d, "inflight", data, size);
+    memdisk_put(d, "inflight", data, size);
     if (inflight_open(d, "inflight", true, &f, NULL) == 0) {
         for (i = 0; i < INFLIGHT_SLOTS; i++) {
             s = inflight_slot(f, i);

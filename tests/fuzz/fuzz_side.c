@@ -10,16 +10,6 @@
 
 #define PAGES 4
 
-static void put_file(struct disk *d, const char *path, const void *bytes, size_t len)
-{
-    struct disk_file *f;
-
-    if (d->ops->open(d, path, DISK_WRITE | DISK_CREATE, &f) < 0 ||
-        f->ops->write(f, bytes, len, 0) < 0)
-        abort();
-    f->ops->close(f);
-}
-
 static void look(struct side *s, struct disk_file *diff)
 {
     uint64_t page, end = side_bytes(s) / SIDE_BLOCK * SIDE_PAGES + 2;
@@ -51,8 +41,8 @@ static void try(const uint8_t *data, size_t size, bool shared)
     char bytes[PAGES * PAGE_BYTES] = "some data";
     struct side *s;
 
-    put_file(d, "side", data, size);
-    put_file(d, "diff", bytes, sizeof(bytes));
+    memdisk_put(d, "side", data, size);
+    memdisk_put(d, "diff", bytes, sizeof(bytes));
     d->ops->open(d, "diff", DISK_WRITE, &diff);
     if (side_open(d, "side", 7, PAGES, shared, &s, NULL) == 0) {
         look(s, diff);

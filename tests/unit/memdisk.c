@@ -1014,3 +1014,13 @@ bool memdisk_has(struct disk *disk, const char *path)
     unlock(d, 0);
     return there;
 }
+
+void memdisk_put(struct disk *d, const char *path, const void *bytes, size_t len)
+{
+    struct disk_file *f;
+
+    if (d->ops->open(d, path, DISK_WRITE | DISK_CREATE, &f) < 0 || f->ops->truncate(f, 0) < 0 ||
+        f->ops->write(f, bytes, len, 0) < 0)
+        abort();
+    f->ops->close(f);
+}

@@ -87,6 +87,8 @@ void memdisk_peek(struct disk *d, const char *path, uint64_t offset, void *bytes
 void memdisk_poke(struct disk *d, const char *path, uint64_t offset, const void *bytes, size_t len);
 void memdisk_flip(struct disk *d, const char *path, uint64_t offset, unsigned bit);
 void memdisk_cut(struct disk *d, const char *path, uint64_t size);
+/* A file with just these bytes, made or written over. */
+void memdisk_put(struct disk *d, const char *path, const void *bytes, size_t len);
 bool memdisk_has(struct disk *d, const char *path); /* anything of that name */
 
 #endif
