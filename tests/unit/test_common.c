@@ -1340,6 +1340,23 @@ static int run_shell(const char *script, char *const env[], const struct proc_fd
     return proc_wait(pid);
 }
 
+static void proc_arguments_are_counted_and_end_with_null(void **state)
+{
+    struct proc_args a = {0};
+    int i;
+
+    (void)state;
+    for (i = 0; i < 40; i++) {
+        proc_args_add(&a, mem_printf("argument %d", i));
+        assert_int_equal(a.n, i + 1);
+        assert_null(a.argv[a.n]);
+    }
+    assert_string_equal(a.argv[0], "argument 0");
+    assert_string_equal(a.argv[39], "argument 39");
+    assert_int_equal(a.bytes, 10 * sizeof("argument 0") + 30 * sizeof("argument 10"));
+    proc_args_free(&a);
+}
+
 static void proc_describes_every_end(void **state)
 {
     char out[96];
@@ -1661,6 +1678,7 @@ int main(void)
         cmocka_unit_test(io_write_file_makes_new_files_only),
         cmocka_unit_test(io_remove_tree_does_not_follow_links),
         cmocka_unit_test(io_keep_std_fds_fills_the_gaps),
+        cmocka_unit_test(proc_arguments_are_counted_and_end_with_null),
         cmocka_unit_test(proc_describes_every_end),
         cmocka_unit_test(proc_adds_to_the_environment),
         cmocka_unit_test(proc_passes_descriptors_even_crosswise),
