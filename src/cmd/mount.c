@@ -63,6 +63,13 @@ static int set_partial(void *o, const char *v, struct err *err)
     return 0;
 }
 
+static int set_pages(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct mount_options *)o)->source.request.pages = true;
+    return 0;
+}
+
 static int parse_id(const char *v, int base, unsigned long max, unsigned *id, struct err *err)
 {
     char *end;
@@ -95,6 +102,7 @@ static const struct option_def defs[] = {
     {"foreground", 'f', false, false, set_foreground},
     {"nowait", 0, false, false, set_nowait},
     {"partial", 0, false, false, set_partial},
+    {"pages", 0, false, false, set_pages},
     {"allow_other", 0, false, true, set_allow_other},
     {"no_passthrough", 0, false, true, set_no_passthrough},
     {"uid", 0, true, true, set_uid},
@@ -113,6 +121,7 @@ static int print_help(void)
            "%s"
            "      --nowait              return once frozen; readers wait for the file they want\n"
            "      --partial             a table that fails does not end the view\n"
+           "      --pages               of a store: the data directory too, below .asofs/pages\n"
            "  -f, --foreground          stay in the foreground\n"
            "  -o OPTION[,OPTION]...     any of the above as name=value, and:\n"
            "      allow_other           let other users read the mount\n"
@@ -123,12 +132,25 @@ static int print_help(void)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* Whose they are and what they may is as in the base: PostgreSQL wants it so. */
+static void show_pages(struct mount_options *o)
+{
+    struct store_view *pages = source_pages(&o->source);
+
+    if (!pages)
+        return;
+    o->fs.pages = store_view_datadir(pages);
+    o->fs.pages_uid = store_view_root(pages)->st_uid;
+    o->fs.pages_gid = store_view_root(pages)->st_gid;
+}
+
 static int extract_then_mount(struct mount_options *o, const struct stop *stop, struct view **v,
                               struct viewfs **fs, struct err *err)
 {
     int rc = source_extract(&o->source, v, err);
 
-    source_release(&o->source); /* a private server has done its work */
+    source_release(&o->source);
+    show_pages(o);
     if (rc == 0 && stop_requested(stop))
         rc = err_set(err, EINTR, "interrupted");
     if (rc == 0)
@@ -147,6 +169,7 @@ static int mount_then_extract(struct mount_options *o, struct view **v, struct v
 {
     int rc = view_freeze(&o->source.request, v, err);
 
+    show_pages(o);
     if (rc == 0)
         rc = viewfs_open(fs, *v, &o->fs, err);
     if (rc < 0)
@@ -200,7 +223,7 @@ static int run(struct mount_options *o, int parent_fd)
     viewfs_unmount(fs);
     view_free(v);
     viewfs_free(fs);
-    source_release(&o->source);
+    source_close(&o->source);
     return rc < 0;
 }
 

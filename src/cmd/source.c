@@ -268,7 +268,7 @@ void source_init(struct source_options *o)
 
 void source_free(struct source_options *o)
 {
-    source_release(o);
+    source_close(o);
     moment_free(&o->page.moment);
     free(o->view);
     free(o->database);
@@ -306,7 +306,7 @@ int source_check(const struct source_options *o, struct err *err)
 static bool asks_for_page_view(const struct source_options *o)
 {
     return o->page.moment.kind != MOMENT_NONE || o->view || o->database || o->run_as || o->bindir ||
-           o->log || o->restore_command || o->request.trust_base;
+           o->log || o->restore_command || o->request.trust_base || o->request.pages;
 }
 
 static const char *find_database(const struct source_options *o, struct err *err)
@@ -356,6 +356,7 @@ int source_open(struct source_options *o, struct err *err)
     o->page.bindir = o->bindir;
     o->page.log = o->log;
     o->page.restore_command = o->restore_command;
+    o->page.pages = o->request.pages;
     o->page.connections = o->request.jobs + 5;
     o->page.quiet = o->quiet;
     o->page.stop_fd = o->request.stop_fd;
@@ -403,6 +404,20 @@ int source_extract_files(struct source_options *o, const struct outdir *d, struc
 }
 
 void source_release(struct source_options *o)
+{
+    o->cluster.page = NULL;
+    if (o->request.pages)
+        page_view_release(o->page_view);
+    else
+        source_close(o);
+}
+
+struct store_view *source_pages(const struct source_options *o)
+{
+    return o->page_view ? page_view_pages(o->page_view) : NULL;
+}
+
+void source_close(struct source_options *o)
 {
     o->cluster.page = NULL;
     page_view_close(o->page_view);

@@ -16,7 +16,7 @@ struct source_options {
     char *view, *database, *run_as, *bindir, *log, *restore_command;
     struct view_shown shown;
     char *shown_source;
-    struct page_view *page_view;    /* while its private server is needed */
+    struct page_view *page_view;
     struct cluster_request cluster; /* of all its databases; .page NULL: of one, request.source */
     bool dry_run;
     bool quiet;
@@ -119,8 +119,13 @@ int source_extract(struct source_options *o, struct view **v, struct err *err);
 int source_extract_files(struct source_options *o, const struct outdir *d, struct view **v,
                          struct err *err);
 
-/* The private server is not needed any more. */
+/* The private server is not needed any more, nor is anything else of a page view but its pages. */
 void source_release(struct source_options *o);
+
+/* The data directory of a page view, when request.pages asked for it; NULL: not so. It is open
+ * until source_close. */
+struct store_view *source_pages(const struct source_options *o);
+void source_close(struct source_options *o);
 
 /* --dry-run: freeze, print, release. Returns the exit status. */
 int source_dry_run(struct source_options *o);

@@ -118,6 +118,27 @@ void proc_kill(pid_t pid)
     proc_wait(pid);
 }
 
+/* The letter behind the name, which is in parentheses and may hold any (proc(5)). */
+static char state_of(pid_t pid)
+{
+    char path[64], line[256], *end = NULL;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    f = fopen(path, "re");
+    if (!f)
+        return 0;
+    if (fgets(line, sizeof(line), f))
+        end = strrchr(line, ')');
+    fclose(f);
+    return end && end[1] ? end[2] : 0;
+}
+
+bool proc_has_ended(pid_t pid)
+{
+    return (kill(pid, 0) < 0 && errno == ESRCH) || state_of(pid) == 'Z';
+}
+
 const char *proc_describe(int status, char *out, size_t room)
 {
     if (WIFEXITED(status))

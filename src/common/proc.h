@@ -5,6 +5,7 @@
 #ifndef ASOFS_COMMON_PROC_H
 #define ASOFS_COMMON_PROC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -42,6 +43,9 @@ int proc_wait(pid_t pid);
 
 /* SIGKILL and wait. */
 void proc_kill(pid_t pid);
+
+/* Is there no such process any more? One that nobody has waited for yet runs no more either. */
+bool proc_has_ended(pid_t pid);
 
 /* A child's wait status in words ("exited with status 1", "was killed by signal 9 (Killed)"). */
 const char *proc_describe(int status, char *out, size_t room);

@@ -7,6 +7,8 @@
 
 #include "common/err.h"
 
+#define FS_FOREVER 86400.0 /* seconds the kernel may keep what it was told */
+
 struct fs_session_options {
     const char *flags;  /* of the mount, comma-separated ("ro,nosuid") */
     const char *source; /* for /proc/mounts */

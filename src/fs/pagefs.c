@@ -1,14 +1,4 @@
 /*
- * Node numbers are the datadir's ids, which are never given out twice, so the kernel may forget and
- * ask again as it likes: nothing is counted here. What is kept is one struct handle for each open
- * file or directory, in a list, because the kernel does not tell of all closings when a mount ends.
- *
- * Names, attributes and contents change through this mount only. So the kernel may keep all it was
- * told, also that a name does not exist; what it changes itself, it knows. One thing it cannot
- * know: a listing is taken when the directory is opened, and a name in it may mean another file by
- * the time it is read. readdirplus, which makes the kernel remember what the names mean, therefore
- * looks each up again (the kernel holds changes of the directory back meanwhile).
- *
  * Stopping: a mount that nobody uses is unmounted while requests are still answered, so that the
  * kernel writes everything it collected. From one that is in use the kernel's collected writes are
  * asked for, and then it ends.
@@ -35,86 +25,29 @@
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "common/proc.h"
+#include "fs/datafiles.h"
 #include "fs/internal.h"
 #include "store/manifest.h"
 #include "store/pagefile.h"
 
-#define FOREVER 86400.0 /* seconds the kernel may keep what it was told */
 #define MAX_READAHEAD (1u << 20)
 #define MAX_BACKGROUND 64 /* requests for reading ahead and writing back */
 #define MAX_THREADS 16
 #define WAKE SIGUSR1
 
-struct handle {
-    struct pagefile *file;          /* of a file; else NULL */
-    struct dirtree_listing listing; /* of a directory */
-    struct handle *prev, *next;
-};
-
 struct pagefs {
-    struct datadir *data;
+    struct datafiles files;
     struct pagefs_options options;
     char *mountpoint;
     struct fuse_session *session;
     bool mounted;
 
-    pthread_mutex_t lock;
-    struct handle *handles; /* lock */
-
     int wake_fd;       /* eventfd: the stopper has something to do */
     pthread_t server;  /* runs the session's loop */
     atomic_bool ended; /* the loop has returned */
 };
-
-/* ---- handles ---- */
-
-static struct handle *handle_of(const struct fuse_file_info *fi)
-{
-    return (struct handle *)(uintptr_t)fi->fh;
-}
-
-static struct handle *handle_new(struct pagefs *fs)
-{
-    struct handle *h = calloc(1, sizeof(*h));
-
-    if (!h)
-        return NULL;
-    pthread_mutex_lock(&fs->lock);
-    DL_APPEND(fs->handles, h);
-    pthread_mutex_unlock(&fs->lock);
-    return h;
-}
-
-static void handle_free(struct pagefs *fs, struct handle *h)
-{
-    pthread_mutex_lock(&fs->lock);
-    DL_DELETE(fs->handles, h);
-    pthread_mutex_unlock(&fs->lock);
-    if (h->file)
-        datadir_close_file(fs->data, h->file);
-    dirtree_listing_free(&h->listing);
-    free(h);
-}
-
-static int open_handle(struct pagefs *fs, uint64_t id, struct fuse_file_info *fi)
-{
-    struct handle *h = handle_new(fs);
-    int rc = h ? datadir_open_file(fs->data, id, &h->file) : -ENOMEM;
-
-    if (rc < 0 && h) {
-        h->file = NULL;
-        handle_free(fs, h);
-    }
-    if (rc < 0)
-        return rc;
-    fi->fh = (uintptr_t)h;
-    fi->keep_cache = 1;
-    fi->noflush = !fs->options.writeback;
-    return 0;
-}
 
 /* ---- answers ---- */
 
@@ -128,63 +61,28 @@ static void reply_rc(fuse_req_t req, int rc)
     fuse_reply_err(req, rc < 0 ? -rc : 0);
 }
 
-static void complete_stat(const struct pagefs *fs, struct stat *st)
+static struct datadir *data_of(fuse_req_t req)
 {
-    st->st_uid = fs->options.uid;
-    st->st_gid = fs->options.gid;
-}
-
-static void fill_entry(const struct pagefs *fs, const struct stat *st, struct fuse_entry_param *e)
-{
-    *e = (struct fuse_entry_param){
-        .ino = st->st_ino, .attr = *st, .attr_timeout = FOREVER, .entry_timeout = FOREVER};
-    complete_stat(fs, &e->attr);
+    return fs_of(req)->files.data;
 }
 
 static void reply_entry(fuse_req_t req, int rc, const struct stat *st)
 {
-    struct fuse_entry_param e;
-
-    if (rc < 0) {
-        fuse_reply_err(req, -rc);
-        return;
-    }
-    fill_entry(fs_of(req), st, &e);
-    fuse_reply_entry(req, &e);
-}
-
-static void reply_stat(fuse_req_t req, uint64_t id)
-{
-    struct stat st;
-    int rc = datadir_stat(fs_of(req)->data, id, &st);
-
-    if (rc < 0) {
-        fuse_reply_err(req, -rc);
-        return;
-    }
-    complete_stat(fs_of(req), &st);
-    fuse_reply_attr(req, &st, FOREVER);
+    datafiles_reply_entry(&fs_of(req)->files, req, rc, st);
 }
 
 /* ---- names ---- */
 
 static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct fuse_entry_param none = {.entry_timeout = FOREVER};
-    struct stat st;
-    int rc = datadir_lookup(fs_of(req)->data, parent, name, &st);
-
-    if (rc == -ENOENT)
-        fuse_reply_entry(req, &none); /* the kernel remembers that there is none */
-    else
-        reply_entry(req, rc, &st);
+    datafiles_lookup(&fs_of(req)->files, req, parent, name);
 }
 
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                  const char *target)
 {
     struct stat st;
-    int rc = datadir_make(fs_of(req)->data, parent, name, mode, target, &st);
+    int rc = datadir_make(data_of(req), parent, name, mode, target, &st);
 
     reply_entry(req, rc, &st);
 }
@@ -226,7 +124,7 @@ static bool leads_out(struct datadir *d, const char *target, uint64_t parent)
  */
 static void make_own_space(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct datadir *d = fs_of(req)->data;
+    struct datadir *d = data_of(req);
     struct stat st;
     char target[64]; /* the name is a number */
     int rc = find_or_make_dir(d, FUSE_ROOT_ID, MANIFEST_TABLESPACES, &st);
@@ -243,7 +141,7 @@ static void make_own_space(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    if (fs_of(req)->options.own_spaces && leads_out(fs_of(req)->data, target, parent))
+    if (fs_of(req)->options.own_spaces && leads_out(data_of(req), target, parent))
         make_own_space(req, parent, name);
     else
         make(req, parent, name, S_IFLNK | 0777, target);
@@ -251,39 +149,31 @@ static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 
 static void fs_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-    char *target;
-    int rc = dirtree_readlink(datadir_tree(fs_of(req)->data), ino, &target);
-
-    if (rc < 0) {
-        fuse_reply_err(req, -rc);
-        return;
-    }
-    fuse_reply_readlink(req, target);
-    free(target);
+    datafiles_readlink(&fs_of(req)->files, req, ino);
 }
 
 static void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
     struct stat st;
-    int rc = datadir_link(fs_of(req)->data, ino, parent, name, &st);
+    int rc = datadir_link(data_of(req), ino, parent, name, &st);
 
     reply_entry(req, rc, &st);
 }
 
 static void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    reply_rc(req, datadir_unlink(fs_of(req)->data, parent, name));
+    reply_rc(req, datadir_unlink(data_of(req), parent, name));
 }
 
 static void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    reply_rc(req, dirtree_rmdir(datadir_tree(fs_of(req)->data), parent, name));
+    reply_rc(req, dirtree_rmdir(datadir_tree(data_of(req)), parent, name));
 }
 
 static void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                       const char *new_name, unsigned flags)
 {
-    reply_rc(req, datadir_rename(fs_of(req)->data, parent, name, new_parent, new_name, flags));
+    reply_rc(req, datadir_rename(data_of(req), parent, name, new_parent, new_name, flags));
 }
 
 /* ---- attributes ---- */
@@ -291,7 +181,7 @@ static void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
-    reply_stat(req, ino);
+    datafiles_getattr(&fs_of(req)->files, req, ino);
 }
 
 static struct timespec time_to_set(int to_set, int given, int now, struct timespec value)
@@ -307,7 +197,7 @@ static int set_times(struct pagefs *fs, fuse_ino_t ino, const struct stat *attr,
         time_to_set(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attr->st_atim),
         time_to_set(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim)};
 
-    return datadir_set_times(fs->data, ino, times);
+    return datadir_set_times(fs->files.data, ino, times);
 }
 
 /* There is one owner; who may change what was checked by the kernel. */
@@ -320,10 +210,10 @@ static int set_attributes(struct pagefs *fs, fuse_ino_t ino, const struct stat *
         ((to_set & FUSE_SET_ATTR_GID) && attr->st_gid != fs->options.gid))
         return -EPERM;
     if (to_set & FUSE_SET_ATTR_MODE)
-        rc = dirtree_chmod(datadir_tree(fs->data), ino, attr->st_mode & 07777);
+        rc = dirtree_chmod(datadir_tree(fs->files.data), ino, attr->st_mode & 07777);
     if (rc == 0 && (to_set & FUSE_SET_ATTR_SIZE))
-        rc = fi ? pagefile_truncate(handle_of(fi)->file, (uint64_t)attr->st_size)
-                : datadir_truncate(fs->data, ino, (uint64_t)attr->st_size);
+        rc = fi ? pagefile_truncate(datafiles_file(fi), (uint64_t)attr->st_size)
+                : datadir_truncate(fs->files.data, ino, (uint64_t)attr->st_size);
     if (rc == 0 && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)))
         rc = set_times(fs, ino, attr, to_set);
     return rc;
@@ -337,13 +227,13 @@ static void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     if (rc < 0)
         fuse_reply_err(req, -rc);
     else
-        reply_stat(req, ino);
+        datafiles_getattr(&fs_of(req)->files, req, ino);
 }
 
 static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     struct statvfs s;
-    int rc = datadir_space(fs_of(req)->data, &s);
+    int rc = datadir_space(data_of(req), &s);
 
     (void)ino;
     if (rc < 0) {
@@ -358,12 +248,7 @@ static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
 
 static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    int rc = open_handle(fs_of(req), ino, fi);
-
-    if (rc < 0)
-        fuse_reply_err(req, -rc);
-    else
-        fuse_reply_open(req, fi);
+    datafiles_open(&fs_of(req)->files, req, ino, fi);
 }
 
 static void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -372,48 +257,38 @@ static void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     struct pagefs *fs = fs_of(req);
     struct fuse_entry_param e;
     struct stat st;
-    int rc = datadir_make(fs->data, parent, name, S_IFREG | (mode & 07777), NULL, &st);
+    int rc = datadir_make(fs->files.data, parent, name, S_IFREG | (mode & 07777), NULL, &st);
 
     if (rc == -EEXIST && !(fi->flags & O_EXCL))
-        rc = datadir_lookup(fs->data, parent, name, &st);
+        rc = datadir_lookup(fs->files.data, parent, name, &st);
     if (rc == 0)
-        rc = open_handle(fs, st.st_ino, fi);
+        rc = datafiles_open_handle(&fs->files, st.st_ino, fi);
     if (rc < 0) {
         fuse_reply_err(req, -rc);
         return;
     }
-    fill_entry(fs, &st, &e);
+    datafiles_fill_entry(&fs->files, &st, &e);
     fuse_reply_create(req, &e, fi);
 }
 
 static void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    handle_free(fs_of(req), handle_of(fi));
-    fuse_reply_err(req, 0);
+    datafiles_release(&fs_of(req)->files, req, fi);
 }
 
 static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-    char *buffer = malloc(size);
-    int64_t n = -ENOMEM;
-
     (void)ino;
-    if (buffer)
-        n = pagefile_read(handle_of(fi)->file, buffer, size, (uint64_t)offset);
-    if (n < 0)
-        fuse_reply_err(req, (int)-n);
-    else
-        fuse_reply_buf(req, buffer, (size_t)n);
-    free(buffer);
+    datafiles_read(req, size, offset, fi);
 }
 
 /* Of pages that the kernel writes back nobody is told how many came through: half is nothing. */
 static void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
-    int64_t n = pagefile_write(handle_of(fi)->file, bytes, size, (uint64_t)offset);
+    int64_t n = pagefile_write(datafiles_file(fi), bytes, size, (uint64_t)offset);
 
     (void)ino;
     if (n >= 0 && (size_t)n < size && fi->writepage)
@@ -427,126 +302,40 @@ static void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 static void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)ino, (void)datasync;
-    reply_rc(req, pagefile_sync(handle_of(fi)->file));
+    reply_rc(req, pagefile_sync(datafiles_file(fi)));
 }
 
 static void fs_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                          struct fuse_file_info *fi)
 {
     (void)ino;
-    reply_rc(req, pagefile_allocate(handle_of(fi)->file, mode, (uint64_t)offset, (uint64_t)length));
+    reply_rc(req, pagefile_allocate(datafiles_file(fi), mode, (uint64_t)offset, (uint64_t)length));
 }
 
 /* ---- directories ---- */
 
-static int take_listing(struct pagefs *fs, fuse_ino_t ino, struct handle *h)
-{
-    struct dirtree_listing fresh = {0};
-    int rc = dirtree_list(datadir_tree(fs->data), ino, &fresh);
-
-    if (rc < 0)
-        return rc;
-    dirtree_listing_free(&h->listing);
-    h->listing = fresh;
-    return 0;
-}
-
 static void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct pagefs *fs = fs_of(req);
-    struct handle *h = handle_new(fs);
-
     (void)ino;
-    if (!h) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    fi->fh = (uintptr_t)h;
-    fuse_reply_open(req, fi); /* the listing is taken by the first read, as by each from offset 0 */
-}
-
-/* "." and "..", which the kernel wants no attributes of. */
-static size_t put_dot(fuse_req_t req, char *buffer, size_t room, fuse_ino_t ino, off_t i, bool plus)
-{
-    struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
-    const char *name = i == 0 ? "." : "..";
-    struct dirtree_node node;
-
-    if (i == 1 && ino != FUSE_ROOT_ID &&
-        dirtree_stat(datadir_tree(fs_of(req)->data), ino, &node) == 0)
-        e.attr.st_ino = node.parent;
-    return plus ? fuse_add_direntry_plus(req, buffer, room, name, &e, i + 1)
-                : fuse_add_direntry(req, buffer, room, name, &e.attr, i + 1);
-}
-
-/* The size of the entry, which is there only if that is at most `room`; 0: no such name any more.
- */
-static size_t put_entry(fuse_req_t req, char *buffer, size_t room, fuse_ino_t dir,
-                        const struct dirtree_item *item, off_t next, bool plus)
-{
-    struct stat st = {.st_ino = item->id, .st_mode = item->mode};
-    struct fuse_entry_param e;
-
-    if (!plus)
-        return fuse_add_direntry(req, buffer, room, item->name, &st, next);
-    if (datadir_lookup(fs_of(req)->data, dir, item->name, &st) < 0)
-        return 0;
-    fill_entry(fs_of(req), &st, &e);
-    return fuse_add_direntry_plus(req, buffer, room, item->name, &e, next);
-}
-
-/* Offsets: 0 is ".", 1 is "..", 2 + i is item i. */
-static size_t fill_listing(fuse_req_t req, fuse_ino_t ino, const struct dirtree_listing *l,
-                           char *buffer, size_t size, off_t offset, bool plus)
-{
-    size_t used = 0, n;
-    off_t i;
-
-    for (i = offset; i < (off_t)l->count + 2; i++) {
-        n = i < 2 ? put_dot(req, buffer + used, size - used, ino, i, plus)
-                  : put_entry(req, buffer + used, size - used, ino, &l->items[i - 2], i + 1, plus);
-        if (n > size - used)
-            break;
-        used += n;
-    }
-    return used;
-}
-
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-                 struct fuse_file_info *fi, bool plus)
-{
-    struct handle *h = handle_of(fi);
-    char *buffer = malloc(size);
-    int rc = 0;
-
-    if (!buffer)
-        rc = -ENOMEM;
-    else if (offset == 0)
-        rc = take_listing(fs_of(req), ino, h);
-    if (rc < 0)
-        fuse_reply_err(req, -rc);
-    else
-        fuse_reply_buf(req, buffer,
-                       fill_listing(req, ino, &h->listing, buffer, size, offset, plus));
-    free(buffer);
+    datafiles_opendir(&fs_of(req)->files, req, fi);
 }
 
 static void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *fi)
 {
-    list(req, ino, size, offset, fi, false);
+    datafiles_readdir(&fs_of(req)->files, req, ino, size, offset, fi, false);
 }
 
 static void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                            struct fuse_file_info *fi)
 {
-    list(req, ino, size, offset, fi, true);
+    datafiles_readdir(&fs_of(req)->files, req, ino, size, offset, fi, true);
 }
 
 static void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)ino, (void)datasync, (void)fi;
-    reply_rc(req, datadir_sync_names(fs_of(req)->data));
+    reply_rc(req, datadir_sync_names(data_of(req)));
 }
 
 /* ---- the session ---- */
@@ -636,9 +425,9 @@ static int new_pagefs(struct datadir *d, const char *mountpoint, const struct pa
     *out = fs;
     if (!fs)
         return err_set(err, ENOMEM, "out of memory");
-    fs->data = d;
+    datafiles_init(&fs->files, d, o->uid, o->gid, 0);
+    fs->files.flush = o->writeback;
     fs->options = *o;
-    pthread_mutex_init(&fs->lock, NULL);
     fs->wake_fd = eventfd(0, EFD_CLOEXEC);
     fs->mountpoint = strdup(mountpoint);
     if (fs->wake_fd < 0 || !fs->mountpoint)
@@ -779,19 +568,15 @@ int pagefs_serve(struct pagefs *fs, const struct stop *stop)
 
 void pagefs_unmount(struct pagefs *fs)
 {
-    struct handle *h, *next;
-
     if (!fs)
         return;
     if (fs->mounted)
         fuse_session_unmount(fs->session);
-    DL_FOREACH_SAFE(fs->handles, h, next)
-    handle_free(fs, h);
+    datafiles_end(&fs->files);
     if (fs->session)
         fuse_session_destroy(fs->session);
     if (fs->wake_fd >= 0)
         close(fs->wake_fd);
-    pthread_mutex_destroy(&fs->lock);
     free(fs->mountpoint);
     free(fs);
 }

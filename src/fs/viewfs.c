@@ -27,11 +27,13 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "fs/datafiles.h"
 #include "fs/internal.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
 
-#define FOREVER 86400.0 /* seconds the kernel may keep what it was told */
+#define PAGES_FIRST (UINT64_C(1) << 62) /* node numbers from here on are those below .asofs/pages  \
+                                         */
 #define MAX_READAHEAD (1u << 20)
 #define SPARE_FDS 512
 
@@ -40,6 +42,7 @@ struct viewfs {
     const struct tree *tree;
     struct parking *parking;
     struct passthrough *passthrough; /* NULL: not to be had */
+    struct datafiles pages;
     struct viewfs_options options;
     struct fuse_session *session;
     bool mounted;
@@ -56,9 +59,17 @@ static fuse_ino_t ino_of(uint32_t node)
     return (fuse_ino_t)node + FUSE_ROOT_ID;
 }
 
+/* Below .asofs/pages, or that itself: whoever answers then. */
+static struct datafiles *pages_of(fuse_req_t req, fuse_ino_t ino)
+{
+    struct viewfs *fs = fuse_req_userdata(req);
+
+    return ino >= PAGES_FIRST ? &fs->pages : NULL;
+}
+
 static bool is_dir(const struct viewfs *fs, uint32_t node)
 {
-    return fs->tree->nodes[node].kind == NODE_DIR;
+    return node_is_dir(&fs->tree->nodes[node]);
 }
 
 /* The attributes, and how long they may be kept. The size of a pending or failed file is not known:
@@ -76,7 +87,7 @@ static double fill_stat(struct viewfs *fs, uint32_t node, struct stat *st)
     st->st_blocks = (st->st_size + 511) / 512;
     st->st_blksize = 1 << 17;
     st->st_atim = st->st_mtim = st->st_ctim = view_time(fs->view);
-    return state == VIEW_FINAL ? FOREVER : 0;
+    return state == VIEW_FINAL ? FS_FOREVER : 0;
 }
 
 static void fs_init(void *arg, struct fuse_conn_info *conn)
@@ -87,17 +98,37 @@ static void fs_init(void *arg, struct fuse_conn_info *conn)
     conn->want &= ~FUSE_CAP_READDIRPLUS_AUTO;
 }
 
+/* .asofs/pages is the root of the data directory. */
+static bool fill_pages(const struct viewfs *fs, struct fuse_entry_param *e)
+{
+    struct stat st;
+
+    if (!fs->pages.data || datadir_stat(fs->pages.data, DIRTREE_ROOT, &st) < 0)
+        return false;
+    datafiles_fill_entry(&fs->pages, &st, e);
+    return true;
+}
+
 static void fill_entry(struct viewfs *fs, uint32_t node, struct fuse_entry_param *e)
 {
-    *e = (struct fuse_entry_param){.ino = ino_of(node), .entry_timeout = FOREVER};
+    if (fs->tree->nodes[node].kind == NODE_PAGES && fill_pages(fs, e))
+        return;
+    *e = (struct fuse_entry_param){.ino = ino_of(node), .entry_timeout = FS_FOREVER};
     e->attr_timeout = fill_stat(fs, node, &e->attr);
 }
 
 static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct viewfs *fs = fuse_req_userdata(req);
-    struct fuse_entry_param e = {.entry_timeout = FOREVER};
-    int64_t node = tree_lookup(fs->tree, node_of(parent), name);
+    struct fuse_entry_param e = {.entry_timeout = FS_FOREVER};
+    struct datafiles *pages = pages_of(req, parent);
+    int64_t node;
+
+    if (pages) {
+        datafiles_lookup(pages, req, parent, name);
+        return;
+    }
+    node = tree_lookup(fs->tree, node_of(parent), name);
 
     if (node >= 0)
         fill_entry(fs, (uint32_t)node, &e);
@@ -194,13 +225,22 @@ void viewfs_settled(void *viewfs)
 
 static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    answer_or_park(fuse_req_userdata(req), req, node_of(ino), fi, false);
+    struct datafiles *pages = pages_of(req, ino);
+
+    if (pages)
+        datafiles_getattr(pages, req, ino);
+    else
+        answer_or_park(fuse_req_userdata(req), req, node_of(ino), fi, false);
 }
 
 static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    struct datafiles *pages = pages_of(req, ino);
+
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
         fuse_reply_err(req, EROFS);
+    else if (pages)
+        datafiles_open(pages, req, ino, fi);
     else
         answer_or_park(fuse_req_userdata(req), req, node_of(ino), fi, true);
 }
@@ -208,8 +248,12 @@ static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct live_text *t = (struct live_text *)(uintptr_t)fi->fh;
+    struct datafiles *pages = pages_of(req, ino);
 
-    (void)ino;
+    if (pages) {
+        datafiles_release(pages, req, fi);
+        return;
+    }
     if (t) {
         free(t->text);
         free(t);
@@ -235,9 +279,14 @@ static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 {
     struct viewfs *fs = fuse_req_userdata(req);
     const struct live_text *live = (const struct live_text *)(uintptr_t)fi->fh;
-    char *buffer = malloc(size);
     int64_t n = -ENOMEM;
+    char *buffer;
 
+    if (pages_of(req, ino)) {
+        datafiles_read(req, size, offset, fi);
+        return;
+    }
+    buffer = malloc(size);
     if (buffer && live)
         n = read_live(live, buffer, size, offset);
     else if (buffer)
@@ -253,7 +302,12 @@ static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 static void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
+    struct datafiles *pages = pages_of(req, ino);
+
+    if (pages) {
+        datafiles_opendir(pages, req, fi);
+        return;
+    }
     fi->cache_readdir = 1;
     fi->keep_cache = 1;
     fuse_reply_open(req, fi);
@@ -271,6 +325,16 @@ static size_t put_entry(fuse_req_t req, char *buffer, size_t room, const char *n
     n = plus ? fuse_add_direntry_plus(req, buffer, room, name, &e, next)
              : fuse_add_direntry(req, buffer, room, name, &e.attr, next);
     return n <= room ? n : 0;
+}
+
+static void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct datafiles *pages = pages_of(req, ino);
+
+    if (pages)
+        datafiles_release(pages, req, fi);
+    else
+        fuse_reply_err(req, 0);
 }
 
 /* Offsets: 0 is ".", 1 is "..", 2 + i is child i. */
@@ -302,15 +366,23 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 static void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *fi)
 {
-    (void)fi;
-    list(req, ino, size, offset, false);
+    struct datafiles *pages = pages_of(req, ino);
+
+    if (pages)
+        datafiles_readdir(pages, req, ino, size, offset, fi, false);
+    else
+        list(req, ino, size, offset, false);
 }
 
 static void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                            struct fuse_file_info *fi)
 {
-    (void)fi;
-    list(req, ino, size, offset, true);
+    struct datafiles *pages = pages_of(req, ino);
+
+    if (pages)
+        datafiles_readdir(pages, req, ino, size, offset, fi, true);
+    else
+        list(req, ino, size, offset, true);
 }
 
 /* size 0 asks for the length. */
@@ -328,10 +400,10 @@ static void fs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 {
     struct viewfs *fs = fuse_req_userdata(req);
     char value[VIEW_XATTR_MAX];
-    int len = view_state(fs->view, node_of(ino)) == VIEW_FINAL
-                  ? view_xattr(fs->view, node_of(ino), name, value)
-                  : -ENODATA;
+    int len = -ENODATA;
 
+    if (!pages_of(req, ino) && view_state(fs->view, node_of(ino)) == VIEW_FINAL)
+        len = view_xattr(fs->view, node_of(ino), name, value);
     if (len < 0)
         fuse_reply_err(req, -len);
     else
@@ -341,10 +413,21 @@ static void fs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 static void fs_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct viewfs *fs = fuse_req_userdata(req);
-    const char *names;
-    size_t len = view_xattr_names(fs->view, node_of(ino), &names);
+    const char *names = "";
+    size_t len = pages_of(req, ino) ? 0 : view_xattr_names(fs->view, node_of(ino), &names);
 
     reply_bytes(req, names, len, size);
+}
+
+/* There are links below .asofs/pages only. */
+static void fs_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct datafiles *pages = pages_of(req, ino);
+
+    if (pages)
+        datafiles_readlink(pages, req, ino);
+    else
+        fuse_reply_err(req, EINVAL);
 }
 
 static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -428,12 +511,14 @@ static const struct fuse_lowlevel_ops operations = {
     .init = fs_init,
     .lookup = fs_lookup,
     .getattr = fs_getattr,
+    .readlink = fs_readlink,
     .open = fs_open,
     .release = fs_release,
     .read = fs_read,
     .opendir = fs_opendir,
     .readdir = fs_readdir,
     .readdirplus = fs_readdirplus,
+    .releasedir = fs_releasedir,
     .getxattr = fs_getxattr,
     .listxattr = fs_listxattr,
     .statfs = fs_statfs,
@@ -520,6 +605,7 @@ int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options
     int rc;
 
     *fs = (struct viewfs){.view = v, .tree = view_tree(v), .options = *o};
+    datafiles_init(&fs->pages, o->pages, o->pages_uid, o->pages_gid, PAGES_FIRST);
     fs->parking = parking_new(is_pending, answer_parked, fs);
     rc = open_session(fs, err);
     if (rc == 0)
@@ -626,6 +712,7 @@ void viewfs_free(struct viewfs *fs)
 {
     if (!fs)
         return;
+    datafiles_end(&fs->pages);
     parking_free(fs->parking);
     passthrough_free(fs->passthrough);
     if (fs->session)

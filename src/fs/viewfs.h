@@ -6,6 +6,7 @@
  *
  * Everything a handler asks of the view is memory or a read of the spool; none touches the
  * database. Names never wait; stat and open of a file that is not complete are parked (parking.h).
+ * Below .asofs/pages, a page view shows its data directory (datafiles.h).
  */
 #ifndef ASOFS_FS_VIEWFS_H
 #define ASOFS_FS_VIEWFS_H
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "store/datadir.h"
 #include "view/view.h"
 
 struct viewfs_options {
@@ -22,6 +24,11 @@ struct viewfs_options {
     uid_t uid;  /* owner of everything */
     gid_t gid;
     mode_t umask; /* bits taken from 0444 and 0555 */
+    /* What .asofs/pages shows, when the view's tree has it; its modes and owner are kept. Borrowed
+     * until viewfs_free. */
+    struct datadir *pages;
+    uid_t pages_uid;
+    gid_t pages_gid;
 };
 
 struct viewfs;

@@ -937,6 +937,22 @@ int dirtree_apply(struct dirtree *t, unsigned layer, const void *bytes, size_t l
     return rc;
 }
 
+int dirtree_show(struct dirtree *t, const char *name, struct err *err)
+{
+    struct applying a = {t, t->newest};
+    struct names_record r = {.type = NAMES_ENTRY, .dir = DIRTREE_ROOT, .text = name};
+    int rc = 0;
+
+    pthread_rwlock_wrlock(&t->lock);
+    r.id = base_id(t, DIRTREE_ROOT, name);
+    if (t->journal)
+        rc = err_set(err, EBUSY, "the tree of names is open for writing");
+    else if (r.id && !find_id(t, DIRTREE_ROOT, name))
+        rc = apply_entry(&a, &r, err);
+    pthread_rwlock_unlock(&t->lock);
+    return rc;
+}
+
 /* ---- the tree as a whole ------------------------------------------------------------------------
  */
 

@@ -43,6 +43,10 @@ void dirtree_free(struct dirtree *t); /* the journal is closed too */
 int dirtree_apply(struct dirtree *t, unsigned layer, const void *bytes, size_t len, uint64_t *good,
                   struct err *err);
 
+/* All journals applied, none begun: a name in the root that a layer took away from a file of the
+ * base is shown again, in memory only. Fine when there is none. */
+int dirtree_show(struct dirtree *t, const char *name, struct err *err);
+
 /* All journals applied: from now on changes go to `journal` (owned by the tree) as layer `layer`.
  * `appended` is called behind every frame, under the tree's lock, with the journal's size. */
 void dirtree_begin(struct dirtree *t, unsigned layer, struct names *journal,

@@ -2,9 +2,10 @@
  * One open file of a data directory: its pages come from the newest layer that has them. Offsets
  * and sizes in bytes. Thread safe:
  *
- *   reads       take no lock. A page that is overwritten meanwhile fails its checksum and is read
- * again under its stripe lock. writes      share `resize`, and hold the stripe lock of each run of
- * pages (up to 32, aligned) truncation  has `resize` for itself
+ * - reads take no lock. A page that is overwritten meanwhile fails its checksum and is read again
+ *   under its stripe lock.
+ * - writes share `resize`, and hold the stripe lock of each run of pages (up to 32, aligned).
+ * - truncation has `resize` for itself.
  */
 #ifndef ASOFS_STORE_PAGEFILE_H
 #define ASOFS_STORE_PAGEFILE_H

@@ -93,6 +93,7 @@ static void add_member(struct cluster *c, const struct cluster_request *r, const
     m->request = *r->request;
     m->request.source = page_view_source(r->page, database);
     m->request.may_miss = true;
+    m->request.pages = false; /* they are of all together */
 }
 
 /* What members point at is known once they have their place. */
@@ -249,7 +250,7 @@ static int extract_member(struct member *m, const struct place *p, struct err *e
     return rc < 0 ? in_database(m, err) : 0;
 }
 
-static void join(struct view *v)
+static void join(struct view *v, bool pages)
 {
     struct cluster *c = v->cluster;
     const struct tree **trees = mem_array(c->n, sizeof(*trees));
@@ -260,7 +261,7 @@ static void join(struct view *v)
         trees[i] = &c->members[i].view->tree;
         dirs[i] = c->members[i].dir;
     }
-    tree_join(&v->tree, trees, dirs, c->n, c->first);
+    tree_join(&v->tree, trees, dirs, c->n, pages, c->first);
     free(trees);
     free(dirs);
 }
@@ -283,7 +284,7 @@ static int extract_all(const struct cluster_request *r, const struct place *p, s
         view_free(v);
         return rc;
     }
-    join(v);
+    join(v, r->request->pages);
     *view = v;
     return 0;
 }

@@ -185,7 +185,7 @@ int view_freeze(const struct view_request *req, struct view **view, struct err *
     v->frozen = clock_ms();
     tell_skipped(v->catalog);
     plan_make(&v->plan, v->catalog, req->chunk_size);
-    tree_make(&v->tree, v->catalog, req->format);
+    tree_make(&v->tree, v->catalog, req->format, req->pages);
     *view = v;
     return 0;
 }

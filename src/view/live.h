@@ -30,6 +30,7 @@ struct view_request {
     uint64_t spool_limit;      /* bytes; 0: none */
     size_t own_files; /* large tables that may have a spool file of their own (fs/passthrough.h) */
     bool partial;     /* a table that fails does not end the view */
+    bool pages;       /* of a page view: the tree has .asofs/pages */
     int64_t worker_timeout_ms;
     const char *spool_dir;
     const char *timezone;

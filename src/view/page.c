@@ -32,9 +32,16 @@ struct page_view {
     bool made;     /* by this process, and not complete */
     int making_fd; /* flock: nobody else makes a view of that name; -1 */
     struct page_server *server;
-    struct page_shown shown; /* by a view that is not kept; else view.json says so */
+    struct store_view *pages; /* NULL: not asked for */
+    struct page_shown shown;  /* by a view that was not completed; else view.json says so */
     char **databases;
 };
+
+/* A view that is read without the server that replayed it: now, or at another time. */
+static bool is_completed(const struct page_view *v)
+{
+    return v->req->view || v->req->pages;
+}
 
 /* ---- the store ---- */
 
@@ -237,7 +244,7 @@ static int check_end(const struct replay *r, const struct reached *reached, stru
 
 /*
  * One replay of a new view; what was made of it is dropped again unless the moment was reached. A
- * view that is kept has to be completed first. Nobody else ever sees one that is not: the server
+ * view that is kept has to be completed first. One that is not, nobody else ever sees: the server
  * that replayed its log reads it too (v->server), and nothing of it has to reach the disk.
  */
 static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
@@ -265,7 +272,7 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
     *reached = (struct reached){0};
     if (log)
         read_reached(log, reached);
-    if (rc == 0 && v->req->view) {
+    if (rc == 0 && is_completed(v)) {
         rc = page_server_stop(server, err);
         server = NULL;
     }
@@ -374,7 +381,7 @@ static int make_view(struct page_view *v, struct err *err)
         rc = choose_base(v, &r, err);
     if (rc == 0)
         rc = replay(v, &r, &reached, err);
-    if (rc == 0 && v->req->view)
+    if (rc == 0 && is_completed(v))
         rc = complete(v, &reached, err);
     else if (rc == 0)
         v->shown = (struct page_shown){.lsn = reached.lsn, .time_us = reached.time_us};
@@ -480,6 +487,11 @@ static int start_reading(struct page_view *v, struct err *err)
 {
     int rc = v->server ? 0 : start_reader(v, err);
 
+    if (rc == 0 && v->req->pages) {
+        page_become_owner(&v->programs);
+        rc = page_open_pages(v->store, v->name, &v->pages, err);
+        page_become_self(&v->programs);
+    }
     return rc < 0 ? rc : pg_private_databases(page_server_private(v->server), &v->databases, err);
 }
 
@@ -516,7 +528,7 @@ struct page_shown page_view_shown(const struct page_view *v)
     struct page_shown shown = v->shown;
     struct store_view_facts f;
 
-    if (v->req->view && store_view_facts(v->store, v->name, &f, NULL) == 0) {
+    if (is_completed(v) && store_view_facts(v->store, v->name, &f, NULL) == 0) {
         shown = (struct page_shown){.lsn = f.lsn, .time_us = f.time_us};
         store_view_facts_free(&f);
     }
@@ -549,16 +561,36 @@ static void drop_quietly(struct page_view *v, const char *name)
         log_note("%s", err.text);
 }
 
+struct store_view *page_view_pages(const struct page_view *v)
+{
+    return v->pages;
+}
+
+void page_view_release(struct page_view *v)
+{
+    if (!v)
+        return;
+    page_server_abandon(v->server);
+    v->server = NULL;
+    if (!v->scratch)
+        return;
+    page_become_owner(&v->programs);
+    drop_quietly(v, v->scratch);
+    page_become_self(&v->programs);
+    free(v->scratch);
+    v->scratch = NULL;
+}
+
 void page_view_close(struct page_view *v)
 {
     char **name;
 
     if (!v)
         return;
-    page_server_abandon(v->server);
+    page_view_release(v);
     page_become_owner(&v->programs);
-    if (v->scratch)
-        drop_quietly(v, v->scratch);
+    if (v->pages)
+        store_close_view(v->pages, NULL);
     if (v->name && (v->made || !v->req->view) && store_has_view(v->store, v->name))
         drop_quietly(v, v->name);
     unlock_name(v);

@@ -1,22 +1,25 @@
 /*
  * A page view: a past moment of a cluster, out of a base and its log, without a restore.
  *
- *   page_view_open    the moment is reached (the log is replayed, unless the view exists already),
- *                     and a private server shows it
- *   page_view_source  where a live view of one of its databases finds it (live.h)
- *   page_view_close   the server is gone; a view without a name of its own is gone too
+ *   page_view_open     the moment is reached (the log is replayed, unless the view exists already),
+ *                      and a private server shows it
+ *   page_view_source   where a live view of one of its databases finds it (live.h)
+ *   page_view_release  the server is gone: it is not needed any more
+ *   page_view_close    a view without a name of its own is gone too
  *
  * How a moment is reached: the newest base that is early enough; a new view of it; a private server
  * that replays the log up to the split point, ends recovery (which undoes what was active), makes a
  * checkpoint and stops; pg_control says "shut down"; everything is synced; only then does view.json
  * say that the view is complete. A view that did not get so far is discarded and replayed, never
  * repaired. A complete view is not written any more: the server that reads it works on a scratch
- * view over it. A view that is not kept needs none of that: as soon as recovery has ended, the
- * server that replayed it is the one that shows it, and it is gone with that.
+ * view over it. A view that is neither kept nor shown as pages needs none of that: as soon as
+ * recovery has ended, the server that replayed it is the one that shows it, and it is gone with
+ * that.
  */
 #ifndef ASOFS_VIEW_PAGE_H
 #define ASOFS_VIEW_PAGE_H
 
+#include "store/store.h"
 #include "view/moment.h"
 
 struct page_request {
@@ -27,6 +30,7 @@ struct page_request {
     const char *bindir;          /* NULL: looked for */
     const char *log;             /* --log: NULL: what the store says */
     const char *restore_command; /* NULL: what the store says */
+    bool pages;                  /* its data directory is to be read too: page_view_pages */
     unsigned connections;        /* that will be made */
     bool quiet;
     int stop_fd; /* -1: none */
@@ -50,6 +54,12 @@ struct page_shown page_view_shown(const struct page_view *v);
 /* A libpq connection string of one of them; owned by the caller. */
 char *page_view_source(const struct page_view *v, const char *database);
 
-void page_view_close(struct page_view *v); /* NULL is fine */
+/* The data directory as of the split point, open for reading until page_view_close; NULL unless it
+ * was asked for. */
+struct store_view *page_view_pages(const struct page_view *v);
+
+/* NULL is fine, for both. */
+void page_view_release(struct page_view *v);
+void page_view_close(struct page_view *v);
 
 #endif

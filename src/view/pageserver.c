@@ -205,7 +205,7 @@ static bool has_server(const char *path)
     char *name = mem_printf("%s/server/.s.PGSQL.5432.lock", path);
     FILE *f = fopen(name, "re");
     int pid = 0;
-    bool has = f && fscanf(f, "%d", &pid) == 1 && pid > 0 && kill((pid_t)pid, 0) == 0;
+    bool has = f && fscanf(f, "%d", &pid) == 1 && pid > 0 && !proc_has_ended((pid_t)pid);
 
     if (f)
         fclose(f);
@@ -521,6 +521,28 @@ static int remove_links(struct page_server *s, struct err *err)
     return rc;
 }
 
+static int remove_one(const char *dir, const char *name, struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, name);
+    int rc = unlink(path) < 0 && errno != ENOENT ? err_errno(err, "cannot remove %s", path) : 0;
+
+    free(path);
+    return rc;
+}
+
+/* What only says how this server was started, and what it began with. */
+static int remove_traces(struct page_server *s, struct err *err)
+{
+    static const char *const names[] = {"backup_label.old", "tablespace_map.old",
+                                        "postmaster.opts"};
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; rc == 0 && i < sizeof(names) / sizeof(*names); i++)
+        rc = remove_one(s->data, names[i], err);
+    return rc;
+}
+
 int page_server_stop(struct page_server *s, struct err *err)
 {
     struct pg_control control;
@@ -533,6 +555,8 @@ int page_server_stop(struct page_server *s, struct err *err)
         rc = check_shut_down(s, PG_STATE_SHUT_DOWN, &control, err);
     if (rc == 0)
         rc = remove_links(s, err);
+    if (rc == 0)
+        rc = remove_traces(s, err);
     ended = end_pagefs(s, rc < 0 ? &ignored : err);
     free_page_server(s);
     return rc < 0 ? rc : ended;
@@ -590,15 +614,6 @@ static int replay_and_stop(struct page_server *s, struct page_standby *r, struct
     return rc;
 }
 
-static int remove_one(const char *dir, const char *name, struct err *err)
-{
-    char *path = mem_printf("%s/%s", dir, name);
-    int rc = unlink(path) < 0 && errno != ENOENT ? err_errno(err, "cannot remove %s", path) : 0;
-
-    free(path);
-    return rc;
-}
-
 /* Recovery will fetch it again: a link to the shipped log, or a copy of what is there. */
 static bool is_restored(const char *wal, const char *name, const char *log_dir)
 {
@@ -637,14 +652,11 @@ static int remove_restored(struct page_server *s, const char *log_dir, struct er
 
 static int put_in_order(struct page_server *s, const char *log_dir, struct err *err)
 {
-    static const char *const names[] = {STANDBY_SIGNAL, "backup_label.old", "tablespace_map.old",
-                                        "postmaster.opts"};
     int rc = remove_restored(s, log_dir, err);
-    size_t i;
 
-    for (i = 0; rc == 0 && i < sizeof(names) / sizeof(*names); i++)
-        rc = remove_one(s->data, names[i], err);
-    return rc;
+    if (rc == 0)
+        rc = remove_one(s->data, STANDBY_SIGNAL, err);
+    return rc < 0 ? rc : remove_traces(s, err);
 }
 
 int page_server_stop_standby(struct page_server *s, const char *log_dir,

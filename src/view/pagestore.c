@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +11,20 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/proc.h"
 
-const char *const page_hidden[] = {
-    "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",    "pg_ident.conf",  "postmaster.pid",
-    "postmaster.opts", "recovery.signal",      "standby.signal", "tablespace_map", NULL};
+#define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
+
+const char *const page_hidden[] = {SETTINGS,
+                                   "postmaster.pid",
+                                   "postmaster.opts",
+                                   "recovery.signal",
+                                   "standby.signal",
+                                   "tablespace_map",
+                                   NULL};
+
+/* Those of them that somebody who restores a cluster wants back. */
+static const char *const page_settings[] = {SETTINGS, NULL};
 
 void page_become_owner(const struct pg_programs *p)
 {
@@ -94,7 +103,7 @@ static bool is_leftover(const char *name)
     char *end;
     long pid = dash ? strtol(dash + 1, &end, 10) : 0;
 
-    return pid > 0 && strcmp(end, PAGE_TEMPORARY) == 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+    return pid > 0 && strcmp(end, PAGE_TEMPORARY) == 0 && proc_has_ended((pid_t)pid);
 }
 
 char *page_temporary_name(const char *what)
@@ -157,6 +166,27 @@ int64_t page_last_commit(const char *log)
     }
     free(line);
     return us;
+}
+
+static void complain(void *arg, const char *text)
+{
+    (void)arg;
+    log_error("%s", text);
+}
+
+int page_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err)
+{
+    struct datadir_recovery recovery;
+    const char *const *name;
+    int rc = store_open_view(s, view, STORE_READ_ONLY, complain, NULL, v, &recovery, err);
+
+    for (name = page_settings; rc == 0 && *name; name++)
+        rc = dirtree_show(datadir_tree(store_view_datadir(*v)), *name, err);
+    if (rc < 0 && *v)
+        store_close_view(*v, NULL);
+    if (rc < 0)
+        *v = NULL;
+    return rc;
 }
 
 int page_make_durable(struct store *s, const char *view, struct err *err)

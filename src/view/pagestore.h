@@ -46,6 +46,12 @@ int page_read_bases(struct store *s, char *const *ids, struct moment_base **base
  * none. */
 int64_t page_last_commit(const char *log);
 
+/*
+ * A complete view as a restored cluster would have it: read only, and with the settings of the
+ * base, which the view itself does not show.
+ */
+int page_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err);
+
 /* Everything of a view on the disk, with a checksum for every page. Nobody serves it any more. */
 int page_make_durable(struct store *s, const char *view, struct err *err);
 

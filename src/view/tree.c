@@ -8,6 +8,7 @@
 #include "common/mem.h"
 
 #define META_DIR ".asofs"
+#define PAGES_DIR "pages"
 
 struct name { /* a table's place, for sorting */
     char *dir, *file;
@@ -61,7 +62,7 @@ static uint32_t add_node(struct tree *t, enum node_kind kind, uint32_t parent, c
 
         if (p->nchildren++ == 0)
             p->children = t->n;
-        p->subdirs += kind == NODE_DIR;
+        p->subdirs += node_is_dir(n);
     }
     return t->n++;
 }
@@ -86,15 +87,25 @@ static void add_directories(struct tree *t, const struct name *names, size_t n)
         add_node(t, NODE_DIR, 0, META_DIR, 0);
 }
 
-static void add_files(struct tree *t, const struct name *names, size_t n)
+static void add_meta(struct tree *t, uint32_t dir, bool pages)
 {
-    uint32_t dirs = t->n, d, m;
+    uint32_t m;
+
+    for (m = 0; m < META_FILES; m++) {
+        if (pages && m == META_SCHEMA) /* where the name belongs */
+            add_node(t, NODE_PAGES, dir, PAGES_DIR, 0);
+        add_node(t, NODE_META, dir, tree_meta_name(m), m);
+    }
+}
+
+static void add_files(struct tree *t, const struct name *names, size_t n, bool pages)
+{
+    uint32_t dirs = t->n, d;
     size_t i = 0;
 
     for (d = 1; d < dirs; d++) {
         if (strcmp(t->nodes[d].name, META_DIR) == 0) {
-            for (m = 0; m < META_FILES; m++)
-                add_node(t, NODE_META, d, tree_meta_name(m), m);
+            add_meta(t, d, pages);
             continue;
         }
         for (; i < n && strcmp(names[i].dir, t->nodes[d].name) == 0; i++)
@@ -124,17 +135,17 @@ static void number_inodes(struct tree *t)
     hash_free(h);
 }
 
-void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format)
+void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format, bool pages)
 {
     struct name *names;
     size_t i;
 
     *t = (struct tree){0};
     names = collect_names(t, c, format);
-    /* root, .asofs and its files, and at most one directory for each table */
-    t->nodes = mem_array(2 + META_FILES + 2 * c->ntables, sizeof(*t->nodes));
+    /* root, .asofs, its files and pages, and at most one directory for each table */
+    t->nodes = mem_array(3 + META_FILES + 2 * c->ntables, sizeof(*t->nodes));
     add_directories(t, names, c->ntables);
-    add_files(t, names, c->ntables);
+    add_files(t, names, c->ntables, pages);
     number_inodes(t);
     for (i = 0; i < c->ntables; i++) {
         free(names[i].dir);
@@ -143,10 +154,10 @@ void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format
     free(names);
 }
 
-/* The nodes of one member but for its root, which has become node `root`. */
-static void add_member(struct tree *t, const struct tree *m, uint32_t root, uint32_t first)
+/* The nodes of member `number` but for its root, which has become node `root`. */
+static void add_member(struct tree *t, const struct tree *m, uint32_t number, uint32_t root)
 {
-    uint32_t i;
+    uint32_t first = t->n, i;
 
     t->nodes[root].children = m->nodes[0].children - 1 + first;
     t->nodes[root].nchildren = m->nodes[0].nchildren;
@@ -158,45 +169,65 @@ static void add_member(struct tree *t, const struct tree *m, uint32_t root, uint
         n->name = mem_strdup(n->name);
         n->parent = n->parent ? n->parent - 1 + first : root;
         n->children = n->nchildren ? n->children - 1 + first : 0;
-        n->member = root - 1;
+        n->member = number;
     }
 }
 
 /* The same schemas and tables are in many databases, so the directory's name counts. */
-static void number_joined(struct tree *t, char *const *dirs, uint32_t ndirs)
+static void number_joined(struct tree *t, char *const *dirs)
 {
     struct hash *h = hash_new();
     uint32_t i;
 
     t->nodes[0].ino = 1;
     for (i = 1; i < t->n; i++) {
-        const char *dir = dirs[t->nodes[i].member];
-        uint64_t own = i <= ndirs ? 0 : t->nodes[i].ino;
+        struct node *n = &t->nodes[i];
+        const char *dir = n->parent ? dirs[n->member] : n->name;
+        uint64_t own = n->parent ? n->ino : 0;
 
         hash_reset(h);
         hash_update(h, dir, strlen(dir) + 1);
         hash_update(h, &own, sizeof(own));
-        t->nodes[i].ino = hash_value(h) >> 2 | 16;
+        n->ino = hash_value(h) >> 2 | 16;
     }
     hash_free(h);
 }
 
-void tree_join(struct tree *t, const struct tree *const *members, char *const *dirs, size_t n,
-               uint32_t *first)
+/* The directories at the top; first[i] is that of member i, for now. */
+static void add_tops(struct tree *t, char *const *dirs, size_t n, bool pages, uint32_t *first)
 {
-    size_t i, total = 1;
+    uint32_t meta = 0;
+    size_t i;
+
+    add_node(t, NODE_DIR, 0, "", 0);
+    for (i = 0; i <= n; i++) {
+        if (pages && !meta && (i == n || strcmp(META_DIR, dirs[i]) < 0))
+            meta = add_node(t, NODE_DIR, 0, META_DIR, 0);
+        if (i < n) {
+            first[i] = add_node(t, NODE_DIR, 0, dirs[i], 0);
+            t->nodes[first[i]].member = (uint32_t)i;
+        }
+    }
+    if (pages)
+        add_node(t, NODE_PAGES, meta, PAGES_DIR, 0);
+}
+
+void tree_join(struct tree *t, const struct tree *const *members, char *const *dirs, size_t n,
+               bool pages, uint32_t *first)
+{
+    size_t i, total = 3;
+    uint32_t root;
 
     for (i = 0; i < n; i++)
         total += members[i]->n;
     *t = (struct tree){.nodes = mem_array(total, sizeof(*t->nodes))};
-    add_node(t, NODE_DIR, 0, "", 0);
-    for (i = 0; i < n; i++)
-        t->nodes[add_node(t, NODE_DIR, 0, dirs[i], 0)].member = (uint32_t)i;
+    add_tops(t, dirs, n, pages, first);
     for (i = 0; i < n; i++) {
+        root = first[i];
         first[i] = t->n;
-        add_member(t, members[i], (uint32_t)i + 1, first[i]);
+        add_member(t, members[i], (uint32_t)i, root);
     }
-    number_joined(t, dirs, (uint32_t)n);
+    number_joined(t, dirs);
 }
 
 void tree_free(struct tree *t)

@@ -18,6 +18,7 @@ enum node_kind {
     NODE_DIR,
     NODE_TABLE, /* a flat file */
     NODE_META,  /* a file of .asofs/ */
+    NODE_PAGES, /* .asofs/pages: a directory whose contents are not in the tree */
 };
 
 enum meta_file { META_ERRORS, META_SCHEMA, META_SNAPSHOT, META_STATUS, META_TABLES, META_FILES };
@@ -29,7 +30,7 @@ struct node {
     uint32_t parent;
     uint32_t children; /* NODE_DIR: number of the first child */
     uint32_t nchildren;
-    uint32_t subdirs; /* NODE_DIR: how many of them are directories */
+    uint32_t subdirs; /* NODE_DIR: how many of them are directories, pages too */
     uint32_t item;    /* NODE_TABLE: index of the table; NODE_META: which */
     uint32_t member;  /* of a joined tree: which of them it comes from; else 0 */
 };
@@ -41,16 +42,23 @@ struct tree {
     size_t npaths;
 };
 
-void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format);
+/* pages: with .asofs/pages. */
+void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format, bool pages);
 void tree_free(struct tree *t);
 
 /*
  * Several trees as one: a directory for each at the top, named dirs[i] (sorted bytewise), with what
  * its root holds below. `first` gets for each the number that its node 1 has now; the others follow
- * in order. Everything is copied, but the paths stay with the single trees. At least one.
+ * in order. Everything is copied, but the paths stay with the single trees. At least one. pages:
+ * at the top there is .asofs/pages too, and nothing else in .asofs.
  */
 void tree_join(struct tree *t, const struct tree *const *members, char *const *dirs, size_t n,
-               uint32_t *first);
+               bool pages, uint32_t *first);
+
+static inline bool node_is_dir(const struct node *n)
+{
+    return n->kind == NODE_DIR || n->kind == NODE_PAGES;
+}
 
 /* The child of that name, or -1. */
 int64_t tree_lookup(const struct tree *t, uint32_t dir, const char *name);

@@ -103,7 +103,7 @@ enum view_state view_state(struct view *v, uint32_t node)
     n = &v->tree.nodes[node];
     if (n->kind == NODE_TABLE)
         return table_view_state(v, n->item);
-    if (n->kind == NODE_DIR || is_reported(v))
+    if (node_is_dir(n) || is_reported(v))
         return VIEW_FINAL;
     return n->item == META_SCHEMA ? VIEW_PENDING : VIEW_LIVE;
 }
@@ -218,7 +218,7 @@ int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint
 
     v = view_of_node(v, &node);
     n = &v->tree.nodes[node];
-    if (n->kind == NODE_DIR)
+    if (node_is_dir(n))
         return -EISDIR;
     if (view_state(v, node) != VIEW_FINAL)
         return -EIO;

@@ -1357,6 +1357,24 @@ static void proc_arguments_are_counted_and_end_with_null(void **state)
     proc_args_free(&a);
 }
 
+static void proc_knows_who_has_ended(void **state)
+{
+    char *argv[] = {"sleep", "600", NULL};
+    siginfo_t info;
+    struct err err;
+    pid_t pid;
+
+    (void)state;
+    assert_false(proc_has_ended(getpid()));
+    assert_int_equal(proc_spawn("sleep", argv, NULL, NULL, 0, &pid, &err), 0);
+    assert_false(proc_has_ended(pid));
+    kill(pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_true(proc_has_ended(pid)); /* not waited for */
+    proc_wait(pid);
+    assert_true(proc_has_ended(pid));
+}
+
 static void proc_describes_every_end(void **state)
 {
     char out[96];
@@ -1679,6 +1697,7 @@ int main(void)
         cmocka_unit_test(io_remove_tree_does_not_follow_links),
         cmocka_unit_test(io_keep_std_fds_fills_the_gaps),
         cmocka_unit_test(proc_arguments_are_counted_and_end_with_null),
+        cmocka_unit_test(proc_knows_who_has_ended),
         cmocka_unit_test(proc_describes_every_end),
         cmocka_unit_test(proc_adds_to_the_environment),
         cmocka_unit_test(proc_passes_descriptors_even_crosswise),

@@ -928,6 +928,43 @@ static void odd_requests_are_refused_as_by_the_kernel(void **state)
     world_end(&w);
 }
 
+/* What a layer hid of the base's root is there again; the journal does not hear of it. */
+static void hidden_names_are_shown_again(void **state)
+{
+    struct world w;
+    struct dirtree_node was, n;
+    uint64_t size, good;
+    struct err err;
+
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(dirtree_lookup(w.t, 1, "f", &was), 0);
+    assert_int_equal(dirtree_show(w.t, "f", &err), -EBUSY);
+    assert_int_equal(dirtree_unlink(w.t, 1, "f", &n), 0);
+    assert_int_equal(dirtree_unlink(w.t, 1, "d", &n), 0);
+    dirtree_free(w.t);
+
+    w.t = dirtree_new(w.m);
+    assert_int_equal(apply(&w, 0, &good, &err), 0);
+    assert_int_equal(dirtree_lookup(w.t, 1, "f", &n), -ENOENT);
+    size = good;
+    assert_int_equal(dirtree_show(w.t, "f", &err), 0);
+    assert_int_equal(dirtree_show(w.t, "f", &err), 0); /* it is there */
+    assert_int_equal(dirtree_show(w.t, "d", &err), 0);
+    assert_int_equal(dirtree_show(w.t, "never", &err), 0); /* there is none */
+    assert_int_equal(dirtree_lookup(w.t, 1, "f", &n), 0);
+    assert_memory_equal(&n, &was, sizeof(n));
+    assert_int_equal(dirtree_lookup(w.t, 1, "d", &n), 0);
+    assert_int_equal(n.links, 3); /* a/d and b/d are others */
+    assert_int_equal(dirtree_lookup(w.t, 1, "never", &n), -ENOENT);
+    dirtree_free(w.t);
+
+    open_tree(&w);
+    assert_int_equal(w.acknowledged, size);
+    assert_int_equal(dirtree_lookup(w.t, 1, "f", &n), -ENOENT);
+    world_end(&w);
+}
+
 static void a_tree_without_a_journal_refuses_changes(void **state)
 {
     struct world w;
@@ -1352,6 +1389,7 @@ int main(void)
         cmocka_unit_test(a_long_journal_is_compacted_when_little_of_it_counts),
         cmocka_unit_test(times_of_directories_come_through_a_compaction),
         cmocka_unit_test(every_bit_that_is_flipped_is_noticed),
+        cmocka_unit_test(hidden_names_are_shown_again),
         cmocka_unit_test(a_journal_that_is_cut_ends_with_its_last_whole_frame),
         cmocka_unit_test(records_that_cannot_be_are_refused),
         cmocka_unit_test(directories_that_cannot_be_are_refused),

@@ -174,7 +174,7 @@ static void tree_has_a_place_for_every_odd_name(void **state)
     for (f = PG_FORMAT_CSV; f <= PG_FORMAT_BINARY; f++) {
         struct tree t;
 
-        tree_make(&t, c, f);
+        tree_make(&t, c, f, false);
         assert_tree(&t, c, extensions[f]);
         tree_free(&t);
     }
@@ -189,7 +189,7 @@ static void assert_root(const struct place *places, size_t n, const char *expect
     struct tree t;
     uint32_t i;
 
-    tree_make(&t, c, PG_FORMAT_CSV);
+    tree_make(&t, c, PG_FORMAT_CSV, false);
     assert_tree(&t, c, ".csv");
     for (i = 0; i < t.nodes[0].nchildren; i++)
         buf_printf(&b, "%s ", t.nodes[t.nodes[0].children + i].name);
@@ -223,7 +223,7 @@ static void tree_sorts_by_names_as_they_are_shown(void **state)
 
     (void)state;
     assert_root(places, 4, ".asofs a a! a%0A ");
-    tree_make(&t, c, PG_FORMAT_TEXT);
+    tree_make(&t, c, PG_FORMAT_TEXT, false);
     dir = tree_lookup(&t, 0, "a");
     assert_string_equal(t.nodes[t.nodes[dir].children].name, "t-1.txt");
     assert_int_equal(t.nodes[t.nodes[dir].children].item, 3);
@@ -244,7 +244,7 @@ static void tree_does_not_find_what_is_not_there(void **state)
     size_t i;
 
     (void)state;
-    tree_make(&t, c, PG_FORMAT_CSV);
+    tree_make(&t, c, PG_FORMAT_CSV, false);
     for (i = 0; i < sizeof(absent) / sizeof(*absent); i++)
         assert_int_equal(tree_lookup(&t, 0, absent[i]), -1);
     dir = tree_lookup(&t, 0, "public");
@@ -269,9 +269,9 @@ static void trees_of_several_databases_are_joined(void **state)
     int64_t dir, schema, file;
 
     (void)state;
-    tree_make(&one, full, PG_FORMAT_CSV);
-    tree_make(&two, none, PG_FORMAT_CSV);
-    tree_join(&t, members, dirs, 3, first);
+    tree_make(&one, full, PG_FORMAT_CSV, false);
+    tree_make(&two, none, PG_FORMAT_CSV, false);
+    tree_join(&t, members, dirs, 3, false, first);
     assert_int_equal(t.nodes[0].nchildren, 3);
     assert_int_equal(t.nodes[0].subdirs, 3);
     assert_int_equal(t.n, 1 + 2 * one.n + two.n);
@@ -298,6 +298,51 @@ static void trees_of_several_databases_are_joined(void **state)
     pg_catalog_free(none);
 }
 
+/* .asofs/pages: in each single view, or once above all. */
+static void trees_have_pages_when_asked(void **state)
+{
+    static const struct place places[] = {{"public", "a"}, {"-", "b"}, {"sales", "c"}};
+    static const char *const wanted[] = {"errors",        "pages",       "schema.sql",
+                                         "snapshot.json", "status.json", "tables.csv"};
+    char *dirs[] = {"-x", "app", "erp"};
+    struct pg_catalog *c = make_catalog(places, 3);
+    struct tree one, t;
+    const struct tree *members[] = {&one, &one, &one};
+    uint32_t first[3], i;
+    int64_t dir, pages;
+
+    (void)state;
+    tree_make(&t, c, PG_FORMAT_CSV, true);
+    dir = tree_lookup(&t, 0, ".asofs");
+    assert_int_equal(t.nodes[dir].nchildren, 6);
+    assert_int_equal(t.nodes[dir].subdirs, 1);
+    for (i = 0; i < 6; i++)
+        assert_string_equal(t.nodes[t.nodes[dir].children + i].name, wanted[i]);
+    pages = tree_lookup(&t, (uint32_t)dir, "pages");
+    assert_int_equal(t.nodes[pages].kind, NODE_PAGES);
+    assert_int_equal(t.nodes[pages].parent, dir);
+    tree_free(&t);
+
+    tree_make(&one, c, PG_FORMAT_CSV, false);
+    tree_join(&t, members, dirs, 3, true, first);
+    assert_int_equal(t.nodes[0].nchildren, 4);
+    assert_string_equal(t.nodes[t.nodes[0].children + 1].name, ".asofs"); /* behind "-x" */
+    dir = tree_lookup(&t, 0, ".asofs");
+    assert_int_equal(t.nodes[dir].nchildren, 1);
+    pages = tree_lookup(&t, (uint32_t)dir, "pages");
+    assert_int_equal(t.nodes[pages].kind, NODE_PAGES);
+    for (i = 0; i < 3; i++) {
+        dir = tree_lookup(&t, 0, dirs[i]);
+        assert_int_equal(t.nodes[dir].member, i);
+        assert_true((uint32_t)dir < first[0] && (uint32_t)pages < first[0]);
+        dir = tree_lookup(&t, (uint32_t)dir, ".asofs");
+        assert_true(tree_lookup(&t, (uint32_t)dir, "pages") < 0);
+    }
+    tree_free(&t);
+    tree_free(&one);
+    pg_catalog_free(c);
+}
+
 static uint64_t ino_of(const struct tree *t, const char *dir, const char *file)
 {
     int64_t d = tree_lookup(t, 0, dir), f;
@@ -315,8 +360,8 @@ static void tree_numbers_last_whatever_else_there_is(void **state)
     struct tree a, b;
 
     (void)state;
-    tree_make(&a, few, PG_FORMAT_CSV);
-    tree_make(&b, many, PG_FORMAT_CSV);
+    tree_make(&a, few, PG_FORMAT_CSV, false);
+    tree_make(&b, many, PG_FORMAT_CSV, false);
     /* printf 'public\0orders.csv' | xxhsum -H3 gives ddd05ad82b0afea9: two bits less, bit 4 set */
     assert_int_equal(ino_of(&a, "public", "orders.csv"), orders);
     assert_int_equal(ino_of(&b, "public", "orders.csv"), orders);
@@ -344,7 +389,7 @@ static void tree_of_many_random_names_is_right(void **state)
                                     "-./\n"[random_below(&seed, 4)]);
     }
     c = make_catalog(places, TABLES);
-    tree_make(&t, c, PG_FORMAT_BINARY);
+    tree_make(&t, c, PG_FORMAT_BINARY, false);
     assert_tree(&t, c, ".bin");
     tree_free(&t);
     pg_catalog_free(c);
@@ -406,7 +451,7 @@ static struct view *make_view(const char *source, const char *schema_error)
                                    .lsn = mem_strdup("0/16B3748")};
     v->started = 1000, v->locked = 1200, v->frozen = 1500;
     plan_make(&v->plan, v->catalog, 8192);
-    tree_make(&v->tree, v->catalog, PG_FORMAT_CSV);
+    tree_make(&v->tree, v->catalog, PG_FORMAT_CSV, false);
     v->crew = crew_new(2);
     v->coordinator = make_coordinator(v, schema_error);
     return v;
@@ -1149,6 +1194,7 @@ int main(void)
         cmocka_unit_test(tree_sorts_by_names_as_they_are_shown),
         cmocka_unit_test(tree_does_not_find_what_is_not_there),
         cmocka_unit_test(trees_of_several_databases_are_joined),
+        cmocka_unit_test(trees_have_pages_when_asked),
         cmocka_unit_test(tree_numbers_last_whatever_else_there_is),
         cmocka_unit_test(tree_of_many_random_names_is_right),
         WITH_VIEW(view_tells_its_moment_and_source),
