@@ -357,6 +357,7 @@ int source_open(struct source_options *o, struct err *err)
     o->page.log = o->log;
     o->page.restore_command = o->restore_command;
     o->page.pages = o->request.pages;
+    o->page.database = o->database;
     o->page.connections = o->request.jobs + 5;
     o->page.quiet = o->quiet;
     o->page.stop_fd = o->request.stop_fd;

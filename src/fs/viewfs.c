@@ -32,8 +32,9 @@
 #include "fs/parking.h"
 #include "fs/passthrough.h"
 
-#define PAGES_FIRST (UINT64_C(1) << 62) /* node numbers from here on are those below .asofs/pages  \
-                                         */
+#define PAGES_FIRST                                                                                \
+    (UINT64_C(1) << 62) /* node numbers from here on are those below .asofs/pages                  \
+                         */
 #define MAX_READAHEAD (1u << 20)
 #define SPARE_FDS 512
 

@@ -7,6 +7,13 @@
  * Whether it is ready is read from its log: a try to connect starts a process each time, which is a
  * lot to ask of a server that replays for minutes.
  *
+ * Recovery that ends at its target writes all that is in memory, a checkpoint, unless the server
+ * was promoted. It looks whether it was when it has to wait, and a commit that is to be applied
+ * later than it was made (recovery_min_apply_delay) makes it wait. So with that delay, and a
+ * promotion that is asked for as soon as recovery has begun, the first commit is where it learns of
+ * it; recovery goes on to its target nevertheless, as only a standby would end there. A log without
+ * a commit of the last weeks ends with a checkpoint as ever.
+ *
  * run_dir holds: postgresql.conf, pg_hba.conf, pg_ident.conf, log, the socket and its lock file.
  */
 #include "pg/private.h"
@@ -22,6 +29,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/io.h"
 #include "common/mem.h"
 #include "common/proc.h"
@@ -31,7 +39,9 @@
 #define SOCKET_NAME "/.s.PGSQL." PORT
 #define READY "database system is ready to accept"
 #define NAP_MS 3
-#define QUIT_PATIENCE_MS 7000 /* it gives its own children 5 s */
+#define PROMOTE_AGAIN_MS 200
+#define LONGEST_DELAY "2147483647" /* ms */
+#define QUIT_PATIENCE_MS 7000      /* it gives its own children 5 s */
 #define CONNECT_PATIENCE_MS 60000
 #define DEFAULT_BUFFERS ((uint64_t)128 << 20)
 #define FEWEST_CONNECTIONS 5
@@ -49,8 +59,11 @@ struct pg_private {
     int log_fd;
     uint64_t log_start; /* where the log of this start begins */
     uint64_t log_seen;  /* up to there it does not say that it is ready */
+    char *promote;      /* path of the file that asks for it; NULL: not wanted */
+    int64_t promoted;   /* clock_ms: when the server was told last */
+    char *likely;       /* database; NULL */
     char *conninfo;
-    char *database; /* one that can be connected to */
+    char **databases;
 };
 
 /* ---- settings -----------------------------------------------------------------------------------
@@ -207,6 +220,10 @@ static void add_settings(struct pg_private *s, const struct pg_private_request *
     add_setting(s, "max_connections", mem_printf("%u", n));
     add_setting(s, "max_prepared_transactions", mem_printf("%u", req->max_prepared));
     add_setting(s, "shared_buffers", mem_printf("%llukB", (unsigned long long)(buffers >> 10)));
+    if (req->quick_end) {
+        add_setting(s, "recovery_min_apply_delay", mem_strdup(LONGEST_DELAY));
+        add_setting(s, "checkpoint_completion_target", mem_strdup("1")); /* as late as can be */
+    }
     for (more = req->settings; more && more->name; more++)
         add_setting(s, more->name, mem_strdup(more->value));
 }
@@ -458,7 +475,9 @@ static void free_private(struct pg_private *s)
     free(s->data);
     free(s->run_dir);
     free(s->conninfo);
-    free(s->database);
+    free(s->promote);
+    free(s->likely);
+    free_texts(s->databases);
     if (s->log_fd >= 0)
         close(s->log_fd);
     free(s);
@@ -493,6 +512,9 @@ static int new_private(const struct pg_private_request *req, struct pg_private *
     s->run_dir = realpath(req->run_dir, NULL);
     if (!s->run_dir)
         return err_errno(err, "%s", req->run_dir);
+    if (req->quick_end)
+        s->promote = mem_printf("%s/" PG_PRIVATE_PROMOTE, s->data);
+    s->likely = req->database ? mem_strdup(req->database) : NULL;
     add_settings(s, req);
     return check_run_dir(s, err);
 }
@@ -664,27 +686,52 @@ static int is_bootstrap(struct pg_conn *conn, struct err *err)
     return rc;
 }
 
+static int read_databases(struct pg_private *s, struct pg_conn *conn, struct err *err)
+{
+    static const char sql[] = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn"
+                              " AND NOT datistemplate ORDER BY datname COLLATE \"C\"";
+    PGresult *r = NULL;
+    int rc = ask(conn, sql, &r, err), i;
+
+    if (rc == 0) {
+        s->databases = mem_array((size_t)PQntuples(r) + 1, sizeof(*s->databases));
+        for (i = 0; i < PQntuples(r); i++)
+            s->databases[i] = mem_strdup(PQgetvalue(r, i, 0));
+    }
+    PQclear(r);
+    return rc;
+}
+
 static const char *const databases[] = {"postgres", "template1"}; /* at least one is there */
 #define NDATABASES (sizeof(databases) / sizeof(*databases))
 
-/* 1: that is the bootstrap superuser, and conninfo and database are set. 0: it is not. */
+/* 1: that is the bootstrap superuser, and the databases are read. 0: it is not, or there is no such
+ * database. */
+static int try_database(struct pg_private *s, const char *conninfo, const char *database,
+                        struct err *err)
+{
+    struct pg_conn *conn = NULL;
+    int rc = open_conn(s, conninfo, database, &conn, err);
+
+    if (rc == 0)
+        rc = is_bootstrap(conn, err);
+    else if (rc != -EINTR && rc != -ENOTSUP)
+        rc = 0;
+    if (rc == 1 && read_databases(s, conn, err) < 0)
+        rc = -EIO;
+    pg_conn_close(conn);
+    return rc;
+}
+
+/* 1: that is the bootstrap superuser, and conninfo and databases are set. 0: it is not. */
 static int try_user(struct pg_private *s, const char *user, struct err *err)
 {
     char *conninfo = make_conninfo(s, user);
-    struct pg_conn *conn = NULL;
     size_t i;
-    int rc = 0;
+    int rc = s->likely ? try_database(s, conninfo, s->likely, err) : 0;
 
-    for (i = 0; i < NDATABASES && rc == 0; i++) {
-        rc = open_conn(s, conninfo, databases[i], &conn, err);
-        if (rc == -EINTR || rc == -ENOTSUP)
-            break;
-        rc = rc == 0 ? is_bootstrap(conn, err) : 0;
-        pg_conn_close(conn);
-        conn = NULL;
-        if (rc == 1)
-            s->database = mem_strdup(databases[i]);
-    }
+    for (i = 0; i < NDATABASES && rc == 0; i++)
+        rc = try_database(s, conninfo, databases[i], err);
     if (rc == 1) {
         free(s->conninfo);
         s->conninfo = conninfo;
@@ -742,11 +789,24 @@ static bool says_ready(struct pg_private *s)
     return ready;
 }
 
+/*
+ * Once the file is there the server is up, and takes the signal well. One that came is not
+ * forgotten; it is sent again because a server that was not told would wait for weeks.
+ */
+static void promote(struct pg_private *s)
+{
+    if (!s->promote || clock_ms() - s->promoted < PROMOTE_AGAIN_MS || access(s->promote, F_OK) < 0)
+        return;
+    kill(s->pid, SIGUSR1);
+    s->promoted = clock_ms();
+}
+
 static int wait_ready(struct pg_private *s, struct err *err)
 {
     int status, rc;
 
     do {
+        promote(s);
         rc = nap(s, &status, err);
     } while (rc == 0 && !says_ready(s));
     return rc == 1 ? fail_ended(s, status, err) : rc;
@@ -794,23 +854,7 @@ const char *pg_private_conninfo(const struct pg_private *s)
     return s->conninfo;
 }
 
-int pg_private_databases(struct pg_private *s, char ***names, struct err *err)
+char *const *pg_private_databases(const struct pg_private *s)
 {
-    static const char sql[] = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn"
-                              " AND NOT datistemplate ORDER BY datname COLLATE \"C\"";
-    struct pg_conn *conn;
-    PGresult *r = NULL;
-    int rc = open_conn(s, s->conninfo, s->database, &conn, err), i;
-
-    if (rc < 0)
-        return rc;
-    rc = ask(conn, sql, &r, err);
-    if (rc == 0) {
-        *names = mem_array((size_t)PQntuples(r) + 1, sizeof(**names));
-        for (i = 0; i < PQntuples(r); i++)
-            (*names)[i] = mem_strdup(PQgetvalue(r, i, 0));
-    }
-    PQclear(r);
-    pg_conn_close(conn);
-    return rc;
+    return s->databases;
 }

@@ -33,8 +33,14 @@ struct pg_private_request {
     unsigned connections;              /* at most; at least 5 are made */
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: 128 MiB */
-    int stop_fd;             /* readable: give up (-EINTR); -1: none */
+    const char *database;    /* that is likely to be asked for; NULL: none in particular */
+    /* Recovery may end without a checkpoint, which is work in vain unless the server is stopped
+     * next. Its restore_command makes the file "promote" (PG_PRIVATE_PROMOTE) for that. */
+    bool quick_end;
+    int stop_fd; /* readable: give up (-EINTR); -1: none */
 };
+
+#define PG_PRIVATE_PROMOTE "promote"
 
 struct pg_private;
 
@@ -63,9 +69,9 @@ int pg_private_wait_end_or(struct pg_private *s, bool (*enough)(void *arg), void
  */
 const char *pg_private_conninfo(const struct pg_private *s);
 
-/* Names of the databases that allow connections, sorted, templates left out; NULL-terminated; free
- * each and the array. */
-int pg_private_databases(struct pg_private *s, char ***names, struct err *err);
+/* Names of the databases that allow connections, sorted, templates left out; NULL-terminated. Owned
+ * by s. Only after pg_private_wait. */
+char *const *pg_private_databases(const struct pg_private *s);
 
 /* Its log so far; freed by the caller. */
 char *pg_private_log(struct pg_private *s);

@@ -34,7 +34,6 @@ struct page_view {
     struct page_server *server;
     struct store_view *pages; /* NULL: not asked for */
     struct page_shown shown;  /* by a view that was not completed; else view.json says so */
-    char **databases;
 };
 
 /* A view that is read without the server that replayed it: now, or at another time. */
@@ -263,6 +262,7 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
                                       .connections = v->req->connections,
                                       .max_prepared = PAGE_PREPARED_MARGIN,
                                       .shared_buffers = PAGE_REPLAY_BUFFERS,
+                                      .database = v->req->database,
                                       .stop_fd = v->req->stop_fd};
     int rc = create_view(v, r->bases[r->base].id, err);
 
@@ -466,6 +466,7 @@ static int start_reader(struct page_view *v, struct err *err)
                                       .settings = settings,
                                       .connections = v->req->connections,
                                       .max_prepared = PAGE_PREPARED_MARGIN,
+                                      .database = v->req->database,
                                       .stop_fd = v->req->stop_fd};
     int rc;
 
@@ -492,7 +493,7 @@ static int start_reading(struct page_view *v, struct err *err)
         rc = page_open_pages(v->store, v->name, &v->pages, err);
         page_become_self(&v->programs);
     }
-    return rc < 0 ? rc : pg_private_databases(page_server_private(v->server), &v->databases, err);
+    return rc;
 }
 
 int page_view_open(const struct page_request *req, struct page_view **result, struct err *err)
@@ -519,7 +520,7 @@ int page_view_open(const struct page_request *req, struct page_view **result, st
 
 char *const *page_view_databases(const struct page_view *v)
 {
-    return v->databases;
+    return pg_private_databases(page_server_private(v->server));
 }
 
 struct page_shown page_view_shown(const struct page_view *v)
@@ -583,8 +584,6 @@ void page_view_release(struct page_view *v)
 
 void page_view_close(struct page_view *v)
 {
-    char **name;
-
     if (!v)
         return;
     page_view_release(v);
@@ -595,9 +594,6 @@ void page_view_close(struct page_view *v)
         drop_quietly(v, v->name);
     unlock_name(v);
     page_become_self(&v->programs);
-    for (name = v->databases; name && *name; name++)
-        free(*name);
-    free(v->databases);
     free(v->scratch);
     free(v->name);
     pg_programs_free(&v->programs);

@@ -31,6 +31,7 @@ struct page_request {
     const char *log;             /* --log: NULL: what the store says */
     const char *restore_command; /* NULL: what the store says */
     bool pages;                  /* its data directory is to be read too: page_view_pages */
+    const char *database;        /* that is wanted; NULL: several */
     unsigned connections;        /* that will be made */
     bool quiet;
     int stop_fd; /* -1: none */
@@ -41,7 +42,8 @@ struct page_view;
 /* The request is borrowed until page_view_close. */
 int page_view_open(const struct page_request *req, struct page_view **v, struct err *err);
 
-/* Names of its databases, sorted, templates left out; NULL-terminated. Owned by v. */
+/* Names of its databases, sorted, templates left out; NULL-terminated. Owned by v, until
+ * page_view_release. */
 char *const *page_view_databases(const struct page_view *v);
 
 /* What it shows: the last record that was replayed, and the last commit (0: not known). */

@@ -363,7 +363,7 @@ static bool reaches_program(const struct page_server *s)
 }
 
 /* The settings, with a restore_command that looks at the log first; freed by free_guarded. */
-static struct pg_setting *guard_settings(const struct pg_setting *given)
+static struct pg_setting *guard_settings(const struct pg_setting *given, bool promote)
 {
     struct pg_setting *settings;
     size_t n = 0, i;
@@ -374,7 +374,7 @@ static struct pg_setting *guard_settings(const struct pg_setting *given)
     for (i = 0; i < n; i++) {
         settings[i] = given[i];
         if (strcmp(given[i].name, "restore_command") == 0)
-            settings[i].value = tablespaces_guarded(given[i].value);
+            settings[i].value = tablespaces_guarded(given[i].value, promote);
     }
     return settings;
 }
@@ -428,7 +428,7 @@ static int start_server(struct page_server *s, const struct page_server_request 
                         struct err *err)
 {
     char **env = make_env(s, req->env);
-    struct pg_setting *settings = guard_settings(req->settings);
+    struct pg_setting *settings = guard_settings(req->settings, req->recover);
     struct pg_private_request private = {.programs = req->programs,
                                          .data = s->data,
                                          .run_dir = s->run,
@@ -437,6 +437,8 @@ static int start_server(struct page_server *s, const struct page_server_request 
                                          .connections = req->connections,
                                          .max_prepared = req->max_prepared,
                                          .shared_buffers = req->shared_buffers,
+                                         .database = req->database,
+                                         .quick_end = req->recover,
                                          .stop_fd = req->stop_fd};
     int rc = 0;
 
@@ -533,8 +535,8 @@ static int remove_one(const char *dir, const char *name, struct err *err)
 /* What only says how this server was started, and what it began with. */
 static int remove_traces(struct page_server *s, struct err *err)
 {
-    static const char *const names[] = {"backup_label.old", "tablespace_map.old",
-                                        "postmaster.opts"};
+    static const char *const names[] = {"backup_label.old", "tablespace_map.old", "postmaster.opts",
+                                        PG_PRIVATE_PROMOTE};
     size_t i;
     int rc = 0;
 

@@ -18,6 +18,7 @@ struct page_server_request {
     unsigned connections;
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: default */
+    const char *database;    /* that is likely to be asked for; NULL */
     int stop_fd;             /* -1: none */
 };
 

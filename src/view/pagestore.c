@@ -15,13 +15,9 @@
 
 #define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
 
-const char *const page_hidden[] = {SETTINGS,
-                                   "postmaster.pid",
-                                   "postmaster.opts",
-                                   "recovery.signal",
-                                   "standby.signal",
-                                   "tablespace_map",
-                                   NULL};
+const char *const page_hidden[] = {
+    SETTINGS,         "postmaster.pid", "postmaster.opts", "recovery.signal",
+    "standby.signal", "tablespace_map", "promote",         NULL};
 
 /* Those of them that somebody who restores a cluster wants back. */
 static const char *const page_settings[] = {SETTINGS, NULL};

@@ -579,6 +579,8 @@ struct server {
     char *data, *run;
     struct pg_private *s;
     int64_t began;
+    const char *likely; /* database */
+    bool quick_end;
 };
 
 static int try_server(struct server *v, char *data, const struct pg_setting *settings, int stop_fd,
@@ -588,6 +590,8 @@ static int try_server(struct server *v, char *data, const struct pg_setting *set
                                      .data = data,
                                      .settings = settings,
                                      .connections = 3,
+                                     .database = v->likely,
+                                     .quick_end = v->quick_end,
                                      .stop_fd = stop_fd};
     int rc;
 
@@ -665,8 +669,8 @@ static void assert_logged(struct server *v, const char *text)
 
 static void server_starts_on_a_clean_directory(void **state)
 {
-    char **names;
-    struct server v;
+    char *const *names;
+    struct server v = {0};
     struct pg_control c;
     struct err err;
 
@@ -677,15 +681,14 @@ static void server_starts_on_a_clean_directory(void **state)
     run_sql(&v, "CREATE DATABASE zoo");
     run_sql(&v, "CREATE DATABASE \"A b\"");
     run_sql(&v, "CREATE DATABASE closed ALLOW_CONNECTIONS false");
-    assert_int_equal(pg_private_databases(v.s, &names, &err), 0);
+    stop_server(&v);
+    free(v.run);
+    start_server(&v, v.data, NULL);
+    names = pg_private_databases(v.s);
     assert_string_equal(names[0], "A b");
     assert_string_equal(names[1], "postgres");
     assert_string_equal(names[2], "zoo");
     assert_null(names[3]);
-    free(names[0]);
-    free(names[1]);
-    free(names[2]);
-    free(names);
     assert_query(&v, "SHOW listen_addresses", "");
     assert_query(&v, "SHOW archive_mode", "off");
     assert_query(&v, "SHOW max_connections", "5");
@@ -700,7 +703,7 @@ static void server_starts_on_a_clean_directory(void **state)
 /* A cluster that was killed with work that is only in its log. */
 static char *crashed_cluster(void)
 {
-    struct server v;
+    struct server v = {0};
     char *data;
 
     start_server(&v, copy_cluster(template), NULL);
@@ -715,7 +718,7 @@ static char *crashed_cluster(void)
 static void server_recovers_what_crashed(void **state)
 {
     struct pg_control c;
-    struct server v;
+    struct server v = {0};
     struct err err;
     char *data;
 
@@ -736,7 +739,7 @@ static void server_recovers_what_crashed(void **state)
 static char *make_archive(char **target)
 {
     char *archive = new_dir("archive");
-    struct server v;
+    struct server v = {0};
 
     start_server(&v, copy_cluster(template), NULL);
     run_sql(&v, "CREATE TABLE t AS SELECT 1 AS i");
@@ -753,7 +756,7 @@ static char *make_archive(char **target)
 static void server_replays_up_to_a_target(void **state)
 {
     char *data, *archive, *target, *restore;
-    struct server v;
+    struct server v = {0};
 
     (void)state;
     need_postgres();
@@ -776,6 +779,42 @@ static void server_replays_up_to_a_target(void **state)
     free(archive);
     free(target);
     free(restore);
+}
+
+/* What was asked for as soon as recovery began must not end it early. */
+static void server_goes_on_to_its_target_without_a_checkpoint_there(void **state)
+{
+    struct server v = {.quick_end = true, .likely = "there is none"};
+    char *data, *archive, *target, *restore, *redo;
+    struct pg_control c;
+    struct err err;
+
+    (void)state;
+    need_postgres();
+    archive = make_archive(&target);
+    restore = mem_printf(": >" PG_PRIVATE_PROMOTE "; cp '%s/%%f' %%p", archive);
+    data = copy_cluster(template);
+    append(data, "recovery.signal", "");
+    struct pg_setting settings[] = {{"restore_command", restore},
+                                    {"recovery_target_lsn", target},
+                                    {"recovery_target_inclusive", "off"},
+                                    {"recovery_target_action", "promote"},
+                                    {0}};
+    assert_int_equal(pg_control_read(&programs, data, &c, &err), 0);
+    redo = mem_printf("%u", (unsigned)c.redo);
+    start_server(&v, data, settings);
+    assert_query(&v, "SELECT count(*) FROM t", "1");
+    assert_logged(&v, "received promote request");
+    assert_logged(&v, "recovery stopping before");
+    assert_query(&v, "SELECT (redo_lsn - '0/0')::text FROM pg_control_checkpoint()", redo);
+    stop_server(&v);
+    assert_int_equal(pg_control_read(&programs, data, &c, &err), 0);
+    assert_int_equal(c.state, PG_STATE_SHUT_DOWN);
+    free_server(&v);
+    free(archive);
+    free(target);
+    free(restore);
+    free(redo);
 }
 
 static void server_that_shuts_down_at_its_target_is_waited_for(void **state)
@@ -818,7 +857,7 @@ static void server_that_cannot_recover_says_why(void **state)
     static const struct pg_setting settings[] = {
         {"restore_command", "false"}, {"recovery_target_lsn", "7/0"}, {0}};
     char *data;
-    struct server v;
+    struct server v = {0};
     struct err err;
 
     (void)state;
@@ -837,7 +876,7 @@ static void server_that_cannot_recover_says_why(void **state)
 
 static void server_gives_up_when_asked_to_stop(void **state)
 {
-    struct server v;
+    struct server v = {0};
     struct err err;
     int fds[2];
 
@@ -885,7 +924,7 @@ static void server_refuses_a_run_directory_that_will_not_do(void **state)
 static void server_settings_may_hold_quotes_and_backslashes(void **state)
 {
     static const struct pg_setting settings[] = {{"cluster_name", "it's a \\ back"}, {0}};
-    struct server v;
+    struct server v = {0};
 
     (void)state;
     need_postgres();
@@ -902,7 +941,7 @@ static void server_settings_may_hold_quotes_and_backslashes(void **state)
 static void server_finds_a_superuser_of_another_name(void **state)
 {
     char *data;
-    struct server v;
+    struct server v = {0};
     struct err err;
 
     (void)state;
@@ -934,7 +973,7 @@ static void server_finds_a_superuser_of_another_name(void **state)
 
 static void server_ignores_the_settings_of_the_base(void **state)
 {
-    struct server v;
+    struct server v = {0};
     char *data, *hostile, *seen;
 
     (void)state;
@@ -981,7 +1020,7 @@ static void server_ignores_the_settings_of_the_base(void **state)
 
 static void server_sessions_ignore_settings_of_roles_and_databases(void **state)
 {
-    struct server v;
+    struct server v = {0};
     char *data;
 
     (void)state;
@@ -1011,7 +1050,7 @@ static void server_sessions_ignore_settings_of_roles_and_databases(void **state)
 /* In another process: starts a server, tells that it is ready, waits to be killed. */
 static void live_with_a_server(char *data, int fd)
 {
-    struct server v;
+    struct server v = {0};
     struct err err;
 
     if (try_server(&v, data, NULL, -1, &err) < 0)
@@ -1079,6 +1118,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(server_starts_on_a_clean_directory),
         cmocka_unit_test(server_recovers_what_crashed),
         cmocka_unit_test(server_replays_up_to_a_target),
+        cmocka_unit_test(server_goes_on_to_its_target_without_a_checkpoint_there),
         cmocka_unit_test(server_that_shuts_down_at_its_target_is_waited_for),
         cmocka_unit_test(server_that_cannot_recover_says_why),
         cmocka_unit_test(server_gives_up_when_asked_to_stop),
