@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/lsn.h"
 #include "common/mem.h"
+#include "view/layering.h"
 #include "view/pageserver.h"
 #include "view/pagestore.h"
 
@@ -21,8 +22,11 @@ struct advance {
     const struct advance_request *req;
     struct store *store;
     struct pg_programs programs;
-    struct store_base_facts parent; /* of the base that is advanced */
-    char *view;                     /* that becomes the layer; NULL: there is none */
+    struct store_base_facts newest; /* of the newest base: the layer has to get further */
+    char *tries[DATADIR_LAYERS];    /* bases that it can stand on, the best first */
+    unsigned n_tries;
+    bool full;  /* the newest base carries no more: none of them is that */
+    char *view; /* that becomes the layer; NULL: there is none */
     const char *log_dir;
     int lock_fd; /* flock: nobody else advances a base of this store; -1 */
 };
@@ -43,11 +47,18 @@ static int lock_store(struct advance *a, struct err *err)
 
 /* ---- which base ---- */
 
+static const char *restore_command(const struct advance *a)
+{
+    const char *own = a->req->restore_command;
+
+    return own ? own : store_cluster(a->store)->restore_command;
+}
+
 static int check_until(const struct advance *a, const struct advance_result *r, struct err *err)
 {
     char *words;
 
-    if (a->req->until.kind == MOMENT_NONE || moment_is_behind(&a->req->until, &a->parent))
+    if (a->req->until.kind == MOMENT_NONE || moment_is_behind(&a->req->until, &a->newest))
         return 0;
     words = moment_words(&a->req->until);
     err_set(err, ERANGE, "%s is before the first moment of base %s, the newest of %s", words,
@@ -56,24 +67,87 @@ static int check_until(const struct advance *a, const struct advance_result *r, 
     return -ERANGE;
 }
 
-static int check_layers(const struct advance *a, const struct advance_result *r, struct err *err)
+/* As much as there is, and can be listed. */
+static int read_log(const struct advance *a, struct log_list *log, struct err *err)
 {
+    int rc;
+
+    *log = (struct log_list){.segment_bytes = store_cluster(a->store)->segment_bytes};
+    if (!a->full || restore_command(a))
+        return 0;
+    rc = log_read(a->log_dir, log->segment_bytes, log, err);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* Whether replay can begin at a base and get to the newest. Of a log that cannot be listed, that is
+ * to be tried. */
+static int look_for_log(const struct advance *a, const char *id, const struct log_list *log,
+                        bool *has_log, struct err *err)
+{
+    struct store_base_facts f;
+    struct timespec ignored;
+    uint64_t end;
+    int rc = store_base_facts(a->store, id, &f, err);
+
+    if (rc < 0)
+        return rc;
+    *has_log = restore_command(a) || (log_covers(log, f.timeline, f.start_lsn, &end, &ignored) &&
+                                      end > a->newest.start_lsn);
+    return 0;
+}
+
+static int plan_layer(struct advance *a, const struct store_base *b, const struct log_list *log,
+                      struct err *err)
+{
+    struct layering_base chain[DATADIR_LAYERS + 1];
+    char *const *ids = b->layer_ids;
+    unsigned tries[DATADIR_LAYERS + 1], n = b->n_layers + 1, i;
+    int rc = 0;
+
+    for (i = 0; i < n && rc == 0; i++) {
+        const char *id = i ? ids[i - 1] : b->directory_id;
+
+        chain[i].id = strtoul(id, NULL, 10);
+        rc = look_for_log(a, id, log, &chain[i].has_log, err);
+    }
+    if (rc < 0)
+        return rc;
+    a->n_tries = layering_plan(chain, n, MOST_LAYERS, tries);
+    for (i = 0; i < a->n_tries; i++)
+        a->tries[i] = mem_strdup(tries[i] ? ids[tries[i] - 1] : b->directory_id);
+    return 0;
+}
+
+static int no_room(const struct advance *a, const struct advance_result *r, struct err *err)
+{
+    return err_set(err, ENOTSUP,
+                   "base %s of %s stands on %d layers, and no more can be put on it; to replace "
+                   "some of them, log is needed that is not there any more: take a new base (asofs "
+                   "base create)",
+                   r->parent, store_path(a->store), MOST_LAYERS);
+}
+
+static int choose_parents(struct advance *a, const struct advance_result *r, struct err *err)
+{
+    struct log_list log = {0};
     struct store_base b;
     int rc = store_open_base(a->store, r->parent, &b, err);
 
     if (rc < 0)
         return rc;
-    if (b.n_layers >= MOST_LAYERS)
-        rc = err_set(err, ENOTSUP,
-                     "base %s of %s stands on %u layers, and no more can be put on it: take a new "
-                     "base (asofs base create)",
-                     r->parent, store_path(a->store), b.n_layers);
+    a->full = b.n_layers >= MOST_LAYERS;
+    rc = read_log(a, &log, err);
+    if (rc == 0)
+        rc = plan_layer(a, &b, &log, err);
+    if (rc == 0 && !a->n_tries)
+        rc = no_room(a, r, err);
+    log_free(&log);
     store_close_base(&b);
     return rc;
 }
 
 /* The newest of those of which anything is known. */
-static int choose_parent(struct advance *a, struct advance_result *r, struct err *err)
+static int choose_newest(struct advance *a, struct advance_result *r, struct err *err)
 {
     struct moment_base *bases = NULL;
     char **ids;
@@ -88,11 +162,11 @@ static int choose_parent(struct advance *a, struct advance_result *r, struct err
                      store_path(a->store));
     if (rc == 0) {
         r->parent = mem_strdup(bases[n - 1].id);
-        a->parent = bases[n - 1].facts;
+        a->newest = bases[n - 1].facts;
         rc = check_until(a, r, err);
     }
     if (rc == 0)
-        rc = check_layers(a, r, err);
+        rc = choose_parents(a, r, err);
     free(bases);
     store_names_free(ids);
     return rc;
@@ -111,8 +185,7 @@ static const char link_segment[] =
 /* With the note that page_server_stop_standby wants. Histories of timelines may well be missing. */
 static char *noting_command(const struct advance *a)
 {
-    const struct store_cluster *c = store_cluster(a->store);
-    const char *command = a->req->restore_command ? a->req->restore_command : c->restore_command;
+    const char *command = restore_command(a);
 
     return mem_printf(
         "( %s ) || { case \"%%f\" in *.*) ;; *) echo \"%%f\" >>\"$ASOFS_RUN/missing\" "
@@ -208,55 +281,98 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
                                    .timeline = c->timeline};
     if (f->consistent_lsn < c->checkpoint)
         f->consistent_lsn = c->checkpoint;
-    if (f->consistent_time < a->parent.consistent_time)
-        f->consistent_time = a->parent.consistent_time;
+    if (f->consistent_time < a->newest.consistent_time)
+        f->consistent_time = a->newest.consistent_time;
 }
 
-/* 1: recovery can go on from there, and from further on than before. 0: not from further on. */
-static int is_gain(const struct advance *a, const struct advance_result *r,
-                   const struct pg_control *c, struct err *err)
+/* 1: recovery can go on from there, and from further on than from the newest base. 0: not from
+ * further on. */
+static int is_gain(const struct advance *a, const char *base, const struct pg_control *c,
+                   struct err *err)
 {
-    if (c->redo <= a->parent.start_lsn)
+    if (c->redo <= a->newest.start_lsn)
         return 0;
     if (c->backup_start || c->backup_end_required)
         return err_set(err, ERANGE,
-                       "the log ends before the end of the backup that base %s is made of",
-                       r->parent);
+                       "the log ends before the end of the backup that base %s is made of", base);
     return 1;
 }
 
 static int keep_layer(struct advance *a, const struct page_standby *reached,
                       struct advance_result *r, struct err *err)
 {
-    int rc = is_gain(a, r, &reached->control, err);
-
-    if (rc <= 0)
-        return rc;
-    find_facts(a, reached, &r->facts);
-    rc = page_make_durable(a->store, a->view, err);
-    if (rc == 0)
-        rc = store_finish_layer(a->store, a->view, &r->facts, &r->id, err);
-    return rc;
-}
-
-static int make_layer(struct advance *a, struct advance_result *r, struct err *err)
-{
-    struct page_standby reached = {0};
     int rc;
 
+    find_facts(a, reached, &r->facts);
+    rc = page_make_durable(a->store, a->view, err);
+    return rc == 0 ? store_finish_layer(a->store, a->view, &r->facts, &r->id, err) : rc;
+}
+
+/* What is left of a view that became no layer. */
+static void drop_view(struct advance *a, struct err *err)
+{
+    if (a->view && store_has_view(a->store, a->view))
+        store_drop_view(a->store, a->view, err);
+    free(a->view);
+    a->view = NULL;
+}
+
+/* 1: it is made of that base, or, without `keep`, could be. 0: nothing would be gained. */
+static int make_layer(struct advance *a, const char *base, bool keep, struct advance_result *r,
+                      struct err *err)
+{
+    struct page_standby reached = {0};
+    int rc, gain = 0;
+
     page_become_owner(&a->programs);
-    rc = create_view(a, r->parent, err);
+    rc = create_view(a, base, err);
     page_become_self(&a->programs);
     if (rc == 0)
         rc = replay(a, &reached, err);
     page_become_owner(&a->programs);
     if (rc == 0)
+        rc = gain = is_gain(a, base, &reached.control, err);
+    if (rc == 1 && keep)
         rc = keep_layer(a, &reached, r, err);
-    if (a->view && store_has_view(a->store, a->view))
-        store_drop_view(a->store, a->view, rc < 0 ? NULL : err);
+    drop_view(a, rc < 0 ? NULL : err);
     page_become_self(&a->programs);
     free(reached.log);
-    return rc;
+    return rc < 0 ? rc : gain;
+}
+
+/*
+ * There is something to be gained: a base from which it is not reached has not got the log for it.
+ * Of a log that cannot be listed, that may look as a failure, too.
+ */
+static int replace_layers(struct advance *a, struct advance_result *r, struct err *err)
+{
+    int rc = 0;
+    unsigned i;
+
+    for (i = 0; i < a->n_tries; i++) {
+        rc = make_layer(a, a->tries[i], true, r, err);
+        if (rc == 1) {
+            free(r->parent);
+            r->parent = mem_strdup(a->tries[i]);
+            return 0;
+        }
+        if (rc == -EINTR || (rc < 0 && !restore_command(a)))
+            return rc;
+        log_debug("base %s is not replayed forward: %s", a->tries[i],
+                  rc < 0 ? err->text : "its log is not there");
+    }
+    return rc < 0 ? rc : no_room(a, r, err);
+}
+
+/*
+ * Without room on the newest base more of the log is replayed than is new. Whether that would be
+ * for nothing only replay can tell: the new log comes first, and what is made of it goes.
+ */
+static int advance(struct advance *a, struct advance_result *r, struct err *err)
+{
+    int rc = make_layer(a, r->parent, !a->full, r, err);
+
+    return rc == 1 && a->full ? replace_layers(a, r, err) : rc < 0 ? rc : 0;
 }
 
 static int prepare(struct advance *a, struct advance_result *r, struct err *err)
@@ -272,7 +388,7 @@ static int prepare(struct advance *a, struct advance_result *r, struct err *err)
     rc = lock_store(a, err);
     if (rc == 0) {
         page_clear_leftovers(a->store);
-        rc = choose_parent(a, r, err);
+        rc = choose_newest(a, r, err);
     }
     page_become_self(&a->programs);
     return rc;
@@ -281,15 +397,17 @@ static int prepare(struct advance *a, struct advance_result *r, struct err *err)
 int base_advance(const struct advance_request *req, struct advance_result *r, struct err *err)
 {
     struct advance a = {.req = req, .lock_fd = -1};
+    unsigned i;
     int rc;
 
     *r = (struct advance_result){0};
     rc = prepare(&a, r, err);
     if (rc == 0)
-        rc = make_layer(&a, r, err);
+        rc = advance(&a, r, err);
     if (a.lock_fd >= 0)
         close(a.lock_fd);
-    free(a.view);
+    for (i = 0; i < a.n_tries; i++)
+        free(a.tries[i]);
     pg_programs_free(&a.programs);
     store_close(a.store);
     return rc;

@@ -1,6 +1,6 @@
 /*
  * A layer: the newest base of a store, replayed forward so that mounting a later moment replays
- * little.
+ * little. Where that carries no more layers, an older one that it stands on (layering.h).
  *
  * It is made as a view is (page.h), by a private server that is a standby and stays one: at the
  * end it stops at a restartpoint, "shut down in recovery", so that recovery can go on from there.
@@ -24,7 +24,7 @@ struct advance_request {
 };
 
 struct advance_result {
-    char *parent;                  /* the base that was the newest */
+    char *parent;                  /* the base that the layer stands on; without one, the newest */
     char *id;                      /* of the layer; NULL: nothing was gained, there is none */
     struct store_base_facts facts; /* of the layer */
 };
