@@ -16,6 +16,7 @@
 #include "fs/mountpoint.h"
 #include "fs/pagefs.h"
 #include "store/store.h"
+#include "view/pagestore.h"
 
 struct options {
     const char *store, *dir; /* operands */
@@ -112,12 +113,8 @@ static const char help[] =
     "them\n"
     "  -h, --help       this text\n\n"
     "A new view does not show postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf,\n"
-    "postmaster.pid, postmaster.opts, recovery.signal and standby.signal of the base.\n";
-
-/* The base's own settings and state as a server must not rule the server that runs on a view. */
-static const char *const hidden[] = {"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",
-                                     "pg_ident.conf",   "postmaster.pid",       "postmaster.opts",
-                                     "recovery.signal", "standby.signal",       NULL};
+    "postmaster.pid, postmaster.opts, recovery.signal, standby.signal and tablespace_map of the\n"
+    "base.\n";
 
 /* It ends when the process that started it does. (A change of user makes the kernel forget.) */
 static int follow_parent(const struct options *o, struct err *err)
@@ -162,7 +159,7 @@ static int check_same_base(const struct options *o, struct store *s, struct err 
 static int find_or_create(const struct options *o, struct store *s, struct err *err)
 {
     if (!store_has_view(s, o->view))
-        return store_create_view(s, o->view, o->base, hidden, err);
+        return store_create_view(s, o->view, o->base, page_hidden, err);
     return o->base ? check_same_base(o, s, err) : 0;
 }
 
