@@ -1,6 +1,5 @@
 /* asofs pagefs: one view of a store as a writable data directory. */
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "common/stop.h"
 #include "fs/mountpoint.h"
 #include "fs/pagefs.h"
+#include "pg/identity.h"
 #include "store/store.h"
 #include "view/pagestore.h"
 
@@ -129,16 +129,13 @@ static int follow_parent(const struct options *o, struct err *err)
 /* root has to mount, but opens the store as its owner, so that all of it stays that user's. */
 static int become(const struct options *o, bool owner, struct err *err)
 {
-    int rc = 0;
+    struct pg_identity id = {.change = o->has_owner && getuid() == 0, .uid = o->uid, .gid = o->gid};
+    int rc = owner ? pg_identity_enter(&id, true) : pg_identity_leave(&id);
 
-    if (!o->has_owner || getuid() != 0)
-        return 0;
-    if (owner)
-        rc = setgroups(0, NULL) < 0 || setegid(o->gid) < 0 || seteuid(o->uid) < 0;
-    else
-        rc = seteuid(0) < 0 || setegid(0) < 0;
-    return rc ? err_errno(err, "cannot change to the user %u", owner ? o->uid : 0)
-              : follow_parent(o, err);
+    if (rc < 0)
+        return err_set(err, -rc, "cannot change to the user %u: %s", owner ? o->uid : 0,
+                       strerror(-rc));
+    return id.change ? follow_parent(o, err) : 0;
 }
 
 /* ---- the view ---- */

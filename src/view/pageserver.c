@@ -354,12 +354,10 @@ static bool reaches_program(const struct page_server *s)
     if (!s->programs.as.change)
         return true;
     program[len < 0 ? 0 : len] = 0;
-    if (setegid(s->programs.as.gid) < 0 || seteuid(s->programs.as.uid) < 0)
+    if (pg_identity_enter(&s->programs.as, false) < 0)
         return false;
     reaches = faccessat(AT_FDCWD, program, X_OK, AT_EACCESS) == 0;
-    if (seteuid(0) < 0 || setegid(0) < 0)
-        return false;
-    return reaches;
+    return pg_identity_leave(&s->programs.as) == 0 && reaches;
 }
 
 /* The settings, with a restore_command that looks at the log first; freed by free_guarded. */

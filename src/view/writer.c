@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <ftw.h>
-#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,23 +32,34 @@ static int give_store(struct writer *w, struct err *err)
     return 0;
 }
 
-/* For good, except for undo_directory. Stays a process that may be looked at by its own user, as
- * the kernel's default is for those who never changed. */
+/* The kernel's default for those who never changed. */
+static void let_be_looked_at(void)
+{
+    prctl(PR_SET_DUMPABLE, 1);
+}
+
+/* For good, except for undo_store. */
 static int become(struct writer *w, struct err *err)
 {
     const struct passwd *pw = getpwuid(w->who.uid);
+    char *name;
+    int rc;
 
     if (!w->who.change)
         return 0;
     if (!pw)
         return err_set(err, EPERM, "there is no user with the number %u", (unsigned)w->who.uid);
-    if (initgroups(pw->pw_name, w->who.gid) < 0 || setgid(w->who.gid) < 0 ||
-        setresuid(w->who.uid, w->who.uid, 0) < 0)
-        return err_errno(err, "cannot become the user %s", pw->pw_name);
     setenv("HOME", pw->pw_dir, 1); /* his password and service files count */
-    prctl(PR_SET_DUMPABLE, 1);
+    name = mem_strdup(pw->pw_name);
+    rc = pg_identity_become(&w->who, true);
+    if (rc < 0)
+        err_set(err, -rc, "cannot become the user %s: %s", name, strerror(-rc));
+    free(name);
+    if (rc < 0)
+        return rc;
+    let_be_looked_at();
+    w->became = w->who;
     w->who.change = false;
-    w->was_root = true;
     return 0;
 }
 
@@ -126,9 +137,9 @@ static void undo_store(struct writer *w)
         io_remove_tree(path);
         free(path);
     }
-    if (!w->made_directory || rmdir(w->path) == 0 || !w->was_root)
+    if (!w->made_directory || rmdir(w->path) == 0 || !w->became.change)
         return;
-    if (seteuid(0) == 0)
+    if (pg_identity_leave(&w->became) == 0)
         rmdir(w->path);
 }
 
@@ -137,6 +148,6 @@ void writer_close(struct writer *w, int rc)
     store_close(w->store);
     if (rc < 0)
         undo_store(w);
-    if (w->was_root && setresuid(w->who.uid, w->who.uid, w->who.uid) == 0)
-        prctl(PR_SET_DUMPABLE, 1);
+    if (w->became.change && pg_identity_renounce(&w->became) == 0)
+        let_be_looked_at();
 }

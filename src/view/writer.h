@@ -13,13 +13,13 @@
 #include "store/store.h"
 
 struct writer {
-    const char *path;       /* of the store; borrowed, as is: */
-    const char *run_as;     /* NULL: the owner of the store, or postgres */
-    struct pg_identity who; /* what PostgreSQL's programs are to be run as */
-    struct store *store;    /* open, until writer_close; NULL: not yet */
-    bool was_root;          /* and is now somebody else */
-    bool made_directory;    /* by us */
-    bool fresh;             /* the store was made by us */
+    const char *path;          /* of the store; borrowed, as is: */
+    const char *run_as;        /* NULL: the owner of the store, or postgres */
+    struct pg_identity who;    /* what PostgreSQL's programs are to be run as */
+    struct pg_identity became; /* of who was root: who that is now */
+    struct store *store;       /* open, until writer_close; NULL: not yet */
+    bool made_directory;       /* by us */
+    bool fresh;                /* the store was made by us */
 };
 
 /*
