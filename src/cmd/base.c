@@ -1,50 +1,30 @@
 /*
- * asofs base: take bases, adopt them, keep their log coming, advance, list and drop them.
- *
- * PostgreSQL's programs never run as root, and what they write must be theirs. So root becomes the
- * owner of the store (or --run-as) for everything that is done here, connections included; that he
- * was root is kept only to make the store's directory in a place of root's, and to remove it again.
+ * asofs base: take bases, adopt them, keep their log coming, advance, list and drop them. What is
+ * done stands in view/ (base.h, adopt.h, follow.h, advance.h, baselist.h): here are the options,
+ * and what is said.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <grp.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <poll.h>
-#include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/source.h"
 #include "cmd/subcommand.h"
-#include "common/clock.h"
-#include "common/io.h"
 #include "common/log.h"
 #include "common/lsn.h"
 #include "common/mem.h"
-#include "common/proc.h"
 #include "common/stop.h"
 #include "common/units.h"
-#include "pg/backup.h"
 #include "pg/conn.h"
-#include "pg/control.h"
-#include "store/log.h"
-#include "store/page.h"
-#include "store/store.h"
+#include "view/adopt.h"
 #include "view/advance.h"
+#include "view/base.h"
+#include "view/baselist.h"
+#include "view/follow.h"
 
-#define DEFAULT_SLOT "asofs"
-#define FIRST_DELAY_MS 250
 #define DEFAULT_DELAY_MS 30000 /* between attempts to receive, at most */
-#define LOOK_AGAIN_MS 200
 
 struct options {
     const char *slot, *run_as, *bindir, *log, *restore_command;
@@ -176,891 +156,130 @@ static int set_help(void *o, const char *v, struct err *err)
     return 0;
 }
 
-static const char *time_text(int64_t seconds, char out[40])
-{
-    time_t t = (time_t)seconds;
-    struct tm tm;
-
-    if (!gmtime_r(&t, &tm) || !strftime(out, 40, "%Y-%m-%d %H:%M:%S+00", &tm))
-        snprintf(out, 40, "@%lld", (long long)seconds);
-    return out;
-}
-
-/* ---- the store, and who writes it ---- */
-
-struct place {
-    const struct options *o;
-    const char *path; /* as given */
-    struct pg_identity who;
-    struct store *store;
-    bool was_root;       /* and is now somebody else */
-    bool made_directory; /* by us */
-    bool fresh;          /* the store was made by us */
-};
-
-static struct pg_identity giving_to; /* nftw has no argument for its caller */
-
-static int give_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)flag, (void)ftw;
-    if (st->st_uid != 0)
-        return 0;
-    return lchown(path, giving_to.uid, giving_to.gid);
-}
-
-/* A store of root's (asofs store create) becomes that of who writes it from now on. */
-static int give_store(struct place *p, struct err *err)
-{
-    giving_to = p->who;
-    if (nftw(p->path, give_one, 16, FTW_PHYS | FTW_MOUNT) != 0)
-        return err_errno(err, "cannot give %s to the user %u", p->path, (unsigned)p->who.uid);
-    return 0;
-}
-
-/* For good, except for undo_directory. Stays a process that may be looked at by its own user, as
- * the kernel's default is for those who never changed. */
-static int become(struct place *p, struct err *err)
-{
-    const struct passwd *pw = getpwuid(p->who.uid);
-
-    if (!p->who.change)
-        return 0;
-    if (!pw)
-        return err_set(err, EPERM, "there is no user with the number %u", (unsigned)p->who.uid);
-    if (initgroups(pw->pw_name, p->who.gid) < 0 || setgid(p->who.gid) < 0 ||
-        setresuid(p->who.uid, p->who.uid, 0) < 0)
-        return err_errno(err, "cannot become the user %s", pw->pw_name);
-    setenv("HOME", pw->pw_dir, 1); /* his password and service files count */
-    prctl(PR_SET_DUMPABLE, 1);
-    p->who.change = false;
-    p->was_root = true;
-    return 0;
-}
-
-/* needs_programs: root cannot be who it is done as. */
-static int choose_writer(struct place *p, bool needs_programs, struct err *err)
-{
-    struct stat st;
-    bool there = stat(p->path, &st) == 0;
-    int rc;
-
-    if (!needs_programs && there && geteuid() == 0 && st.st_uid == 0 && !p->o->run_as) {
-        p->who = (struct pg_identity){.uid = 0};
-        return 0;
-    }
-    rc = pg_identity_find(p->o->run_as, there ? st.st_uid : geteuid(), &p->who, err);
-    if (rc == 0 && needs_programs && there && p->who.change && st.st_uid == 0)
-        rc = give_store(p, err);
-    return rc;
-}
-
-/* The directory, made by root for him who fills it. */
-static int make_directory(struct place *p, struct err *err)
-{
-    if (!p->who.change || mkdir(p->path, 0700) < 0)
-        return 0; /* there, or store_create says why not */
-    p->made_directory = true;
-    if (chown(p->path, p->who.uid, p->who.gid) < 0)
-        return err_errno(err, "cannot give %s to the user %u", p->path, (unsigned)p->who.uid);
-    return 0;
-}
-
-static int open_place(struct place *p, bool needs_programs, struct err *err)
-{
-    int rc;
-
-    if (!store_is(p->path))
-        return store_open(p->path, &p->store, err); /* says what is wrong */
-    rc = choose_writer(p, needs_programs, err);
-    if (rc == 0)
-        rc = become(p, err);
-    if (rc == 0)
-        rc = store_open(p->path, &p->store, err);
-    return rc;
-}
-
-/* The store is made when there is none. */
-static int open_or_make_place(struct place *p, struct err *err)
-{
-    bool there = access(p->path, F_OK) == 0;
-    int rc;
-
-    if (store_is(p->path))
-        return open_place(p, true, err);
-    rc = choose_writer(p, true, err);
-    if (rc == 0 && !there)
-        rc = make_directory(p, err);
-    if (rc == 0)
-        rc = become(p, err);
-    if (rc == 0) {
-        rc = store_create(p->path, err);
-        p->fresh = rc == 0;
-        if (rc == 0 && !there)
-            p->made_directory = true;
-    }
-    return rc == 0 ? store_open(p->path, &p->store, err) : rc;
-}
-
-/* A store that was made for nothing. */
-static void undo_place(struct place *p)
-{
-    static const char *const names[] = {"log", "base", "view", "lock", "store.json"};
-    char *path;
-    size_t i;
-
-    for (i = 0; p->fresh && i < sizeof(names) / sizeof(*names); i++) {
-        path = mem_printf("%s/%s", p->path, names[i]);
-        io_remove_tree(path);
-        free(path);
-    }
-    if (!p->made_directory || rmdir(p->path) == 0 || !p->was_root)
-        return;
-    if (seteuid(0) == 0)
-        rmdir(p->path);
-}
-
-/* Who was root has nothing left of it afterwards. */
-static void close_place(struct place *p, int rc)
-{
-    store_close(p->store);
-    if (rc < 0)
-        undo_place(p);
-    if (p->was_root && setresuid(p->who.uid, p->who.uid, p->who.uid) == 0)
-        prctl(PR_SET_DUMPABLE, 1);
-}
-
 /* ---- create ---- */
 
-struct creation {
-    struct place place;
-    const struct options *o;
-    char *conninfo, *kept; /* with and without password */
-    char *slot;
-    struct stop stop;
-    struct pg_programs programs;
-    struct pg_source source;
-    uint64_t from; /* where the slot keeps the log from; 0: it was there */
-    bool made_slot, made_log, slot_active;
-    char *seeded; /* what seed_log made, or NULL */
-    struct store_base_facts facts;
-    char *id;
-};
-
-static int check_slot_bound(const struct creation *c, struct err *err)
+static void tell_waiting(void *arg, const char *segment)
 {
-    if (c->source.max_slot_keep_mb >= 0 || c->o->unbounded_slot)
-        return 0;
-    return err_set(err, EINVAL,
-                   "the server keeps log for a replication slot without bound: if nobody receives "
-                   "it, its disk fills up\nset max_slot_wal_keep_size on the server, or say "
-                   "--unbounded-slot if that is watched");
+    (void)arg;
+    log_note("waiting until the log of the backup has been received (%s)", segment);
 }
 
-static struct store_cluster cluster_of(const struct creation *c)
+static void tell_created(const struct base_create_result *r, const struct err *failed)
 {
-    return (struct store_cluster){.system_identifier = c->source.system_identifier,
-                                  .major = (uint32_t)c->source.version_num / 10000,
-                                  .segment_bytes = c->source.segment_bytes,
-                                  .conninfo = c->kept,
-                                  .slot = c->slot};
-}
-
-/* A store that is of this cluster already, and has its slot. */
-static int choose_slot(struct creation *c, struct err *err)
-{
-    const struct store_cluster *known = store_cluster(c->place.store);
-    struct store_cluster now = cluster_of(c);
-    int rc = store_check_cluster(c->place.store, &now, err);
-
-    if (rc < 0)
-        return rc;
-    if (known && (known->log || known->restore_command))
-        return err_set(err, EINVAL,
-                       "the store %s takes its log from %s: make another store for what is "
-                       "received from a server",
-                       c->place.path, known->log ? known->log : "restore_command");
-    if (known && known->slot && c->o->slot && strcmp(known->slot, c->o->slot) != 0)
-        return err_set(err, EINVAL, "the store %s has the replication slot \"%s\" already",
-                       c->place.path, known->slot);
-    c->slot = mem_strdup(known && known->slot ? known->slot
-                         : c->o->slot         ? c->o->slot
-                                              : DEFAULT_SLOT);
-    return 0;
-}
-
-/* The store's own slot serves on while the server keeps its log; else it is made anew. */
-static int take_slot(struct creation *c, struct err *err)
-{
-    const struct store_cluster *known = store_cluster(c->place.store);
-    int64_t retained = -ENOENT;
-    int rc = 0;
-
-    if (known && known->slot)
-        retained = pg_slot_retained(c->conninfo, c->slot, &c->slot_active, err);
-    if (retained >= 0)
-        return 0;
-    if (retained == -ESTALE)
-        rc = pg_slot_drop(c->conninfo, c->slot, err);
-    else if (retained != -ENOENT)
-        return (int)retained;
-    if (rc == 0)
-        rc = pg_slot_create(c->conninfo, c->slot, &c->from, err);
-    c->made_slot = rc == 0;
-    return rc;
-}
-
-static int make_log_directory(struct creation *c, struct err *err)
-{
-    const char *dir = store_log_directory(c->place.store);
-
-    c->made_log = mkdir(dir, 0700) == 0;
-    return c->made_log || errno == EEXIST ? 0 : err_errno(err, "cannot make %s", dir);
-}
-
-/*
- * pg_receivewal goes on behind the last segment that is there. Where a new slot begins later, and
- * with servers (before 15) of which it cannot learn where a slot begins, an empty segment shows it.
- */
-static int seed_log(struct creation *c, struct err *err)
-{
-    const char *dir = store_log_directory(c->place.store);
-    uint32_t bytes = c->source.segment_bytes;
-    struct log_list l;
-    char name[25];
-    int fd, rc = log_read(dir, bytes, &l, err);
-    bool needed = rc == 0 && c->from && (l.n || c->source.version_num < 150000);
-    uint64_t number = c->from / bytes;
-
-    if (needed && l.n && l.segments[l.n - 1].number >= number)
-        needed = false;
-    log_free(&l);
-    if (rc < 0 || !needed)
-        return rc;
-    log_segment_name(c->source.timeline, number, bytes, name);
-    c->seeded = mem_printf("%s/%s.partial", dir, name);
-    fd = open(c->seeded, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_errno(err, "cannot make %s", c->seeded);
-    close(fd);
-    return 0;
-}
-
-/* Somebody (asofs base follow) receives already: until he has what is needed. The backup's end
- * ended its segment too, so it becomes whole. */
-static int wait_for_log(struct creation *c, struct err *err)
-{
-    struct pollfd stop = {.fd = c->stop.fd, .events = POLLIN};
-    const char *dir = store_log_directory(c->place.store);
-    uint64_t last = (c->facts.consistent_lsn - 1) / c->source.segment_bytes;
-    char name[25], *path;
-    int rc = 0;
-
-    log_segment_name(c->facts.timeline, last, c->source.segment_bytes, name);
-    path = mem_printf("%s/%s", dir, name);
-    log_note("waiting until the log of the backup has been received (%s)", name);
-    while (rc == 0 && access(path, F_OK) < 0)
-        if (poll(&stop, 1, LOOK_AGAIN_MS) > 0)
-            rc = err_set(err, EINTR, "stopped");
-    free(path);
-    return rc;
-}
-
-static int receive_to_end(struct creation *c, struct err *err)
-{
-    if (c->slot_active)
-        return wait_for_log(c, err);
-    return pg_receive_log(&c->programs, c->conninfo, c->slot, store_log_directory(c->place.store),
-                          c->facts.consistent_lsn, c->stop.fd, err);
-}
-
-/* What the backup says of itself; and it must be of the server that was looked at. */
-static int read_backup(struct creation *c, const char *data, struct err *err)
-{
-    struct pg_backup_label label;
-    struct pg_control control;
-    int rc = pg_control_read(&c->programs, data, &control, err);
-
-    if (rc == 0 && control.system_identifier != c->source.system_identifier)
-        rc = err_set(err, EINVAL,
-                     "the backup is of another cluster (%" PRIu64 ") than the server "
-                     "that was asked first (%" PRIu64 ")",
-                     control.system_identifier, c->source.system_identifier);
-    if (rc == 0)
-        rc = pg_backup_label_read(data, &label, err);
-    if (rc <= 0)
-        return rc < 0 ? rc : err_set(err, EIO, "the backup in %s has no backup_label", data);
-    c->facts.start_lsn = label.start;
-    c->facts.timeline = label.timeline;
-    c->facts.start_time = label.start_time;
-    return 0;
-}
-
-static int back_up(struct creation *c, const char *data, struct err *err)
-{
-    struct pg_source after;
-    int rc = pg_base_backup(&c->programs, c->conninfo, data, c->o->quiet, c->stop.fd,
-                            &c->facts.consistent_lsn, err);
-
-    if (rc == 0)
-        rc = read_backup(c, data, err);
-    if (rc == 0)
-        rc = pg_source_look(c->conninfo, c->stop.fd, &after, err);
-    if (rc < 0)
-        return rc;
-    c->facts.consistent_time = after.now;
-    return receive_to_end(c, err);
-}
-
-static int make_base(struct creation *c, struct err *err)
-{
-    struct store_making *m;
-    char *data;
-    int rc = store_begin_base(c->place.store, &m, err);
-
-    if (rc < 0)
-        return rc;
-    data = mem_printf("%s/data", store_making_path(m));
-    rc = back_up(c, data, err);
-    free(data);
-    if (rc == 0)
-        return store_finish_base(m, &c->facts, &c->id, err);
-    store_abandon_base(m);
-    return rc;
-}
-
-/* From now on follow knows where from. */
-static int remember_source(struct creation *c, struct err *err)
-{
-    struct store_cluster cluster = cluster_of(c);
-    int rc = store_set_cluster(c->place.store, &cluster, err);
-
-    if (rc < 0)
-        store_drop_base(c->place.store, c->id, NULL);
-    return rc;
-}
-
-static void undo_creation(struct creation *c)
-{
-    struct stat st;
-    struct err err;
-
-    if (c->made_slot && pg_slot_drop(c->conninfo, c->slot, &err) < 0 && err.code != ENOENT)
+    if (r->slot_left)
         log_error("the replication slot \"%s\" is still there (%s)\ndrop it on the server: SELECT "
                   "pg_drop_replication_slot('%s')",
-                  c->slot, err.text, c->slot);
-    if (c->seeded && stat(c->seeded, &st) == 0 && st.st_size == 0)
-        unlink(c->seeded);
-    if (c->made_log)
-        io_remove_tree(store_log_directory(c->place.store));
-}
-
-/* Everything that is refused is refused before the slot is made. */
-static int prepare_creation(struct creation *c, struct err *err)
-{
-    int rc = open_or_make_place(&c->place, err);
-
-    if (rc == 0)
-        rc = pg_source_look(c->conninfo, c->stop.fd, &c->source, err);
-    if (rc == 0)
-        rc = check_slot_bound(c, err);
-    if (rc == 0)
-        rc = choose_slot(c, err);
-    if (rc == 0)
-        rc = pg_programs_find(c->source.version_num / 10000, c->o->bindir, &c->place.who,
-                              &c->programs, err);
-    return rc;
-}
-
-static int create(struct creation *c, struct err *err)
-{
-    int rc = prepare_creation(c, err);
-
-    if (rc < 0)
-        return rc;
-    rc = take_slot(c, err);
-    if (rc == 0)
-        rc = make_log_directory(c, err);
-    if (rc == 0)
-        rc = seed_log(c, err);
-    if (rc == 0)
-        rc = make_base(c, err);
-    if (rc == 0)
-        rc = remember_source(c, err);
-    if (rc < 0)
-        undo_creation(c);
-    return rc;
-}
-
-static void free_creation(struct creation *c)
-{
-    pg_programs_free(&c->programs);
-    if (c->conninfo)
-        explicit_bzero(c->conninfo, strlen(c->conninfo));
-    free(c->conninfo);
-    free(c->kept);
-    free(c->slot);
-    free(c->seeded);
-    free(c->id);
+                  r->slot_left, r->slot_left_why, r->slot_left);
+    if (failed)
+        log_error("%s", failed->text);
+    else
+        printf("%s\n", r->id);
+    if (!failed && r->password_dropped)
+        log_note("the password is not kept: asofs base follow needs it in a password file");
 }
 
 static int run_create(const void *options, char **operands)
 {
     const struct options *o = options;
-    struct creation c = {.o = o, .place = {.o = o, .path = operands[0]}};
+    char *conninfo = mem_strdup(operands[1]);
+    struct base_create_request req = {.store = operands[0],
+                                      .conninfo = conninfo,
+                                      .slot = o->slot,
+                                      .unbounded_slot = o->unbounded_slot,
+                                      .run_as = o->run_as,
+                                      .bindir = o->bindir,
+                                      .quiet = o->quiet,
+                                      .waiting = tell_waiting};
+    struct base_create_result r = {0};
+    struct stop stop;
     struct err err;
-    int rc;
+    int rc = stop_open(&stop, &err);
 
-    c.conninfo = mem_strdup(operands[1]);
     pg_target_scrub(operands[1]);
-    c.kept = mem_strdup(operands[1]);
-    rc = stop_open(&c.stop, &err);
+    req.stop_fd = stop.fd;
     if (rc == 0)
-        rc = create(&c, &err);
-    if (rc < 0)
-        log_error("%s", err.text);
-    else
-        printf("%s\n", c.id);
-    if (rc == 0 && strcmp(c.conninfo, c.kept) != 0)
-        log_note("the password is not kept: asofs base follow needs it in a password file");
-    close_place(&c.place, rc);
-    stop_close(&c.stop, true);
-    free_creation(&c);
+        rc = base_create(&req, &r, &err);
+    tell_created(&r, rc < 0 ? &err : NULL);
+    stop_close(&stop, true);
+    base_create_result_free(&r);
+    explicit_bzero(conninfo, strlen(conninfo));
+    free(conninfo);
     return rc < 0 ? 1 : command_printed(0);
 }
 
 /* ---- follow ---- */
 
-struct following {
-    const struct options *o;
-    const struct store_cluster *cluster;
-    const char *log;
-    struct pg_programs programs;
-    struct stop stop;
-};
-
-static int check_followed(const struct store *s, struct err *err)
+static void tell_followed(void *arg, const struct follow_news *news)
 {
-    const struct store_cluster *c = store_cluster(s);
-
-    if (c && c->conninfo && c->slot)
-        return 0;
-    return err_set(err, EINVAL,
-                   "the store %s has no base of a server that could be followed: make "
-                   "one with asofs base create",
-                   store_path(s));
-}
-
-/* What no further attempt makes good; -EAGAIN: another attempt may. */
-static int check_slot(const struct following *f, struct err *err)
-{
-    struct err why;
-    int64_t rc = pg_slot_retained(f->cluster->conninfo, f->cluster->slot, NULL, &why);
-
-    if (rc != -ENOENT && rc != -ESTALE)
-        return -EAGAIN;
-    err_set(err, why.code, "%s", why.text);
-    return err_hint(err, "the log has a gap from here on: make a new base with asofs base create");
-}
-
-static bool pause_or_stop(struct following *f, int64_t ms)
-{
-    struct pollfd stop = {.fd = f->stop.fd, .events = POLLIN};
-
-    return poll(&stop, 1, (int)ms) > 0;
-}
-
-/* Until it is stopped, which is fine, or the slot is gone. */
-static int follow(struct following *f, struct err *err)
-{
-    int64_t delay = FIRST_DELAY_MS, began;
-    int rc;
-
-    for (;;) {
-        began = clock_ms();
-        rc = pg_receive_log(&f->programs, f->cluster->conninfo, f->cluster->slot, f->log, 0,
-                            f->stop.fd, err);
-        if (rc == -EINTR || stop_requested(&f->stop))
-            return 0;
-        if (clock_ms() - began > f->o->restart_delay_ms)
-            delay = FIRST_DELAY_MS; /* it went well for a while */
-        if (delay > f->o->restart_delay_ms)
-            delay = f->o->restart_delay_ms;
-        if (rc == 0)
-            err_set(err, EIO, "the server ended the connection");
-        log_error("%s", err->text);
-        rc = check_slot(f, err);
-        if (rc != -EAGAIN)
-            return rc;
-        log_note("trying again in %.1f s", (double)delay / 1000);
-        if (pause_or_stop(f, delay))
-            return 0;
-        delay *= 2;
+    (void)arg;
+    switch (news->event) {
+    case FOLLOW_BEGINS:
+        log_note("receiving the log of the replication slot \"%s\" into %s", news->slot, news->log);
+        break;
+    case FOLLOW_FAILED:
+        log_error("%s", news->why);
+        break;
+    case FOLLOW_PAUSES:
+        log_note("trying again in %.1f s", (double)news->pause_ms / 1000);
+        break;
     }
-}
-
-/* ---- advancing beside following ---- */
-
-/*
- * A child that advances the base now and then (--every) and says itself what is wrong. It is
- * started while we are still root, since it has to mount; and ends when the pipe on its standard
- * input does, since we cannot signal it then.
- */
-struct advancer {
-    pid_t pid; /* 0: none */
-    int fd;    /* the pipe */
-};
-
-static int start_advancer(struct advancer *a, const struct options *o, const char *store, int in,
-                          struct err *err)
-{
-    char *every = mem_printf("--every=%" PRId64 "ms", o->advance_every_ms);
-    char *bindir = o->bindir ? mem_printf("--bindir=%s", o->bindir) : NULL;
-    char *run_as = o->run_as ? mem_printf("--run-as=%s", o->run_as) : NULL;
-    char *argv[] = {"asofs", "base", "advance", every, NULL, NULL, NULL, NULL, NULL};
-    struct proc_fd fds[] = {{in, STDIN_FILENO}};
-    size_t n = 4;
-    int rc;
-
-    if (bindir)
-        argv[n++] = bindir;
-    if (run_as)
-        argv[n++] = run_as;
-    argv[n++] = "--";
-    argv[n] = (char *)(uintptr_t)store;
-    rc = proc_spawn(proc_self(), argv, NULL, fds, 1, &a->pid, err);
-    free(run_as);
-    free(bindir);
-    free(every);
-    return rc;
-}
-
-static int open_advancer(struct advancer *a, const struct options *o, const char *store,
-                         struct err *err)
-{
-    int fds[2], rc;
-
-    if (!o->advance_every_ms || !store_is(store))
-        return 0; /* what is no store is refused by others */
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return err_errno(err, "cannot make a pipe");
-    rc = start_advancer(a, o, store, fds[0], err);
-    a->fd = fds[1];
-    close(fds[0]);
-    return rc;
-}
-
-static void close_advancer(struct advancer *a)
-{
-    if (a->fd >= 0)
-        close(a->fd);
-    if (a->pid > 0)
-        proc_wait(a->pid);
 }
 
 static int run_follow(const void *options, char **operands)
 {
     const struct options *o = options;
-    struct place p = {.o = o, .path = operands[0]};
-    struct following f = {.o = o};
-    struct advancer advancer = {.fd = -1};
+    struct follow_request req = {.store = operands[0],
+                                 .restart_delay_ms = o->restart_delay_ms,
+                                 .advance_every_ms = o->advance_every_ms,
+                                 .run_as = o->run_as,
+                                 .bindir = o->bindir,
+                                 .tell = tell_followed};
+    struct stop stop;
     struct err err;
-    int rc = stop_open(&f.stop, &err);
+    int rc = stop_open(&stop, &err);
 
+    req.stop_fd = stop.fd;
     if (rc == 0)
-        rc = open_advancer(&advancer, o, operands[0], &err);
-    if (rc == 0)
-        rc = open_place(&p, true, &err);
-    if (rc == 0)
-        rc = check_followed(p.store, &err);
-    if (rc == 0) {
-        f.cluster = store_cluster(p.store);
-        f.log = store_log_directory(p.store);
-        rc = pg_programs_find((int)f.cluster->major, o->bindir, &p.who, &f.programs, &err);
-    }
-    if (rc == 0) {
-        log_note("receiving the log of the replication slot \"%s\" into %s", f.cluster->slot,
-                 f.log);
-        rc = follow(&f, &err);
-    }
-    if (rc < 0)
-        log_error("%s", err.text);
-    close_advancer(&advancer);
-    pg_programs_free(&f.programs);
-    close_place(&p, rc);
-    stop_close(&f.stop, true);
-    return rc < 0;
+        rc = base_follow(&req, &err);
+    stop_close(&stop, true);
+    return rc < 0 ? command_failed(&err) : 0;
 }
 
 /* ---- add ---- */
 
-struct adoption {
-    struct place place;
-    const struct options *o;
-    char *dir, *log; /* absolute; log NULL: not given */
-    struct pg_programs programs;
-    struct pg_control control;
-    struct store_base_facts facts;
-    char *id;
-};
-
-/* The first line of postmaster.pid; negative numbers are of servers for one user. */
-static pid_t read_pid(const char *dir)
-{
-    char *path = mem_printf("%s/postmaster.pid", dir), line[32] = "";
-    FILE *f = fopen(path, "re");
-    long pid = 0;
-
-    free(path);
-    if (!f)
-        return 0;
-    if (fgets(line, sizeof(line), f))
-        pid = labs(strtol(line, NULL, 10));
-    fclose(f);
-    return (pid_t)pid;
-}
-
-/* Numbers are used again: another program with the number is no server. */
-static bool is_postgres(pid_t pid)
-{
-    char *path = mem_printf("/proc/%ld/comm", (long)pid), name[32] = "postgres";
-    FILE *f = fopen(path, "re");
-
-    free(path);
-    if (f) {
-        if (!fgets(name, sizeof(name), f))
-            name[0] = '\0';
-        fclose(f);
-    }
-    return strncmp(name, "postgres", 8) == 0 || strncmp(name, "postmaster", 10) == 0;
-}
-
-static int check_stopped(const char *dir, struct err *err)
-{
-    pid_t pid = read_pid(dir);
-
-    if (pid <= 0 || (kill(pid, 0) < 0 && errno != EPERM) || !is_postgres(pid))
-        return 0;
-    return err_set(err, EBUSY,
-                   "a server runs on %s (process %ld, says its postmaster.pid): a base must not "
-                   "change; stop it, or make a base with asofs base create",
-                   dir, (long)pid);
-}
-
-/* A backup: replay begins at its start, and it can be shown from its end on. */
-static void facts_of_label(struct adoption *a, const struct pg_backup_label *label)
-{
-    a->facts = (struct store_base_facts){
-        .start_lsn = label->start, .start_time = label->start_time, .timeline = label->timeline};
-    if (pg_backup_end(a->dir, label->start, &a->facts.consistent_lsn) != 1)
-        a->facts.consistent_lsn = 0;
-}
-
-static void facts_of_shutdown(struct adoption *a)
-{
-    const struct pg_control *c = &a->control;
-    bool standby = c->state == PG_STATE_SHUT_DOWN_IN_RECOVERY;
-
-    a->facts = (struct store_base_facts){.start_lsn = c->redo,
-                                         .start_time = c->checkpoint_time,
-                                         .consistent_lsn = c->checkpoint,
-                                         .timeline = c->timeline};
-    if (standby && c->min_recovery > c->checkpoint)
-        a->facts.consistent_lsn = c->min_recovery; /* its time is known to the log only */
-    else
-        a->facts.consistent_time = c->checkpoint_time;
-}
-
-/* Recovered as after a crash, from the log in its own pg_wal: of which there must be that from the
- * last checkpoint on. */
-static int facts_of_crash(struct adoption *a, struct err *err)
-{
-    const struct pg_control *c = &a->control;
-    char *wal = mem_printf("%s/pg_wal", a->dir), name[25];
-    struct timespec written;
-    struct log_list l;
-    uint64_t end;
-    int rc = log_read(wal, c->segment_bytes, &l, err);
-
-    a->facts = (struct store_base_facts){
-        .start_lsn = c->redo, .start_time = c->checkpoint_time, .timeline = c->timeline};
-    if (rc == 0 && !log_covers(&l, c->timeline, c->redo, &end, &written)) {
-        log_segment_name(c->timeline, c->redo / c->segment_bytes, c->segment_bytes, name);
-        rc = err_set(err, EINVAL,
-                     "%s was not shut down and cannot be recovered: the log segment %s, where its "
-                     "recovery begins, is not in its pg_wal",
-                     a->dir, name);
-    }
-    log_free(&l);
-    free(wal);
-    return rc;
-}
-
-static int refuse_state(const struct adoption *a, struct err *err)
-{
-    err_set(err, EINVAL,
-            "%s was not shut down (pg_control says \"%s\") and is no backup (it has no "
-            "backup_label)",
-            a->dir, a->control.state_text);
-    if (a->control.state == PG_STATE_IN_PRODUCTION)
-        return err_hint(err,
-                        "A copy that was made while a server ran cannot be recovered without "
-                        "its backup_label. If it is what a crash or an atomic snapshot left, with "
-                        "its pg_wal: --crashed.");
-    return err_hint(err, "Start a server on it and stop that, then add it.");
-}
-
-static int find_facts(struct adoption *a, struct err *err)
-{
-    struct pg_backup_label label;
-    int rc = pg_backup_label_read(a->dir, &label, err);
-
-    if (rc < 0)
-        return rc;
-    if (rc == 1)
-        facts_of_label(a, &label);
-    else if (a->control.backup_start)
-        return err_set(err, EINVAL,
-                       "%s is a backup whose recovery was begun and not ended (pg_control says "
-                       "that it needs the log from its start): start a server on it until it is "
-                       "consistent, and stop that",
-                       a->dir);
-    else if (a->control.state == PG_STATE_SHUT_DOWN ||
-             a->control.state == PG_STATE_SHUT_DOWN_IN_RECOVERY)
-        facts_of_shutdown(a);
-    else if (a->control.state == PG_STATE_IN_PRODUCTION && a->o->crashed)
-        return facts_of_crash(a, err);
-    else
-        return refuse_state(a, err);
-    return 0;
-}
-
-static int look_at_directory(struct adoption *a, struct err *err)
-{
-    int major = pg_version_of(a->dir, err), rc;
-
-    if (major < 0)
-        return major;
-    rc = check_stopped(a->dir, err);
-    if (rc == 0)
-        rc = pg_programs_find(major, a->o->bindir, &a->place.who, &a->programs, err);
-    if (rc == 0)
-        rc = pg_control_read(&a->programs, a->dir, &a->control, err);
-    if (rc == 0 && a->control.block_bytes != PAGE_BYTES)
-        rc = err_set(err, ENOTSUP, "%s has pages of %u bytes; a store holds pages of %u bytes",
-                     a->dir, a->control.block_bytes, PAGE_BYTES);
-    return rc == 0 ? find_facts(a, err) : rc;
-}
-
-/* What the store knows, and what was said now. */
-static int merge_cluster(const struct adoption *a, struct store_cluster *c, struct err *err)
-{
-    const struct store_cluster *known = store_cluster(a->place.store);
-
-    *c = known ? *known : (struct store_cluster){0};
-    c->system_identifier = a->control.system_identifier;
-    c->major = (uint32_t)a->programs.major;
-    c->segment_bytes = a->control.segment_bytes;
-    if ((a->log || a->o->restore_command) && known && known->slot)
-        return err_set(err, EINVAL,
-                       "the store %s receives its log with the replication slot \"%s\": a log "
-                       "from elsewhere needs a store of its own",
-                       a->place.path, known->slot);
-    if (a->log && known && known->log && strcmp(known->log, a->log) != 0)
-        return err_set(err, EINVAL, "the store %s takes its log from %s already", a->place.path,
-                       known->log);
-    if (a->log)
-        c->log = a->log;
-    if (a->o->restore_command)
-        c->restore_command = (char *)a->o->restore_command;
-    return 0;
-}
-
-/* A log of another segment size, or a cut one, is refused before it is relied on. */
-static int check_log(const struct adoption *a, struct err *err)
-{
-    struct log_list l;
-    int rc = a->log ? log_read(a->log, a->control.segment_bytes, &l, err) : 0;
-
-    if (a->log && rc == 0)
-        log_free(&l);
-    return rc;
-}
-
-static int add(struct adoption *a, struct err *err)
-{
-    struct store_cluster cluster;
-    int rc = open_or_make_place(&a->place, err);
-
-    if (rc == 0)
-        rc = look_at_directory(a, err);
-    if (rc == 0)
-        rc = merge_cluster(a, &cluster, err);
-    if (rc == 0)
-        rc = store_check_cluster(a->place.store, &cluster, err);
-    if (rc == 0)
-        rc = check_log(a, err);
-    if (rc == 0)
-        rc = store_add_base(a->place.store, a->dir, &a->facts, &a->id, err);
-    if (rc < 0)
-        return rc;
-    rc = check_stopped(a->dir, err); /* nobody started one while its files were noted */
-    if (rc == 0)
-        rc = store_set_cluster(a->place.store, &cluster, err);
-    if (rc < 0)
-        store_drop_base(a->place.store, a->id, NULL);
-    return rc;
-}
-
-static int find_paths(struct adoption *a, const char *dir, struct err *err)
-{
-    a->dir = realpath(dir, NULL);
-    if (!a->dir)
-        return err_errno(err, "cannot open %s", dir);
-    if (a->o->log) {
-        a->log = realpath(a->o->log, NULL);
-        if (!a->log)
-            return err_errno(err, "cannot open the log directory %s", a->o->log);
-    }
-    return 0;
-}
-
 static int run_add(const void *options, char **operands)
 {
     const struct options *o = options;
-    struct adoption a = {.o = o, .place = {.o = o, .path = operands[0]}};
+    struct base_adopt_request req = {.store = operands[0],
+                                     .dir = operands[1],
+                                     .log = o->log,
+                                     .restore_command = o->restore_command,
+                                     .crashed = o->crashed,
+                                     .run_as = o->run_as,
+                                     .bindir = o->bindir};
     struct err err;
-    int rc = find_paths(&a, operands[1], &err);
+    char *id;
 
-    if (rc == 0)
-        rc = add(&a, &err);
-    if (rc < 0)
-        log_error("%s", err.text);
-    else
-        printf("%s\n", a.id);
-    close_place(&a.place, rc);
-    pg_programs_free(&a.programs);
-    free(a.dir);
-    free(a.log);
-    free(a.id);
-    return rc < 0 ? 1 : command_printed(0);
+    if (base_adopt(&req, &id, &err) < 0)
+        return command_failed(&err);
+    printf("%s\n", id);
+    free(id);
+    return command_printed(0);
 }
 
 /* ---- advance ---- */
 
-/* The exit status. again: it is done now and then, and that nothing is gained is no news. */
-static int advance_once(const struct advance_request *req, bool again)
+static int advance_once(const struct advance_request *req)
 {
     struct advance_result r;
     struct err err;
     int rc = base_advance(req, &r, &err);
 
-    if (rc < 0 && !(again && rc == -EINTR))
-        log_error("%s%s", again ? "cannot advance: " : "", err.text);
-    else if (rc == 0 && r.id && again)
-        log_note("base %s is a layer on base %s", r.id, r.parent);
-    else if (rc == 0 && r.id)
+    if (rc < 0)
+        log_error("%s", err.text);
+    else if (r.id)
         printf("%s\n", r.id);
-    else if (rc == 0 && !again)
+    else
         log_note("base %s stays the newest: the log behind it holds no checkpoint that could be "
                  "reached",
                  r.parent);
@@ -1068,19 +287,13 @@ static int advance_once(const struct advance_request *req, bool again)
     return rc < 0 ? 1 : command_printed(0);
 }
 
-/* --every: until it is stopped, or standard input ends; failures are told. */
-static int advance_again_and_again(const struct advance_request *req, struct stop *stop,
-                                   int64_t every_ms, struct err *err)
+/* --every: that nothing is gained is no news. */
+static void tell_advanced(const struct advance_result *r, const struct err *why)
 {
-    struct pollfd stopped = {.fd = stop->fd, .events = POLLIN};
-    int rc = stop_watch(stop, STDIN_FILENO, err),
-        wait = (int)(every_ms > INT_MAX ? INT_MAX : every_ms);
-
-    if (rc < 0)
-        return command_failed(err);
-    while (poll(&stopped, 1, wait) == 0)
-        advance_once(req, true);
-    return 0;
+    if (why && why->code != EINTR)
+        log_error("cannot advance: %s", why->text);
+    else if (!why && r->id)
+        log_note("base %s is a layer on base %s", r->id, r->parent);
 }
 
 /* root stays root here: it has to mount. */
@@ -1100,25 +313,26 @@ static int run_advance(const void *options, char **operands)
     if (stop_open(&stop, &err) < 0)
         return command_failed(&err);
     req.stop_fd = stop.fd;
-    status = o->every_ms ? advance_again_and_again(&req, &stop, o->every_ms, &err)
-                         : advance_once(&req, false);
+    if (!o->every_ms)
+        status = advance_once(&req);
+    else if (base_advance_every(&req, &stop, o->every_ms, tell_advanced, &err) < 0)
+        status = command_failed(&err);
+    else
+        status = 0;
     stop_close(&stop, true);
     return status;
 }
 
 /* ---- list ---- */
 
-/* The log, or an empty one where there is none (yet). */
-static int read_log(const struct store *s, struct log_list *l, struct err *err)
+static const char *time_text(int64_t seconds, char out[40])
 {
-    const struct store_cluster *c = store_cluster(s);
-    int rc;
+    time_t t = (time_t)seconds;
+    struct tm tm;
 
-    *l = (struct log_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
-    if (!c)
-        return 0;
-    rc = log_read(store_log_directory(s), c->segment_bytes, l, err);
-    return rc == -ENOENT && !c->log ? 0 : rc;
+    if (!gmtime_r(&t, &tm) || !strftime(out, 40, "%Y-%m-%d %H:%M:%S+00", &tm))
+        snprintf(out, 40, "@%lld", (long long)seconds);
+    return out;
 }
 
 static void print_moment(const char *word, uint64_t lsn, int64_t seconds)
@@ -1131,236 +345,109 @@ static void print_moment(const char *word, uint64_t lsn, int64_t seconds)
 }
 
 /* From where to where it can be mounted. */
-static void print_moments(const struct store *s, const struct store_base_facts *f,
-                          const struct log_list *l)
+static void print_moments(const struct base_listed *b, const struct base_list *l)
 {
-    const struct store_cluster *c = store_cluster(s);
-    struct timespec written;
-    uint64_t end;
-    char name[25], place[LSN_TEXT_MAX];
-    bool covered = log_covers(l, f->timeline, f->start_lsn, &end, &written);
+    char place[LSN_TEXT_MAX];
 
-    if (f->consistent_lsn)
-        print_moment("  moments: from", f->consistent_lsn, f->consistent_time);
+    if (b->facts.consistent_lsn)
+        print_moment("  moments: from", b->facts.consistent_lsn, b->facts.consistent_time);
     else
         printf("  moments: from where replay finds it consistent, behind %s",
-               lsn_text(f->start_lsn, place));
-    if (covered && end > f->consistent_lsn) {
-        print_moment(" to", end, written.tv_sec);
-    } else {
-        log_segment_name(f->timeline, (covered ? end : f->start_lsn) / l->segment_bytes,
-                         l->segment_bytes, name);
-        printf(" on: the log has no segment %s", name);
-    }
-    puts(c && c->restore_command ? ", or as far as restore_command has log" : "");
+               lsn_text(b->facts.start_lsn, place));
+    if (b->log_end)
+        print_moment(" to", b->log_end, b->log_end_time);
+    else
+        printf(" on: the log has no segment %s", b->missing);
+    puts(l->restore_command ? ", or as far as restore_command has log" : "");
 }
 
-static int print_base(struct store *s, const char *id, const struct log_list *l)
+/* The exit status. */
+static int print_base(const struct base_listed *b, const struct base_list *l)
 {
-    struct store_base_facts f;
-    struct store_base b;
-    struct err err;
-
-    if (store_open_base(s, id, &b, &err) < 0 || store_base_facts(s, id, &f, &err) < 0) {
-        printf("base %s: cannot be opened\n", id);
-        return command_failed(&err);
+    if (b->error) {
+        printf("base %s: cannot be opened\n", b->id);
+        log_error("%s", b->error);
+        return 1;
     }
-    if (b.n_layers)
-        printf("base %s: a layer on base %s\n", id,
-               b.n_layers > 1 ? b.layer_ids[b.n_layers - 2] : b.directory_id);
+    if (b->below)
+        printf("base %s: a layer on base %s\n", b->id, b->below);
     else
-        printf("base %s: %s\n", id, b.directory);
-    store_close_base(&b);
-    if (f.plain)
+        printf("base %s: %s\n", b->id, b->directory);
+    if (b->facts.plain)
         puts("  moments: not known (asofs store add-base)");
     else
-        print_moments(s, &f, l);
+        print_moments(b, l);
     return 0;
 }
 
-static void print_gaps(const struct log_list *l)
+static void print_log(const struct base_list *l)
 {
-    char first[25], last[25];
-    struct timespec written;
-    uint64_t end;
-    size_t i = 0;
-
-    while (i < l->n) {
-        const struct log_segment *g = &l->segments[i];
-
-        log_covers(l, g->timeline, g->number * l->segment_bytes, &end, &written);
-        while (i < l->n && l->segments[i].number < end / l->segment_bytes)
-            i++;
-        if (i == l->n)
-            return;
-        g = &l->segments[i];
-        if (g->number == end / l->segment_bytes)
-            continue; /* a timeline that begins anew: no gap in the numbers */
-        log_segment_name(g->timeline, end / l->segment_bytes, l->segment_bytes, first);
-        log_segment_name(g->timeline, g->number - 1, l->segment_bytes, last);
-        if (strcmp(first, last) == 0)
-            printf("  gap: %s is missing\n", first);
-        else
-            printf("  gap: %s to %s are missing\n", first, last);
-    }
-}
-
-static void print_log(const struct store *s, const struct log_list *l)
-{
-    const struct store_cluster *c = store_cluster(s);
     char bytes[32], when[40];
-    const struct log_segment *last = l->n ? &l->segments[l->n - 1] : NULL;
+    size_t i;
 
-    printf("log: %s: %zu segments, %s", store_log_directory(s), l->n,
-           units_format_size((uint64_t)l->n * l->segment_bytes, bytes, sizeof(bytes)));
-    if (last)
-        printf(", last received %s", time_text(last->written.tv_sec, when));
+    printf("log: %s: %zu segments, %s", l->log, l->segments,
+           units_format_size(l->bytes, bytes, sizeof(bytes)));
+    if (l->segments)
+        printf(", last received %s", time_text(l->received, when));
     putchar('\n');
-    print_gaps(l);
-    if (c->restore_command)
-        printf("restore_command: %s\n", c->restore_command);
+    for (i = 0; i < l->n_gaps; i++)
+        if (strcmp(l->gaps[i].first, l->gaps[i].last) == 0)
+            printf("  gap: %s is missing\n", l->gaps[i].first);
+        else
+            printf("  gap: %s to %s are missing\n", l->gaps[i].first, l->gaps[i].last);
+    if (l->restore_command)
+        printf("restore_command: %s\n", l->restore_command);
 }
 
 /* The server may be away: that is no failure of a list. */
-static void print_slot(const struct store_cluster *c)
+static void print_slot(const struct base_list *l)
 {
-    bool active;
+    struct slot_listed slot;
     struct err err;
     char bytes[32], *p;
-    int64_t retained;
 
-    if (!c->slot)
-        return;
     fflush(stdout);
-    retained = pg_slot_retained(c->conninfo, c->slot, &active, &err);
-    if (retained >= 0) {
-        printf("slot %s: the server keeps %s for it, %s\n", c->slot,
-               units_format_size((uint64_t)retained, bytes, sizeof(bytes)),
-               active ? "it is being received" : "nobody receives it");
+    if (base_list_slot(l, &slot, &err) == 0) {
+        printf("slot %s: the server keeps %s for it, %s\n", l->slot,
+               units_format_size(slot.retained, bytes, sizeof(bytes)),
+               slot.active ? "it is being received" : "nobody receives it");
         return;
     }
     while ((p = strchr(err.text, '\n')))
         *p = ' ';
-    printf("slot %s: not known: %s\n", c->slot, err.text);
-}
-
-static int list(struct place *p, struct err *err)
-{
-    struct log_list l = {0};
-    char **ids = NULL, **id;
-    int status = 0, rc = store_bases(p->store, &ids, err);
-
-    if (rc == 0)
-        rc = read_log(p->store, &l, err);
-    for (id = ids; rc == 0 && *id; id++)
-        status |= print_base(p->store, *id, &l);
-    if (rc == 0 && store_cluster(p->store)) {
-        print_log(p->store, &l);
-        print_slot(store_cluster(p->store));
-    }
-    log_free(&l);
-    store_names_free(ids);
-    return rc < 0 ? rc : status;
+    printf("slot %s: not known: %s\n", l->slot, err.text);
 }
 
 static int run_list(const void *options, char **operands)
 {
     const struct options *o = options;
-    struct place p = {.o = o, .path = operands[0]};
+    struct base_list l;
     struct err err;
-    int rc = open_place(&p, false, &err);
+    size_t i;
+    int rc = base_list_read(operands[0], o->run_as, &l, &err), status = 0;
 
-    if (rc == 0)
-        rc = list(&p, &err);
-    if (rc < 0)
-        log_error("%s", err.text);
-    close_place(&p, rc);
-    return rc < 0 ? 1 : command_printed(rc);
+    for (i = 0; rc == 0 && i < l.n; i++)
+        status |= print_base(&l.bases[i], &l);
+    if (rc == 0 && l.of_cluster)
+        print_log(&l);
+    if (rc == 0 && l.slot)
+        print_slot(&l);
+    base_list_free(&l);
+    return rc < 0 ? command_failed(&err) : command_printed(status);
 }
 
 /* ---- drop ---- */
 
-/* The newest first: a layer goes before what it lies on. */
-static int drop_bases(struct store *s, struct err *err)
-{
-    char **ids;
-    size_t n = 0;
-    int rc = store_bases(s, &ids, err);
-
-    if (rc < 0)
-        return rc;
-    while (ids[n])
-        n++;
-    while (rc == 0 && n)
-        rc = store_drop_base(s, ids[--n], err);
-    store_names_free(ids);
-    return rc;
-}
-
-/* The store forgets the slot only when it is gone. */
-static int drop_slot(struct store *s, struct err *err)
-{
-    const struct store_cluster *known = store_cluster(s);
-    struct store_cluster without;
-    int rc;
-
-    if (!known || !known->slot)
-        return 0;
-    rc = pg_slot_drop(known->conninfo, known->slot, err);
-    if (rc < 0 && rc != -ENOENT)
-        return err_hint(err,
-                        "The bases are dropped, but the server still keeps log for the replication "
-                        "slot \"%s\". Try again, or drop it there: "
-                        "SELECT pg_drop_replication_slot('%s')",
-                        known->slot, known->slot);
-    without = *known;
-    without.conninfo = without.slot = NULL;
-    return store_set_cluster(s, &without, err);
-}
-
-/* What was received for bases that are gone; a log elsewhere is not ours. */
-static int drop_log(struct store *s, struct err *err)
-{
-    const struct store_cluster *c = store_cluster(s);
-    int rc = c && c->log ? 0 : io_remove_tree(store_log_directory(s));
-
-    return rc < 0 && rc != -ENOENT
-               ? err_set(err, -rc, "cannot remove %s: %s", store_log_directory(s), strerror(-rc))
-               : 0;
-}
-
-static int drop(const struct options *o, struct store *s, const char *id, struct err *err)
-{
-    int rc;
-
-    if (!o->all)
-        return store_drop_base(s, id, err);
-    rc = drop_bases(s, err);
-    if (rc == 0)
-        rc = drop_slot(s, err);
-    if (rc == 0)
-        rc = drop_log(s, err);
-    return rc;
-}
-
 static int run_drop(const void *options, char **operands)
 {
     const struct options *o = options;
-    struct place p = {.o = o, .path = operands[0]};
     struct err err;
-    int rc;
 
     if (!o->all == !operands[1]) {
         err_set(&err, EINVAL, "STORE and either ID or --all are needed");
         return usage_error("base drop", &err);
     }
-    rc = open_place(&p, false, &err);
-    if (rc == 0)
-        rc = drop(o, p.store, operands[1], &err);
-    if (rc < 0)
-        log_error("%s", err.text);
-    close_place(&p, rc);
-    return rc < 0;
+    return base_drop(operands[0], operands[1], o->run_as, &err) < 0 ? command_failed(&err) : 0;
 }
 
 /* ---- which of them ---- */

@@ -1,6 +1,5 @@
 /* asofs pagefs: one view of a store as a writable data directory. */
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,9 @@
 #include "common/stop.h"
 #include "fs/mountpoint.h"
 #include "fs/pagefs.h"
+#include "pg/identity.h"
 #include "store/store.h"
+#include "view/pagestore.h"
 
 struct options {
     const char *store, *dir; /* operands */
@@ -112,12 +113,8 @@ static const char help[] =
     "them\n"
     "  -h, --help       this text\n\n"
     "A new view does not show postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf,\n"
-    "postmaster.pid, postmaster.opts, recovery.signal and standby.signal of the base.\n";
-
-/* The base's own settings and state as a server must not rule the server that runs on a view. */
-static const char *const hidden[] = {"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",
-                                     "pg_ident.conf",   "postmaster.pid",       "postmaster.opts",
-                                     "recovery.signal", "standby.signal",       NULL};
+    "postmaster.pid, postmaster.opts, recovery.signal, standby.signal, promote and\n"
+    "tablespace_map of the base.\n";
 
 /* It ends when the process that started it does. (A change of user makes the kernel forget.) */
 static int follow_parent(const struct options *o, struct err *err)
@@ -132,16 +129,13 @@ static int follow_parent(const struct options *o, struct err *err)
 /* root has to mount, but opens the store as its owner, so that all of it stays that user's. */
 static int become(const struct options *o, bool owner, struct err *err)
 {
-    int rc = 0;
+    struct pg_identity id = {.change = o->has_owner && getuid() == 0, .uid = o->uid, .gid = o->gid};
+    int rc = owner ? pg_identity_enter(&id, true) : pg_identity_leave(&id);
 
-    if (!o->has_owner || getuid() != 0)
-        return 0;
-    if (owner)
-        rc = setgroups(0, NULL) < 0 || setegid(o->gid) < 0 || seteuid(o->uid) < 0;
-    else
-        rc = seteuid(0) < 0 || setegid(0) < 0;
-    return rc ? err_errno(err, "cannot change to the user %u", owner ? o->uid : 0)
-              : follow_parent(o, err);
+    if (rc < 0)
+        return err_set(err, -rc, "cannot change to the user %u: %s", owner ? o->uid : 0,
+                       strerror(-rc));
+    return id.change ? follow_parent(o, err) : 0;
 }
 
 /* ---- the view ---- */
@@ -162,7 +156,7 @@ static int check_same_base(const struct options *o, struct store *s, struct err 
 static int find_or_create(const struct options *o, struct store *s, struct err *err)
 {
     if (!store_has_view(s, o->view))
-        return store_create_view(s, o->view, o->base, hidden, err);
+        return store_create_view(s, o->view, o->base, page_hidden, err);
     return o->base ? check_same_base(o, s, err) : 0;
 }
 

@@ -2,27 +2,26 @@
 
 #include <errno.h>
 #include <ftw.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "pg/identity.h"
 
 static int become_owner(const char *path, struct err *err)
 {
-    const struct passwd *pw;
+    struct pg_identity owner = {.change = true};
     struct stat st;
     int rc;
 
     if (geteuid() != 0 || stat(path, &st) < 0 || st.st_uid == 0)
         return 0;
-    pw = getpwuid(st.st_uid);
-    rc = pw ? initgroups(pw->pw_name, st.st_gid) : setgroups(0, NULL);
-    if (rc < 0 || setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0)
-        return err_errno(err, "cannot become the owner of %s", path);
-    return 0;
+    owner.uid = st.st_uid;
+    owner.gid = st.st_gid;
+    rc = pg_identity_become(&owner, false);
+    return rc < 0 ? err_set(err, -rc, "cannot become the owner of %s: %s", path, strerror(-rc)) : 0;
 }
 
 int place_open(const char *path, bool change, struct store **s, struct err *err)

@@ -1,5 +1,6 @@
 #include "common/stop.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -60,7 +61,12 @@ void stop_close(struct stop *s, bool forget)
 
 bool stop_requested(const struct stop *s)
 {
-    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+    return stop_within(s->fd, 0);
+}
 
-    return poll(&p, 1, 0) > 0;
+bool stop_within(int stop_fd, int64_t ms)
+{
+    struct pollfd p = {.fd = stop_fd, .events = POLLIN};
+
+    return poll(&p, 1, (int)(ms > INT_MAX ? INT_MAX : ms)) > 0;
 }

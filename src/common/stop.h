@@ -7,6 +7,7 @@
 #define ASOFS_COMMON_STOP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/err.h"
 
@@ -25,5 +26,8 @@ int stop_watch(struct stop *s, int peer_fd, struct err *err);
  */
 void stop_close(struct stop *s, bool forget);
 bool stop_requested(const struct stop *s);
+
+/* Wait at most `ms` milliseconds for the descriptor of a stop (-1: none); true: it shall end. */
+bool stop_within(int stop_fd, int64_t ms);
 
 #endif

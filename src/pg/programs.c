@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,52 +26,6 @@
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 extern char **environ;
-
-/* ---- who ----------------------------------------------------------------------------------------
- */
-
-static int become(const struct passwd *pw, struct pg_identity *id, struct err *err)
-{
-    if (pw->pw_uid == 0)
-        return err_set(err, EPERM,
-                       "PostgreSQL's programs must not run as root; name another user with "
-                       "--run-as");
-    *id = (struct pg_identity){.change = true, .uid = pw->pw_uid, .gid = pw->pw_gid};
-    return 0;
-}
-
-static int find_by_owner(uid_t owner, struct pg_identity *id, struct err *err)
-{
-    const struct passwd *pw = owner ? getpwuid(owner) : getpwnam("postgres");
-
-    if (!pw && owner)
-        return err_set(err, EPERM,
-                       "the owner has the number %u and no name: name the user that PostgreSQL's "
-                       "programs run as with --run-as",
-                       (unsigned)owner);
-    if (!pw)
-        return err_set(err, EPERM,
-                       "there is no user \"postgres\": name the user that PostgreSQL's programs "
-                       "run as with --run-as");
-    return become(pw, id, err);
-}
-
-int pg_identity_find(const char *name, uid_t owner, struct pg_identity *id, struct err *err)
-{
-    const struct passwd *pw = NULL;
-
-    *id = (struct pg_identity){.uid = geteuid(), .gid = getegid()};
-    if (name && *name) {
-        pw = getpwnam(name);
-        if (!pw)
-            return err_set(err, EPERM, "there is no user \"%s\"", name);
-    }
-    if (geteuid() == 0)
-        return pw ? become(pw, id, err) : find_by_owner(owner, id, err);
-    if (pw && pw->pw_uid != geteuid())
-        return err_set(err, EPERM, "only root can run PostgreSQL's programs as \"%s\"", name);
-    return 0;
-}
 
 /* ---- asofs child --------------------------------------------------------------------------------
  */

@@ -18,20 +18,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-
-/* Who PostgreSQL's programs run as. */
-struct pg_identity {
-    bool change; /* asofs is root and becomes uid and gid; else it stays who it is */
-    uid_t uid;
-    gid_t gid;
-};
-
-/*
- * name: --run-as, or NULL: `owner` (of the store or base), and the user "postgres" where that is
- * root. Refuses (-EPERM) root as the outcome, and another name than one's own when not root;
- * without a name, who is not root runs them as himself.
- */
-int pg_identity_find(const char *name, uid_t owner, struct pg_identity *id, struct err *err);
+#include "pg/identity.h"
 
 struct pg_programs {
     char *bindir;

@@ -32,6 +32,7 @@
 #define OVER_VIEW "view/" /* what a parent begins with that is a view */
 #define SEGMENT_MIN (1 << 20)
 #define SEGMENT_MAX (1 << 30)
+#define USEC 1000000
 
 struct store {
     char *path; /* absolute */
@@ -267,6 +268,20 @@ static int check_cluster(const struct store_description *d, const char *file, st
     return 0;
 }
 
+/* Since 1970, in parts of which there are `a_second`. */
+static bool is_time(int64_t time, int64_t a_second)
+{
+    return time >= 0 && time / a_second <= STORE_TIME_MAX;
+}
+
+static int check_time(const char *file, const char *key, int64_t value, int64_t a_second,
+                      struct err *err)
+{
+    return is_time(value, a_second)
+               ? 0
+               : refuse_number(file, key, value, "no time between 1970 and 2262", err);
+}
+
 static int check_lsn(const char *file, const char *key, const char *value, struct err *err)
 {
     uint64_t lsn;
@@ -286,6 +301,12 @@ static int check_facts(const struct store_description *d, enum store_description
         rc = check_lsn(file, "consistent_lsn", d->consistent_lsn, err);
     if (rc == 0)
         rc = check_lsn(file, "lsn", d->lsn, err);
+    if (rc == 0)
+        rc = check_time(file, "start_time", d->start_time, 1, err);
+    if (rc == 0)
+        rc = check_time(file, "consistent_time", d->consistent_time, 1, err);
+    if (rc == 0)
+        rc = check_time(file, "time_us", d->time_us, USEC, err);
     if (rc < 0)
         return rc;
     if (d->timeline < 0 || d->timeline > UINT32_MAX || (d->start_lsn && !d->timeline))
@@ -1192,6 +1213,12 @@ static json_t *maybe_number(int64_t value)
     return value ? json_integer(value) : NULL;
 }
 
+/* By a clock that is that wrong, it is not known. */
+static json_t *maybe_time(int64_t value, int64_t a_second)
+{
+    return is_time(value, a_second) ? maybe_number(value) : NULL;
+}
+
 /* A directory, or (parent) a layer. */
 static json_t *describe_base(const char *path, const char *parent, const struct store_base_facts *f)
 {
@@ -1204,8 +1231,8 @@ static json_t *describe_base(const char *path, const char *parent, const struct 
                      parent ? "layer" : "directory", "path", path, "parent", parent, "start_lsn",
                      f->plain ? NULL : lsn_text(f->start_lsn, start), "consistent_lsn",
                      f->consistent_lsn ? lsn_text(f->consistent_lsn, consistent) : NULL,
-                     "start_time", maybe_number(f->start_time), "consistent_time",
-                     maybe_number(f->consistent_time), "timeline", maybe_number(f->timeline));
+                     "start_time", maybe_time(f->start_time, 1), "consistent_time",
+                     maybe_time(f->consistent_time, 1), "timeline", maybe_number(f->timeline));
 }
 
 static int write_manifest(struct store *s, struct disk *d, const char *directory, const char *own,
@@ -1584,7 +1611,7 @@ static json_t *describe_view(const char *base, const char *parent, const struct 
 
     return json_pack("{s:i,s:s,s:s*,s:s,s:s*,s:s*,s:o*,s:o*}", "format", STORE_FORMAT, "base", base,
                      "parent", parent, "state", state, "target", f->target, "lsn",
-                     f->lsn ? lsn_text(f->lsn, lsn) : NULL, "time_us", maybe_number(f->time_us),
+                     f->lsn ? lsn_text(f->lsn, lsn) : NULL, "time_us", maybe_time(f->time_us, USEC),
                      "timeline", maybe_number(f->timeline));
 }
 

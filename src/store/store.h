@@ -69,6 +69,10 @@ const char *store_log_directory(const struct store *s);
 
 /* ---- bases ---- */
 
+/* Times in a store are from 1970 to 2262, so that they can be had in nanoseconds too: seconds. What
+ * a clock says that is further out is kept as not known, and read from a file refused. */
+#define STORE_TIME_MAX (INT64_MAX / 1000000000)
+
 /* From when on the log makes a base into moments that can be shown. LSNs and seconds since 1970. */
 struct store_base_facts {
     uint64_t start_lsn;      /* redo point: replay begins here */

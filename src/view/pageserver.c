@@ -354,12 +354,10 @@ static bool reaches_program(const struct page_server *s)
     if (!s->programs.as.change)
         return true;
     program[len < 0 ? 0 : len] = 0;
-    if (setegid(s->programs.as.gid) < 0 || seteuid(s->programs.as.uid) < 0)
+    if (pg_identity_enter(&s->programs.as, false) < 0)
         return false;
     reaches = faccessat(AT_FDCWD, program, X_OK, AT_EACCESS) == 0;
-    if (seteuid(0) < 0 || setegid(0) < 0)
-        return false;
-    return reaches;
+    return pg_identity_leave(&s->programs.as) == 0 && reaches;
 }
 
 /* The settings, with a restore_command that looks at the log first; freed by free_guarded. */
@@ -389,28 +387,100 @@ static void free_guarded(struct pg_setting *settings)
     free(settings);
 }
 
-/* What lies in the base's own pg_wal may be replayed without being asked for. */
-static int look_at_own_log(const struct page_server *s, struct err *err)
-{
-    char *dir = mem_printf("%s/pg_wal", s->data), *path;
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    int rc = d ? 0 : err_errno(err, "cannot read %s", dir);
+/* ---- pg_wal ---- */
 
-    while (rc == 0 && (e = readdir(d))) {
-        if (strlen(e->d_name) != 24 || strspn(e->d_name, "0123456789ABCDEF") != 24)
+struct wal_file {
+    const char *dir, *name, *path;
+};
+
+/* Of every name in pg_wal but those that begin with a dot, until `f` returns something else than 0.
+ * It may remove the file. */
+static int each_in_wal(const struct page_server *s,
+                       int (*f)(const struct wal_file *file, const char *arg, struct err *err),
+                       const char *arg, struct err *err)
+{
+    char *wal = mem_printf("%s/pg_wal", s->data), *path;
+    DIR *dir = opendir(wal);
+    struct dirent *e;
+    int rc = dir ? 0 : err_errno(err, "cannot read %s", wal);
+
+    while (rc == 0 && (e = readdir(dir))) {
+        if (e->d_name[0] == '.')
             continue;
-        path = mem_printf("%s/%s", dir, e->d_name);
-        rc = tablespaces_look(path, err);
-        if (rc < 0)
-            err_prefix(err, "segment %s", e->d_name);
+        path = mem_printf("%s/%s", wal, e->d_name);
+        rc = f(&(struct wal_file){wal, e->d_name, path}, arg, err);
         free(path);
     }
-    if (d)
-        closedir(d);
-    free(dir);
+    if (dir)
+        closedir(dir);
+    free(wal);
     return rc;
 }
+
+static int remove_one(const char *dir, const char *name, struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, name);
+    int rc = unlink(path) < 0 && errno != ENOENT ? err_errno(err, "cannot remove %s", path) : 0;
+
+    free(path);
+    return rc;
+}
+
+/* What lies in the base's own pg_wal may be replayed without being asked for. */
+static int look_for_tablespaces(const struct wal_file *file, const char *unused, struct err *err)
+{
+    int rc;
+
+    (void)unused;
+    if (strlen(file->name) != 24 || strspn(file->name, "0123456789ABCDEF") != 24)
+        return 0;
+    rc = tablespaces_look(file->path, err);
+    return rc < 0 ? err_prefix(err, "segment %s", file->name) : 0;
+}
+
+static bool is_link(const struct wal_file *file)
+{
+    struct stat st;
+
+    return lstat(file->path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* A segment of the shipped log. Whoever runs a server on a copy of the view must not write to the
+ * log through it. */
+static int remove_link(const struct wal_file *file, const char *unused, struct err *err)
+{
+    (void)unused;
+    return is_link(file) ? remove_one(file->dir, file->name, err) : 0;
+}
+
+/* Recovery will fetch it again: a link to the shipped log, or a copy of what is there. */
+static bool is_restored(const struct wal_file *file, const char *log_dir)
+{
+    char *shipped = mem_printf("%s/%s", log_dir, file->name);
+    struct stat st;
+    bool is = is_link(file) ||
+              (lstat(file->path, &st) == 0 && S_ISREG(st.st_mode) && access(shipped, F_OK) == 0);
+
+    free(shipped);
+    return is;
+}
+
+static int remove_restored(const struct wal_file *file, const char *log_dir, struct err *err)
+{
+    char *done;
+    int rc;
+
+    if (!is_restored(file, log_dir))
+        return 0;
+    done = mem_printf("archive_status/%s.done", file->name);
+    rc = remove_one(file->dir, file->name, err);
+    if (rc == 0)
+        rc = remove_one(file->dir, done, err);
+    free(done);
+    return rc;
+}
+
+/* ---- the server on it ---- */
 
 static int prepare_recovery(struct page_server *s, const struct page_server_request *req,
                             struct err *err)
@@ -418,7 +488,7 @@ static int prepare_recovery(struct page_server *s, const struct page_server_requ
     int rc = make_signal(s, req->standby ? STANDBY_SIGNAL : RECOVERY_SIGNAL, err);
 
     if (rc == 0)
-        rc = look_at_own_log(s, err);
+        rc = each_in_wal(s, look_for_tablespaces, NULL, err);
     if (rc == 0 && !reaches_program(s))
         rc = copy_program(s, err);
     return rc;
@@ -503,35 +573,6 @@ static int check_shut_down(struct page_server *s, enum pg_state wanted, struct p
     return rc;
 }
 
-/* Segments of the shipped log that were linked into pg_wal. Whoever runs a server on a copy of the
- * view must not write to the log through them. */
-static int remove_links(struct page_server *s, struct err *err)
-{
-    char *path = mem_printf("%s/pg_wal", s->data);
-    DIR *dir = opendir(path);
-    struct dirent *e;
-    int rc = 0;
-
-    if (!dir)
-        rc = err_errno(err, "cannot look into %s", path);
-    while (rc == 0 && (e = readdir(dir)))
-        if (e->d_type == DT_LNK && unlinkat(dirfd(dir), e->d_name, 0) < 0)
-            rc = err_errno(err, "cannot remove %s from %s", e->d_name, path);
-    if (dir)
-        closedir(dir);
-    free(path);
-    return rc;
-}
-
-static int remove_one(const char *dir, const char *name, struct err *err)
-{
-    char *path = mem_printf("%s/%s", dir, name);
-    int rc = unlink(path) < 0 && errno != ENOENT ? err_errno(err, "cannot remove %s", path) : 0;
-
-    free(path);
-    return rc;
-}
-
 /* What only says how this server was started, and what it began with. */
 static int remove_traces(struct page_server *s, struct err *err)
 {
@@ -556,7 +597,7 @@ int page_server_stop(struct page_server *s, struct err *err)
     if (rc == 0)
         rc = check_shut_down(s, PG_STATE_SHUT_DOWN, &control, err);
     if (rc == 0)
-        rc = remove_links(s, err);
+        rc = each_in_wal(s, remove_link, NULL, err);
     if (rc == 0)
         rc = remove_traces(s, err);
     ended = end_pagefs(s, rc < 0 ? &ignored : err);
@@ -616,45 +657,9 @@ static int replay_and_stop(struct page_server *s, struct page_standby *r, struct
     return rc;
 }
 
-/* Recovery will fetch it again: a link to the shipped log, or a copy of what is there. */
-static bool is_restored(const char *wal, const char *name, const char *log_dir)
-{
-    char *path = mem_printf("%s/%s", wal, name), *shipped = mem_printf("%s/%s", log_dir, name);
-    struct stat st;
-    bool is = false;
-
-    if (lstat(path, &st) == 0)
-        is = S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && access(shipped, F_OK) == 0);
-    free(shipped);
-    free(path);
-    return is;
-}
-
-static int remove_restored(struct page_server *s, const char *log_dir, struct err *err)
-{
-    char *wal = mem_printf("%s/pg_wal", s->data), *done;
-    DIR *dir = opendir(wal);
-    struct dirent *e;
-    int rc = dir ? 0 : err_errno(err, "cannot read %s", wal);
-
-    while (rc == 0 && (e = readdir(dir))) {
-        if (e->d_name[0] == '.' || !is_restored(wal, e->d_name, log_dir))
-            continue;
-        done = mem_printf("archive_status/%s.done", e->d_name);
-        rc = remove_one(wal, e->d_name, err);
-        if (rc == 0)
-            rc = remove_one(wal, done, err);
-        free(done);
-    }
-    if (dir)
-        closedir(dir);
-    free(wal);
-    return rc;
-}
-
 static int put_in_order(struct page_server *s, const char *log_dir, struct err *err)
 {
-    int rc = remove_restored(s, log_dir, err);
+    int rc = each_in_wal(s, remove_restored, log_dir, err);
 
     if (rc == 0)
         rc = remove_one(s->data, STANDBY_SIGNAL, err);

@@ -24,14 +24,18 @@ static const char *const page_settings[] = {SETTINGS, NULL};
 
 void page_become_owner(const struct pg_programs *p)
 {
-    if (p->as.change && (setegid(p->as.gid) < 0 || seteuid(p->as.uid) < 0))
-        log_error("cannot become the owner of the store: %s", strerror(errno));
+    int rc = pg_identity_enter(&p->as, false);
+
+    if (rc < 0)
+        log_error("cannot become the owner of the store: %s", strerror(-rc));
 }
 
 void page_become_self(const struct pg_programs *p)
 {
-    if (p->as.change && (seteuid(0) < 0 || setegid(0) < 0))
-        log_error("cannot become root again: %s", strerror(errno));
+    int rc = pg_identity_leave(&p->as);
+
+    if (rc < 0)
+        log_error("cannot become root again: %s", strerror(-rc));
 }
 
 int page_find_programs(const struct store *s, const char *run_as, const char *bindir,

@@ -28,5 +28,5 @@ with open('holes', 'wb') as f:
         f.seek(page * PAGE + page)
         f.write(b'between the holes')
 for name in ('postgresql.conf', 'postgresql.auto.conf', 'pg_hba.conf', 'pg_ident.conf', 'postmaster.pid',
-             'postmaster.opts', 'recovery.signal', 'standby.signal', 'sub/pg_hba.conf'):
+             'postmaster.opts', 'recovery.signal', 'standby.signal', 'promote', 'tablespace_map', 'sub/pg_hba.conf'):
     make(name, 50)

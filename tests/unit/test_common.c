@@ -1501,8 +1501,11 @@ static void stop_hears_signals(void **state)
     assert_int_equal(stop_open(&s, &err), 0);
     for (i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
         assert_false(stop_requested(&s));
+        assert_false(stop_within(s.fd, 1));
+        assert_false(stop_within(-1, 1));
         assert_int_equal(kill(getpid(), signals[i]), 0);
         assert_true(stop_requested(&s));
+        assert_true(stop_within(s.fd, INT64_MAX));
         assert_int_equal(read(s.signal_fd, info, sizeof(info)), sizeof(info));
     }
     stop_close(&s, true);

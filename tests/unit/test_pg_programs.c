@@ -236,6 +236,83 @@ static void identity_without_a_name_is_refused(void **state)
     assert_says(&err, "no such user");
 }
 
+static bool has_ids(uid_t real, uid_t effective, uid_t saved, gid_t group)
+{
+    uid_t r, e, s;
+    gid_t rg, eg, sg;
+
+    return getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0 && r == real &&
+           e == effective && s == saved && eg == group;
+}
+
+/* The number of the step that went wrong; 0: none. Of a process that is root. */
+static int become_for_a_while(const struct pg_identity *id)
+{
+    if (pg_identity_enter(id, false) != 0 || !has_ids(0, id->uid, 0, id->gid))
+        return 1;
+    if (pg_identity_leave(id) != 0 || !has_ids(0, 0, 0, 0))
+        return 2;
+    if (pg_identity_enter(id, true) != 0 || !has_ids(0, id->uid, 0, id->gid) ||
+        getgroups(0, NULL) != 0)
+        return 3;
+    return pg_identity_leave(id) != 0 || !has_ids(0, 0, 0, 0) ? 4 : 0;
+}
+
+static int become_for_good(const struct pg_identity *id)
+{
+    gid_t groups[64];
+    int i, n;
+
+    if (pg_identity_become(id, true) != 0 || !has_ids(id->uid, id->uid, 0, id->gid))
+        return 5;
+    n = getgroups(64, groups);
+    for (i = 0; i < n; i++)
+        if (groups[i] == 0)
+            return 6; /* root's */
+    if (pg_identity_leave(id) != 0 || !has_ids(id->uid, 0, 0, 0))
+        return 7;
+    if (pg_identity_renounce(id) != 0 || !has_ids(id->uid, id->uid, id->uid, id->gid))
+        return 8;
+    return seteuid(0) == 0 || pg_identity_leave(id) != -EPERM ? 9 : 0;
+}
+
+static int become_at_once(const struct pg_identity *id)
+{
+    if (pg_identity_become(id, false) != 0 || !has_ids(id->uid, id->uid, id->uid, id->gid))
+        return 10;
+    return pg_identity_enter(id, true) != -EPERM ? 11 : 0;
+}
+
+static void identity_is_taken_on_by_root(void **state)
+{
+    const struct passwd *nobody = getpwnam("nobody");
+    struct pg_identity id = {.change = true}, nameless = {.change = true, .uid = 4000000};
+    struct pg_identity none = {0};
+    int rc;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    id.uid = nobody->pw_uid;
+    id.gid = nobody->pw_gid;
+    nameless.gid = nobody->pw_gid;
+    if (fork() == 0) {
+        rc = become_for_a_while(&id);
+        _exit(rc ? rc : become_for_good(&id));
+    }
+    wait(&rc);
+    assert_int_equal(rc, 0);
+    if (fork() == 0)
+        _exit(become_at_once(&nameless));
+    wait(&rc);
+    assert_int_equal(rc, 0);
+    assert_int_equal(pg_identity_enter(&none, true), 0);
+    assert_int_equal(pg_identity_become(&none, false), 0);
+    assert_int_equal(pg_identity_renounce(&none), 0);
+    assert_int_equal(pg_identity_leave(&none), 0);
+    assert_true(has_ids(0, 0, 0, 0));
+}
+
 static void programs_of_another_version_are_refused(void **state)
 {
     struct pg_programs p;
@@ -1103,6 +1180,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(identity_is_never_root),
         cmocka_unit_test(identity_without_root_is_oneself),
         cmocka_unit_test(identity_without_a_name_is_refused),
+        cmocka_unit_test(identity_is_taken_on_by_root),
         cmocka_unit_test(programs_of_another_version_are_refused),
         cmocka_unit_test(version_is_that_of_the_data_directory),
         cmocka_unit_test(programs_run_with_a_bare_environment),

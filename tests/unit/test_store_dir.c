@@ -386,6 +386,35 @@ static void a_cluster_that_cannot_be_is_refused(void **state)
 #define BASE_OF "{\"format\":1,\"kind\":\"directory\",\"path\":\"/\","
 #define VIEW_OF "{\"format\":1,\"base\":\"1\","
 
+static void times_that_cannot_be_are_refused(void **state)
+{
+    static const char first[] = BASE_OF "\"start_lsn\":\"0/1\",\"timeline\":1,\"%s\":%lld}";
+    static const char shown[] = VIEW_OF "\"state\":\"complete\",\"time_us\":%lld}";
+    const long long most = STORE_TIME_MAX, most_us = most * 1000000 + 999999;
+    struct store_description d;
+    struct err err;
+    char text[256];
+
+    (void)state;
+    snprintf(text, sizeof(text), first, "start_time", most);
+    assert_int_equal(parse(BASE_JSON, text, &d, &err), 0);
+    assert_int_equal(d.start_time, most);
+    store_description_free(&d);
+    snprintf(text, sizeof(text), first, "start_time", most + 1);
+    assert_refused(BASE_JSON, text, "\"start_time\" is 9223372037");
+    snprintf(text, sizeof(text), first, "consistent_time", (long long)INT64_MAX);
+    assert_refused(BASE_JSON, text, "\"consistent_time\"");
+    snprintf(text, sizeof(text), first, "consistent_time", -1ll);
+    assert_refused(BASE_JSON, text, "\"consistent_time\" is -1");
+    snprintf(text, sizeof(text), shown, most_us);
+    assert_int_equal(parse(VIEW_JSON, text, &d, &err), 0);
+    store_description_free(&d);
+    snprintf(text, sizeof(text), shown, most_us + 1);
+    assert_refused(VIEW_JSON, text, "\"time_us\"");
+    snprintf(text, sizeof(text), shown, (long long)INT64_MIN);
+    assert_refused(VIEW_JSON, text, "\"time_us\"");
+}
+
 static void facts_that_cannot_be_are_refused(void **state)
 {
     (void)state;
@@ -1390,6 +1419,22 @@ static void a_base_keeps_its_facts(void **state)
     free(id);
 }
 
+static void times_of_a_wrong_clock_are_not_known(void **state)
+{
+    struct place *p = *state;
+    const struct store_base_facts f = {
+        .start_lsn = 9, .timeline = 1, .start_time = -5, .consistent_time = STORE_TIME_MAX + 1};
+    struct store_base_facts g;
+    char *id;
+
+    assert_int_equal(store_add_base(p->store, p->base_path, &f, &id, &p->err), 0);
+    assert_int_equal(store_base_facts(p->store, id, &g, &p->err), 0);
+    assert_int_equal(g.start_lsn, 9);
+    assert_int_equal(g.start_time, 0);
+    assert_int_equal(g.consistent_time, 0);
+    free(id);
+}
+
 static struct store_making *begin_base(struct place *p)
 {
     struct store_making *m;
@@ -1675,6 +1720,7 @@ int main(void)
         cmocka_unit_test(whose_cluster_a_store_is_of_is_read),
         cmocka_unit_test(a_cluster_that_cannot_be_is_refused),
         cmocka_unit_test(facts_that_cannot_be_are_refused),
+        cmocka_unit_test(times_that_cannot_be_are_refused),
         PLACED(a_store_is_made_in_an_empty_directory_only),
         PLACED(everything_in_a_store_is_private_whatever_the_umask),
         PLACED(what_is_no_store_is_not_opened),
@@ -1712,6 +1758,7 @@ int main(void)
         PLACED(a_store_keeps_whose_cluster_it_is),
         PLACED(another_cluster_is_refused_by_what_differs),
         PLACED(a_base_keeps_its_facts),
+        PLACED(times_of_a_wrong_clock_are_not_known),
         PLACED(a_base_that_is_made_is_seen_when_it_is_complete),
         PLACED(a_base_that_was_given_up_or_deserted_is_cleared),
         PLACED(a_view_becomes_a_layer_on_its_base),

@@ -1,0 +1,90 @@
+#include "pg/identity.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+/* ---- who ---- */
+
+static int take_user(const struct passwd *pw, struct pg_identity *id, struct err *err)
+{
+    if (pw->pw_uid == 0)
+        return err_set(err, EPERM,
+                       "PostgreSQL's programs must not run as root; name another user with "
+                       "--run-as");
+    *id = (struct pg_identity){.change = true, .uid = pw->pw_uid, .gid = pw->pw_gid};
+    return 0;
+}
+
+static int find_by_owner(uid_t owner, struct pg_identity *id, struct err *err)
+{
+    const struct passwd *pw = owner ? getpwuid(owner) : getpwnam("postgres");
+
+    if (!pw && owner)
+        return err_set(err, EPERM,
+                       "the owner has the number %u and no name: name the user that PostgreSQL's "
+                       "programs run as with --run-as",
+                       (unsigned)owner);
+    if (!pw)
+        return err_set(err, EPERM,
+                       "there is no user \"postgres\": name the user that PostgreSQL's programs "
+                       "run as with --run-as");
+    return take_user(pw, id, err);
+}
+
+int pg_identity_find(const char *name, uid_t owner, struct pg_identity *id, struct err *err)
+{
+    const struct passwd *pw = NULL;
+
+    *id = (struct pg_identity){.uid = geteuid(), .gid = getegid()};
+    if (name && *name) {
+        pw = getpwnam(name);
+        if (!pw)
+            return err_set(err, EPERM, "there is no user \"%s\"", name);
+    }
+    if (geteuid() == 0)
+        return pw ? take_user(pw, id, err) : find_by_owner(owner, id, err);
+    if (pw && pw->pw_uid != geteuid())
+        return err_set(err, EPERM, "only root can run PostgreSQL's programs as \"%s\"", name);
+    return 0;
+}
+
+/* ---- becoming him ---- */
+
+int pg_identity_enter(const struct pg_identity *id, bool drop_groups)
+{
+    if (!id->change)
+        return 0;
+    if ((drop_groups && setgroups(0, NULL) < 0) || setegid(id->gid) < 0 || seteuid(id->uid) < 0)
+        return -errno;
+    return 0;
+}
+
+int pg_identity_leave(const struct pg_identity *id)
+{
+    return id->change && (seteuid(0) < 0 || setegid(0) < 0) ? -errno : 0;
+}
+
+/* Groups first: afterwards nobody may. */
+int pg_identity_become(const struct pg_identity *id, bool keep_root)
+{
+    const struct passwd *pw = id->change ? getpwuid(id->uid) : NULL;
+    int rc;
+
+    if (!id->change)
+        return 0;
+    rc = pw ? initgroups(pw->pw_name, id->gid) : setgroups(0, NULL);
+    if (rc < 0 || setgid(id->gid) < 0 || setresuid(id->uid, id->uid, keep_root ? 0 : id->uid) < 0)
+        return -errno;
+    return 0;
+}
+
+int pg_identity_renounce(const struct pg_identity *id)
+{
+    if (!id->change)
+        return 0;
+    if (setresgid(id->gid, id->gid, id->gid) < 0 || setresuid(id->uid, id->uid, id->uid) < 0)
+        return -errno;
+    return 0;
+}

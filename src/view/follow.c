@@ -1,0 +1,181 @@
+#include "view/follow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/proc.h"
+#include "pg/backup.h"
+#include "view/writer.h"
+
+#define FIRST_DELAY_MS 250
+
+/* ---- receiving ---- */
+
+struct following {
+    const struct follow_request *req;
+    const struct store_cluster *cluster;
+    const char *log;
+    struct pg_programs programs;
+};
+
+static void tell(const struct following *f, struct follow_news news)
+{
+    f->req->tell(f->req->arg, &news);
+}
+
+static int check_followed(const struct store *s, struct err *err)
+{
+    const struct store_cluster *c = store_cluster(s);
+
+    if (c && c->conninfo && c->slot)
+        return 0;
+    return err_set(err, EINVAL,
+                   "the store %s has no base of a server that could be followed: make "
+                   "one with asofs base create",
+                   store_path(s));
+}
+
+/* What no further attempt makes good; -EAGAIN: another attempt may. */
+static int check_slot(const struct following *f, struct err *err)
+{
+    struct err why;
+    int64_t rc = pg_slot_retained(f->cluster->conninfo, f->cluster->slot, NULL, &why);
+
+    if (rc != -ENOENT && rc != -ESTALE)
+        return -EAGAIN;
+    err_set(err, why.code, "%s", why.text);
+    return err_hint(err, "the log has a gap from here on: make a new base with asofs base create");
+}
+
+/* Until it is stopped, which is fine, or the slot is gone. */
+static int receive(struct following *f, struct err *err)
+{
+    int64_t delay = FIRST_DELAY_MS, most = f->req->restart_delay_ms, began;
+    int rc;
+
+    for (;;) {
+        began = clock_ms();
+        rc = pg_receive_log(&f->programs, f->cluster->conninfo, f->cluster->slot, f->log, 0,
+                            f->req->stop_fd, err);
+        if (rc == -EINTR || stop_within(f->req->stop_fd, 0))
+            return 0;
+        if (clock_ms() - began > most)
+            delay = FIRST_DELAY_MS; /* it went well for a while */
+        if (delay > most)
+            delay = most;
+        if (rc == 0)
+            err_set(err, EIO, "the server ended the connection");
+        tell(f, (struct follow_news){.event = FOLLOW_FAILED, .why = err->text});
+        rc = check_slot(f, err);
+        if (rc != -EAGAIN)
+            return rc;
+        tell(f, (struct follow_news){.event = FOLLOW_PAUSES, .pause_ms = delay});
+        if (stop_within(f->req->stop_fd, delay))
+            return 0;
+        delay *= 2;
+    }
+}
+
+static int follow(struct following *f, struct writer *w, struct err *err)
+{
+    int rc = writer_open(w, true, err);
+
+    if (rc == 0)
+        rc = check_followed(w->store, err);
+    if (rc < 0)
+        return rc;
+    f->cluster = store_cluster(w->store);
+    f->log = store_log_directory(w->store);
+    rc = pg_programs_find((int)f->cluster->major, f->req->bindir, &w->who, &f->programs, err);
+    if (rc < 0)
+        return rc;
+    tell(f, (struct follow_news){.event = FOLLOW_BEGINS, .slot = f->cluster->slot, .log = f->log});
+    return receive(f, err);
+}
+
+/* ---- the child that advances ---- */
+
+struct advancer {
+    pid_t pid; /* 0: none */
+    int fd;    /* the pipe */
+};
+
+static int start_advancer(struct advancer *a, const struct follow_request *req, int in,
+                          struct err *err)
+{
+    struct proc_fd fds[] = {{in, STDIN_FILENO}};
+    struct proc_args args = {0};
+    int rc;
+
+    proc_args_add(&args, mem_strdup("asofs"));
+    proc_args_add(&args, mem_strdup("base"));
+    proc_args_add(&args, mem_strdup("advance"));
+    proc_args_add(&args, mem_printf("--every=%" PRId64 "ms", req->advance_every_ms));
+    if (req->bindir)
+        proc_args_add(&args, mem_printf("--bindir=%s", req->bindir));
+    if (req->run_as)
+        proc_args_add(&args, mem_printf("--run-as=%s", req->run_as));
+    proc_args_add(&args, mem_strdup("--"));
+    proc_args_add(&args, mem_strdup(req->store));
+    rc = proc_spawn(proc_self(), args.argv, NULL, fds, 1, &a->pid, err);
+    proc_args_free(&args);
+    return rc;
+}
+
+static int open_advancer(struct advancer *a, const struct follow_request *req, struct err *err)
+{
+    int fds[2], rc;
+
+    if (!req->advance_every_ms || !store_is(req->store))
+        return 0; /* what is no store is refused by others */
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(err, "cannot make a pipe");
+    rc = start_advancer(a, req, fds[0], err);
+    a->fd = fds[1];
+    close(fds[0]);
+    return rc;
+}
+
+static void close_advancer(struct advancer *a)
+{
+    if (a->fd >= 0)
+        close(a->fd);
+    if (a->pid > 0)
+        proc_wait(a->pid);
+}
+
+int base_advance_every(const struct advance_request *req, struct stop *stop, int64_t every_ms,
+                       void (*told)(const struct advance_result *r, const struct err *why),
+                       struct err *err)
+{
+    struct advance_result r;
+    int rc = stop_watch(stop, STDIN_FILENO, err);
+
+    while (rc == 0 && !stop_within(stop->fd, every_ms)) {
+        told(&r, base_advance(req, &r, err) < 0 ? err : NULL);
+        advance_result_free(&r);
+    }
+    return rc;
+}
+
+/* ---- both ---- */
+
+int base_follow(const struct follow_request *req, struct err *err)
+{
+    struct writer w = {.path = req->store, .run_as = req->run_as};
+    struct following f = {.req = req};
+    struct advancer advancer = {.fd = -1};
+    int rc = open_advancer(&advancer, req, err);
+
+    if (rc == 0)
+        rc = follow(&f, &w, err);
+    close_advancer(&advancer);
+    pg_programs_free(&f.programs);
+    writer_close(&w, rc);
+    return rc;
+}

@@ -1,0 +1,153 @@
+#include "view/writer.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/mem.h"
+
+static struct pg_identity giving_to; /* nftw has no argument for its caller */
+
+static int give_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)flag, (void)ftw;
+    if (st->st_uid != 0)
+        return 0;
+    return lchown(path, giving_to.uid, giving_to.gid);
+}
+
+/* A store of root's (asofs store create) becomes that of who writes it from now on. */
+static int give_store(struct writer *w, struct err *err)
+{
+    giving_to = w->who;
+    if (nftw(w->path, give_one, 16, FTW_PHYS | FTW_MOUNT) != 0)
+        return err_errno(err, "cannot give %s to the user %u", w->path, (unsigned)w->who.uid);
+    return 0;
+}
+
+/* The kernel's default for those who never changed. */
+static void let_be_looked_at(void)
+{
+    prctl(PR_SET_DUMPABLE, 1);
+}
+
+/* For good, except for undo_store. */
+static int become(struct writer *w, struct err *err)
+{
+    const struct passwd *pw = getpwuid(w->who.uid);
+    char *name;
+    int rc;
+
+    if (!w->who.change)
+        return 0;
+    if (!pw)
+        return err_set(err, EPERM, "there is no user with the number %u", (unsigned)w->who.uid);
+    setenv("HOME", pw->pw_dir, 1); /* his password and service files count */
+    name = mem_strdup(pw->pw_name);
+    rc = pg_identity_become(&w->who, true);
+    if (rc < 0)
+        err_set(err, -rc, "cannot become the user %s: %s", name, strerror(-rc));
+    free(name);
+    if (rc < 0)
+        return rc;
+    let_be_looked_at();
+    w->became = w->who;
+    w->who.change = false;
+    return 0;
+}
+
+static int choose_writer(struct writer *w, bool needs_programs, struct err *err)
+{
+    struct stat st;
+    bool there = stat(w->path, &st) == 0;
+    int rc;
+
+    if (!needs_programs && there && geteuid() == 0 && st.st_uid == 0 && !w->run_as) {
+        w->who = (struct pg_identity){.uid = 0};
+        return 0;
+    }
+    rc = pg_identity_find(w->run_as, there ? st.st_uid : geteuid(), &w->who, err);
+    if (rc == 0 && needs_programs && there && w->who.change && st.st_uid == 0)
+        rc = give_store(w, err);
+    return rc;
+}
+
+/* The directory, made by root for him who fills it. */
+static int make_directory(struct writer *w, struct err *err)
+{
+    if (!w->who.change || mkdir(w->path, 0700) < 0)
+        return 0; /* there, or store_create says why not */
+    w->made_directory = true;
+    if (chown(w->path, w->who.uid, w->who.gid) < 0)
+        return err_errno(err, "cannot give %s to the user %u", w->path, (unsigned)w->who.uid);
+    return 0;
+}
+
+int writer_open(struct writer *w, bool needs_programs, struct err *err)
+{
+    int rc;
+
+    if (!store_is(w->path))
+        return store_open(w->path, &w->store, err); /* says what is wrong */
+    rc = choose_writer(w, needs_programs, err);
+    if (rc == 0)
+        rc = become(w, err);
+    if (rc == 0)
+        rc = store_open(w->path, &w->store, err);
+    return rc;
+}
+
+int writer_open_or_make(struct writer *w, struct err *err)
+{
+    bool there = access(w->path, F_OK) == 0;
+    int rc;
+
+    if (store_is(w->path))
+        return writer_open(w, true, err);
+    rc = choose_writer(w, true, err);
+    if (rc == 0 && !there)
+        rc = make_directory(w, err);
+    if (rc == 0)
+        rc = become(w, err);
+    if (rc == 0) {
+        rc = store_create(w->path, err);
+        w->fresh = rc == 0;
+        if (rc == 0 && !there)
+            w->made_directory = true;
+    }
+    return rc == 0 ? store_open(w->path, &w->store, err) : rc;
+}
+
+/* A store that was made for nothing. */
+static void undo_store(struct writer *w)
+{
+    static const char *const names[] = {"log", "base", "view", "lock", "store.json"};
+    char *path;
+    size_t i;
+
+    for (i = 0; w->fresh && i < sizeof(names) / sizeof(*names); i++) {
+        path = mem_printf("%s/%s", w->path, names[i]);
+        io_remove_tree(path);
+        free(path);
+    }
+    if (!w->made_directory || rmdir(w->path) == 0 || !w->became.change)
+        return;
+    if (pg_identity_leave(&w->became) == 0)
+        rmdir(w->path);
+}
+
+void writer_close(struct writer *w, int rc)
+{
+    store_close(w->store);
+    if (rc < 0)
+        undo_store(w);
+    if (w->became.change && pg_identity_renounce(&w->became) == 0)
+        let_be_looked_at();
+}
