@@ -364,6 +364,7 @@ int source_open(struct source_options *o, struct err *err)
     rc = page_view_open(&o->page, &o->page_view, err);
     if (rc < 0)
         return rc;
+    o->request.bindir = page_view_bindir(o->page_view);
     if (!o->database) {
         o->cluster = (struct cluster_request){&o->request, o->page_view, o->page.store};
         return 0;

@@ -115,7 +115,19 @@ static int make_pipes(int out[2], int complaints[2], struct err *err)
     return 0;
 }
 
-static int spawn_dump(struct pg_dump *d, struct proc_args *a, const char *password, struct err *err)
+/* One beside the server is the right one, and Debian's in PATH is a script that looks for it. */
+static char *find_program(const char *bindir)
+{
+    char *path = bindir ? mem_printf("%s/pg_dump", bindir) : NULL;
+
+    if (path && access(path, X_OK) == 0)
+        return path;
+    free(path);
+    return mem_strdup("pg_dump");
+}
+
+static int spawn_dump(struct pg_dump *d, const char *program, struct proc_args *a,
+                      const char *password, struct err *err)
 {
     char *env[] = {mem_printf("PGPASSWORD=%s", password ? password : ""), NULL};
     int out[2], complaints[2], null_fd, rc;
@@ -125,7 +137,7 @@ static int spawn_dump(struct pg_dump *d, struct proc_args *a, const char *passwo
     if (rc == 0) {
         null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         struct proc_fd fds[] = {{null_fd, 0}, {out[1], 1}, {complaints[1], 2}};
-        rc = proc_spawn("pg_dump", a->argv, extra, fds, 3, &d->pid, err);
+        rc = proc_spawn(program, a->argv, extra, fds, 3, &d->pid, err);
         close(null_fd);
         close(out[1]);
         close(complaints[1]);
@@ -139,8 +151,9 @@ static int spawn_dump(struct pg_dump *d, struct proc_args *a, const char *passwo
 }
 
 int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_catalog *c,
-                  bool everything, const char *snapshot_id, struct err *err)
+                  bool everything, const char *snapshot_id, const char *bindir, struct err *err)
 {
+    char *program = find_program(bindir);
     struct proc_args a = {0};
     int rc;
 
@@ -150,7 +163,8 @@ int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_cat
         rc = err_set(err, E2BIG, "the list of %zu tables is too long for pg_dump's command line",
                      c->ntables);
     else
-        rc = spawn_dump(d, &a, PQpass(leader->pq), err);
+        rc = spawn_dump(d, program, &a, PQpass(leader->pq), err);
+    free(program);
     proc_args_free(&a);
     return rc;
 }

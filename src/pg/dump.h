@@ -22,9 +22,10 @@ struct pg_dump {
 /*
  * snapshot_id NULL: protocol lock; the leader's locks alone keep the definitions as they are.
  * everything: the view holds every table, so no list of tables need be given.
+ * bindir: where it is; NULL: in PATH.
  */
 int pg_dump_start(struct pg_dump *d, struct pg_conn *leader, const struct pg_catalog *c,
-                  bool everything, const char *snapshot_id, struct err *err);
+                  bool everything, const char *snapshot_id, const char *bindir, struct err *err);
 
 /* Take what is there. 1 = finished and successful, 0 = more to come, negative = failed (err: why).
  */

@@ -456,15 +456,29 @@ static int try_path(struct pg_programs *p, const struct pg_identity *as, struct 
     return found;
 }
 
+/* Of a directory that distributions name by the version it has, the program is not asked: that
+ * would take as long as all else that is done before the server starts. */
+static int try_named(struct pg_programs *p, const char *prefix, const struct pg_identity *as,
+                     struct buf *seen)
+{
+    char *dir = mem_printf("%s%d/bin", prefix, p->major), *path = mem_printf("%s/postgres", dir);
+    int found = access(path, X_OK) == 0;
+
+    free(path);
+    if (found) {
+        p->bindir = dir;
+        p->as = *as;
+        return 1;
+    }
+    buf_printf(seen, "%s%s", seen->len ? ", " : "", dir);
+    free(dir);
+    return 0;
+}
+
 static int try_known(struct pg_programs *p, const struct pg_identity *as, struct buf *seen)
 {
-    char dir[64];
-
-    snprintf(dir, sizeof(dir), "/usr/lib/postgresql/%d/bin", p->major);
-    if (try_bindir(p, dir, as, seen))
-        return 1;
-    snprintf(dir, sizeof(dir), "/usr/pgsql-%d/bin", p->major);
-    return try_bindir(p, dir, as, seen) || try_path(p, as, seen);
+    return try_named(p, "/usr/lib/postgresql/", as, seen) ||
+           try_named(p, "/usr/pgsql-", as, seen) || try_path(p, as, seen);
 }
 
 int pg_programs_find(int major, const char *bindir, const struct pg_identity *as,

@@ -28,8 +28,9 @@ struct pg_programs {
 
 /*
  * The directory with the programs of a major version: bindir (--bindir) if given, else where
- * Debian, Red Hat and PATH have them. Refuses, naming what was looked for and where, when there is
- * none of that version (as `postgres --version` says). `as` is copied.
+ * Debian, Red Hat (their directories' names say the version) and PATH have them. Refuses, naming
+ * what was looked for and where, when there is none of that version (as `postgres --version` says).
+ * `as` is copied.
  */
 int pg_programs_find(int major, const char *bindir, const struct pg_identity *as,
                      struct pg_programs *p, struct err *err);

@@ -199,7 +199,7 @@ static char *start_dump(struct view *v)
     if (v->req->tables.n && !v->catalog->ntables)
         return NULL;
     if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->tables.n == 0, v->moment.snapshot_id,
-                      &why) < 0)
+                      v->req->bindir, &why) < 0)
         return mem_strdup(why.text);
     return NULL;
 }

@@ -37,6 +37,7 @@ struct view_request {
     const char
         *encoding;   /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
     bool trust_base; /* of a page view: code that the base brings may run */
+    const char *bindir; /* of a page view: PostgreSQL's programs; NULL: those in PATH */
     bool quiet;
     int stop_fd; /* readable: give up (-EINTR); -1: none */
 };

@@ -523,6 +523,11 @@ char *const *page_view_databases(const struct page_view *v)
     return pg_private_databases(page_server_private(v->server));
 }
 
+const char *page_view_bindir(const struct page_view *v)
+{
+    return v->programs.bindir;
+}
+
 struct page_shown page_view_shown(const struct page_view *v)
 {
     const struct moment *m = &v->req->moment;

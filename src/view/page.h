@@ -46,6 +46,9 @@ int page_view_open(const struct page_request *req, struct page_view **v, struct 
  * page_view_release. */
 char *const *page_view_databases(const struct page_view *v);
 
+/* Where PostgreSQL's programs are. Owned by v. */
+const char *page_view_bindir(const struct page_view *v);
+
 /* What it shows: the last record that was replayed, and the last commit (0: not known). */
 struct page_shown {
     uint64_t lsn;
