@@ -1138,8 +1138,16 @@ static void print_moments(const struct store *s, const struct store_base_facts *
     struct timespec written;
     uint64_t end;
     char name[25], place[LSN_TEXT_MAX];
+    uint64_t first = f->consistent_lsn ? f->consistent_lsn : f->start_lsn;
+    uint32_t towards = log_newest(l, f->timeline, first), newest;
     bool covered = log_covers(l, f->timeline, f->start_lsn, &end, &written);
 
+    if (log_is_left(l, f->timeline, first, &newest)) {
+        printf("  moments: none, as it is on a branch of timeline %u that timeline %u does not "
+               "come from\n",
+               f->timeline, newest);
+        return;
+    }
     if (f->consistent_lsn)
         print_moment("  moments: from", f->consistent_lsn, f->consistent_time);
     else
@@ -1148,8 +1156,10 @@ static void print_moments(const struct store *s, const struct store_base_facts *
     if (covered && end > f->consistent_lsn) {
         print_moment(" to", end, written.tv_sec);
     } else {
-        log_segment_name(f->timeline, (covered ? end : f->start_lsn) / l->segment_bytes,
-                         l->segment_bytes, name);
+        if (!covered)
+            end = f->start_lsn;
+        log_segment_name(log_timeline_at(l, towards, end), end / l->segment_bytes, l->segment_bytes,
+                         name);
         printf(" on: the log has no segment %s", name);
     }
     puts(c && c->restore_command ? ", or as far as restore_command has log" : "");

@@ -23,7 +23,7 @@ struct advance {
     struct pg_programs programs;
     struct store_base_facts parent; /* of the base that is advanced */
     char *view;                     /* that becomes the layer; NULL: there is none */
-    const char *log_dir;
+    struct page_log log;
     int lock_fd; /* flock: nobody else advances a base of this store; -1 */
 };
 
@@ -72,6 +72,20 @@ static int check_layers(const struct advance *a, const struct advance_result *r,
     return rc;
 }
 
+/* Those that the log does not lead on from are none. */
+static int leave_branches(const struct advance *a, struct moment_base *bases, unsigned *n,
+                          struct err *err)
+{
+    unsigned all = *n;
+
+    *n = moment_leave_branches(bases, all, &a->log.list);
+    if (all && !*n)
+        return moment_refuse_left("no base can be advanced", &bases[all - 1], &a->log.list, err);
+    return *n ? 0
+              : err_set(err, ENOENT, "the store %s has no base that can be replayed",
+                        store_path(a->store));
+}
+
 /* The newest of those of which anything is known. */
 static int choose_parent(struct advance *a, struct advance_result *r, struct err *err)
 {
@@ -83,9 +97,8 @@ static int choose_parent(struct advance *a, struct advance_result *r, struct err
     if (rc < 0)
         return rc;
     rc = page_read_bases(a->store, ids, &bases, &n, err);
-    if (rc == 0 && !n)
-        rc = err_set(err, ENOENT, "the store %s has no base that can be replayed",
-                     store_path(a->store));
+    if (rc == 0)
+        rc = leave_branches(a, bases, &n, err);
     if (rc == 0) {
         r->parent = mem_strdup(bases[n - 1].id);
         a->parent = bases[n - 1].facts;
@@ -111,17 +124,14 @@ static const char link_segment[] =
 /* With the note that page_server_stop_standby wants. Histories of timelines may well be missing. */
 static char *noting_command(const struct advance *a)
 {
-    const struct store_cluster *c = store_cluster(a->store);
-    const char *command = a->req->restore_command ? a->req->restore_command : c->restore_command;
-
     return mem_printf(
         "( %s ) || { case \"%%f\" in *.*) ;; *) echo \"%%f\" >>\"$ASOFS_RUN/missing\" "
         ";; esac; false; }",
-        command ? command : link_segment);
+        a->log.command ? a->log.command : link_segment);
 }
 
 struct plan {
-    char *command;
+    char *command, timeline[PAGE_TIMELINE_MAX];
     struct pg_setting settings[8];
 };
 
@@ -132,6 +142,8 @@ static void set_plan(const struct advance *a, struct plan *p)
 
     p->command = noting_command(a);
     *s++ = (struct pg_setting){"restore_command", p->command};
+    *s++ = (struct pg_setting){"recovery_target_timeline",
+                               page_target_timeline(&a->log, &a->parent, p->timeline)};
     *s++ = (struct pg_setting){"wal_retrieve_retry_interval", RETRY_INTERVAL};
     *s++ = (struct pg_setting){"log_checkpoints", "on"}; /* they tell the last commit */
     *s++ = (struct pg_setting){"recovery_target_action", "shutdown"};
@@ -161,7 +173,7 @@ static int create_view(struct advance *a, const char *base, struct err *err)
 /* As far as it goes. */
 static int replay(struct advance *a, struct page_standby *reached, struct err *err)
 {
-    char *env[] = {mem_printf("ASOFS_LOG=%s", a->log_dir), NULL};
+    char *env[] = {mem_printf("ASOFS_LOG=%s", a->log.dir), NULL};
     struct page_server *server = NULL;
     struct plan plan;
     struct page_server_request req = {.programs = &a->programs,
@@ -178,7 +190,7 @@ static int replay(struct advance *a, struct page_standby *reached, struct err *e
     set_plan(a, &plan);
     rc = page_server_start(&req, &server, NULL, err);
     if (rc == 0)
-        rc = page_server_stop_standby(server, a->log_dir, reached, err);
+        rc = page_server_stop_standby(server, a->log.dir, reached, err);
     free(plan.command);
     free(env[0]);
     return rc;
@@ -206,6 +218,8 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
                                    .start_time = c->checkpoint_time,
                                    .consistent_time = us ? safe_time(us) : c->checkpoint_time + 1,
                                    .timeline = c->timeline};
+    if (c->min_recovery && c->min_recovery_timeline > f->timeline)
+        f->timeline = c->min_recovery_timeline; /* that of the first moment */
     if (f->consistent_lsn < c->checkpoint)
         f->consistent_lsn = c->checkpoint;
     if (f->consistent_time < a->parent.consistent_time)
@@ -228,12 +242,16 @@ static int is_gain(const struct advance *a, const struct advance_result *r,
 static int keep_layer(struct advance *a, const struct page_standby *reached,
                       struct advance_result *r, struct err *err)
 {
+    struct moment_base layer = {0};
     int rc = is_gain(a, r, &reached->control, err);
 
     if (rc <= 0)
         return rc;
     find_facts(a, reached, &r->facts);
-    rc = page_make_durable(a->store, a->view, err);
+    layer.facts = r->facts;
+    rc = moment_check_history(&layer, &a->log.list, r->facts.consistent_lsn, err);
+    if (rc == 0)
+        rc = page_make_durable(a->store, a->view, err);
     if (rc == 0)
         rc = store_finish_layer(a->store, a->view, &r->facts, &r->id, err);
     return rc;
@@ -267,7 +285,9 @@ static int prepare(struct advance *a, struct advance_result *r, struct err *err)
         rc = page_find_programs(a->store, a->req->run_as, a->req->bindir, &a->programs, err);
     if (rc < 0)
         return rc;
-    a->log_dir = a->req->log ? a->req->log : store_log_directory(a->store);
+    rc = page_read_log(a->store, a->req->log, a->req->restore_command, &a->log, err);
+    if (rc < 0)
+        return rc;
     page_become_owner(&a->programs);
     rc = lock_store(a, err);
     if (rc == 0) {
@@ -289,6 +309,7 @@ int base_advance(const struct advance_request *req, struct advance_result *r, st
         rc = make_layer(&a, r, err);
     if (a.lock_fd >= 0)
         close(a.lock_fd);
+    log_free(&a.log.list);
     free(a.view);
     pg_programs_free(&a.programs);
     store_close(a.store);

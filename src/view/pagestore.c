@@ -135,6 +135,34 @@ int page_read_bases(struct store *s, char *const *ids, struct moment_base **base
     return rc;
 }
 
+int page_read_log(const struct store *s, const char *dir, const char *command, struct page_log *log,
+                  struct err *err)
+{
+    const struct store_cluster *c = store_cluster(s);
+    int rc;
+
+    *log = (struct page_log){.dir = dir ? dir : store_log_directory(s),
+                             .command = command || dir ? command : c->restore_command,
+                             .list = {.segment_bytes = c->segment_bytes}};
+    if (log->command)
+        return 0;
+    rc = log_read(log->dir, c->segment_bytes, &log->list, err);
+    return rc == -ENOENT && !dir && !c->log ? 0 : rc;
+}
+
+const char *page_target_timeline(const struct page_log *log, const struct store_base_facts *base,
+                                 char out[PAGE_TIMELINE_MAX])
+{
+    uint32_t towards = moment_towards(base, &log->list);
+
+    if (log->command)
+        return "latest";
+    if (towards == base->timeline)
+        return "current";
+    snprintf(out, PAGE_TIMELINE_MAX, "%u", towards);
+    return out;
+}
+
 /* Restartpoints name it in a sentence, the end of recovery does not: "Last …", "last …". */
 int64_t page_last_commit(const char *log)
 {
