@@ -26,7 +26,7 @@ bool history_parse_name(const char *name, uint32_t *timeline)
     if (strlen(name) != HISTORY_NAME_MAX - 1 || sscanf(name, "%8" SCNx32, timeline) != 1)
         return false;
     history_name(*timeline, again);
-    return *timeline && strcmp(name, again) == 0;
+    return *timeline > 1 && strcmp(name, again) == 0;
 }
 
 static int refuse(const struct history *h, const char *dir, size_t line, struct err *err)

@@ -23,7 +23,7 @@ struct history {
     size_t n;
 };
 
-/* "0000000A.history". */
+/* "0000000A.history". The first timeline has none. */
 #define HISTORY_NAME_MAX 17
 void history_name(uint32_t timeline, char out[HISTORY_NAME_MAX]);
 bool history_parse_name(const char *name, uint32_t *timeline);

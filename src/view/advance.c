@@ -270,6 +270,8 @@ static int make_layer(struct advance *a, struct advance_result *r, struct err *e
     page_become_owner(&a->programs);
     if (rc == 0)
         rc = keep_layer(a, &reached, r, err);
+    if (rc < 0)
+        page_hint_full(a->store, err);
     if (a->view && store_has_view(a->store, a->view))
         store_drop_view(a->store, a->view, rc < 0 ? NULL : err);
     page_become_self(&a->programs);

@@ -331,6 +331,8 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
         v->server = server;
     else
         page_server_abandon(server);
+    if (rc < 0)
+        page_hint_full(v->store, err);
     if (rc < 0 && v->made && drop_view(v, &dropping) == 0)
         v->made = false;
     free(env[0]);
@@ -388,6 +390,8 @@ static int complete(struct page_view *v, const struct reached *reached, struct e
     rc = page_make_durable(v->store, v->name, err);
     if (rc == 0)
         rc = store_set_view_facts(v->store, v->name, &f, err);
+    if (rc < 0)
+        page_hint_full(v->store, err);
     page_become_self(&v->programs);
     v->made &= rc < 0;
     free(words);
@@ -531,7 +535,10 @@ static int start_reader(struct page_view *v, struct err *err)
         v->scratch = NULL;
         return rc;
     }
-    return page_server_start(&req, &v->server, NULL, err);
+    rc = page_server_start(&req, &v->server, NULL, err);
+    if (rc < 0)
+        page_hint_full(v->store, err);
+    return rc;
 }
 
 static int start_reading(struct page_view *v, struct err *err)

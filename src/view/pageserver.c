@@ -269,6 +269,11 @@ static int end_pagefs(struct page_server *s, struct err *err)
     if (waited && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     detach(s->data);
+    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGE_SERVER_FULL)
+        return err_set(err, ENOSPC, "pages that replay changed could not be stored: %s",
+                       strerror(ENOSPC));
+    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGE_SERVER_LOST)
+        return err_set(err, EIO, "pages that replay changed could not be stored");
     return err_set(err, EIO, "the process that served the view %s",
                    waited ? proc_describe(status, words, sizeof(words)) : "did not end");
 }

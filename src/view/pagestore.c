@@ -8,10 +8,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/units.h"
 
 const char *const page_hidden[] = {
     "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",    "pg_ident.conf",  "postmaster.pid",
@@ -185,6 +187,24 @@ int64_t page_last_commit(const char *log)
     }
     free(line);
     return us;
+}
+
+#define LITTLE (UINT64_C(64) << 20) /* a server needs new segments of log, too */
+
+void page_hint_full(const struct store *s, struct err *err)
+{
+    struct statvfs disk;
+    char size[32];
+    uint64_t free_bytes;
+
+    if (!strstr(err->text, strerror(ENOSPC)) || statvfs(store_path(s), &disk) < 0)
+        return;
+    free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (free_bytes < LITTLE)
+        err_hint(err,
+                 "The disk of the store %s is full (%s are free): pages that replay changes are "
+                 "kept there. Make room on it (asofs view drop, asofs prune), and try again.",
+                 store_path(s), units_format_size(free_bytes, size, sizeof(size)));
 }
 
 int page_make_durable(struct store *s, const char *view, struct err *err)

@@ -68,6 +68,10 @@ const char *page_target_timeline(const struct page_log *log, const struct store_
  * none. */
 int64_t page_last_commit(const char *log);
 
+/* Of an error for want of room, with the store's disk full: which disk that is. Before what was
+ * made there is dropped. */
+void page_hint_full(const struct store *s, struct err *err);
+
 /* Everything of a view on the disk, with a checksum for every page. Nobody serves it any more. */
 int page_make_durable(struct store *s, const char *view, struct err *err);
 

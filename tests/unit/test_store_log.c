@@ -353,6 +353,7 @@ static void names_of_histories_are_read_strictly(void **state)
     history_name(UINT32_MAX, name);
     assert_true(history_parse_name(name, &timeline));
     assert_false(history_parse_name("00000000.history", &timeline));
+    assert_false(history_parse_name("00000001.history", &timeline));
     assert_false(history_parse_name("0000000a.history", &timeline));
     assert_false(history_parse_name("00000002.history.tmp", &timeline));
     assert_false(history_parse_name("0000002.history", &timeline));
