@@ -349,6 +349,12 @@ static void print_moments(const struct base_listed *b, const struct base_list *l
 {
     char place[LSN_TEXT_MAX];
 
+    if (b->left_for) {
+        printf("  moments: none, as it is on a branch of timeline %u that timeline %u does not "
+               "come from\n",
+               b->facts.timeline, b->left_for);
+        return;
+    }
     if (b->facts.consistent_lsn)
         print_moment("  moments: from", b->facts.consistent_lsn, b->facts.consistent_time);
     else

@@ -17,6 +17,7 @@
 #include "pg/identity.h"
 #include "store/store.h"
 #include "view/pagestore.h"
+#include "view/pageserver.h"
 
 struct options {
     const char *store, *dir; /* operands */
@@ -205,6 +206,7 @@ static int tell_mounted(const struct options *o, const char *dir, struct err *er
     return fflush(stdout) == 0 ? 0 : err_errno(err, "cannot write to standard output");
 }
 
+/* Positive: that exit status. */
 static int serve(const struct options *o, struct store_view *v, const char *dir,
                  const struct stop *stop, struct err *err)
 {
@@ -214,9 +216,10 @@ static int serve(const struct options *o, struct store_view *v, const char *dir,
                                      .allow_other = o->allow_other,
                                      .writeback = !o->no_writeback,
                                      .own_spaces = o->parent != 0, /* a private server */
+                                     .strict = o->parent != 0,
                                      .source = o->store};
     struct pagefs *fs = NULL;
-    int rc = become(o, false, err);
+    int rc = become(o, false, err), lost = 0;
 
     if (o->has_owner) {
         options.uid = o->uid;
@@ -227,11 +230,14 @@ static int serve(const struct options *o, struct store_view *v, const char *dir,
     if (rc == 0)
         rc = tell_mounted(o, dir, err);
     if (rc == 0) {
-        rc = pagefs_serve(fs, stop);
+        rc = pagefs_serve(fs, stop, &lost);
         if (rc < 0)
             err_set(err, -rc, "the connection to the kernel failed: %s", strerror(-rc));
     }
     pagefs_unmount(fs);
+    if (rc == 0 && lost &&
+        o->parent) /* our parent may want it no more: it says what is to be said */
+        rc = lost == -ENOSPC || lost == -EDQUOT ? PAGE_SERVER_FULL : PAGE_SERVER_LOST;
     return rc;
 }
 
@@ -247,11 +253,11 @@ static int serve_and_close(const struct options *o, struct store *s, const char 
         return rc;
     rc = serve(o, v, dir, stop, err);
     closed = store_close_view(v, &closing);
-    if (closed < 0 && rc < 0)
+    if (closed < 0 && rc != 0)
         log_error("%s", closing.text);
     else if (closed < 0)
         *err = closing;
-    return rc < 0 ? rc : closed;
+    return rc != 0 ? rc : closed;
 }
 
 static int run(const struct options *o)
@@ -279,7 +285,7 @@ static int run(const struct options *o)
     if (s)
         store_close(s);
     stop_close(&stop, true);
-    return rc < 0;
+    return rc < 0 ? 1 : rc;
 }
 
 int cmd_pagefs(int argc, char **argv)

@@ -47,6 +47,7 @@ struct pagefs {
     int wake_fd;       /* eventfd: the stopper has something to do */
     pthread_t server;  /* runs the session's loop */
     atomic_bool ended; /* the loop has returned */
+    atomic_int lost;   /* a page that the kernel wrote back could not be stored: negative errno */
 };
 
 /* ---- answers ---- */
@@ -277,11 +278,29 @@ static void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     datafiles_release(&fs_of(req)->files, req, fi);
 }
 
+/* Whoever wrote a page that the kernel wrote back later has not heard that it is lost. */
+static int lost_of(const struct pagefs *fs)
+{
+    return fs->options.strict ? atomic_load(&fs->lost) : 0;
+}
+
+static void note_lost(struct pagefs *fs, int64_t rc)
+{
+    int none = 0;
+
+    atomic_compare_exchange_strong(&fs->lost, &none, (int)rc);
+}
+
 static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
+    int lost = lost_of(fs_of(req));
+
     (void)ino;
-    datafiles_read(req, size, offset, fi);
+    if (lost < 0)
+        fuse_reply_err(req, -lost);
+    else
+        datafiles_read(req, size, offset, fi);
 }
 
 /* Of pages that the kernel writes back nobody is told how many came through: half is nothing. */
@@ -293,6 +312,8 @@ static void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
     (void)ino;
     if (n >= 0 && (size_t)n < size && fi->writepage)
         n = -ENOSPC;
+    if (n < 0 && fi->writepage)
+        note_lost(fs_of(req), n);
     if (n < 0)
         fuse_reply_err(req, (int)-n);
     else
@@ -547,7 +568,7 @@ static int run_loop(struct pagefs *fs)
     return rc < 0 ? rc : 0;
 }
 
-int pagefs_serve(struct pagefs *fs, const struct stop *stop)
+int pagefs_serve(struct pagefs *fs, const struct stop *stop, int *lost)
 {
     struct sigaction wake = {.sa_handler = ignore_signal}, before;
     struct stopper s = {.fs = fs, .stop = stop};
@@ -563,6 +584,7 @@ int pagefs_serve(struct pagefs *fs, const struct stop *stop)
         pthread_join(s.thread, NULL);
     }
     sigaction(WAKE, &before, NULL);
+    *lost = atomic_load(&fs->lost);
     return rc;
 }
 

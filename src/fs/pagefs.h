@@ -18,8 +18,10 @@ struct pagefs_options {
     uid_t uid; /* owner of everything shown */
     gid_t gid;
     bool allow_other;
-    bool writeback;     /* the kernel collects writes; what it holds is lost if this process ends */
-    bool own_spaces;    /* a new tablespace comes to lie in the view, wherever its link leads */
+    bool writeback;  /* the kernel collects writes; what it holds is lost if this process ends */
+    bool own_spaces; /* a new tablespace comes to lie in the view, wherever its link leads */
+    bool strict;     /* once a page that the kernel wrote back could not be stored, reading fails:
+                        the page of before is never shown in its stead */
     const char *source; /* for /proc/mounts */
 };
 
@@ -30,10 +32,12 @@ int pagefs_mount(struct datadir *d, const char *mountpoint, const struct pagefs_
 
 /*
  * Serve until unmounted, `stop` is requested (NULL: never); 0, or a negative errno.
+ * *lost: of the first page that the kernel wrote back and that could not be stored, the negative
+ * errno; 0: there was none.
  * A mount that nobody uses is then unmounted in good order; one that is in use is cut off, and what
  * its users write from then on is lost to them.
  */
-int pagefs_serve(struct pagefs *fs, const struct stop *stop);
+int pagefs_serve(struct pagefs *fs, const struct stop *stop, int *lost);
 
 void pagefs_unmount(struct pagefs *fs); /* also frees; NULL is fine. Files left open are closed */
 

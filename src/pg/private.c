@@ -46,6 +46,7 @@
 #define DEFAULT_BUFFERS ((uint64_t)128 << 20)
 #define FEWEST_CONNECTIONS 5
 #define LOG_TAIL 3000
+#define LOG_ROOM (64 << 10)
 
 struct pg_private {
     const struct pg_programs *programs;
@@ -284,6 +285,18 @@ static int create_closed(struct pg_private *s, const char *name, const char *tex
     return fd < 0 ? fd : 0;
 }
 
+/*
+ * What it says has to come through: we wait for it to say that it is ready. Some systems cannot
+ * reserve room.
+ */
+static int reserve_log(const struct pg_private *s, struct err *err)
+{
+    if (fallocate(s->log_fd, FALLOC_FL_KEEP_SIZE, 0, LOG_ROOM) == 0 ||
+        (errno != ENOSPC && errno != EDQUOT))
+        return 0;
+    return err_errno(err, "no room for the log of the private server in %s", s->run_dir);
+}
+
 static int write_files(struct pg_private *s, struct err *err)
 {
     struct buf conf = {0};
@@ -300,6 +313,8 @@ static int write_files(struct pg_private *s, struct err *err)
         rc = create_closed(s, "pg_ident.conf", "# none\n", err);
     if (rc == 0)
         s->log_fd = rc = create(s, "log", "", err);
+    if (rc >= 0)
+        rc = reserve_log(s, err);
     buf_free(&conf);
     return rc < 0 ? rc : 0;
 }

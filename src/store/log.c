@@ -72,15 +72,31 @@ struct reading {
     struct log_list *list;
     const char *dir;
     int fd;
-    size_t room;
+    size_t room, history_room;
 };
 
-static int add_segment(struct reading *r, const char *name, struct err *err)
+static int add_history(struct reading *r, uint32_t timeline, struct err *err)
+{
+    struct log_list *l = r->list;
+    struct history h;
+    int rc = history_read(r->fd, r->dir, timeline, &h, err);
+
+    if (rc < 0)
+        return rc;
+    l->histories = mem_grow(l->histories, l->n_histories, &r->history_room, sizeof(*l->histories));
+    l->histories[l->n_histories++] = h;
+    return 0;
+}
+
+static int add_file(struct reading *r, const char *name, struct err *err)
 {
     uint32_t bytes = r->list->segment_bytes;
     struct log_segment s;
+    uint32_t timeline;
     struct stat st;
 
+    if (history_parse_name(name, &timeline))
+        return add_history(r, timeline, err);
     if (log_parse_name(name, bytes, &s) < 0)
         return 0;
     if (fstatat(r->fd, name, &st, 0) < 0) {
@@ -109,7 +125,7 @@ static int read_names(struct reading *r, DIR *d, struct err *err)
 
     errno = 0;
     while (rc == 0 && (e = readdir(d))) {
-        rc = add_segment(r, e->d_name, err);
+        rc = add_file(r, e->d_name, err);
         errno = 0;
     }
     if (rc == 0 && errno)
@@ -147,6 +163,13 @@ static void sort_and_merge(struct log_list *l)
     l->n = n;
 }
 
+static int compare_histories(const void *a, const void *b)
+{
+    const struct history *x = a, *y = b;
+
+    return compare_numbers(x->timeline, y->timeline);
+}
+
 int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct err *err)
 {
     struct reading r = {.list = l, .dir = dir};
@@ -159,17 +182,82 @@ int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct
     r.fd = dirfd(d);
     rc = read_names(&r, d, err);
     closedir(d);
-    if (rc < 0)
+    if (rc < 0) {
         log_free(l);
-    else
-        sort_and_merge(l);
-    return rc;
+        return rc;
+    }
+    sort_and_merge(l);
+    if (l->n_histories)
+        qsort(l->histories, l->n_histories, sizeof(*l->histories), compare_histories);
+    return 0;
 }
 
 void log_free(struct log_list *l)
 {
+    size_t i;
+
+    for (i = 0; i < l->n_histories; i++)
+        history_free(&l->histories[i]);
+    free(l->histories);
     free(l->segments);
     *l = (struct log_list){.segment_bytes = l->segment_bytes};
+}
+
+/* ---- timelines ---- */
+
+/* Of a timeline without a history nothing is known but itself. */
+static struct history history_of(const struct log_list *l, uint32_t timeline)
+{
+    size_t i;
+
+    for (i = 0; i < l->n_histories; i++)
+        if (l->histories[i].timeline == timeline)
+            return l->histories[i];
+    return (struct history){.timeline = timeline};
+}
+
+static bool comes_through(const struct history *h, uint32_t timeline, uint64_t at)
+{
+    uint64_t begin, end;
+
+    return history_part(h, timeline, &begin, &end) && at <= end;
+}
+
+uint32_t log_newest(const struct log_list *l, uint32_t timeline, uint64_t at)
+{
+    size_t i;
+
+    for (i = l->n_histories; i-- > 0;)
+        if (l->histories[i].timeline > timeline && comes_through(&l->histories[i], timeline, at))
+            return l->histories[i].timeline;
+    return timeline;
+}
+
+bool log_is_left(const struct log_list *l, uint32_t timeline, uint64_t at, uint32_t *newest)
+{
+    *newest = l->n_histories ? l->histories[l->n_histories - 1].timeline : timeline;
+    return *newest > log_newest(l, timeline, at);
+}
+
+uint32_t log_timeline_at(const struct log_list *l, uint32_t towards, uint64_t at)
+{
+    struct history h = history_of(l, towards);
+    size_t i;
+
+    for (i = 0; i < h.n; i++)
+        if (at < h.turns[i].end)
+            return h.turns[i].timeline;
+    return towards;
+}
+
+const struct log_segment *log_without_history(const struct log_list *l, uint32_t towards)
+{
+    const struct log_segment *s;
+
+    for (s = l->segments; s < l->segments + l->n; s++)
+        if (s->timeline > towards && !history_of(l, s->timeline).n)
+            return s;
+    return NULL;
 }
 
 /* ---- what they cover ---- */
@@ -189,47 +277,48 @@ static size_t first_at(const struct log_list *l, uint64_t number)
     return low;
 }
 
-/*
- * Which of the segments of one number, from l->segments[i] on, the run goes on with: that of the
- * same timeline; where it has none, or merely the partial one that was left when the timeline was,
- * that of the next higher. NULL: none.
- */
-static const struct log_segment *choose(const struct log_list *l, size_t i, uint64_t number,
-                                        uint32_t timeline)
+/* Where the timeline of a segment is left on the way; 0: that part of it is not on the way. */
+static uint64_t left_at(const struct history *h, const struct log_segment *s, uint32_t bytes)
 {
-    const struct log_segment *found = NULL, *s;
+    uint64_t begin, end, start = s->number * bytes;
 
-    for (; i < l->n && l->segments[i].number == number; i++) {
-        s = &l->segments[i];
-        if (s->timeline < timeline)
-            continue;
-        if (!found || found->partial)
-            found = s;
-        if (!found->partial)
-            break;
-    }
+    return history_part(h, s->timeline, &begin, &end) && begin / bytes <= s->number && end > start
+               ? end
+               : 0;
+}
+
+/* A segment in which a timeline was left is there on the next one too, which repeats its beginning.
+ */
+const struct log_segment *log_segment_at(const struct log_list *l, uint32_t towards,
+                                         uint64_t number)
+{
+    struct history h = history_of(l, towards);
+    const struct log_segment *found = NULL;
+    size_t i;
+
+    for (i = first_at(l, number); i < l->n && l->segments[i].number == number; i++)
+        if (left_at(&h, &l->segments[i], l->segment_bytes))
+            found = &l->segments[i];
     return found;
 }
 
 bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end,
                 struct timespec *last_written)
 {
-    uint64_t number = from / l->segment_bytes;
-    size_t i = first_at(l, number);
+    uint32_t towards = log_newest(l, timeline, from);
+    struct history h = history_of(l, towards);
+    uint64_t number = from / l->segment_bytes, left, next;
     const struct log_segment *s;
-    bool covers = false;
 
     *end = from;
     *last_written = (struct timespec){0};
-    while ((s = choose(l, i, number, timeline))) {
-        covers = true;
-        timeline = s->timeline;
-        *end = (number + 1) * l->segment_bytes;
+    for (; (s = log_segment_at(l, towards, number)); number++) {
+        left = left_at(&h, s, l->segment_bytes);
+        next = (number + 1) * l->segment_bytes;
+        *end = left < next ? left : next;
         *last_written = s->written;
-        if (s->partial) /* nothing that is behind it was received */
+        if (s->partial || left < next) /* nothing that is behind it was received */
             break;
-        number++;
-        i = first_at(l, number);
     }
-    return covers;
+    return *end > from;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "common/err.h"
+#include "store/history.h"
 
 struct log_segment {
     uint32_t timeline;
@@ -23,6 +24,8 @@ struct log_list {
     struct log_segment
         *segments; /* by number, then timeline; of a whole and a partial one the whole */
     size_t n;
+    struct history *histories; /* by timeline */
+    size_t n_histories;
     uint32_t segment_bytes;
 };
 
@@ -31,9 +34,31 @@ int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct
 void log_free(struct log_list *l);
 
 /*
- * The run of segments without a gap from the one that holds `from` on, on `timeline` or descendants
- * (higher numbers): *end is the LSN behind it (of a partial segment, its end: how much of it is log
- * only PostgreSQL can say). False: the segment that holds `from` is missing. Pure.
+ * The way: of all timelines whose history is there, the newest that comes through `at` on
+ * `timeline` (itself, if there is none). Recovery is told to go there, and "on the way" below means
+ * the parts of its ancestors and itself. Pure, as all that follows.
+ */
+uint32_t log_newest(const struct log_list *l, uint32_t timeline, uint64_t at);
+
+/* `at` on `timeline` lies on a branch that was left: the newest timeline of all does not come by.
+ */
+bool log_is_left(const struct log_list *l, uint32_t timeline, uint64_t at, uint32_t *newest);
+
+/* Of the timelines on the way to `towards`, the one whose log holds `at`. */
+uint32_t log_timeline_at(const struct log_list *l, uint32_t towards, uint64_t at);
+
+/* The segment of that number that recovery reads on its way to `towards`; NULL: there is none. */
+const struct log_segment *log_segment_at(const struct log_list *l, uint32_t towards,
+                                         uint64_t number);
+
+/* The first segment of a timeline behind `towards` of which no history tells where it began; NULL:
+ * there is none. */
+const struct log_segment *log_without_history(const struct log_list *l, uint32_t towards);
+
+/*
+ * The run of segments without a gap from the one that holds `from` on, on the way from there to the
+ * newest timeline: *end is the LSN behind it (of a partial segment, its end: how much of it is log
+ * only PostgreSQL can say). False: the segment that holds `from` is missing.
  */
 bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end,
                 struct timespec *last_written);

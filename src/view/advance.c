@@ -27,7 +27,7 @@ struct advance {
     unsigned n_tries;
     bool full;  /* the newest base carries no more: none of them is that */
     char *view; /* that becomes the layer; NULL: there is none */
-    const char *log_dir;
+    struct page_log log;
     int lock_fd; /* flock: nobody else advances a base of this store; -1 */
 };
 
@@ -47,13 +47,6 @@ static int lock_store(struct advance *a, struct err *err)
 
 /* ---- which base ---- */
 
-static const char *restore_command(const struct advance *a)
-{
-    const char *own = a->req->restore_command;
-
-    return own ? own : store_cluster(a->store)->restore_command;
-}
-
 static int check_until(const struct advance *a, const struct advance_result *r, struct err *err)
 {
     char *words;
@@ -67,22 +60,9 @@ static int check_until(const struct advance *a, const struct advance_result *r, 
     return -ERANGE;
 }
 
-/* As much as there is, and can be listed. */
-static int read_log(const struct advance *a, struct log_list *log, struct err *err)
-{
-    int rc;
-
-    *log = (struct log_list){.segment_bytes = store_cluster(a->store)->segment_bytes};
-    if (!a->full || restore_command(a))
-        return 0;
-    rc = log_read(a->log_dir, log->segment_bytes, log, err);
-    return rc == -ENOENT ? 0 : rc;
-}
-
 /* Whether replay can begin at a base and get to the newest. Of a log that cannot be listed, that is
  * to be tried. */
-static int look_for_log(const struct advance *a, const char *id, const struct log_list *log,
-                        bool *has_log, struct err *err)
+static int look_for_log(const struct advance *a, const char *id, bool *has_log, struct err *err)
 {
     struct store_base_facts f;
     struct timespec ignored;
@@ -91,13 +71,13 @@ static int look_for_log(const struct advance *a, const char *id, const struct lo
 
     if (rc < 0)
         return rc;
-    *has_log = restore_command(a) || (log_covers(log, f.timeline, f.start_lsn, &end, &ignored) &&
-                                      end > a->newest.start_lsn);
+    *has_log =
+        a->log.command || (log_covers(&a->log.list, f.timeline, f.start_lsn, &end, &ignored) &&
+                           end > a->newest.start_lsn);
     return 0;
 }
 
-static int plan_layer(struct advance *a, const struct store_base *b, const struct log_list *log,
-                      struct err *err)
+static int plan_layer(struct advance *a, const struct store_base *b, struct err *err)
 {
     struct layering_base chain[DATADIR_LAYERS + 1];
     char *const *ids = b->layer_ids;
@@ -108,7 +88,7 @@ static int plan_layer(struct advance *a, const struct store_base *b, const struc
         const char *id = i ? ids[i - 1] : b->directory_id;
 
         chain[i].id = strtoul(id, NULL, 10);
-        rc = look_for_log(a, id, log, &chain[i].has_log, err);
+        rc = look_for_log(a, id, &chain[i].has_log, err);
     }
     if (rc < 0)
         return rc;
@@ -129,21 +109,31 @@ static int no_room(const struct advance *a, const struct advance_result *r, stru
 
 static int choose_parents(struct advance *a, const struct advance_result *r, struct err *err)
 {
-    struct log_list log = {0};
     struct store_base b;
     int rc = store_open_base(a->store, r->parent, &b, err);
 
     if (rc < 0)
         return rc;
     a->full = b.n_layers >= MOST_LAYERS;
-    rc = read_log(a, &log, err);
-    if (rc == 0)
-        rc = plan_layer(a, &b, &log, err);
+    rc = plan_layer(a, &b, err);
     if (rc == 0 && !a->n_tries)
         rc = no_room(a, r, err);
-    log_free(&log);
     store_close_base(&b);
     return rc;
+}
+
+/* Those that the log does not lead on from are none. */
+static int leave_branches(const struct advance *a, struct moment_base *bases, unsigned *n,
+                          struct err *err)
+{
+    unsigned all = *n;
+
+    *n = moment_leave_branches(bases, all, &a->log.list);
+    if (all && !*n)
+        return moment_refuse_left("no base can be advanced", &bases[all - 1], &a->log.list, err);
+    return *n ? 0
+              : err_set(err, ENOENT, "the store %s has no base that can be replayed",
+                        store_path(a->store));
 }
 
 /* The newest of those of which anything is known. */
@@ -157,9 +147,8 @@ static int choose_newest(struct advance *a, struct advance_result *r, struct err
     if (rc < 0)
         return rc;
     rc = page_read_bases(a->store, ids, &bases, &n, err);
-    if (rc == 0 && !n)
-        rc = err_set(err, ENOENT, "the store %s has no base that can be replayed",
-                     store_path(a->store));
+    if (rc == 0)
+        rc = leave_branches(a, bases, &n, err);
     if (rc == 0) {
         r->parent = mem_strdup(bases[n - 1].id);
         a->newest = bases[n - 1].facts;
@@ -185,16 +174,14 @@ static const char link_segment[] =
 /* With the note that page_server_stop_standby wants. Histories of timelines may well be missing. */
 static char *noting_command(const struct advance *a)
 {
-    const char *command = restore_command(a);
-
     return mem_printf(
         "( %s ) || { case \"%%f\" in *.*) ;; *) echo \"%%f\" >>\"$ASOFS_RUN/missing\" "
         ";; esac; false; }",
-        command ? command : link_segment);
+        a->log.command ? a->log.command : link_segment);
 }
 
 struct plan {
-    char *command;
+    char *command, timeline[PAGE_TIMELINE_MAX];
     struct pg_setting settings[8];
 };
 
@@ -205,6 +192,8 @@ static void set_plan(const struct advance *a, struct plan *p)
 
     p->command = noting_command(a);
     *s++ = (struct pg_setting){"restore_command", p->command};
+    *s++ = (struct pg_setting){"recovery_target_timeline",
+                               page_target_timeline(&a->log, &a->newest, p->timeline)};
     *s++ = (struct pg_setting){"wal_retrieve_retry_interval", RETRY_INTERVAL};
     *s++ = (struct pg_setting){"log_checkpoints", "on"}; /* they tell the last commit */
     *s++ = (struct pg_setting){"recovery_target_action", "shutdown"};
@@ -234,7 +223,7 @@ static int create_view(struct advance *a, const char *base, struct err *err)
 /* As far as it goes. */
 static int replay(struct advance *a, struct page_standby *reached, struct err *err)
 {
-    char *env[] = {mem_printf("ASOFS_LOG=%s", a->log_dir), NULL};
+    char *env[] = {mem_printf("ASOFS_LOG=%s", a->log.dir), NULL};
     struct page_server *server = NULL;
     struct plan plan;
     struct page_server_request req = {.programs = &a->programs,
@@ -251,7 +240,7 @@ static int replay(struct advance *a, struct page_standby *reached, struct err *e
     set_plan(a, &plan);
     rc = page_server_start(&req, &server, NULL, err);
     if (rc == 0)
-        rc = page_server_stop_standby(server, a->log_dir, reached, err);
+        rc = page_server_stop_standby(server, a->log.dir, reached, err);
     free(plan.command);
     free(env[0]);
     return rc;
@@ -279,6 +268,8 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
                                    .start_time = c->checkpoint_time,
                                    .consistent_time = us ? safe_time(us) : c->checkpoint_time + 1,
                                    .timeline = c->timeline};
+    if (c->min_recovery && c->min_recovery_timeline > f->timeline)
+        f->timeline = c->min_recovery_timeline; /* that of the first moment */
     if (f->consistent_lsn < c->checkpoint)
         f->consistent_lsn = c->checkpoint;
     if (f->consistent_time < a->newest.consistent_time)
@@ -301,10 +292,14 @@ static int is_gain(const struct advance *a, const char *base, const struct pg_co
 static int keep_layer(struct advance *a, const struct page_standby *reached,
                       struct advance_result *r, struct err *err)
 {
+    struct moment_base layer = {0};
     int rc;
 
     find_facts(a, reached, &r->facts);
-    rc = page_make_durable(a->store, a->view, err);
+    layer.facts = r->facts;
+    rc = moment_check_history(&layer, &a->log.list, r->facts.consistent_lsn, err);
+    if (rc == 0)
+        rc = page_make_durable(a->store, a->view, err);
     return rc == 0 ? store_finish_layer(a->store, a->view, &r->facts, &r->id, err) : rc;
 }
 
@@ -334,6 +329,8 @@ static int make_layer(struct advance *a, const char *base, bool keep, struct adv
         rc = gain = is_gain(a, base, &reached.control, err);
     if (rc == 1 && keep)
         rc = keep_layer(a, &reached, r, err);
+    if (rc < 0)
+        page_hint_full(a->store, err);
     drop_view(a, rc < 0 ? NULL : err);
     page_become_self(&a->programs);
     free(reached.log);
@@ -356,7 +353,7 @@ static int replace_layers(struct advance *a, struct advance_result *r, struct er
             r->parent = mem_strdup(a->tries[i]);
             return 0;
         }
-        if (rc == -EINTR || (rc < 0 && !restore_command(a)))
+        if (rc == -EINTR || (rc < 0 && !a->log.command))
             return rc;
         log_debug("base %s is not replayed forward: %s", a->tries[i],
                   rc < 0 ? err->text : "its log is not there");
@@ -383,7 +380,9 @@ static int prepare(struct advance *a, struct advance_result *r, struct err *err)
         rc = page_find_programs(a->store, a->req->run_as, a->req->bindir, &a->programs, err);
     if (rc < 0)
         return rc;
-    a->log_dir = a->req->log ? a->req->log : store_log_directory(a->store);
+    rc = page_read_log(a->store, a->req->log, a->req->restore_command, &a->log, err);
+    if (rc < 0)
+        return rc;
     page_become_owner(&a->programs);
     rc = lock_store(a, err);
     if (rc == 0) {
@@ -406,6 +405,7 @@ int base_advance(const struct advance_request *req, struct advance_result *r, st
         rc = advance(&a, r, err);
     if (a.lock_fd >= 0)
         close(a.lock_fd);
+    log_free(&a.log.list);
     for (i = 0; i < a.n_tries; i++)
         free(a.tries[i]);
     pg_programs_free(&a.programs);

@@ -13,15 +13,20 @@
 static void look_at_log(struct base_listed *b, const struct log_list *log)
 {
     const struct store_base_facts *f = &b->facts;
+    uint64_t first = f->consistent_lsn ? f->consistent_lsn : f->start_lsn, end;
+    uint32_t towards = log_newest(log, f->timeline, first), newest;
     struct timespec written;
-    uint64_t end;
     bool covered = log_covers(log, f->timeline, f->start_lsn, &end, &written);
 
-    if (covered && end > f->consistent_lsn) {
+    if (log_is_left(log, f->timeline, first, &newest)) {
+        b->left_for = newest;
+    } else if (covered && end > f->consistent_lsn) {
         b->log_end = end;
         b->log_end_time = written.tv_sec;
     } else {
-        log_segment_name(f->timeline, (covered ? end : f->start_lsn) / log->segment_bytes,
+        if (!covered)
+            end = f->start_lsn;
+        log_segment_name(log_timeline_at(log, towards, end), end / log->segment_bytes,
                          log->segment_bytes, b->missing);
     }
 }

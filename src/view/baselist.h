@@ -19,6 +19,7 @@ struct base_listed {
     uint64_t log_end;     /* LSN; 0: as `missing` says */
     int64_t log_end_time; /* when that was received, seconds since 1970 */
     char missing[25];
+    uint32_t left_for; /* the timeline that went another way: nothing can be mounted; 0: none */
 };
 
 struct log_gap {

@@ -219,6 +219,40 @@ bool moment_is_behind(const struct moment *m, const struct store_base_facts *f)
     return true;
 }
 
+uint32_t moment_towards(const struct store_base_facts *f, const struct log_list *log)
+{
+    return log_newest(log, f->timeline, moment_first_lsn(f));
+}
+
+unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const struct log_list *log)
+{
+    struct moment_base *left = mem_array(n, sizeof(*left));
+    unsigned i, kept = 0, n_left = 0;
+    uint32_t newest;
+
+    for (i = 0; i < n; i++)
+        if (log_is_left(log, bases[i].facts.timeline, moment_first_lsn(&bases[i].facts), &newest))
+            left[n_left++] = bases[i];
+        else
+            bases[kept++] = bases[i];
+    if (n_left)
+        memcpy(bases + kept, left, n_left * sizeof(*left));
+    free(left);
+    return kept;
+}
+
+int moment_refuse_left(const char *words, const struct moment_base *base,
+                       const struct log_list *log, struct err *err)
+{
+    uint32_t newest;
+
+    log_is_left(log, base->facts.timeline, moment_first_lsn(&base->facts), &newest);
+    return err_set(err, ERANGE,
+                   "%s: base %s is on a branch of timeline %u that timeline %u, the newest of the "
+                   "log, does not come from; take a base of the server as it is now",
+                   words, base->id, base->facts.timeline, newest);
+}
+
 int moment_choose(const struct moment *m, const struct moment_base *bases, unsigned n,
                   unsigned before)
 {
@@ -232,13 +266,21 @@ int moment_choose(const struct moment *m, const struct moment_base *bases, unsig
 
 /* ---- the log ---- */
 
+/* The segment that would hold `at`. */
+static void name_missing(const struct store_base_facts *f, const struct log_list *log, uint64_t at,
+                         char name[25])
+{
+    log_segment_name(log_timeline_at(log, moment_towards(f, log), at), at / log->segment_bytes,
+                     log->segment_bytes, name);
+}
+
 static int out_of_range(const struct moment *m, const struct store_base_facts *f, uint64_t end,
                         int64_t end_us, const struct log_list *log, struct err *err)
 {
     char from[LSN_TEXT_MAX], to[LSN_TEXT_MAX], from_time[MOMENT_TIME_MAX], to_time[MOMENT_TIME_MAX];
     char missing[25], *words = moment_words(m);
 
-    log_segment_name(f->timeline, end / log->segment_bytes, log->segment_bytes, missing);
+    name_missing(f, log, end, missing);
     err_set(err, ERANGE,
             "%s is behind the shipped log: moments from %s (%s) to %s (%s) can be mounted", words,
             lsn_text(moment_first_lsn(f), from),
@@ -253,15 +295,38 @@ static int out_of_range(const struct moment *m, const struct store_base_facts *f
 static int check_gap(const struct moment_base *base, const struct log_list *log, uint64_t end,
                      struct err *err)
 {
-    const struct log_segment *last = &log->segments[log->n - 1];
-    char missing[25], there[25];
+    uint32_t towards = moment_towards(&base->facts, log);
+    const struct log_segment *there = NULL;
+    char missing[25], name[25];
+    size_t i;
 
-    if (last->timeline < base->facts.timeline || last->number < end / log->segment_bytes)
+    for (i = 0; i < log->n && !there; i++)
+        if (log->segments[i].number * log->segment_bytes >= end)
+            there = log_segment_at(log, towards, log->segments[i].number);
+    if (!there)
         return 0;
-    log_segment_name(base->facts.timeline, end / log->segment_bytes, log->segment_bytes, missing);
-    log_segment_name(last->timeline, last->number, log->segment_bytes, there);
+    name_missing(&base->facts, log, end, missing);
+    log_segment_name(there->timeline, there->number, log->segment_bytes, name);
     return err_set(err, ERANGE, "the log has a gap: segment %s is missing, and there is %s",
-                   missing, there);
+                   missing, name);
+}
+
+int moment_check_history(const struct moment_base *base, const struct log_list *log, uint64_t at,
+                         struct err *err)
+{
+    const struct log_segment *s = log_without_history(log, moment_towards(&base->facts, log));
+    char name[25], history[HISTORY_NAME_MAX];
+
+    if (!s || at < s->number * log->segment_bytes)
+        return 0;
+    log_segment_name(s->timeline, s->number, log->segment_bytes, name);
+    history_name(s->timeline, history);
+    err_set(err, ENOENT,
+            "the log goes on along timeline %u in segment %s, but %s, which tells where that "
+            "timeline began, is not in the log",
+            s->timeline, name, history);
+    return err_hint(err, "Put %s where the segments are: the server's pg_wal and archive have it.",
+                    history);
 }
 
 int moment_check_log(const struct moment *m, const struct moment_base *base,
@@ -270,13 +335,19 @@ int moment_check_log(const struct moment *m, const struct moment_base *base,
     const struct store_base_facts *f = &base->facts;
     struct timespec written = {0};
     uint64_t end = 0;
+    bool behind;
+    int rc;
 
     *end_time_us = 0;
     if (!log->n || !log_covers(log, f->timeline, f->start_lsn, &end, &written))
         return 0; /* what the base itself has may suffice; recovery tells */
     *end_time_us = (int64_t)written.tv_sec * US + written.tv_nsec / 1000;
-    if ((m->kind == MOMENT_TIME && m->time_us > *end_time_us) ||
-        (m->kind == MOMENT_LSN && m->lsn > end))
-        return out_of_range(m, f, end, *end_time_us, log, err);
-    return m->kind == MOMENT_LATEST ? check_gap(base, log, end, err) : 0;
+    behind = (m->kind == MOMENT_TIME && m->time_us > *end_time_us) ||
+             (m->kind == MOMENT_LSN && m->lsn > end);
+    rc = behind || m->kind == MOMENT_LATEST ? moment_check_history(base, log, UINT64_MAX, err)
+         : m->kind == MOMENT_LSN            ? moment_check_history(base, log, m->lsn, err)
+                                            : 0;
+    if (rc < 0 || !behind)
+        return rc < 0 || m->kind != MOMENT_LATEST ? rc : check_gap(base, log, end, err);
+    return out_of_range(m, f, end, *end_time_us, log, err);
 }

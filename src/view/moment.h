@@ -56,6 +56,17 @@ uint64_t moment_first_lsn(const struct store_base_facts *f);
 bool moment_is_behind(const struct moment *m, const struct store_base_facts *f);
 
 /*
+ * The log as seen from a base: the timeline that replay goes to, and where its first moment is on
+ * it. Bases on a branch that was left are put behind the others; how many of the others there are.
+ */
+uint32_t moment_towards(const struct store_base_facts *f, const struct log_list *log);
+unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const struct log_list *log);
+
+/* Of one of those behind: -ERANGE. words: what cannot be done. */
+int moment_refuse_left(const char *words, const struct moment_base *base,
+                       const struct log_list *log, struct err *err);
+
+/*
  * The newest of the bases (oldest first) that is early enough, and older than `before` of them
  * (n: any); its index, or -1.
  */
@@ -64,10 +75,14 @@ int moment_choose(const struct moment *m, const struct moment_base *bases, unsig
 
 /*
  * The moment against the log: 0, or -ERANGE with err saying which moments can be had, or that a
- * segment is missing. What cannot be known here (xid, restore point, a log that somebody else
- * keeps) passes. *end_time: the last thing that the log says (0: nothing).
+ * segment or the history of a timeline is missing. What cannot be known here (xid, restore point, a
+ * log that somebody else keeps) passes. *end_time: the last thing that the log says (0: nothing).
  */
 int moment_check_log(const struct moment *m, const struct moment_base *base,
                      const struct log_list *log, int64_t *end_time_us, struct err *err);
+
+/* The log behind `at` is of a timeline whose history is missing: -ENOENT, which names it. */
+int moment_check_history(const struct moment_base *base, const struct log_list *log, uint64_t at,
+                         struct err *err);
 
 #endif

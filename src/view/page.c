@@ -65,18 +65,38 @@ static void unlock_name(struct page_view *v)
 /* ---- replay ---- */
 
 struct replay {
-    struct moment_base *bases; /* oldest first */
-    unsigned n_bases, base;
-    struct log_list log;
+    struct moment_base *bases; /* oldest first; behind them those on branches that were left */
+    unsigned n_bases, n_left, base;
+    struct page_log log;
     int64_t end_time_us;
-    const char *log_dir;
 };
+
+/* Of the bases on branches that were left, one that is early enough. */
+static int find_left(const struct page_view *v, const struct replay *r)
+{
+    return moment_choose(&v->req->moment, r->bases + r->n_bases, r->n_left, r->n_left);
+}
+
+static int refuse_left(const struct page_view *v, const struct replay *r, struct err *err)
+{
+    const struct moment_base *base = &r->bases[r->n_bases + (unsigned)find_left(v, r)];
+    char *moment = moment_words(&v->req->moment);
+    char *words = mem_printf("%s cannot be shown", moment);
+    int rc = moment_refuse_left(words, base, &r->log.list, err);
+
+    free(moment);
+    free(words);
+    return rc;
+}
 
 static int before_first(const struct page_view *v, const struct replay *r, struct err *err)
 {
     const struct store_base_facts *f = r->n_bases ? &r->bases[0].facts : NULL;
-    char lsn[LSN_TEXT_MAX], time[MOMENT_TIME_MAX], *words = moment_words(&v->req->moment);
+    char lsn[LSN_TEXT_MAX], time[MOMENT_TIME_MAX], *words;
 
+    if (find_left(v, r) >= 0)
+        return refuse_left(v, r, err);
+    words = moment_words(&v->req->moment);
     if (f)
         err_set(err, ERANGE, "%s is before the first base, which can be shown from %s (%s) on",
                 words, lsn_text(moment_first_lsn(f), lsn),
@@ -118,11 +138,11 @@ static const char link_segment[] =
 
 struct target {
     struct pg_setting settings[8];
-    char lsn[LSN_TEXT_MAX];
+    char lsn[LSN_TEXT_MAX], timeline[PAGE_TIMELINE_MAX];
 };
 
 /* end: where the log ended that has no later commit; else 0. */
-static void set_target(struct page_view *v, uint64_t end, struct target *t)
+static void set_target(struct page_view *v, const struct replay *r, uint64_t end, struct target *t)
 {
     static const char *const names[] = {NULL,
                                         NULL,
@@ -131,11 +151,12 @@ static void set_target(struct page_view *v, uint64_t end, struct target *t)
                                         "recovery_target_xid",
                                         "recovery_target_name"};
     const struct moment *m = &v->req->moment;
-    const struct store_cluster *c = store_cluster(v->store);
-    const char *command = v->req->restore_command ? v->req->restore_command : c->restore_command;
+    const struct store_base_facts *base = &r->bases[r->base].facts;
     struct pg_setting *s = t->settings;
 
-    *s++ = (struct pg_setting){"restore_command", command ? command : link_segment};
+    *s++ = (struct pg_setting){"restore_command", r->log.command ? r->log.command : link_segment};
+    *s++ = (struct pg_setting){"recovery_target_timeline",
+                               page_target_timeline(&r->log, base, t->timeline)};
     *s++ = (struct pg_setting){"recovery_target_action", "promote"};
     *s++ = few_locks;
     if (end)
@@ -183,20 +204,25 @@ struct log_page {
     uint32_t rest; /* of that record */
 };
 
-/* Of those with its number, the segment that recovery reads: the one of the newest timeline. */
-static int open_segment(const struct replay *r, size_t i)
+static char *segment_path(const struct replay *r, const struct log_segment *s)
 {
-    const struct log_segment *s = &r->log.segments[i];
-    char name[25], *path;
-    int fd;
+    char name[25];
 
-    if (i + 1 < r->log.n && s[1].number == s->number)
-        return -1;
-    log_segment_name(s->timeline, s->number, r->log.segment_bytes, name);
-    path = mem_printf("%s/%s%s", r->log_dir, name, s->partial ? ".partial" : "");
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    free(path);
-    return fd;
+    log_segment_name(s->timeline, s->number, r->log.list.segment_bytes, name);
+    return mem_printf("%s/%s%s", r->log.dir, name, s->partial ? ".partial" : "");
+}
+
+/* As the user that the server runs as. */
+static int check_readable(const struct page_view *v, const char *path, struct err *err)
+{
+    int rc = 0;
+
+    page_become_owner(&v->programs);
+    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
+        rc = err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
+                       (unsigned)v->programs.as.uid, path);
+    page_become_self(&v->programs);
+    return rc;
 }
 
 /* The first page from *from on that is log, and no more of a record that began in front of it; 0:
@@ -216,29 +242,53 @@ static uint64_t find_page(int fd, uint64_t start, uint64_t end, uint64_t *from)
     return 0;
 }
 
-/* Where recovery found no more log, there must be none: else a record is damaged. */
-static int check_end(const struct replay *r, const struct reached *reached, struct err *err)
+/* Log in one segment, behind where recovery found no more: it could not be read, or is damaged. */
+static int check_segment(const struct page_view *v, const struct replay *r,
+                         const struct log_segment *s, const struct reached *reached,
+                         struct err *err)
 {
-    uint64_t from = (reached->lsn / LOG_PAGE + 1) * LOG_PAGE, start, at;
-    char lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
-    size_t i;
-    int fd;
+    uint64_t start = s->number * r->log.list.segment_bytes, at = 0;
+    uint64_t from = (reached->lsn / LOG_PAGE + 1) * LOG_PAGE;
+    char *path = segment_path(r, s), lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = fd < 0 && errno != ENOENT ? err_errno(err, "cannot read the log segment %s", path) : 0;
 
-    for (i = 0; reached->lsn && i < r->log.n; i++) {
-        start = r->log.segments[i].number * r->log.segment_bytes;
-        if (start + r->log.segment_bytes <= from || (fd = open_segment(r, i)) < 0)
-            continue;
-        if (from < start)
-            from = start;
-        at = find_page(fd, start, start + r->log.segment_bytes, &from);
+    if (from < start)
+        from = start;
+    if (fd >= 0) {
+        at = find_page(fd, start, start + r->log.list.segment_bytes, &from);
         close(fd);
-        if (at)
-            return err_set(err, EIO,
-                           "the log is damaged: recovery found its end behind %s, and there is "
-                           "more of it at %s",
-                           lsn_text(reached->lsn, lsn), lsn_text(at, there));
     }
-    return 0;
+    if (at)
+        rc = check_readable(v, path, err);
+    if (at && rc == 0)
+        rc = err_set(err, EIO,
+                     "the log is damaged: recovery found its end behind %s, and there is more of "
+                     "it at %s",
+                     lsn_text(reached->lsn, lsn), lsn_text(at, there));
+    free(path);
+    return rc;
+}
+
+/* Where recovery found no more log, there must be none: else a record is damaged, cannot be read,
+ * or is of a timeline that recovery could not know of. */
+static int check_end(const struct page_view *v, const struct replay *r,
+                     const struct reached *reached, struct err *err)
+{
+    const struct moment_base *base = &r->bases[r->base];
+    uint64_t from = reached->lsn ? reached->lsn : base->facts.start_lsn;
+    uint32_t towards = moment_towards(&base->facts, &r->log.list);
+    const struct log_segment *s;
+    size_t i;
+    int rc = moment_check_history(base, &r->log.list, from, err);
+
+    for (i = 0; rc == 0 && i < r->log.list.n; i++) {
+        s = &r->log.list.segments[i];
+        if ((s->number + 1) * r->log.list.segment_bytes > from &&
+            s == log_segment_at(&r->log.list, towards, s->number))
+            rc = check_segment(v, r, s, reached, err);
+    }
+    return rc;
 }
 
 /*
@@ -249,7 +299,7 @@ static int check_end(const struct replay *r, const struct reached *reached, stru
 static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
                        struct err *err)
 {
-    char *env[] = {mem_printf("ASOFS_LOG=%s", r->log_dir), NULL}, *log = NULL;
+    char *env[] = {mem_printf("ASOFS_LOG=%s", r->log.dir), NULL}, *log = NULL;
     struct page_server *server = NULL;
     struct target target;
     struct err dropping;
@@ -266,7 +316,7 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
                                       .stop_fd = v->req->stop_fd};
     int rc = create_view(v, r->bases[r->base].id, err);
 
-    set_target(v, end, &target);
+    set_target(v, r, end, &target);
     if (rc == 0)
         rc = page_server_start(&req, &server, &log, err);
     *reached = (struct reached){0};
@@ -281,11 +331,15 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
                      "the private server ended recovery without saying that it reached "
                      "the moment");
     if (rc == 0 && v->req->moment.kind == MOMENT_LATEST)
-        rc = check_end(r, reached, err);
+        rc = check_end(v, r, reached, err);
+    else if (rc == 0)
+        rc = moment_check_history(&r->bases[r->base], &r->log.list, reached->lsn, err);
     if (rc == 0)
         v->server = server;
     else
         page_server_abandon(server);
+    if (rc < 0)
+        page_hint_full(v->store, err);
     if (rc < 0 && v->made && drop_view(v, &dropping) == 0)
         v->made = false;
     free(env[0]);
@@ -316,10 +370,11 @@ static int replay(struct page_view *v, struct replay *r, struct reached *reached
 
     if (rc == 0 || !reached->target_later)
         return rc;
-    if (kind == MOMENT_TIME && reached->lsn && r->end_time_us) {
-        rc = check_end(r, reached, err);
-        return rc < 0 ? rc : replay_once(v, r, reached->lsn, reached, err);
-    }
+    rc = check_end(v, r, reached, err);
+    if (rc < 0)
+        return rc;
+    if (kind == MOMENT_TIME && reached->lsn && r->end_time_us)
+        return replay_once(v, r, reached->lsn, reached, err);
     if (kind == MOMENT_XID || kind == MOMENT_RESTORE_POINT) {
         older = moment_choose(&v->req->moment, r->bases, r->n_bases, r->base);
         if (older >= 0) {
@@ -342,29 +397,34 @@ static int complete(struct page_view *v, const struct reached *reached, struct e
     rc = page_make_durable(v->store, v->name, err);
     if (rc == 0)
         rc = store_set_view_facts(v->store, v->name, &f, err);
+    if (rc < 0)
+        page_hint_full(v->store, err);
     page_become_self(&v->programs);
     v->made &= rc < 0;
     free(words);
     return rc;
 }
 
+static int look_at_log(struct page_view *v, struct replay *r, struct err *err)
+{
+    int rc = page_read_log(v->store, v->req->log, v->req->restore_command, &r->log, err);
+    unsigned n = r->n_bases;
+
+    if (rc < 0)
+        return rc;
+    r->n_bases = moment_leave_branches(r->bases, n, &r->log.list);
+    r->n_left = n - r->n_bases;
+    return 0;
+}
+
 static int choose_base(struct page_view *v, struct replay *r, struct err *err)
 {
-    const struct store_cluster *c = store_cluster(v->store);
     int i = moment_choose(&v->req->moment, r->bases, r->n_bases, r->n_bases);
-    int rc;
 
     if (i < 0)
         return before_first(v, r, err);
     r->base = (unsigned)i;
-    r->log_dir = v->req->log ? v->req->log : store_log_directory(v->store);
-    if (v->req->restore_command || c->restore_command)
-        return 0;
-    rc = log_read(r->log_dir, c->segment_bytes, &r->log, err);
-    if (rc == -ENOENT)
-        return 0; /* nothing was shipped */
-    return rc < 0 ? rc
-                  : moment_check_log(&v->req->moment, &r->bases[i], &r->log, &r->end_time_us, err);
+    return moment_check_log(&v->req->moment, &r->bases[i], &r->log.list, &r->end_time_us, err);
 }
 
 static int make_view(struct page_view *v, struct err *err)
@@ -378,6 +438,8 @@ static int make_view(struct page_view *v, struct err *err)
     if (rc == 0)
         rc = page_read_bases(v->store, ids, &r.bases, &r.n_bases, err);
     if (rc == 0)
+        rc = look_at_log(v, &r, err);
+    if (rc == 0)
         rc = choose_base(v, &r, err);
     if (rc == 0)
         rc = replay(v, &r, &reached, err);
@@ -388,7 +450,7 @@ static int make_view(struct page_view *v, struct err *err)
     if (rc == 0)
         log_debug("base %s replayed in %.2f s", r.bases[r.base].id,
                   (double)(clock_ms() - started) / 1000);
-    log_free(&r.log);
+    log_free(&r.log.list);
     free(r.bases);
     if (ids)
         store_names_free(ids);
@@ -481,7 +543,10 @@ static int start_reader(struct page_view *v, struct err *err)
         v->scratch = NULL;
         return rc;
     }
-    return page_server_start(&req, &v->server, NULL, err);
+    rc = page_server_start(&req, &v->server, NULL, err);
+    if (rc < 0)
+        page_hint_full(v->store, err);
+    return rc;
 }
 
 static int start_reading(struct page_view *v, struct err *err)

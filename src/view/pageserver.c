@@ -269,6 +269,11 @@ static int end_pagefs(struct page_server *s, struct err *err)
     if (waited && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     detach(s->data);
+    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGE_SERVER_FULL)
+        return err_set(err, ENOSPC, "pages that replay changed could not be stored: %s",
+                       strerror(ENOSPC));
+    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGE_SERVER_LOST)
+        return err_set(err, EIO, "pages that replay changed could not be stored");
     return err_set(err, EIO, "the process that served the view %s",
                    waited ? proc_describe(status, words, sizeof(words)) : "did not end");
 }
@@ -607,18 +612,27 @@ int page_server_stop(struct page_server *s, struct err *err)
 
 /* ---- a standby ---- */
 
+/* "Again" is for the same number: it is asked for on every timeline that may have it. */
+static bool is_same_number(const char *name, const char *other)
+{
+    return strlen(name) > 8 && strlen(other) > 8 && strcmp(name + 8, other + 8) == 0;
+}
+
 /* The same segment again and again. Once or twice says nothing: what the shipped log lacks may be
  * in pg_wal. */
 static bool log_has_ended(const struct page_server *s)
 {
-    char *path = mem_printf("%s/missing", s->run), line[64], last[64] = "";
+    char *path = mem_printf("%s/missing", s->run), line[64], first[64] = "";
     FILE *f = fopen(path, "re");
     int times = 0;
 
     free(path);
     while (f && fgets(line, sizeof(line), f)) {
-        times = strcmp(line, last) == 0 ? times + 1 : 1;
-        strcpy(last, line);
+        if (!is_same_number(line, first)) {
+            strcpy(first, line);
+            times = 0;
+        }
+        times += strcmp(line, first) == 0;
     }
     if (f)
         fclose(f);

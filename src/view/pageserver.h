@@ -8,6 +8,9 @@
 #include "pg/control.h"
 #include "pg/private.h"
 
+/* Exit status of `asofs pagefs` for a private server: pages it wrote could not be stored. */
+enum { PAGE_SERVER_LOST = 3, PAGE_SERVER_FULL = 4 /* for want of room */ };
+
 struct page_server_request {
     const struct pg_programs *programs;
     const char *store, *view;          /* the view exists */

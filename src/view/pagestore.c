@@ -7,11 +7,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/proc.h"
+#include "common/units.h"
 
 #define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
 
@@ -144,6 +146,34 @@ int page_read_bases(struct store *s, char *const *ids, struct moment_base **base
     return rc;
 }
 
+int page_read_log(const struct store *s, const char *dir, const char *command, struct page_log *log,
+                  struct err *err)
+{
+    const struct store_cluster *c = store_cluster(s);
+    int rc;
+
+    *log = (struct page_log){.dir = dir ? dir : store_log_directory(s),
+                             .command = command || dir ? command : c->restore_command,
+                             .list = {.segment_bytes = c->segment_bytes}};
+    if (log->command)
+        return 0;
+    rc = log_read(log->dir, c->segment_bytes, &log->list, err);
+    return rc == -ENOENT && !dir && !c->log ? 0 : rc;
+}
+
+const char *page_target_timeline(const struct page_log *log, const struct store_base_facts *base,
+                                 char out[PAGE_TIMELINE_MAX])
+{
+    uint32_t towards = moment_towards(base, &log->list);
+
+    if (log->command)
+        return "latest";
+    if (towards == base->timeline)
+        return "current";
+    snprintf(out, PAGE_TIMELINE_MAX, "%u", towards);
+    return out;
+}
+
 /* Restartpoints name it in a sentence, the end of recovery does not: "Last …", "last …". */
 int64_t page_last_commit(const char *log)
 {
@@ -187,6 +217,24 @@ int page_open_pages(struct store *s, const char *view, struct store_view **v, st
     if (rc < 0)
         *v = NULL;
     return rc;
+}
+
+#define LITTLE (UINT64_C(64) << 20) /* a server needs new segments of log, too */
+
+void page_hint_full(const struct store *s, struct err *err)
+{
+    struct statvfs disk;
+    char size[32];
+    uint64_t free_bytes;
+
+    if (!strstr(err->text, strerror(ENOSPC)) || statvfs(store_path(s), &disk) < 0)
+        return;
+    free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (free_bytes < LITTLE)
+        err_hint(err,
+                 "The disk of the store %s is full (%s are free): pages that replay changes are "
+                 "kept there. Make room on it (asofs view drop, asofs prune), and try again.",
+                 store_path(s), units_format_size(free_bytes, size, sizeof(size)));
 }
 
 int page_make_durable(struct store *s, const char *view, struct err *err)

@@ -42,6 +42,28 @@ void page_clear_leftovers(struct store *s);
 int page_read_bases(struct store *s, char *const *ids, struct moment_base **bases, unsigned *n,
                     struct err *err);
 
+/* Where the log comes from. */
+struct page_log {
+    const char *dir;      /* of the segments, when there is no command */
+    const char *command;  /* that fetches one; NULL: they are taken from dir */
+    struct log_list list; /* of dir; empty with a command */
+};
+
+/*
+ * dir, command: what was asked for, or NULL: then what the store says; what was asked for outdoes
+ * all that it says. A directory of shipped log that is not there yet is empty.
+ */
+int page_read_log(const struct store *s, const char *dir, const char *command, struct page_log *log,
+                  struct err *err);
+
+/*
+ * recovery_target_timeline. asofs has found it in the log itself, since the newest of all may be
+ * one that does not come from this base; what a command fetches only the server can look through.
+ */
+#define PAGE_TIMELINE_MAX 12
+const char *page_target_timeline(const struct page_log *log, const struct store_base_facts *base,
+                                 char out[PAGE_TIMELINE_MAX]);
+
 /* The last commit that a private server says it replayed, in microseconds since 1970; 0: it names
  * none. */
 int64_t page_last_commit(const char *log);
@@ -51,6 +73,10 @@ int64_t page_last_commit(const char *log);
  * base, which the view itself does not show.
  */
 int page_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err);
+
+/* Of an error for want of room, with the store's disk full: which disk that is. Before what was
+ * made there is dropped. */
+void page_hint_full(const struct store *s, struct err *err);
 
 /* Everything of a view on the disk, with a checksum for every page. Nobody serves it any more. */
 int page_make_durable(struct store *s, const char *view, struct err *err);

@@ -388,6 +388,58 @@ static void the_latest_of_a_log_with_a_gap_is_refused(void **state)
     assert_non_null(strstr(err.text, "000000010000000000000004"));
 }
 
+/* 2 left 1 in segment 3. */
+static struct history_turn turn_of_2 = {1, 3 * SEGMENT + 100};
+static struct history history_of_2 = {2, &turn_of_2, 1};
+
+static void a_timeline_without_its_history_is_named(void **state)
+{
+    struct moment m = {.kind = MOMENT_LSN, .lsn = 3 * SEGMENT - 1, .text = "x"};
+    struct some_log l;
+    struct err err;
+
+    (void)state;
+    make_log(&l, 1, 4);
+    l.segments[2].timeline = l.segments[3].timeline = 2;
+    assert_int_equal(check(&m, &l, &err), 0);
+    m.lsn = 3 * SEGMENT;
+    assert_int_equal(check(&m, &l, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "000000020000000000000003"));
+    assert_non_null(strstr(err.text, "00000002.history"));
+    m = (struct moment){.kind = MOMENT_LATEST, .text = ""};
+    assert_int_equal(check(&m, &l, &err), -ENOENT);
+    m = (struct moment){.kind = MOMENT_TIME, .time_us = 1020 * US, .text = "x"};
+    assert_int_equal(check(&m, &l, &err), -ENOENT);
+    l.list.histories = &history_of_2;
+    l.list.n_histories = 1;
+    assert_int_equal(check(&m, &l, &err), 0);
+    m.time_us = 2000 * US;
+    assert_int_equal(check(&m, &l, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "000000020000000000000005"));
+}
+
+static void bases_on_a_branch_that_was_left_come_last(void **state)
+{
+    struct moment_base some[] = {
+        {"1", {.start_lsn = 2 * SEGMENT, .timeline = 1}},
+        {"2", {.start_lsn = 4 * SEGMENT, .timeline = 1}},
+        {"3", {.start_lsn = 3 * SEGMENT, .consistent_lsn = 3 * SEGMENT + 101, .timeline = 1}},
+        {"4", {.start_lsn = 3 * SEGMENT, .consistent_lsn = 4 * SEGMENT, .timeline = 2}}};
+    struct log_list l = {.histories = &history_of_2, .segment_bytes = SEGMENT};
+    struct err err;
+
+    (void)state;
+    assert_int_equal(moment_leave_branches(some, 4, &l), 4);
+    l.n_histories = 1;
+    assert_int_equal(moment_leave_branches(some, 4, &l), 2);
+    assert_string_equal(some[0].id, "1");
+    assert_string_equal(some[1].id, "4");
+    assert_string_equal(some[2].id, "2");
+    assert_string_equal(some[3].id, "3");
+    assert_int_equal(moment_refuse_left("no", &some[2], &l, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "no: base 2 is on a branch of timeline 1 that timeline 2"));
+}
+
 static void what_only_replay_can_tell_passes(void **state)
 {
     struct moment xid = {.kind = MOMENT_XID, .text = "745"};
@@ -504,6 +556,8 @@ int main(void)
         cmocka_unit_test(a_time_behind_the_last_writing_is_refused),
         cmocka_unit_test(behind_a_gap_there_is_no_moment_and_the_gap_is_named),
         cmocka_unit_test(the_latest_of_a_log_with_a_gap_is_refused),
+        cmocka_unit_test(a_timeline_without_its_history_is_named),
+        cmocka_unit_test(bases_on_a_branch_that_was_left_come_last),
         cmocka_unit_test(what_only_replay_can_tell_passes),
         cmocka_unit_test(a_tablespace_is_found_wherever_its_record_begins),
         cmocka_unit_test(a_record_split_between_two_segments_is_found_in_the_second),
