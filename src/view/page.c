@@ -134,7 +134,7 @@ static void read_reached(const char *log, struct reached *r)
 static const char link_segment[] =
     "f=\"$ASOFS_LOG/%f\"; if [ -w \"$f\" ]; then ln -sf -- \"$f\" \"%p\"; "
     "elif [ -e \"$f\" ]; then cp -- \"$f\" \"%p\"; "
-    "else cp -- \"$f.partial\" \"%p\" 2>/dev/null; fi";
+    "else [ -e \"$f.partial\" ] && cp -- \"$f.partial\" \"%p\" 2>/dev/null; fi";
 
 struct target {
     struct pg_setting settings[8];
@@ -308,6 +308,9 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
                                       .view = v->name,
                                       .settings = target.settings,
                                       .env = env,
+                                      .log = r->log.command ? NULL : &r->log.list,
+                                      .log_dir = r->log.dir,
+                                      .log_from = r->bases[r->base].facts.start_lsn,
                                       .recover = true,
                                       .connections = v->req->connections,
                                       .max_prepared = PAGE_PREPARED_MARGIN,

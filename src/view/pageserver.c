@@ -30,6 +30,7 @@
 #include "common/mem.h"
 #include "common/proc.h"
 #include "pg/control.h"
+#include "view/lookahead.h"
 #include "view/tablespaces.h"
 
 #define MOUNT_TIMEOUT_MS 60000 /* checking a large base against its manifest takes a while */
@@ -365,9 +366,23 @@ static bool reaches_program(const struct page_server *s)
     return pg_identity_leave(&s->programs.as) == 0 && reaches;
 }
 
-/* The settings, with a restore_command that looks at the log first; freed by free_guarded. */
-static struct pg_setting *guard_settings(const struct pg_setting *given, bool promote)
+/* Around the one that is given: it looks at the log first, leaves alone what was looked at ahead,
+ * and asks for the quick end of a recovery. */
+static char *restore_command(const char *given, const struct page_server_request *req)
 {
+    char *guarded = tablespaces_guarded(given);
+    char *ahead = req->log ? lookahead_command(guarded) : mem_strdup(guarded);
+    char *command = mem_printf("%s%s", req->recover ? ": >" PG_PRIVATE_PROMOTE "; " : "", ahead);
+
+    free(guarded);
+    free(ahead);
+    return command;
+}
+
+/* The settings, with a restore_command that looks at the log first; freed by free_guarded. */
+static struct pg_setting *guard_settings(const struct page_server_request *req)
+{
+    const struct pg_setting *given = req->settings;
     struct pg_setting *settings;
     size_t n = 0, i;
 
@@ -377,7 +392,7 @@ static struct pg_setting *guard_settings(const struct pg_setting *given, bool pr
     for (i = 0; i < n; i++) {
         settings[i] = given[i];
         if (strcmp(given[i].name, "restore_command") == 0)
-            settings[i].value = tablespaces_guarded(given[i].value, promote);
+            settings[i].value = restore_command(given[i].value, req);
     }
     return settings;
 }
@@ -499,11 +514,25 @@ static int prepare_recovery(struct page_server *s, const struct page_server_requ
     return rc;
 }
 
+static struct lookahead *look_ahead(struct page_server *s, const struct page_server_request *req)
+{
+    char *wal = mem_printf("%s/pg_wal", s->data);
+    struct lookahead *ahead = lookahead_start(&(struct lookahead_request){.as = &s->programs.as,
+                                                                          .log_dir = req->log_dir,
+                                                                          .log = req->log,
+                                                                          .from = req->log_from,
+                                                                          .wal = wal,
+                                                                          .run = s->run});
+
+    free(wal);
+    return ahead;
+}
+
 static int start_server(struct page_server *s, const struct page_server_request *req,
                         struct err *err)
 {
     char **env = make_env(s, req->env);
-    struct pg_setting *settings = guard_settings(req->settings, req->recover);
+    struct pg_setting *settings = guard_settings(req);
     struct pg_private_request private = {.programs = req->programs,
                                          .data = s->data,
                                          .run_dir = s->run,
@@ -515,15 +544,21 @@ static int start_server(struct page_server *s, const struct page_server_request 
                                          .database = req->database,
                                          .quick_end = req->recover,
                                          .stop_fd = req->stop_fd};
+    struct lookahead *ahead = NULL;
     int rc = 0;
 
     if (req->recover || req->standby)
         rc = prepare_recovery(s, req, err);
+    if (rc == 0 && req->log)
+        ahead = look_ahead(s, req);
     if (rc == 0)
         rc = pg_private_start(&private, &s->server, err);
+    if (rc == 0 && !req->standby)
+        rc = pg_private_wait(s->server, err);
+    lookahead_stop(ahead);
     free_guarded(settings);
     free_env(env);
-    return rc < 0 || req->standby ? rc : pg_private_wait(s->server, err);
+    return rc;
 }
 
 static void free_page_server(struct page_server *s)

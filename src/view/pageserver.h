@@ -7,6 +7,7 @@
 
 #include "pg/control.h"
 #include "pg/private.h"
+#include "store/log.h"
 
 /* Exit status of `asofs pagefs` for a private server: pages it wrote could not be stored. */
 enum { PAGE_SERVER_LOST = 3, PAGE_SERVER_FULL = 4 /* for want of room */ };
@@ -16,8 +17,13 @@ struct page_server_request {
     const char *store, *view;          /* the view exists */
     const struct pg_setting *settings; /* of the server, or NULL */
     char *const *env;                  /* for its restore_command, or NULL */
-    bool recover;                      /* archive recovery: recovery.signal is made */
-    bool standby;                      /* recovery that does not end: page_server_stop_standby */
+    /* To be looked through ahead of a server that recovers, from log_from on (an LSN), in log_dir;
+     * log NULL: that is left to its restore_command. */
+    const struct log_list *log;
+    const char *log_dir;
+    uint64_t log_from;
+    bool recover; /* archive recovery: recovery.signal is made */
+    bool standby; /* recovery that does not end: page_server_stop_standby */
     unsigned connections;
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: default */

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "pg/private.h"
 
 #define PAGE 8192u       /* of the log */
 #define PAGE_HEADER 24u  /* in front of every page; */
@@ -123,12 +122,12 @@ out:
     return rc;
 }
 
-char *tablespaces_guarded(const char *command, bool promote)
+char *tablespaces_guarded(const char *command)
 {
-    return mem_printf("%s( %s ); r=$?; f=\"%%p\"; [ $r -eq 0 ] || f=\"pg_wal/%%f\"; "
+    return mem_printf("( %s ); r=$?; f=\"%%p\"; [ $r -eq 0 ] || f=\"pg_wal/%%f\"; "
                       "p=$ASOFS_PROGRAM; [ -x \"$p\" ] || p=$ASOFS_RUN/asofs; "
                       "if [ -e \"$f\" ]; then \"$p\" guard \"$f\" \"%%f\" || exit %d; fi; exit $r",
-                      promote ? ": >" PG_PRIVATE_PROMOTE "; " : "", command, FATAL_TO_RECOVERY);
+                      command, FATAL_TO_RECOVERY);
 }
 
 int tablespaces_guard_main(int argc, char **argv)

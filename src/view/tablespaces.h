@@ -12,14 +12,13 @@
 #define ASOFS_VIEW_TABLESPACES_H
 
 #include <stddef.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
 
-/* restore_command around another one. It needs ASOFS_PROGRAM in the environment. promote: it also
- * asks for a quick end (pg_private_request). Owned by the caller. */
-char *tablespaces_guarded(const char *command, bool promote);
+/* restore_command around another one. It needs ASOFS_PROGRAM in the environment. Owned by the
+ * caller. */
+char *tablespaces_guarded(const char *command);
 
 /* -ENOTSUP: one is created; err names the place. */
 int tablespaces_look(const char *path, struct err *err);
