@@ -938,6 +938,9 @@ static int look_at_directory(struct adoption *a, struct err *err)
 {
     int major = pg_version_of(a->dir, err), rc;
 
+    if (major == -ENOENT)
+        return err_hint(err, "A backup that its program keeps compressed, or several files in one, "
+                             "has to be restored into a directory first.");
     if (major < 0)
         return major;
     rc = check_stopped(a->dir, err);
@@ -1062,8 +1065,10 @@ static int advance_once(const struct advance_request *req, bool again)
         printf("%s\n", r.id);
     else if (rc == 0 && !again)
         log_note("base %s stays the newest: the log behind it holds no checkpoint that could be "
-                 "reached",
-                 r.parent);
+                 "reached%s%s",
+                 r.parent,
+                 r.fetcher ? "\nthe command that fetches the log failed last with:\n" : "",
+                 r.fetcher ? r.fetcher : "");
     advance_result_free(&r);
     return rc < 0 ? 1 : command_printed(0);
 }

@@ -199,7 +199,7 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
                        struct store_base_facts *f)
 {
     const struct pg_control *c = &reached->control;
-    int64_t us = page_last_commit(reached->log);
+    int64_t us = page_last_commit(reached->heard.log);
 
     *f = (struct store_base_facts){.start_lsn = c->redo,
                                    .consistent_lsn = c->min_recovery,
@@ -255,7 +255,11 @@ static int make_layer(struct advance *a, struct advance_result *r, struct err *e
     if (a->view && store_has_view(a->store, a->view))
         store_drop_view(a->store, a->view, rc < 0 ? NULL : err);
     page_become_self(&a->programs);
-    free(reached.log);
+    r->fetcher = reached.heard.fetcher;
+    reached.heard.fetcher = NULL;
+    page_heard_free(&reached.heard);
+    if (rc < 0 && r->fetcher)
+        page_hint_fetcher(r->fetcher, err);
     return rc;
 }
 
@@ -299,5 +303,6 @@ void advance_result_free(struct advance_result *r)
 {
     free(r->parent);
     free(r->id);
+    free(r->fetcher);
     *r = (struct advance_result){0};
 }

@@ -36,6 +36,8 @@
 #define END_TIMEOUT_MS 60000
 #define RECOVERY_SIGNAL "recovery.signal"
 #define STANDBY_SIGNAL "standby.signal"
+#define SAID "said" /* below the server's own directory: what restore_command said */
+#define SAID_TAIL 900
 #define MISSING_TIMES 5 /* as often a standby asks in vain: then the log ends there */
 
 struct page_server {
@@ -362,19 +364,35 @@ static bool reaches_program(const struct page_server *s)
     return reaches;
 }
 
+/*
+ * Keeps what a restore_command says of a segment that it does not fetch: a program that has lost
+ * its archive fails just as one that has come to the end of it. Histories of timelines may well be
+ * missing.
+ */
+static char *heard_command(const char *command)
+{
+    return mem_printf("s=\"$ASOFS_RUN/" SAID "\"; case \"%%f\" in *.*) s=/dev/null ;; esac; "
+                      "( %s ) >\"$s\" 2>&1 && : >\"$s\"",
+                      command);
+}
+
 /* The settings, with a restore_command that looks at the log first; freed by free_guarded. */
 static struct pg_setting *guard_settings(const struct pg_setting *given)
 {
     struct pg_setting *settings;
     size_t n = 0, i;
+    char *heard;
 
     while (given && given[n].name)
         n++;
     settings = mem_array(n + 1, sizeof(*settings));
     for (i = 0; i < n; i++) {
         settings[i] = given[i];
-        if (strcmp(given[i].name, "restore_command") == 0)
-            settings[i].value = tablespaces_guarded(given[i].value);
+        if (strcmp(given[i].name, "restore_command") != 0)
+            continue;
+        heard = heard_command(given[i].value);
+        settings[i].value = tablespaces_guarded(heard);
+        free(heard);
     }
     return settings;
 }
@@ -459,14 +477,49 @@ static void free_page_server(struct page_server *s)
     free(s);
 }
 
+/* Its last lines, or NULL. The file is the server's user's: no link of his is followed. */
+static char *read_said(const struct page_server *s)
+{
+    char *path = mem_printf("%s/" SAID, s->run), text[SAID_TAIL + 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+    int64_t n = 0;
+
+    free(path);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        n = io_pread_full(fd, text, SAID_TAIL,
+                          st.st_size > SAID_TAIL ? (uint64_t)(st.st_size - SAID_TAIL) : 0);
+    close(fd);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    if (n <= 0)
+        return NULL;
+    text[n] = '\0';
+    return mem_strdup(text);
+}
+
+static struct page_heard hear(const struct page_server *s)
+{
+    return (struct page_heard){.log = pg_private_log(s->server), .fetcher = read_said(s)};
+}
+
+void page_heard_free(struct page_heard *heard)
+{
+    free(heard->log);
+    free(heard->fetcher);
+    *heard = (struct page_heard){0};
+}
+
 int page_server_start(const struct page_server_request *req, struct page_server **result,
-                      char **log, struct err *err)
+                      struct page_heard *heard, struct err *err)
 {
     struct page_server *s = mem_alloc(sizeof(*s));
     int rc;
 
-    if (log)
-        *log = NULL;
+    if (heard)
+        *heard = (struct page_heard){0};
     s->programs = *req->programs;
     s->out_fd = s->lock_fd = -1;
     s->stop_fd = req->stop_fd;
@@ -475,8 +528,8 @@ int page_server_start(const struct page_server_request *req, struct page_server 
         rc = start_pagefs(s, req, err);
     if (rc == 0)
         rc = start_server(s, req, err);
-    if (s->server && log)
-        *log = pg_private_log(s->server);
+    if (s->server && heard)
+        *heard = hear(s);
     if (rc < 0) {
         page_server_abandon(s);
         return rc;
@@ -580,7 +633,7 @@ static int replay_and_stop(struct page_server *s, struct page_standby *r, struct
 
     if (rc == 1 && pagefs_has_ended(s))
         rc = err_set(err, EIO, "the process that served the view ended too early");
-    r->log = pg_private_log(s->server);
+    r->heard = hear(s);
     if (rc == 1) {
         rc = pg_private_stop(s->server, err);
         s->server = NULL;

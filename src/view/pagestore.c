@@ -159,6 +159,11 @@ int64_t page_last_commit(const char *log)
     return us;
 }
 
+int page_hint_fetcher(const char *said, struct err *err)
+{
+    return err_hint(err, "the command that fetches the log failed last with:\n%s", said);
+}
+
 int page_make_durable(struct store *s, const char *view, struct err *err)
 {
     struct datadir_recovery recovery;

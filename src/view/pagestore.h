@@ -46,6 +46,9 @@ int page_read_bases(struct store *s, char *const *ids, struct moment_base **base
  * none. */
 int64_t page_last_commit(const char *log);
 
+/* Appends what the fetching command said (page_heard); returns -err->code. */
+int page_hint_fetcher(const char *said, struct err *err);
+
 /* Everything of a view on the disk, with a checksum for every page. Nobody serves it any more. */
 int page_make_durable(struct store *s, const char *view, struct err *err);
 
