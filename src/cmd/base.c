@@ -470,7 +470,7 @@ static int receive_to_end(struct creation *c, struct err *err)
     if (c->slot_active)
         return wait_for_log(c, err);
     return pg_receive_log(&c->programs, c->conninfo, c->slot, store_log_directory(c->place.store),
-                          c->facts.consistent_lsn, c->stop.fd, err);
+                          c->source.segment_bytes, c->facts.consistent_lsn, c->stop.fd, err);
 }
 
 /* What the backup says of itself; and it must be of the server that was looked at. */
@@ -677,8 +677,8 @@ static int follow(struct following *f, struct err *err)
 
     for (;;) {
         began = clock_ms();
-        rc = pg_receive_log(&f->programs, f->cluster->conninfo, f->cluster->slot, f->log, 0,
-                            f->stop.fd, err);
+        rc = pg_receive_log(&f->programs, f->cluster->conninfo, f->cluster->slot, f->log,
+                            f->cluster->segment_bytes, 0, f->stop.fd, err);
         if (rc == -EINTR || stop_requested(&f->stop))
             return 0;
         if (clock_ms() - began > f->o->restart_delay_ms)
