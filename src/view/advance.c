@@ -214,9 +214,11 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
 
 /* 1: recovery can go on from there, and from further on than before. 0: not from further on. */
 static int is_gain(const struct advance *a, const struct advance_result *r,
-                   const struct pg_control *c, struct err *err)
+                   const struct page_standby *reached, struct err *err)
 {
-    if (c->redo <= a->parent.start_lsn)
+    const struct pg_control *c = &reached->control;
+
+    if (reached->never_began || c->redo <= a->parent.start_lsn)
         return 0;
     if (c->backup_start || c->backup_end_required)
         return err_set(err, ERANGE,
@@ -228,7 +230,7 @@ static int is_gain(const struct advance *a, const struct advance_result *r,
 static int keep_layer(struct advance *a, const struct page_standby *reached,
                       struct advance_result *r, struct err *err)
 {
-    int rc = is_gain(a, r, &reached->control, err);
+    int rc = is_gain(a, r, reached, err);
 
     if (rc <= 0)
         return rc;

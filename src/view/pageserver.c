@@ -700,6 +700,16 @@ static int put_in_order(struct page_server *s, const char *log_dir, struct err *
     return rc;
 }
 
+/* Recovery of a backup renames it when it begins. */
+static bool has_label(const struct page_server *s)
+{
+    char *path = mem_printf("%s/backup_label", s->data);
+    bool has = access(path, F_OK) == 0;
+
+    free(path);
+    return has;
+}
+
 int page_server_stop_standby(struct page_server *s, const char *log_dir,
                              struct page_standby *result, struct err *err)
 {
@@ -708,6 +718,7 @@ int page_server_stop_standby(struct page_server *s, const char *log_dir,
 
     *result = (struct page_standby){0};
     rc = replay_and_stop(s, result, err);
+    result->never_began = has_label(s);
     if (rc == 0)
         rc = put_in_order(s, log_dir, err);
     pg_private_abandon(s->server);

@@ -46,6 +46,8 @@ int page_server_stop(struct page_server *s, struct err *err);
 
 struct page_standby {
     struct pg_control control; /* "shut down in recovery" */
+    bool never_began;          /* the log was not there with which recovery begins: pg_control is
+                                  what the backup has, of any checkpoint while it was made */
     struct page_heard heard;   /* freed by the caller, also on failure */
 };
 
