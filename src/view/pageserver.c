@@ -367,12 +367,14 @@ static bool reaches_program(const struct page_server *s)
 /*
  * Keeps what a restore_command says of a segment that it does not fetch: a program that has lost
  * its archive fails just as one that has come to the end of it. Histories of timelines may well be
- * missing.
+ * missing; but a status above 125, such as of a program that is not there, ends recovery.
  */
 static char *heard_command(const char *command)
 {
-    return mem_printf("s=\"$ASOFS_RUN/" SAID "\"; case \"%%f\" in *.*) s=/dev/null ;; esac; "
-                      "( %s ) >\"$s\" 2>&1 && : >\"$s\"",
+    return mem_printf("s=\"$ASOFS_RUN/" SAID "\"; ( %s ) >\"$s.new\" 2>&1; r=$?; "
+                      "[ $r -ne 0 ] || : >\"$s.new\"; "
+                      "case \"%%f\" in *.*) [ $r -gt 125 ] ;; *) true ;; esac && "
+                      "mv -f -- \"$s.new\" \"$s\"; exit $r",
                       command);
 }
 
