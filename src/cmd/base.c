@@ -281,8 +281,10 @@ static int advance_once(const struct advance_request *req)
         printf("%s\n", r.id);
     else
         log_note("base %s stays the newest: the log behind it holds no checkpoint that could be "
-                 "reached",
-                 r.parent);
+                 "reached%s%s",
+                 r.parent,
+                 r.fetcher ? "\nthe command that fetches the log failed last with:\n" : "",
+                 r.fetcher ? r.fetcher : "");
     advance_result_free(&r);
     return rc < 0 ? 1 : command_printed(0);
 }

@@ -1,5 +1,6 @@
 #include "pg/backup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,6 +24,7 @@
 #define BRIEF_MS 2000      /* for a look that is nice to have */
 #define SLOT_FREE_MS 10000 /* a server needs a moment to see that its receiver is gone */
 #define LOOK_AGAIN_MS 200
+#define PARTIAL ".partial"  /* how names of segments end that are being received */
 #define MANIFEST_TAIL 16384 /* the ranges of log stand at the end */
 
 /* ---- connections ---- */
@@ -464,8 +466,38 @@ int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end)
 
 /* ---- the log ---- */
 
+/*
+ * pg_receivewal fills a new segment with zeros before it receives anything into it. Where it was
+ * killed, or the disk was full, in the middle of that, it never starts again, until the file is as
+ * it should be or empty.
+ */
+static int empty_half_made(const char *log_dir, uint32_t segment_bytes, struct err *err)
+{
+    DIR *dir = opendir(log_dir);
+    struct dirent *e;
+    struct stat st;
+    int rc = 0, fd;
+
+    if (!dir)
+        return 0; /* pg_receivewal says why */
+    while (rc == 0 && (e = readdir(dir))) {
+        if (strspn(e->d_name, "0123456789ABCDEF") != 24 || strcmp(e->d_name + 24, PARTIAL) != 0 ||
+            fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+            !st.st_size || st.st_size >= segment_bytes)
+            continue;
+        fd = openat(dirfd(dir), e->d_name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || ftruncate(fd, 0) < 0)
+            rc = err_errno(err, "cannot empty %s/%s, which was left half made", log_dir, e->d_name);
+        if (fd >= 0)
+            close(fd);
+    }
+    closedir(dir);
+    return rc;
+}
+
 int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char *slot,
-                   const char *log_dir, uint64_t until, int stop_fd, struct err *err)
+                   const char *log_dir, uint32_t segment_bytes, uint64_t until, int stop_fd,
+                   struct err *err)
 {
     struct call a = {0};
     struct pg_conn *c;
@@ -474,6 +506,11 @@ int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char
 
     if (rc < 0)
         return rc;
+    rc = empty_half_made(log_dir, segment_bytes, err);
+    if (rc < 0) {
+        pg_conn_close(c);
+        return rc;
+    }
     add(&a, mem_strdup("pg_receivewal"));
     add(&a, mem_printf("--directory=%s", log_dir));
     add(&a, mem_printf("--slot=%s", slot));

@@ -52,8 +52,10 @@ int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char
  * WAL LOCATION of the label. 1; 0: not known, or that of another backup. */
 int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end);
 
-/* pg_receivewal of the slot into `log_dir` until `until` (0: until stopped). It ends with asofs. */
+/* pg_receivewal of the slot into `log_dir` until `until` (0: until stopped). It ends with asofs.
+ * Nobody else receives into that directory. */
 int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char *slot,
-                   const char *log_dir, uint64_t until, int stop_fd, struct err *err);
+                   const char *log_dir, uint32_t segment_bytes, uint64_t until, int stop_fd,
+                   struct err *err);
 
 #endif

@@ -163,6 +163,9 @@ static int look_at_directory(struct adoption *a, struct err *err)
 {
     int major = pg_version_of(a->dir, err), rc;
 
+    if (major == -ENOENT)
+        return err_hint(err, "A backup that its program keeps compressed, or several files in one, "
+                             "has to be restored into a directory first.");
     if (major < 0)
         return major;
     rc = check_stopped(a->dir, err);

@@ -261,7 +261,7 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
                        struct store_base_facts *f)
 {
     const struct pg_control *c = &reached->control;
-    int64_t us = page_last_commit(reached->log);
+    int64_t us = page_last_commit(reached->heard.log);
 
     *f = (struct store_base_facts){.start_lsn = c->redo,
                                    .consistent_lsn = c->min_recovery,
@@ -278,10 +278,12 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
 
 /* 1: recovery can go on from there, and from further on than from the newest base. 0: not from
  * further on. */
-static int is_gain(const struct advance *a, const char *base, const struct pg_control *c,
+static int is_gain(const struct advance *a, const char *base, const struct page_standby *reached,
                    struct err *err)
 {
-    if (c->redo <= a->newest.start_lsn)
+    const struct pg_control *c = &reached->control;
+
+    if (reached->never_began || c->redo <= a->newest.start_lsn)
         return 0;
     if (c->backup_start || c->backup_end_required)
         return err_set(err, ERANGE,
@@ -326,14 +328,19 @@ static int make_layer(struct advance *a, const char *base, bool keep, struct adv
         rc = replay(a, &reached, err);
     page_become_owner(&a->programs);
     if (rc == 0)
-        rc = gain = is_gain(a, base, &reached.control, err);
+        rc = gain = is_gain(a, base, &reached, err);
     if (rc == 1 && keep)
         rc = keep_layer(a, &reached, r, err);
     if (rc < 0)
         page_hint_full(a->store, err);
     drop_view(a, rc < 0 ? NULL : err);
     page_become_self(&a->programs);
-    free(reached.log);
+    free(r->fetcher);
+    r->fetcher = reached.heard.fetcher;
+    reached.heard.fetcher = NULL;
+    page_heard_free(&reached.heard);
+    if (rc < 0 && r->fetcher)
+        page_hint_fetcher(r->fetcher, err);
     return rc < 0 ? rc : gain;
 }
 
@@ -417,5 +424,6 @@ void advance_result_free(struct advance_result *r)
 {
     free(r->parent);
     free(r->id);
+    free(r->fetcher);
     *r = (struct advance_result){0};
 }

@@ -161,8 +161,8 @@ static int receive_to_end(struct creation *c, struct err *err)
     if (c->slot_active)
         return wait_for_log(c, err);
     return pg_receive_log(&c->programs, c->req->conninfo, c->slot,
-                          store_log_directory(c->writer.store), c->facts.consistent_lsn,
-                          c->req->stop_fd, err);
+                          store_log_directory(c->writer.store), c->source.segment_bytes,
+                          c->facts.consistent_lsn, c->req->stop_fd, err);
 }
 
 /* ---- the backup ---- */

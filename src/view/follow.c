@@ -60,8 +60,8 @@ static int receive(struct following *f, struct err *err)
 
     for (;;) {
         began = clock_ms();
-        rc = pg_receive_log(&f->programs, f->cluster->conninfo, f->cluster->slot, f->log, 0,
-                            f->req->stop_fd, err);
+        rc = pg_receive_log(&f->programs, f->cluster->conninfo, f->cluster->slot, f->log,
+                            f->cluster->segment_bytes, 0, f->req->stop_fd, err);
         if (rc == -EINTR || stop_within(f->req->stop_fd, 0))
             return 0;
         if (clock_ms() - began > most)

@@ -113,6 +113,7 @@ struct reached {
     bool target_later; /* the log ended before it */
     uint64_t lsn;      /* of the last record that was replayed */
     int64_t time_us;
+    char *fetcher; /* page_heard; owned */
 };
 
 static void read_reached(const char *log, struct reached *r)
@@ -120,7 +121,7 @@ static void read_reached(const char *log, struct reached *r)
     const char *p = strstr(log, "redo done at ");
     char lsn[LSN_TEXT_MAX] = "";
 
-    *r = (struct reached){.stopped = strstr(log, "recovery stopping ") != NULL};
+    r->stopped = strstr(log, "recovery stopping ") != NULL;
     r->target_later = strstr(log, "recovery ended before configured recovery target") != NULL;
     if (p && sscanf(p, "redo done at %23[0-9A-F/]", lsn) == 1)
         lsn_parse(lsn, &r->lsn);
@@ -299,7 +300,8 @@ static int check_end(const struct page_view *v, const struct replay *r,
 static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
                        struct err *err)
 {
-    char *env[] = {mem_printf("ASOFS_LOG=%s", r->log.dir), NULL}, *log = NULL;
+    char *env[] = {mem_printf("ASOFS_LOG=%s", r->log.dir), NULL};
+    struct page_heard heard = {0};
     struct page_server *server = NULL;
     struct target target;
     struct err dropping;
@@ -321,10 +323,12 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
 
     set_target(v, r, end, &target);
     if (rc == 0)
-        rc = page_server_start(&req, &server, &log, err);
-    *reached = (struct reached){0};
-    if (log)
-        read_reached(log, reached);
+        rc = page_server_start(&req, &server, &heard, err);
+    free(reached->fetcher);
+    *reached = (struct reached){.fetcher = heard.fetcher};
+    heard.fetcher = NULL;
+    if (heard.log)
+        read_reached(heard.log, reached);
     if (rc == 0 && is_completed(v)) {
         rc = page_server_stop(server, err);
         server = NULL;
@@ -346,7 +350,7 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
     if (rc < 0 && v->made && drop_view(v, &dropping) == 0)
         v->made = false;
     free(env[0]);
-    free(log);
+    page_heard_free(&heard);
     return rc;
 }
 
@@ -430,10 +434,23 @@ static int choose_base(struct page_view *v, struct replay *r, struct err *err)
     return moment_check_log(&v->req->moment, &r->bases[i], &r->log.list, &r->end_time_us, err);
 }
 
+/* Whether the log ends there, or could not be had, is for who reads it to judge. */
+static void tell_fetcher(const struct page_view *v, const struct reached *reached, int rc,
+                         struct err *err)
+{
+    char lsn[LSN_TEXT_MAX];
+
+    if (rc < 0)
+        page_hint_fetcher(reached->fetcher, err);
+    else if (v->req->moment.kind == MOMENT_LATEST)
+        log_note("the log was replayed to %s, where the command that fetches it failed with:\n%s",
+                 lsn_text(reached->lsn, lsn), reached->fetcher);
+}
+
 static int make_view(struct page_view *v, struct err *err)
 {
     struct replay r = {0};
-    struct reached reached;
+    struct reached reached = {0};
     int64_t started = clock_ms();
     char **ids = NULL;
     int rc = store_bases(v->store, &ids, err);
@@ -446,6 +463,8 @@ static int make_view(struct page_view *v, struct err *err)
         rc = choose_base(v, &r, err);
     if (rc == 0)
         rc = replay(v, &r, &reached, err);
+    if (reached.fetcher)
+        tell_fetcher(v, &reached, rc, err);
     if (rc == 0 && is_completed(v))
         rc = complete(v, &reached, err);
     else if (rc == 0)
@@ -453,6 +472,7 @@ static int make_view(struct page_view *v, struct err *err)
     if (rc == 0)
         log_debug("base %s replayed in %.2f s", r.bases[r.base].id,
                   (double)(clock_ms() - started) / 1000);
+    free(reached.fetcher);
     log_free(&r.log.list);
     free(r.bases);
     if (ids)

@@ -37,6 +37,8 @@
 #define END_TIMEOUT_MS 60000
 #define RECOVERY_SIGNAL "recovery.signal"
 #define STANDBY_SIGNAL "standby.signal"
+#define SAID "said" /* below the server's own directory: what restore_command said */
+#define SAID_TAIL 900
 #define MISSING_TIMES 5 /* as often a standby asks in vain: then the log ends there */
 
 struct page_server {
@@ -366,14 +368,29 @@ static bool reaches_program(const struct page_server *s)
     return pg_identity_leave(&s->programs.as) == 0 && reaches;
 }
 
-/* Around the one that is given: it looks at the log first, leaves alone what was looked at ahead,
- * and asks for the quick end of a recovery. */
+/*
+ * Keeps what a restore_command says of a segment that it does not fetch: a program that has lost
+ * its archive fails just as one that has come to the end of it. Histories of timelines may well be
+ * missing; but a status above 125, such as of a program that is not there, ends recovery.
+ */
+static char *heard_command(const char *command)
+{
+    return mem_printf("s=\"$ASOFS_RUN/" SAID "\"; ( %s ) >\"$s.new\" 2>&1; r=$?; "
+                      "[ $r -ne 0 ] || : >\"$s.new\"; "
+                      "case \"%%f\" in *.*) [ $r -gt 125 ] ;; *) true ;; esac && "
+                      "mv -f -- \"$s.new\" \"$s\"; exit $r",
+                      command);
+}
+
+/* Around the one that is given: it keeps what that says, looks at the log first, leaves alone what
+ * was looked at ahead, and asks for the quick end of a recovery. */
 static char *restore_command(const char *given, const struct page_server_request *req)
 {
-    char *guarded = tablespaces_guarded(given);
+    char *heard = heard_command(given), *guarded = tablespaces_guarded(heard);
     char *ahead = req->log ? lookahead_command(guarded) : mem_strdup(guarded);
     char *command = mem_printf("%s%s", req->recover ? ": >" PG_PRIVATE_PROMOTE "; " : "", ahead);
 
+    free(heard);
     free(guarded);
     free(ahead);
     return command;
@@ -571,14 +588,49 @@ static void free_page_server(struct page_server *s)
     free(s);
 }
 
+/* Its last lines, or NULL. The file is the server's user's: no link of his is followed. */
+static char *read_said(const struct page_server *s)
+{
+    char *path = mem_printf("%s/" SAID, s->run), text[SAID_TAIL + 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+    int64_t n = 0;
+
+    free(path);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        n = io_pread_full(fd, text, SAID_TAIL,
+                          st.st_size > SAID_TAIL ? (uint64_t)(st.st_size - SAID_TAIL) : 0);
+    close(fd);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    if (n <= 0)
+        return NULL;
+    text[n] = '\0';
+    return mem_strdup(text);
+}
+
+static struct page_heard hear(const struct page_server *s)
+{
+    return (struct page_heard){.log = pg_private_log(s->server), .fetcher = read_said(s)};
+}
+
+void page_heard_free(struct page_heard *heard)
+{
+    free(heard->log);
+    free(heard->fetcher);
+    *heard = (struct page_heard){0};
+}
+
 int page_server_start(const struct page_server_request *req, struct page_server **result,
-                      char **log, struct err *err)
+                      struct page_heard *heard, struct err *err)
 {
     struct page_server *s = mem_alloc(sizeof(*s));
     int rc;
 
-    if (log)
-        *log = NULL;
+    if (heard)
+        *heard = (struct page_heard){0};
     s->programs = *req->programs;
     s->out_fd = s->lock_fd = -1;
     s->stop_fd = req->stop_fd;
@@ -587,8 +639,8 @@ int page_server_start(const struct page_server_request *req, struct page_server 
         rc = start_pagefs(s, req, err);
     if (rc == 0)
         rc = start_server(s, req, err);
-    if (s->server && log)
-        *log = pg_private_log(s->server);
+    if (s->server && heard)
+        *heard = hear(s);
     if (rc < 0) {
         page_server_abandon(s);
         return rc;
@@ -696,7 +748,7 @@ static int replay_and_stop(struct page_server *s, struct page_standby *r, struct
 
     if (rc == 1 && pagefs_has_ended(s))
         rc = err_set(err, EIO, "the process that served the view ended too early");
-    r->log = pg_private_log(s->server);
+    r->heard = hear(s);
     if (rc == 1) {
         rc = pg_private_stop(s->server, err);
         s->server = NULL;
@@ -715,6 +767,16 @@ static int put_in_order(struct page_server *s, const char *log_dir, struct err *
     return rc < 0 ? rc : remove_traces(s, err);
 }
 
+/* Recovery of a backup renames it when it begins. */
+static bool has_label(const struct page_server *s)
+{
+    char *path = mem_printf("%s/backup_label", s->data);
+    bool has = access(path, F_OK) == 0;
+
+    free(path);
+    return has;
+}
+
 int page_server_stop_standby(struct page_server *s, const char *log_dir,
                              struct page_standby *result, struct err *err)
 {
@@ -723,6 +785,7 @@ int page_server_stop_standby(struct page_server *s, const char *log_dir,
 
     *result = (struct page_standby){0};
     rc = replay_and_stop(s, result, err);
+    result->never_began = has_label(s);
     if (rc == 0)
         rc = put_in_order(s, log_dir, err);
     pg_private_abandon(s->server);

@@ -36,10 +36,18 @@ struct page_server;
 /* Removes what processes that were killed left in /tmp. */
 void page_server_clear(const struct pg_identity *as);
 
+struct page_heard {
+    char *log;     /* what the server said, or NULL */
+    char *fetcher; /* what restore_command said of the last segment, when it failed to fetch that;
+                      NULL: nothing */
+};
+
+void page_heard_free(struct page_heard *heard);
+
 /* Returns when the server accepts connections; a standby never does. On failure nothing is left;
- * `log`, when not NULL, gets what the server said (freed by the caller), or NULL. */
-int page_server_start(const struct page_server_request *req, struct page_server **s, char **log,
-                      struct err *err);
+ * `heard`, when not NULL, is set in any case, and freed by the caller. */
+int page_server_start(const struct page_server_request *req, struct page_server **s,
+                      struct page_heard *heard, struct err *err);
 
 struct pg_private *page_server_private(struct page_server *s);
 
@@ -48,7 +56,9 @@ int page_server_stop(struct page_server *s, struct err *err);
 
 struct page_standby {
     struct pg_control control; /* "shut down in recovery" */
-    char *log;                 /* what the server said; freed by the caller */
+    bool never_began;          /* the log was not there with which recovery begins: pg_control is
+                                  what the backup has, of any checkpoint while it was made */
+    struct page_heard heard;   /* freed by the caller, also on failure */
 };
 
 /*

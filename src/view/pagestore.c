@@ -237,6 +237,11 @@ void page_hint_full(const struct store *s, struct err *err)
                  store_path(s), units_format_size(free_bytes, size, sizeof(size)));
 }
 
+int page_hint_fetcher(const char *said, struct err *err)
+{
+    return err_hint(err, "the command that fetches the log failed last with:\n%s", said);
+}
+
 int page_make_durable(struct store *s, const char *view, struct err *err)
 {
     struct datadir_recovery recovery;

@@ -78,6 +78,9 @@ int page_open_pages(struct store *s, const char *view, struct store_view **v, st
  * made there is dropped. */
 void page_hint_full(const struct store *s, struct err *err);
 
+/* Appends what the fetching command said (page_heard); returns -err->code. */
+int page_hint_fetcher(const char *said, struct err *err);
+
 /* Everything of a view on the disk, with a checksum for every page. Nobody serves it any more. */
 int page_make_durable(struct store *s, const char *view, struct err *err);
 
