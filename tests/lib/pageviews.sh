@@ -66,12 +66,13 @@ follow_start() {
 	wait_until "[[ \$(sql 'SELECT bool_or(active) FROM pg_replication_slots') == t ]]"
 }
 
-# Everything that was written so far is in whole segments.
+# Everything that was written so far is in whole segments. The times of files may be some milliseconds behind the
+# clock; what is noted has to be before the last segment was written by these too.
 log_ship() {
 	local last
 	last=$(sql 'SELECT pg_walfile_name(pg_current_wal_lsn())' | tail -n 1)
 	sql 'INSERT INTO marker VALUES (-1)' 'DELETE FROM marker WHERE n = -1' 'SELECT clock_timestamp()' >"$TMPDIR/shipped"
-	sql 'SELECT pg_switch_wal()' >/dev/null
+	sql 'SELECT pg_sleep(0.02)' 'SELECT pg_switch_wal()' >/dev/null
 	wait_until "[[ -f $STORE/log/$last ]]"
 }
 
