@@ -66,12 +66,13 @@ follow_start() {
 	wait_until "[[ \$(sql 'SELECT bool_or(active) FROM pg_replication_slots') == t ]]"
 }
 
-# Everything that was written so far is in whole segments.
+# Everything that was written so far is in whole segments. The times of files may be some milliseconds behind the
+# clock; what is noted has to be before the last segment was written by these too.
 log_ship() {
 	local last
 	last=$(sql 'SELECT pg_walfile_name(pg_current_wal_lsn())' | tail -n 1)
 	sql 'INSERT INTO marker VALUES (-1)' 'DELETE FROM marker WHERE n = -1' 'SELECT clock_timestamp()' >"$TMPDIR/shipped"
-	sql 'SELECT pg_switch_wal()' >/dev/null
+	sql 'SELECT pg_sleep(0.02)' 'SELECT pg_switch_wal()' >/dev/null
 	wait_until "[[ -f $STORE/log/$last ]]"
 }
 
@@ -101,13 +102,19 @@ upset() {
 		ALTER TABLE numbered ALTER COLUMN m TYPE bigint; -- a rewrite
 		DROP TABLE IF EXISTS new_$((k > 2 ? k - 2 : 0));
 	SQL
-	case $((k % 4)) in
-	0) sql 'VACUUM FULL packed' ;;
-	1) sql "CREATE DATABASE other_$k STRATEGY file_copy" ;;
-	2) sql "CREATE DATABASE other_$k STRATEGY wal_log" ;;
-	3) sql 'CLUSTER one USING one_pkey' 'CHECKPOINT' ;;
+	case $((k % 8)) in
+	1) database_create "other_$k" file_copy ;;
+	5) database_create "other_$k" wal_log ;;
+	2 | 6) sql "DROP DATABASE IF EXISTS other_$((k > 5 ? k - 5 : 0))" ;; # so that few are copied and looked at again and again
+	3 | 7) sql 'CLUSTER one USING one_pkey' 'CHECKPOINT' ;;
+	*) sql 'VACUUM FULL packed' ;;
 	esac
-	if ((k % 4 == 1 || k % 4 == 2)); then psql_do -d "dbname=other_$k ${CONN/dbname=test/}" -c 'CREATE TABLE inside (i int)'; fi
+}
+
+# database_create NAME STRATEGY
+database_create() {
+	sql "CREATE DATABASE $1 STRATEGY $2"
+	psql_do -d "dbname=$1 ${CONN/dbname=test/}" -c 'CREATE TABLE inside (i int)'
 }
 
 # A transaction that stays open, with a subtransaction in it, and one that stays prepared.
@@ -184,10 +191,16 @@ moment_note() {
 	SQL
 }
 
+# tpcb_holds FILE: the amounts that pgbench added to accounts, branches and tellers are those of its history.
+tpcb_holds() {
+	[[ $(grep -c '^pgbench_' "$1") == 4 && $(grep '^pgbench_' "$1" | cut -d'|' -f3 | uniq | wc -l) == 1 ]]
+}
+
 # moment_check N DIR-of-the-schema: everything that was noted is there, and nothing later.
 moment_check() {
 	local dir=$MOMENTS/$1
 	sums_of "$2" | diff "$dir/sums" - || fail "moment $1: other sums"
+	tpcb_holds "$dir/sums" || fail "moment $1: the sums of TPC-B differ: $(cat "$dir/sums")"
 	find "$2" -name '*.csv' -printf '%f\n' | sed 's/\.csv$//' | LC_ALL=C sort | diff "$dir/tables" - ||
 		fail "moment $1: other tables"
 	[[ $(tail -n +2 "$2/marker.csv" | sort -n | tail -n 1) == "$1" ]] || fail "moment $1: another marker"
@@ -221,3 +234,23 @@ servers() {
 
 # no_server_left FILE: none but those that FILE lists.
 no_server_left() { [[ -z $(servers | sort | comm -13 <(sort "$1") -) ]]; }
+
+# --- A server of one's own -------------------------------------------------------------------------------
+
+# amcheck_of DIR: whatever pg_amcheck can find, it does not find in the data directory DIR/data, in any database. A
+# server is started there, which has its socket in DIR, and is stopped again; so it has to be one that may be written.
+amcheck_of() {
+	local dir=$1 status=0 origin=${CLUSTER:-} conn=$CONN
+	printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$dir'" 'fsync = off' 'autovacuum = off' \
+		'max_prepared_transactions = 10' >"$dir/data/postgresql.conf"
+	echo 'local all all trust' >"$dir/data/pg_hba.conf"
+	give_to_postgres "$dir/data/postgresql.conf" "$dir/data/pg_hba.conf"
+	cluster_run "$dir"
+	pg_amcheck -h "$dir" -U postgres --all --install-missing --heapallindexed --rootdescend --progress --jobs=2 \
+		>"$TMPDIR/amcheck.log" 2>&1 || status=$?
+	cluster_stop "$dir"
+	CLUSTER=$origin CONN=$conn
+	((status == 0)) || fail "pg_amcheck, status $status: $(cat "$TMPDIR/amcheck.log")"
+	grep -qE '^ *([1-9][0-9]*)/\1 relations \(100%\)' "$TMPDIR/amcheck.log" ||
+		fail "pg_amcheck did not look at everything: $(cat "$TMPDIR/amcheck.log")"
+}
