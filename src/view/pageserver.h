@@ -42,6 +42,7 @@ int page_server_stop(struct page_server *s, struct err *err);
 struct page_standby {
     struct pg_control control; /* "shut down in recovery" */
     char *log;                 /* what the server said; freed by the caller */
+    char missing[25];          /* the segment that it asked for in vain; "": none */
 };
 
 /*
