@@ -335,17 +335,26 @@ static void show(struct source_options *o, const char *database)
     o->request.shown = &o->shown;
 }
 
+/* It may also be one that may not be looked into. */
+static int refuse_source(const struct source_options *o, struct err *err)
+{
+    const char *source = o->request.source;
+    struct store *s;
+
+    if (access(source, X_OK) < 0 && errno == EACCES && store_open(source, &s, err) < 0)
+        return -err->code;
+    return err_set(
+        err, EINVAL,
+        "--at and the other options of page views need a store as SOURCE; \"%s\" is none", source);
+}
+
 int source_open(struct source_options *o, struct err *err)
 {
     const char *database;
     int rc;
 
     if (!store_is(o->request.source))
-        return asks_for_page_view(o) ? err_set(err, EINVAL,
-                                               "--at and the other options of page views need a "
-                                               "store as SOURCE; \"%s\" is none",
-                                               o->request.source)
-                                     : 0;
+        return asks_for_page_view(o) ? refuse_source(o, err) : 0;
     if (o->page.moment.kind == MOMENT_NONE && !o->view)
         return err_set(err, EINVAL,
                        "which moment? --at=TIME, --lsn=LSN, --xid=N, "

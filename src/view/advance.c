@@ -223,7 +223,7 @@ static int create_view(struct advance *a, const char *base, struct err *err)
 /* As far as it goes. */
 static int replay(struct advance *a, struct page_standby *reached, struct err *err)
 {
-    char *env[] = {mem_printf("ASOFS_LOG=%s", a->log.dir), NULL};
+    char **env = page_log_env(a->store, &a->log);
     struct page_server *server = NULL;
     struct plan plan;
     struct page_server_request req = {.programs = &a->programs,
@@ -241,8 +241,10 @@ static int replay(struct advance *a, struct page_standby *reached, struct err *e
     rc = page_server_start(&req, &server, NULL, err);
     if (rc == 0)
         rc = page_server_stop_standby(server, a->log.dir, reached, err);
+    if (rc == 0 && !a->log.command)
+        rc = page_check_missing(&a->programs, a->log.dir, reached->missing, err);
     free(plan.command);
-    free(env[0]);
+    store_names_free(env);
     return rc;
 }
 

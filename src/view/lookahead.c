@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "view/segment.h"
 #include "view/tablespaces.h"
 
 #define FAR 16          /* segments in front of the one that was asked for last */
@@ -67,7 +68,7 @@ static bool wait_for_turn(struct lookahead *l, uint64_t number)
 }
 
 /* The server wants to write to the last segment it replays. */
-static bool is_well(const char *segment)
+static bool is_well(const struct lookahead *l, const char *segment)
 {
     int fd = open(segment, O_RDWR | O_CLOEXEC);
     struct err ignored;
@@ -75,7 +76,8 @@ static bool is_well(const char *segment)
     if (fd < 0)
         return false;
     close(fd);
-    return tablespaces_look(segment, &ignored) == 0;
+    return segment_check_system(segment, l->req.system, &ignored) == 0 &&
+           tablespaces_look(segment, &ignored) == 0;
 }
 
 /* The link first: what is noted is there. */
@@ -102,7 +104,7 @@ static void look_at(const struct lookahead *l, const struct log_segment *s)
         return;
     log_segment_name(s->timeline, s->number, l->req.log->segment_bytes, name);
     segment = mem_printf("%s/%s", l->req.log_dir, name);
-    if (is_well(segment))
+    if (is_well(l, segment))
         put(l, segment, name);
     free(segment);
 }

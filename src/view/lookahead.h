@@ -19,6 +19,7 @@ struct lookahead_request {
     const char *log_dir;
     const struct log_list *log;
     uint64_t from;   /* LSN where replay begins */
+    uint64_t system; /* identifier of the cluster whose log it is to be */
     const char *wal; /* pg_wal of the view, mounted; copied, all else is borrowed until the end */
     const char *run; /* the server's own directory */
 };

@@ -19,6 +19,7 @@
 #include "pg/private.h"
 #include "view/pageserver.h"
 #include "view/pagestore.h"
+#include "view/segment.h"
 
 /* Of each of PAGE_PREPARED_MARGIN transactions; the table of all is filled in at each start. */
 static const struct pg_setting few_locks = {"max_locks_per_transaction", "256"};
@@ -195,16 +196,6 @@ static int create_view(struct page_view *v, const char *base, struct err *err)
     return rc;
 }
 
-#define LOG_PAGE 8192u
-
-/* Header of a page of the log (access/xlog_internal.h). */
-struct log_page {
-    uint16_t magic, info; /* info 1: a record goes on here */
-    uint32_t timeline;
-    uint64_t address;
-    uint32_t rest; /* of that record */
-};
-
 static char *segment_path(const struct replay *r, const struct log_segment *s)
 {
     char name[25];
@@ -213,43 +204,13 @@ static char *segment_path(const struct replay *r, const struct log_segment *s)
     return mem_printf("%s/%s%s", r->log.dir, name, s->partial ? ".partial" : "");
 }
 
-/* As the user that the server runs as. */
-static int check_readable(const struct page_view *v, const char *path, struct err *err)
-{
-    int rc = 0;
-
-    page_become_owner(&v->programs);
-    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
-        rc = err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
-                       (unsigned)v->programs.as.uid, path);
-    page_become_self(&v->programs);
-    return rc;
-}
-
-/* The first page from *from on that is log, and no more of a record that began in front of it; 0:
- * none. Pages that were never written are zeros; those of a file used again have other addresses.
- */
-static uint64_t find_page(int fd, uint64_t start, uint64_t end, uint64_t *from)
-{
-    struct log_page page;
-
-    while (*from < end) {
-        if (pread(fd, &page, sizeof(page), (off_t)(*from - start)) != (ssize_t)sizeof(page))
-            return 0;
-        if (page.address == *from && !(page.info & 1))
-            return *from;
-        *from += LOG_PAGE;
-    }
-    return 0;
-}
-
 /* Log in one segment, behind where recovery found no more: it could not be read, or is damaged. */
 static int check_segment(const struct page_view *v, const struct replay *r,
                          const struct log_segment *s, const struct reached *reached,
                          struct err *err)
 {
     uint64_t start = s->number * r->log.list.segment_bytes, at = 0;
-    uint64_t from = (reached->lsn / LOG_PAGE + 1) * LOG_PAGE;
+    uint64_t from = (reached->lsn / SEGMENT_PAGE + 1) * SEGMENT_PAGE;
     char *path = segment_path(r, s), lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int rc = fd < 0 && errno != ENOENT ? err_errno(err, "cannot read the log segment %s", path) : 0;
@@ -257,11 +218,11 @@ static int check_segment(const struct page_view *v, const struct replay *r,
     if (from < start)
         from = start;
     if (fd >= 0) {
-        at = find_page(fd, start, start + r->log.list.segment_bytes, &from);
+        at = segment_find_page(fd, start, start + r->log.list.segment_bytes, &from);
         close(fd);
     }
     if (at)
-        rc = check_readable(v, path, err);
+        rc = page_check_readable(&v->programs, path, err);
     if (at && rc == 0)
         rc = err_set(err, EIO,
                      "the log is damaged: recovery found its end behind %s, and there is more of "
@@ -300,7 +261,7 @@ static int check_end(const struct page_view *v, const struct replay *r,
 static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
                        struct err *err)
 {
-    char *env[] = {mem_printf("ASOFS_LOG=%s", r->log.dir), NULL};
+    char **env = page_log_env(v->store, &r->log);
     struct page_heard heard = {0};
     struct page_server *server = NULL;
     struct target target;
@@ -313,6 +274,7 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
                                       .log = r->log.command ? NULL : &r->log.list,
                                       .log_dir = r->log.dir,
                                       .log_from = r->bases[r->base].facts.start_lsn,
+                                      .log_system = store_cluster(v->store)->system_identifier,
                                       .recover = true,
                                       .connections = v->req->connections,
                                       .max_prepared = PAGE_PREPARED_MARGIN,
@@ -349,9 +311,34 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
         page_hint_full(v->store, err);
     if (rc < 0 && v->made && drop_view(v, &dropping) == 0)
         v->made = false;
-    free(env[0]);
+    store_names_free(env);
     page_heard_free(&heard);
     return rc;
+}
+
+/* A server that does not find the record with which recovery begins does not say why. */
+static int explain_start(const struct page_view *v, const struct replay *r, struct err *err)
+{
+    const struct store_base_facts *f = &r->bases[r->base].facts;
+    uint32_t bytes = r->log.list.segment_bytes, towards = moment_towards(f, &r->log.list);
+    const struct log_segment *s;
+    struct err reading;
+    char *path, name[25];
+
+    if (r->log.command || !strstr(err->text, "could not locate required checkpoint record"))
+        return -err->code;
+    s = log_segment_at(&r->log.list, towards, f->start_lsn / bytes);
+    log_segment_name(log_timeline_at(&r->log.list, towards, f->start_lsn), f->start_lsn / bytes,
+                     bytes, name);
+    if (!s)
+        return err_set(err, ENOENT,
+                       "the log in %s has no segment %s, with which the replay of base %s begins",
+                       r->log.dir, name, r->bases[r->base].id);
+    path = segment_path(r, s);
+    if (page_check_readable(&v->programs, path, &reading) < 0)
+        *err = reading;
+    free(path);
+    return -err->code;
 }
 
 /* The moment is not in the log behind this base. */
@@ -375,8 +362,10 @@ static int replay(struct page_view *v, struct replay *r, struct reached *reached
     enum moment_kind kind = v->req->moment.kind;
     int rc = replay_once(v, r, 0, reached, err), older;
 
-    if (rc == 0 || !reached->target_later)
-        return rc;
+    if (rc < 0 && !reached->target_later)
+        return explain_start(v, r, err);
+    if (rc == 0)
+        return 0;
     rc = check_end(v, r, reached, err);
     if (rc < 0)
         return rc;

@@ -538,6 +538,7 @@ static struct lookahead *look_ahead(struct page_server *s, const struct page_ser
                                                                           .log_dir = req->log_dir,
                                                                           .log = req->log,
                                                                           .from = req->log_from,
+                                                                          .system = req->log_system,
                                                                           .wal = wal,
                                                                           .run = s->run});
 
@@ -707,13 +708,14 @@ static bool is_same_number(const char *name, const char *other)
 
 /* The same segment again and again. Once or twice says nothing: what the shipped log lacks may be
  * in pg_wal. */
-static bool log_has_ended(const struct page_server *s)
+static int times_missing(const struct page_server *s, char first[64])
 {
-    char *path = mem_printf("%s/missing", s->run), line[64], first[64] = "";
+    char *path = mem_printf("%s/missing", s->run), line[64];
     FILE *f = fopen(path, "re");
     int times = 0;
 
     free(path);
+    *first = '\0';
     while (f && fgets(line, sizeof(line), f)) {
         if (!is_same_number(line, first)) {
             strcpy(first, line);
@@ -723,7 +725,23 @@ static bool log_has_ended(const struct page_server *s)
     }
     if (f)
         fclose(f);
-    return times >= MISSING_TIMES;
+    return times;
+}
+
+static bool log_has_ended(const struct page_server *s)
+{
+    char name[64];
+
+    return times_missing(s, name) >= MISSING_TIMES;
+}
+
+static void tell_missing(const struct page_server *s, char missing[25])
+{
+    char name[64];
+
+    *missing = '\0';
+    if (times_missing(s, name) >= MISSING_TIMES)
+        snprintf(missing, 25, "%.*s", (int)strcspn(name, "\n"), name);
 }
 
 /* It is not waited for here: end_pagefs does. */
@@ -749,6 +767,7 @@ static int replay_and_stop(struct page_server *s, struct page_standby *r, struct
     if (rc == 1 && pagefs_has_ended(s))
         rc = err_set(err, EIO, "the process that served the view ended too early");
     r->heard = hear(s);
+    tell_missing(s, r->missing);
     if (rc == 1) {
         rc = pg_private_stop(s->server, err);
         s->server = NULL;

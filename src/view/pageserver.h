@@ -22,8 +22,9 @@ struct page_server_request {
     const struct log_list *log;
     const char *log_dir;
     uint64_t log_from;
-    bool recover; /* archive recovery: recovery.signal is made */
-    bool standby; /* recovery that does not end: page_server_stop_standby */
+    uint64_t log_system; /* identifier of the cluster */
+    bool recover;        /* archive recovery: recovery.signal is made */
+    bool standby;        /* recovery that does not end: page_server_stop_standby */
     unsigned connections;
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: default */
@@ -59,6 +60,7 @@ struct page_standby {
     bool never_began;          /* the log was not there with which recovery begins: pg_control is
                                   what the backup has, of any checkpoint while it was made */
     struct page_heard heard;   /* freed by the caller, also on failure */
+    char missing[25];          /* the segment that it asked for in vain; "": none */
 };
 
 /*

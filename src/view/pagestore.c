@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "common/mem.h"
 #include "common/proc.h"
 #include "common/units.h"
+#include "view/segment.h"
 
 #define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
 
@@ -40,6 +42,22 @@ void page_become_self(const struct pg_programs *p)
         log_error("cannot become root again: %s", strerror(-rc));
 }
 
+static int check_writable(const struct store *s, const struct pg_programs *p, uid_t owner,
+                          struct err *err)
+{
+    int rc = 0;
+
+    page_become_owner(p);
+    if (faccessat(AT_FDCWD, store_path(s), R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+        rc = err_errno(err, "the user %u cannot write the store %s", (unsigned)p->as.uid,
+                       store_path(s));
+    page_become_self(p);
+    return rc == -EACCES
+               ? err_hint(err, "It belongs to the user %u. Replayed pages are kept there.",
+                          (unsigned)owner)
+               : rc;
+}
+
 int page_find_programs(const struct store *s, const char *run_as, const char *bindir,
                        struct pg_programs *p, struct err *err)
 {
@@ -54,7 +72,9 @@ int page_find_programs(const struct store *s, const char *run_as, const char *bi
     if (stat(store_path(s), &st) < 0)
         return err_errno(err, "cannot look at %s", store_path(s));
     rc = pg_identity_find(run_as, st.st_uid, &id, err);
-    return rc < 0 ? rc : pg_programs_find((int)c->major, bindir, &id, p, err);
+    if (rc == 0)
+        rc = pg_programs_find((int)c->major, bindir, &id, p, err);
+    return rc < 0 ? rc : check_writable(s, p, st.st_uid, err);
 }
 
 /* ---- names and locks of views ---- */
@@ -159,6 +179,37 @@ int page_read_log(const struct store *s, const char *dir, const char *command, s
         return 0;
     rc = log_read(log->dir, c->segment_bytes, &log->list, err);
     return rc == -ENOENT && !dir && !c->log ? 0 : rc;
+}
+
+char **page_log_env(const struct store *s, const struct page_log *log)
+{
+    char **env = mem_array(3, sizeof(*env));
+
+    env[0] = mem_printf("ASOFS_LOG=%s", log->dir);
+    env[1] = mem_printf(SEGMENT_SYSTEM_ENV "=%" PRIu64, store_cluster(s)->system_identifier);
+    return env;
+}
+
+int page_check_readable(const struct pg_programs *p, const char *path, struct err *err)
+{
+    int rc = 0;
+
+    page_become_owner(p);
+    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
+        rc = err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
+                       (unsigned)p->as.uid, path);
+    page_become_self(p);
+    return rc;
+}
+
+int page_check_missing(const struct pg_programs *p, const char *dir, const char *segment,
+                       struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, segment);
+    int rc = *segment ? page_check_readable(p, path, err) : 0;
+
+    free(path);
+    return rc;
 }
 
 const char *page_target_timeline(const struct page_log *log, const struct store_base_facts *base,

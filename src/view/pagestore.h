@@ -56,6 +56,16 @@ struct page_log {
 int page_read_log(const struct store *s, const char *dir, const char *command, struct page_log *log,
                   struct err *err);
 
+/* What a restore_command and its guard need; freed by store_names_free. */
+char **page_log_env(const struct store *s, const struct page_log *log);
+
+/* -EACCES: PostgreSQL's user cannot read that file. */
+int page_check_readable(const struct pg_programs *p, const char *path, struct err *err);
+
+/* A segment that was asked for in vain ("": none), though it is there. */
+int page_check_missing(const struct pg_programs *p, const char *dir, const char *segment,
+                       struct err *err);
+
 /*
  * recovery_target_timeline. asofs has found it in the log itself, since the newest of all may be
  * one that does not come from this base; what a command fetches only the server can look through.

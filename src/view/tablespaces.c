@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "view/segment.h"
 
 #define PAGE 8192u       /* of the log */
 #define PAGE_HEADER 24u  /* in front of every page; */
@@ -130,11 +131,22 @@ char *tablespaces_guarded(const char *command)
                       command, FATAL_TO_RECOVERY);
 }
 
+/* Histories have no headers. */
+static int look_at_system(const char *path, const char *name, struct err *err)
+{
+    const char *system = getenv(SEGMENT_SYSTEM_ENV);
+
+    if (!system || strlen(name) != 24)
+        return 0;
+    return segment_check_system(path, strtoull(system, NULL, 10), err);
+}
+
 int tablespaces_guard_main(int argc, char **argv)
 {
     struct err err;
 
-    if (argc == 3 && tablespaces_look(argv[1], &err) == 0)
+    if (argc == 3 && look_at_system(argv[1], argv[2], &err) == 0 &&
+        tablespaces_look(argv[1], &err) == 0)
         return 0;
     fprintf(stderr, "segment %s: %s\n", argc == 3 ? argv[2] : "?",
             argc == 3 ? err.text : "a file and its name are needed");

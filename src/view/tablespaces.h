@@ -26,8 +26,8 @@ int tablespaces_look(const char *path, struct err *err);
 /* The same of a segment's bytes: the place, or NULL. Pure; owned by the caller. */
 char *tablespaces_find(const uint8_t *bytes, size_t len);
 
-/* asofs guard FILE NAME: 130, which is fatal to recovery, when one is created or it cannot be read.
- */
+/* asofs guard FILE NAME: 130, which is fatal to recovery, when one is created, the segment is of
+ * another cluster (segment.h), or it cannot be read. */
 int tablespaces_guard_main(int argc, char **argv);
 
 #endif

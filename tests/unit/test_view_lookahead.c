@@ -92,6 +92,7 @@ static struct lookahead *start(struct place *p)
                                     .log_dir = p->log,
                                     .log = &p->list,
                                     .from = (uint64_t)FROM * SEGMENT + 5,
+                                    .system = 77,
                                     .wal = p->wal,
                                     .run = p->run};
 
@@ -159,11 +160,15 @@ static void what_is_not_well_is_left_to_the_command(void **state)
     static const uint8_t record[] = {50,  0,  0, 0, 0, 0, 0,   0,   0,   0,   0, 0,
                                      0,   0,  0, 0, 0, 5, 0,   0,   9,   9,   9, 9,
                                      255, 10, 1, 0, 0, 0, '/', 'x', '/', 'y', 0};
+    /* header of a segment: flags 2, address, number of the cluster */
+    const uint8_t header[] = {0x10, 0xd1, 2, 0, 1, 0, 0, 0, 0, 0, 0xd0, 0, 0, 0, 0, 0,
+                              0,    0,    0, 0, 0, 0, 0, 0, 9, 9, 9,    9, 9, 9, 9, 9};
     struct place *p = *state;
     unsigned first = FROM - FIRST;
     struct lookahead *l;
     char *path;
 
+    write_segment(p, first + 6, header, sizeof(header), 0);
     write_segment(p, first + 1, record, sizeof(record), 4096);
     p->segments[first + 2].partial = true;
     path = mem_printf("%s/%s", p->log, name_of(first + 3));
@@ -174,7 +179,9 @@ static void what_is_not_well_is_left_to_the_command(void **state)
     free(path);
     l = start(p);
     assert_non_null(l);
-    assert_true(comes(p, first + 5));
+    assert_true(comes(p, first + 7));
+    assert_true(is_there(p->run, "ahead/", first + 5));
+    assert_false(is_there(p->wal, "", first + 6)); /* of another cluster */
     assert_true(is_there(p->run, "ahead/", first));
     assert_false(is_there(p->wal, "", first + 1));
     assert_false(is_there(p->wal, "", first + 2));

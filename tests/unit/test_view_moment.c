@@ -1,5 +1,5 @@
 /* view/moment: times as people write them, the choice of a base, and what the log covers.
- * view/tablespaces: whether the log creates one. */
+ * view/tablespaces: whether the log creates one. view/segment: what its headers say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,12 +8,15 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/lsn.h"
 #include "view/moment.h"
+#include "view/segment.h"
 #include "view/tablespaces.h"
 
 #define SEGMENT (UINT32_C(16) << 20)
@@ -537,6 +540,65 @@ static void other_records_are_no_tablespaces(void **state)
     assert_false(is_found(log));
 }
 
+/* ---- headers of segments ---- */
+
+/* A file of three pages of log, the second of which begins in the middle of a record, as the header
+ * of each says; 0x1000000 is its place. */
+static int make_segment(uint64_t system_identifier)
+{
+    static uint8_t log[3 * LOG_PAGE];
+    FILE *f = tmpfile();
+    int i;
+
+    assert_non_null(f);
+    for (i = 0; i < 3; i++) {
+        uint16_t magic = 0xd110, info = i == 0 ? 2 : i == 1 ? 1 : 0;
+        uint64_t address = 0x1000000 + (uint64_t)i * LOG_PAGE;
+
+        memcpy(log + i * LOG_PAGE, &magic, 2);
+        memcpy(log + i * LOG_PAGE + 2, &info, 2);
+        memcpy(log + i * LOG_PAGE + 8, &address, 8);
+    }
+    memcpy(log + 24, &system_identifier, 8);
+    assert_int_equal(pwrite(fileno(f), log, sizeof(log), 0), sizeof(log));
+    i = dup(fileno(f));
+    fclose(f);
+    return i;
+}
+
+static void a_page_on_which_a_record_may_begin_is_found(void **state)
+{
+    uint64_t start = 0x1000000, end = start + 3 * LOG_PAGE, from = start;
+    int fd = make_segment(1);
+
+    (void)state;
+    assert_int_equal(segment_find_page(fd, start, end, &from), start);
+    from += LOG_PAGE;
+    assert_int_equal(segment_find_page(fd, start, end, &from), start + 2 * LOG_PAGE);
+    from += LOG_PAGE;
+    assert_int_equal(segment_find_page(fd, start, end, &from), 0);
+    from = start + 0x1000000; /* a file used again: the addresses are others */
+    assert_int_equal(segment_find_page(fd, from, from + 3 * LOG_PAGE, &from), 0);
+    close(fd);
+}
+
+static void a_segment_of_another_cluster_is_noticed(void **state)
+{
+    int fd = make_segment(7711139641497919867);
+    char path[64];
+    struct err err;
+
+    (void)state;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    assert_int_equal(segment_check_system(path, 7711139641497919867, &err), 0);
+    assert_int_equal(segment_check_system(path, 7, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "7711139641497919867, that of the store is 7"));
+    assert_int_equal(ftruncate(fd, 20), 0); /* it says nothing */
+    assert_int_equal(segment_check_system(path, 7, &err), 0);
+    close(fd);
+    assert_int_equal(segment_check_system(path, 7, &err), -ENOENT);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -562,6 +624,8 @@ int main(void)
         cmocka_unit_test(a_tablespace_is_found_wherever_its_record_begins),
         cmocka_unit_test(a_record_split_between_two_segments_is_found_in_the_second),
         cmocka_unit_test(other_records_are_no_tablespaces),
+        cmocka_unit_test(a_page_on_which_a_record_may_begin_is_found),
+        cmocka_unit_test(a_segment_of_another_cluster_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
