@@ -174,8 +174,13 @@ static void tell_created(const struct base_create_result *r, const struct err *f
         log_error("%s", failed->text);
     else
         printf("%s\n", r->id);
-    if (!failed && r->password_dropped)
-        log_note("the password is not kept: asofs base follow needs it in a password file");
+    if (!failed && r->left_out.password)
+        log_note("the password is not kept: asofs base follow, list and drop --all need it in a "
+                 "password file (or in PGPASSWORD)");
+    if (!failed && r->left_out.others)
+        log_note(
+            "sslpassword is not kept: it is of no use to pg_receivewal, which gets the password "
+            "alone; name a key without one");
 }
 
 static int run_create(const void *options, char **operands)

@@ -1,30 +1,16 @@
-/*
- * asofs prune: what no view and no retention needs any more is removed: bases, layers, log.
- *
- * Looked at first, decided then (store/prune.h), done last. Bases go before the log, the newest
- * first, and the store itself refuses to drop one that a view was put on meanwhile; what is left is
- * looked at again before any log is removed. While a view is being made that cannot be seen yet,
- * nothing is removed at all: which base and log it wants is not known.
- */
-#include <dirent.h>
+/* asofs prune: its options and what it says; the work is view/pruning's. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "cmd/place.h"
 #include "cmd/source.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/units.h"
-#include "store/prune.h"
-#include "view/pagestore.h"
+#include "view/place.h"
+#include "view/pruning.h"
 
 #define DEFAULT_KEEP_MS (INT64_C(7) * 86400 * 1000)
 
@@ -54,355 +40,92 @@ static int set_help(void *o, const char *v, struct err *err)
     return 0;
 }
 
-struct pruning {
-    struct store *s;
-    const struct options *o;
-    int64_t keep_from;
-    char **ids; /* of bases, oldest first */
-    struct prune_base *bases;
-    char **directories; /* by base: where it stands */
-    char **views;       /* by base: one that stands on it, or NULL */
-    size_t n;
-    struct log_list log;
-    uint64_t log_from; /* 0: all of it is needed */
-    uint64_t freed;
-};
-
-static void forget(struct pruning *p)
-{
-    size_t i;
-
-    for (i = 0; i < p->n; i++) {
-        free(p->directories[i]);
-        free(p->views[i]);
-    }
-    free(p->directories);
-    free(p->views);
-    free(p->bases);
-    store_names_free(p->ids);
-    log_free(&p->log);
-    p->directories = p->views = p->ids = NULL;
-    p->bases = NULL;
-    p->n = 0;
-}
-
-/* ---- looking ---- */
-
-/* A segment's last change is no earlier than what it holds. */
-static int64_t time_in_log(const struct log_list *l, const struct store_base_facts *f)
-{
-    uint64_t number = l->segment_bytes ? f->consistent_lsn / l->segment_bytes : 0;
-    size_t i;
-
-    for (i = 0; f->consistent_lsn && i < l->n; i++)
-        if (l->segments[i].number == number && l->segments[i].timeline == f->timeline)
-            return l->segments[i].written.tv_sec;
-    return 0;
-}
-
-/* The index of the base that a layer lies on; -1: it is none. */
-static int find_below(const struct pruning *p, size_t i, const struct store_base *b)
-{
-    size_t k;
-
-    if (!b->n_layers)
-        return -1;
-    for (k = 0; k < i; k++)
-        if (b->n_layers > 1 ? strcmp(p->bases[k].id, b->layer_ids[b->n_layers - 2]) == 0
-                            : p->bases[k].below < 0 && strcmp(p->directories[k], b->directory) == 0)
-            return (int)k;
-    return -1;
-}
-
-static int look_at_base(struct pruning *p, size_t i, struct err *err)
-{
-    struct prune_base *base = &p->bases[i];
-    struct store_base b;
-    int rc;
-
-    base->id = p->ids[i];
-    rc = store_base_facts(p->s, base->id, &base->facts, err);
-    if (rc == 0)
-        rc = store_open_base(p->s, base->id, &b, err);
-    if (rc < 0)
-        return err_hint(err, "Nothing is removed from a store that is not understood.");
-    p->directories[i] = mem_strdup(b.directory);
-    base->below = find_below(p, i, &b);
-    base->first_time = base->facts.consistent_time;
-    if (!base->first_time)
-        base->first_time = time_in_log(&p->log, &base->facts);
-    store_close_base(&b);
-    return 0;
-}
-
-static int look_at_bases(struct pruning *p, struct err *err)
-{
-    size_t i, n = 0;
-    int rc = store_bases(p->s, &p->ids, err);
-
-    if (rc < 0)
-        return rc;
-    while (p->ids[n])
-        n++;
-    p->bases = mem_array(n, sizeof(*p->bases));
-    p->directories = mem_array(n, sizeof(*p->directories));
-    p->views = mem_array(n, sizeof(*p->views));
-    p->n = n;
-    for (i = 0; i < n && rc == 0; i++)
-        rc = look_at_base(p, i, err);
-    return rc;
-}
-
-static void pin(struct pruning *p, const char *base, const char *view)
-{
-    size_t i;
-
-    for (i = 0; i < p->n; i++) {
-        if (strcmp(p->bases[i].id, base) != 0)
-            continue;
-        p->bases[i].has_view = true;
-        if (!p->views[i])
-            p->views[i] = mem_strdup(view);
-    }
-}
-
-static int look_at_views(struct pruning *p, struct err *err)
-{
-    char **views, **v, *base = NULL;
-    int rc = store_views(p->s, &views, err);
-
-    if (rc < 0)
-        return rc;
-    for (v = views; *v && rc == 0; v++) {
-        rc = store_read_view(p->s, *v, &base, err);
-        if (rc == 0) {
-            pin(p, base, *v);
-            free(base);
-        } else if (!store_has_view(p->s, *v)) {
-            rc = 0; /* it is gone by now */
-        }
-    }
-    store_names_free(views);
-    return rc;
-}
-
-/* One whose maker has begun, and whose view is not there yet. */
-static int check_making(struct pruning *p, struct err *err)
-{
-    DIR *d = opendir(store_path(p->s));
-    struct dirent *e;
-    int rc = 0, fd;
-
-    if (!d)
-        return err_errno(err, "cannot read %s", store_path(p->s));
-    while (rc == 0 && (e = readdir(d))) {
-        const char *name = e->d_name + strlen(PAGE_MAKING);
-
-        if (strncmp(e->d_name, PAGE_MAKING, strlen(PAGE_MAKING)) != 0)
-            continue;
-        rc = page_lock_making(p->s, name, false, &fd, err);
-        if (rc == 1)
-            rc = store_has_view(p->s, name)
-                     ? 0
-                     : err_set(err, EBUSY,
-                               "nothing is removed: the view \"%s\" is being made, and what it "
-                               "needs is not known yet; try again",
-                               name);
-    }
-    closedir(d);
-    return rc;
-}
-
-/* Ours to prune, and there. */
-static bool has_log(const struct pruning *p)
-{
-    const struct store_cluster *c = store_cluster(p->s);
-
-    return c && !c->log;
-}
-
-static int look_at_log(struct pruning *p, struct err *err)
-{
-    const struct store_cluster *c = store_cluster(p->s);
-    int rc;
-
-    p->log = (struct log_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
-    if (!c)
-        return 0;
-    rc = log_read(store_log_directory(p->s), c->segment_bytes, &p->log, err);
-    return rc == -ENOENT ? 0 : rc;
-}
-
-static int look(struct pruning *p, struct err *err)
-{
-    int rc = look_at_log(p, err);
-
-    if (rc == 0)
-        rc = look_at_bases(p, err);
-    if (rc == 0)
-        rc = check_making(p, err);
-    if (rc == 0) /* last: what was being made before is a view now, or on a base that is needed */
-        rc = look_at_views(p, err);
-    if (rc == 0)
-        p->log_from = prune_decide(p->bases, p->n, &p->log, p->keep_from);
-    return rc;
-}
-
-/* ---- doing ---- */
-
 static const char *size_text(uint64_t bytes, char out[32])
 {
     return units_format_size(bytes, out, 32);
 }
 
-static const char *done_word(const struct pruning *p)
+static void tell_kept(const struct pruning_news *news)
 {
-    return p->o->dry_run ? "would be removed" : "removed";
+    if (news->why == PRUNE_VIEW)
+        printf("base %s: kept: the view \"%s\" stands on it\n", news->base, news->view);
+    else if (news->why == PRUNE_BELOW)
+        printf("base %s: kept: a layer that is needed lies on it\n", news->base);
+    else
+        printf("base %s: kept: what can be shown from it is not known\n", news->base);
 }
 
-static void tell_kept(const struct pruning *p)
-{
-    size_t i;
-
-    for (i = 0; i < p->n; i++) {
-        const struct prune_base *b = &p->bases[i];
-
-        if (b->why == PRUNE_VIEW)
-            printf("base %s: kept: the view \"%s\" stands on it\n", b->id, p->views[i]);
-        else if (b->why == PRUNE_BELOW)
-            printf("base %s: kept: a layer that is needed lies on it\n", b->id);
-        else if (b->why == PRUNE_PLAIN)
-            printf("base %s: kept: what can be shown from it is not known\n", b->id);
-    }
-}
-
-static int remove_base(struct pruning *p, const char *id, struct err *err)
-{
-    char *path = mem_printf("base/%s", id), size[32];
-    uint64_t bytes = place_bytes(p->s, path);
-    int rc = p->o->dry_run ? 0 : store_drop_base(p->s, id, err);
-
-    if (rc == 0) {
-        p->freed += bytes;
-        printf("base %s: %s, %s\n", id, done_word(p), size_text(bytes, size));
-    } else if (rc == -EBUSY) { /* somebody was quicker */
-        log_note("%s", err->text);
-        rc = 0;
-    }
-    free(path);
-    return rc;
-}
-
-/* The newest first: a layer goes before what it lies on. */
-static int remove_bases(struct pruning *p, struct err *err)
-{
-    size_t i = p->n;
-    int rc = 0;
-
-    while (i-- > 0 && rc == 0)
-        if (p->bases[i].why == PRUNE_REMOVE)
-            rc = remove_base(p, p->bases[i].id, err);
-    return rc;
-}
-
-/* A whole segment and one that was left partial can have the same name. */
-static int remove_segment(struct pruning *p, const char *name, uint64_t *bytes, struct err *err)
-{
-    static const char *const ends[] = {"", ".partial"};
-    struct stat st;
-    size_t i;
-    int rc = 0;
-
-    for (i = 0; i < 2 && rc == 0; i++) {
-        char *path = mem_printf("%s/%s%s", store_log_directory(p->s), name, ends[i]);
-
-        if (lstat(path, &st) == 0) {
-            if (!p->o->dry_run && unlink(path) < 0)
-                rc = err_errno(err, "cannot remove %s", path);
-            else
-                *bytes += (uint64_t)st.st_blocks * 512;
-        }
-        free(path);
-    }
-    return rc;
-}
-
-/* Oldest first: what is left after a failure has no gap. */
-static int remove_log(struct pruning *p, struct err *err)
-{
-    char first[25] = "", last[25] = "", name[25], size[32];
-    uint64_t bytes = 0, n = 0;
-    size_t i;
-    int rc = 0;
-
-    for (i = 0; i < p->log.n && rc == 0 && prune_segment(&p->log, i, p->log_from); i++) {
-        const struct log_segment *g = &p->log.segments[i];
-
-        log_segment_name(g->timeline, g->number, p->log.segment_bytes, name);
-        rc = remove_segment(p, name, &bytes, err);
-        if (rc == 0)
-            strcpy(n++ ? last : first, name);
-    }
-    if (n == 1)
-        printf("log: 1 segment, %s: %s, %s\n", first, done_word(p), size_text(bytes, size));
-    else if (n)
-        printf("log: %" PRIu64 " segments, %s to %s: %s, %s\n", n, first, last, done_word(p),
-               size_text(bytes, size));
-    p->freed += bytes;
-    return rc;
-}
-
-static int prune_log(struct pruning *p, struct err *err)
-{
-    const struct store_cluster *c = store_cluster(p->s);
-    int rc;
-
-    if (c && c->log)
-        printf("log: %s is not of the store: left as it is\n", c->log);
-    if (!has_log(p))
-        return 0;
-    if (p->o->dry_run)
-        return remove_log(p, err);
-    forget(p);
-    rc = look(p, err);
-    return rc == 0 ? remove_log(p, err) : rc;
-}
-
-static int prune(struct pruning *p, struct err *err)
+static void tell_log(const struct pruning_news *news, const char *done)
 {
     char size[32];
-    int rc = look(p, err);
 
-    if (rc == 0) {
-        tell_kept(p);
-        rc = remove_bases(p, err);
+    size_text(news->bytes, size);
+    if (news->segments == 1)
+        printf("log: 1 segment, %s: %s, %s\n", news->first, done, size);
+    else
+        printf("log: %" PRIu64 " segments, %s to %s: %s, %s\n", news->segments, news->first,
+               news->last, done, size);
+}
+
+static void tell(void *arg, const struct pruning_news *news)
+{
+    const struct options *o = arg;
+    const char *done = o->dry_run ? "would be removed" : "removed";
+    char size[32];
+
+    switch (news->event) {
+    case PRUNING_KEPT:
+        tell_kept(news);
+        break;
+    case PRUNING_BASE:
+        printf("base %s: %s, %s\n", news->base, done, size_text(news->bytes, size));
+        break;
+    case PRUNING_BUSY:
+        log_note("%s", news->refusal);
+        break;
+    case PRUNING_LOG:
+        tell_log(news, done);
+        break;
+    case PRUNING_ELSEWHERE:
+        printf("log: %s is not of the store: left as it is\n", news->log);
+        break;
     }
-    if (rc == 0)
-        rc = prune_log(p, err);
-    if (rc == 0 && !p->freed)
+}
+
+static int prune(struct options *o, struct store *s, struct err *err)
+{
+    struct pruning_request req = {.store = s,
+                                  .keep_from = time(NULL) - o->keep_ms / 1000,
+                                  .dry_run = o->dry_run,
+                                  .tell = tell,
+                                  .arg = o};
+    uint64_t freed;
+    char size[32];
+    int rc = pruning_run(&req, &freed, err);
+
+    if (rc == 0 && !freed)
         puts("Everything is needed.");
     else if (rc == 0)
-        printf("%s %s.\n", size_text(p->freed, size), p->o->dry_run ? "would be freed" : "freed");
+        printf("%s %s.\n", size_text(freed, size), o->dry_run ? "would be freed" : "freed");
     return rc;
 }
 
-static int run(const struct options *o, const char *path)
+static int run(struct options *o, const char *path)
 {
-    struct pruning p = {.o = o, .keep_from = time(NULL) - o->keep_ms / 1000};
+    struct store *s = NULL;
     struct err err;
     int rc;
 
     umask(0077);
-    rc = place_open(path, true, &p.s, &err);
+    rc = place_open(path, true, &s, &err);
     if (rc == 0)
-        rc = prune(&p, &err);
+        rc = prune(o, s, &err);
     if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
         rc = err_errno(&err, "cannot write to standard output");
     fflush(stdout); /* what was done stands before what failed */
     if (rc < 0)
         log_error("%s", err.text);
-    forget(&p);
-    store_close(p.s);
+    store_close(s);
     return rc < 0;
 }
 

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "cmd/place.h"
 #include "cmd/subcommand.h"
 #include "common/lsn.h"
 #include "common/mem.h"
 #include "common/units.h"
 #include "store/check.h"
 #include "view/pagestore.h"
+#include "view/place.h"
 
 struct options {
     bool all;

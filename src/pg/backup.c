@@ -47,17 +47,10 @@ static int open_conn(const char *conninfo, int stop_fd, int64_t timeout_ms, stru
     return rc;
 }
 
-static void put_option(struct buf *b, const char *key, const char *value)
+static void put_if_set(struct buf *b, const char *key, const char *value)
 {
-    if (!value || !*value)
-        return;
-    buf_printf(b, "%s%s='", b->len ? " " : "", key);
-    for (; *value; value++) {
-        if (*value == '\'' || *value == '\\')
-            buf_putc(b, '\\');
-        buf_putc(b, *value);
-    }
-    buf_putc(b, '\'');
+    if (value && *value)
+        pg_put_option(b, key, value);
 }
 
 static bool is_in(const char *name, const char *const *names)
@@ -81,13 +74,13 @@ static char *spell_out(struct pg_conn *c)
 
     for (o = opts; o && o->keyword; o++)
         if (!is_in(o->keyword, ours) && !strchr(o->dispchar, 'D') && !strchr(o->dispchar, '*'))
-            put_option(&b, o->keyword, o->val);
+            put_if_set(&b, o->keyword, o->val);
     pg_target_init(&pinned, "");
     pg_conn_pin(c, &pinned);
-    put_option(&b, "host", pinned.host);
-    put_option(&b, "hostaddr", pinned.hostaddr);
-    put_option(&b, "port", pinned.port);
-    put_option(&b, "application_name", "asofs base");
+    put_if_set(&b, "host", pinned.host);
+    put_if_set(&b, "hostaddr", pinned.hostaddr);
+    put_if_set(&b, "port", pinned.port);
+    put_if_set(&b, "application_name", "asofs base");
     pg_target_free(&pinned);
     PQconninfoFree(opts);
     return buf_steal(&b);

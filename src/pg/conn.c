@@ -51,10 +51,10 @@ void pg_target_get(struct reader *r, struct pg_target *t)
     t->port = reader_str(r);
 }
 
+/* libpq marks what a dialog would not show: password, sslpassword, and what newer ones add. */
 static bool is_secret(const PQconninfoOption *o)
 {
-    return (strcmp(o->keyword, "password") == 0 || strcmp(o->keyword, "sslpassword") == 0) &&
-           o->val && *o->val;
+    return strchr(o->dispchar, '*') && o->val;
 }
 
 /* The one secret in it, or NULL; *n: how many there are. */
@@ -65,7 +65,7 @@ static char *find_secret(const char *source, int *n)
 
     *n = 0;
     for (o = opts; o && o->keyword; o++) {
-        if (!is_secret(o))
+        if (!is_secret(o) || !*o->val)
             continue;
         free(secret);
         secret = mem_strdup(o->val);
@@ -121,6 +121,81 @@ void pg_target_scrub(char *source)
     free(secret);
 }
 
+void pg_put_option(struct buf *conninfo, const char *key, const char *value)
+{
+    buf_printf(conninfo, "%s%s='", conninfo->len ? " " : "", key);
+    for (; *value; value++) {
+        if (*value == '\'' || *value == '\\')
+            buf_putc(conninfo, '\\');
+        buf_putc(conninfo, *value);
+    }
+    buf_putc(conninfo, '\'');
+}
+
+/* libpq ends its messages with a newline, and repeats them for every address tried. */
+static int fail_text(struct err *err, int code, const char *what, const char *message)
+{
+    size_t len = strlen(message);
+
+    while (len && (message[len - 1] == '\n' || message[len - 1] == ' '))
+        len--;
+    if (!len)
+        return err_set(err, code, "%sthe connection to the server is lost", what);
+    return err_set(err, code, "%s%.*s", what, (int)len, message);
+}
+
+/* As libpq tells it from the name of a database. */
+static bool is_conninfo(const char *source)
+{
+    return strchr(source, '=') || strncmp(source, "postgresql://", 13) == 0 ||
+           strncmp(source, "postgres://", 11) == 0;
+}
+
+/* Empty ones too: host='' is not what PGHOST says. */
+static char *write_options(const PQconninfoOption *o)
+{
+    struct buf b = {0};
+
+    buf_puts(&b, "");
+    for (; o->keyword; o++)
+        if (o->val && !is_secret(o))
+            pg_put_option(&b, o->keyword, o->val);
+    return buf_steal(&b);
+}
+
+int pg_target_without_secrets(const char *source, char **without, struct pg_secrets *left_out,
+                              struct err *err)
+{
+    PQconninfoOption *opts, *o;
+    char *why = NULL;
+    bool any = false;
+
+    *left_out = (struct pg_secrets){0};
+    *without = NULL;
+    if (!is_conninfo(source)) {
+        *without = mem_strdup(source);
+        return 0;
+    }
+    opts = PQconninfoParse(source, &why);
+    if (!opts) {
+        fail_text(err, EINVAL, "", why ? why : "out of memory");
+        PQfreemem(why);
+        return -EINVAL;
+    }
+    for (o = opts; o->keyword; o++) {
+        if (!is_secret(o))
+            continue;
+        any = true;
+        if (*o->val && strcmp(o->keyword, "password") == 0)
+            left_out->password = true;
+        else if (*o->val)
+            left_out->others = true;
+    }
+    *without = any ? write_options(opts) : mem_strdup(source);
+    PQconninfoFree(opts);
+    return 0;
+}
+
 char *pg_target_describe(const struct pg_conn *conn)
 {
     const char *host = PQhost(conn->pq);
@@ -134,18 +209,6 @@ static void debug_notice(void *arg, const char *message)
 {
     (void)arg;
     log_debug("server: %.*s", (int)strcspn(message, "\n"), message);
-}
-
-/* libpq ends its messages with a newline, and repeats them for every address tried. */
-static int fail_text(struct err *err, int code, const char *what, const char *message)
-{
-    size_t len = strlen(message);
-
-    while (len && (message[len - 1] == '\n' || message[len - 1] == ' '))
-        len--;
-    if (!len)
-        return err_set(err, code, "%sthe connection to the server is lost", what);
-    return err_set(err, code, "%s%.*s", what, (int)len, message);
 }
 
 int pg_wait_readable(struct pg_conn *conn, struct err *err)

@@ -34,17 +34,10 @@ static char *table_pattern(const struct pg_relation *rel)
     return buf_steal(&b);
 }
 
-static void conninfo_quote(struct buf *b, const char *key, const char *value)
+static void put_if_set(struct buf *b, const char *key, const char *value)
 {
-    if (!value || !*value)
-        return;
-    buf_printf(b, " %s='", key);
-    for (; *value; value++) {
-        if (*value == '\'' || *value == '\\')
-            buf_putc(b, '\\');
-        buf_putc(b, *value);
-    }
-    buf_putc(b, '\'');
+    if (value && *value)
+        pg_put_option(b, key, value);
 }
 
 /*
@@ -65,16 +58,16 @@ static char *conninfo(struct pg_conn *leader)
             strcmp(o->keyword, "target_session_attrs") == 0 || strchr(o->dispchar, 'D') ||
             strchr(o->dispchar, '*'))
             continue;
-        conninfo_quote(&b, o->keyword, o->val);
+        put_if_set(&b, o->keyword, o->val);
     }
     pg_target_init(&pinned, "");
     pg_conn_pin(leader, &pinned);
-    conninfo_quote(&b, "host", pinned.host);
-    conninfo_quote(&b, "hostaddr", pinned.hostaddr);
-    conninfo_quote(&b, "port", pinned.port);
+    put_if_set(&b, "host", pinned.host);
+    put_if_set(&b, "hostaddr", pinned.hostaddr);
+    put_if_set(&b, "port", pinned.port);
     pg_target_free(&pinned);
     snprintf(name, sizeof(name), SESSION_NAME, PQbackendPID(leader->pq));
-    conninfo_quote(&b, "application_name", name);
+    put_if_set(&b, "application_name", name);
     PQconninfoFree(opts);
     return buf_steal(&b);
 }

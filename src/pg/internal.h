@@ -40,6 +40,8 @@ int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err);
 /* Wait until the socket can be read. 0, -EINTR, -ETIMEDOUT or -ECONNRESET. */
 int pg_wait_readable(struct pg_conn *conn, struct err *err);
 
+/* Append key='value' to a connection string. */
+void pg_put_option(struct buf *conninfo, const char *key, const char *value);
 /* Append an identifier, quoted by libpq. */
 int pg_put_identifier(struct pg_conn *conn, struct buf *sql, const char *name, struct err *err);
 /* schema.name */

@@ -617,17 +617,6 @@ void pg_private_abandon(struct pg_private *s)
 /* ---- connecting ---------------------------------------------------------------------------------
  */
 
-static void conninfo_put(struct buf *b, const char *key, const char *value)
-{
-    buf_printf(b, "%s%s='", b->len ? " " : "", key);
-    for (; *value; value++) {
-        if (*value == '\'' || *value == '\\')
-            buf_putc(b, '\\');
-        buf_putc(b, *value);
-    }
-    buf_putc(b, '\'');
-}
-
 /*
  * What libpq would take from our environment is said here. The options outdo ALTER ROLE and ALTER
  * DATABASE SET; role=none keeps the session a superuser's.
@@ -648,11 +637,11 @@ static char *make_conninfo(const struct pg_private *s, const char *user)
                        " -c search_path=public -c statement_timeout=0 -c asofs.recovered=on");
     if (s->programs->major >= 17)
         buf_puts(&options, " -c event_triggers=off -c transaction_timeout=0");
-    conninfo_put(&b, "host", s->run_dir);
-    conninfo_put(&b, "user", user);
-    conninfo_put(&b, "options", options.data);
+    pg_put_option(&b, "host", s->run_dir);
+    pg_put_option(&b, "user", user);
+    pg_put_option(&b, "options", options.data);
     for (i = 0; i < sizeof(plain) / sizeof(*plain); i++)
-        conninfo_put(&b, plain[i][0], plain[i][1]);
+        pg_put_option(&b, plain[i][0], plain[i][1]);
     buf_free(&options);
     return buf_steal(&b);
 }
@@ -669,7 +658,7 @@ static int open_conn(struct pg_private *s, const char *conninfo, const char *dat
     int rc;
 
     buf_puts(&source, conninfo);
-    conninfo_put(&source, "dbname", database);
+    pg_put_option(&source, "dbname", database);
     pg_target_init(&target, source.data);
     rc = pg_conn_open(conn, &target, &session, err);
     pg_target_free(&target);

@@ -48,7 +48,7 @@ struct store_cluster {
     uint64_t system_identifier;
     uint32_t major;         /* 15 */
     uint32_t segment_bytes; /* of the log: a power of two, 1 MiB to 1 GiB */
-    char *conninfo;         /* where the log comes from, without password; NULL: nowhere */
+    char *conninfo;         /* where the log comes from, without secrets; NULL: nowhere */
     char *slot;             /* NULL: none */
     char *log;              /* absolute: the directory of the log; NULL: STORE/log */
     char *restore_command;  /* NULL: none */

@@ -24,7 +24,7 @@ struct creation {
     const struct base_create_request *req;
     struct base_create_result *result;
     struct writer writer;
-    char *kept; /* the connection string without password */
+    char *kept; /* the connection string without secrets */
     char *slot;
     struct pg_programs programs;
     struct pg_source source;
@@ -294,9 +294,9 @@ int base_create(const struct base_create_request *req, struct base_create_result
     int rc;
 
     *r = (struct base_create_result){0};
-    c.kept = mem_strdup(req->conninfo);
-    pg_target_scrub(c.kept);
-    r->password_dropped = strcmp(req->conninfo, c.kept) != 0;
+    rc = pg_target_without_secrets(req->conninfo, &c.kept, &r->left_out, err);
+    if (rc < 0)
+        return rc;
     rc = create(&c, err);
     writer_close(&c.writer, rc);
     pg_programs_free(&c.programs);

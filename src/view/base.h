@@ -14,13 +14,14 @@
 #include <stdbool.h>
 
 #include "common/err.h"
+#include "pg/conn.h"
 
 #define BASE_SLOT "asofs"
 
 /* All strings are borrowed for the call. */
 struct base_create_request {
     const char *store;    /* made when there is none */
-    const char *conninfo; /* the store keeps it with the password overwritten (pg/conn.h) */
+    const char *conninfo; /* the store keeps it without secrets */
     const char *slot;     /* NULL: that of the store, or BASE_SLOT */
     bool unbounded_slot;  /* also where max_slot_wal_keep_size has no bound */
     const char *run_as;   /* NULL: the owner of the store, or postgres */
@@ -34,7 +35,7 @@ struct base_create_request {
 
 struct base_create_result {
     char *id;
-    bool password_dropped;
+    struct pg_secrets left_out; /* of what the store keeps */
     /* After a failure: the slot that was made and could not be dropped again, and why; or NULL. */
     char *slot_left, *slot_left_why;
 };

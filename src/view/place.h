@@ -1,6 +1,6 @@
 /* A store as the commands that change it find it: who works on it, and what its parts take up. */
-#ifndef ASOFS_CMD_PLACE_H
-#define ASOFS_CMD_PLACE_H
+#ifndef ASOFS_VIEW_PLACE_H
+#define ASOFS_VIEW_PLACE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "cmd/place.h"
+#include "view/place.h"
 
 #include <errno.h>
 #include <ftw.h>
