@@ -21,9 +21,6 @@
 #include "view/pagestore.h"
 #include "view/segment.h"
 
-/* Of each of PAGE_PREPARED_MARGIN transactions; the table of all is filled in at each start. */
-static const struct pg_setting few_locks = {"max_locks_per_transaction", "256"};
-
 struct page_view {
     const struct page_request *req;
     struct store *store;
@@ -140,7 +137,7 @@ static const char link_segment[] =
 
 struct target {
     struct pg_setting settings[8];
-    char lsn[LSN_TEXT_MAX], timeline[PAGE_TIMELINE_MAX];
+    char lsn[LSN_TEXT_MAX], timeline[PAGE_TIMELINE_MAX], locks[PAGE_LOCKS_MAX];
 };
 
 /* end: where the log ended that has no later commit; else 0. */
@@ -160,7 +157,8 @@ static void set_target(struct page_view *v, const struct replay *r, uint64_t end
     *s++ = (struct pg_setting){"recovery_target_timeline",
                                page_target_timeline(&r->log, base, t->timeline)};
     *s++ = (struct pg_setting){"recovery_target_action", "promote"};
-    *s++ = few_locks;
+    *s++ = (struct pg_setting){"max_locks_per_transaction",
+                               page_enough_locks(v->store, v->name, v->req->connections, t->locks)};
     if (end)
         *s++ = (struct pg_setting){"recovery_target_lsn", lsn_text(end, t->lsn)};
     else if (names[m->kind])
@@ -533,8 +531,11 @@ static int find_or_make(struct page_view *v, struct err *err)
 /* A view that is kept is not written: the server has a scratch view over it. */
 static int start_reader(struct page_view *v, struct err *err)
 {
-    const struct pg_setting settings[] = {few_locks, {0}};
-    char *parent = mem_printf("view/%s", v->name);
+    char locks[PAGE_LOCKS_MAX], *parent = mem_printf("view/%s", v->name);
+    const struct pg_setting settings[] = {
+        {"max_locks_per_transaction",
+         page_enough_locks(v->store, v->name, v->req->connections, locks)},
+        {0}};
     struct page_server_request req = {.programs = &v->programs,
                                       .store = store_path(v->store),
                                       .settings = settings,

@@ -225,6 +225,24 @@ const char *page_target_timeline(const struct page_log *log, const struct store_
     return out;
 }
 
+#define LOCKS_OF_NEW_TABLES 16384u /* that are only in the log */
+#define FEWEST_LOCKS 10u           /* that PostgreSQL allows */
+
+const char *page_enough_locks(struct store *s, const char *view, unsigned connections,
+                              char out[PAGE_LOCKS_MAX])
+{
+    uint64_t files = 1u << 17, each;
+    struct store_base b;
+
+    if (store_open_below_view(s, view, &b, NULL) == 0) {
+        files = manifest_entries(b.manifest);
+        store_close_base(&b);
+    }
+    each = (2 * files + LOCKS_OF_NEW_TABLES) / (connections + PAGE_PREPARED_MARGIN) + FEWEST_LOCKS;
+    snprintf(out, PAGE_LOCKS_MAX, "%" PRIu64, each);
+    return out;
+}
+
 /* Restartpoints name it in a sentence, the end of recovery does not: "Last …", "last …". */
 int64_t page_last_commit(const char *log)
 {

@@ -74,6 +74,15 @@ int page_check_missing(const struct pg_programs *p, const char *dir, const char 
 const char *page_target_timeline(const struct page_log *log, const struct store_base_facts *base,
                                  char out[PAGE_TIMELINE_MAX]);
 
+/*
+ * max_locks_per_transaction of a server on a view that reads its tables: for each file that the
+ * view's base has, and more. It is not simply a large number because the table of all
+ * is filled in at each start, which would take longer than the start itself.
+ */
+#define PAGE_LOCKS_MAX 16
+const char *page_enough_locks(struct store *s, const char *view, unsigned connections,
+                              char out[PAGE_LOCKS_MAX]);
+
 /* The last commit that a private server says it replayed, in microseconds since 1970; 0: it names
  * none. */
 int64_t page_last_commit(const char *log);
