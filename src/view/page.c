@@ -251,6 +251,30 @@ static int check_end(const struct page_view *v, const struct replay *r,
     return rc;
 }
 
+/* Where recovery ended is where it was told to, and on the way that the log takes. */
+static int check_reached(const struct page_view *v, const struct replay *r,
+                         const struct reached *reached, struct err *err)
+{
+    if (v->req->moment.kind == MOMENT_LATEST)
+        return check_end(v, r, reached, err);
+    if (!reached->stopped)
+        return err_set(err, EIO,
+                       "the private server ended recovery without saying that it reached the "
+                       "moment");
+    return moment_check_history(&r->bases[r->base], &r->log.list, reached->lsn, err);
+}
+
+/* What the server and its restore_command said. */
+static void take_heard(struct page_heard *heard, struct reached *reached)
+{
+    free(reached->fetcher);
+    *reached = (struct reached){.fetcher = heard->fetcher};
+    heard->fetcher = NULL;
+    if (heard->log)
+        read_reached(heard->log, reached);
+    page_heard_free(heard);
+}
+
 /*
  * One replay of a new view; what was made of it is dropped again unless the moment was reached. A
  * view that is kept has to be completed first. One that is not, nobody else ever sees: the server
@@ -284,23 +308,13 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
     set_target(v, r, end, &target);
     if (rc == 0)
         rc = page_server_start(&req, &server, &heard, err);
-    free(reached->fetcher);
-    *reached = (struct reached){.fetcher = heard.fetcher};
-    heard.fetcher = NULL;
-    if (heard.log)
-        read_reached(heard.log, reached);
+    take_heard(&heard, reached);
     if (rc == 0 && is_completed(v)) {
         rc = page_server_stop(server, err);
         server = NULL;
     }
-    if (rc == 0 && v->req->moment.kind != MOMENT_LATEST && !reached->stopped)
-        rc = err_set(err, EIO,
-                     "the private server ended recovery without saying that it reached "
-                     "the moment");
-    if (rc == 0 && v->req->moment.kind == MOMENT_LATEST)
-        rc = check_end(v, r, reached, err);
-    else if (rc == 0)
-        rc = moment_check_history(&r->bases[r->base], &r->log.list, reached->lsn, err);
+    if (rc == 0)
+        rc = check_reached(v, r, reached, err);
     if (rc == 0)
         v->server = server;
     else
@@ -310,7 +324,6 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
     if (rc < 0 && v->made && drop_view(v, &dropping) == 0)
         v->made = false;
     store_names_free(env);
-    page_heard_free(&heard);
     return rc;
 }
 
