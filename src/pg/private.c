@@ -813,6 +813,9 @@ static int wait_ready(struct pg_private *s, struct err *err)
         promote(s);
         rc = nap(s, &status, err);
     } while (rc == 0 && !says_ready(s));
+    free(s->promote); /* a server that is started again has not recovered, and is not yet ready for
+                         it */
+    s->promote = NULL;
     return rc == 1 ? fail_ended(s, status, err) : rc;
 }
 
