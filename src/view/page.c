@@ -128,12 +128,15 @@ static void read_reached(const char *log, struct reached *r)
 
 /*
  * The segment is linked into the view, so that nothing is copied; copied where the server could not
- * open it for writing, as it will want to, or where it still grows.
+ * open it for writing, as it will want to, or where it is still being received. One that is only
+ * being given its size holds no log yet, and a server would not go on behind it.
  */
 static const char link_segment[] =
     "f=\"$ASOFS_LOG/%f\"; if [ -w \"$f\" ]; then ln -sf -- \"$f\" \"%p\"; "
     "elif [ -e \"$f\" ]; then cp -- \"$f\" \"%p\"; "
-    "else [ -e \"$f.partial\" ] && cp -- \"$f.partial\" \"%p\" 2>/dev/null; fi";
+    "elif [ -e \"$f.partial\" ]; then cp -- \"$f.partial\" \"%p\" 2>/dev/null && "
+    "[ \"$(wc -c <\"%p\")\" -eq \"$ASOFS_SEGMENT_BYTES\" ] || { rm -f -- \"%p\"; false; }; "
+    "else false; fi";
 
 struct target {
     struct pg_setting settings[8];

@@ -183,10 +183,11 @@ int page_read_log(const struct store *s, const char *dir, const char *command, s
 
 char **page_log_env(const struct store *s, const struct page_log *log)
 {
-    char **env = mem_array(3, sizeof(*env));
+    char **env = mem_array(4, sizeof(*env));
 
     env[0] = mem_printf("ASOFS_LOG=%s", log->dir);
     env[1] = mem_printf(SEGMENT_SYSTEM_ENV "=%" PRIu64, store_cluster(s)->system_identifier);
+    env[2] = mem_printf("ASOFS_SEGMENT_BYTES=%" PRIu32, store_cluster(s)->segment_bytes);
     return env;
 }
 
