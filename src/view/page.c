@@ -25,10 +25,11 @@ struct page_view {
     const struct page_request *req;
     struct store *store;
     struct pg_programs programs;
-    char *name;    /* of the view */
-    char *scratch; /* of the view that the reading server writes; NULL: none yet */
-    bool made;     /* by this process, and not complete */
-    int making_fd; /* flock: nobody else makes a view of that name; -1 */
+    char *name;        /* of the view */
+    char *scratch;     /* of the view that the reading server writes; NULL: none yet */
+    bool made;         /* by this process, and not complete */
+    int making_fd;     /* flock: nobody else makes a view of that name; -1 */
+    unsigned prepared; /* transactions that the server has room for */
     struct page_server *server;
     struct store_view *pages; /* NULL: not asked for */
     struct page_shown shown;  /* by a view that was not completed; else view.json says so */
@@ -38,6 +39,21 @@ struct page_view {
 static bool is_completed(const struct page_view *v)
 {
     return v->req->view || v->req->pages;
+}
+
+/* ---- prepared transactions ---- */
+
+/* Room for many makes a server start slowly, and few have many. */
+#define FEW_PREPARED 64
+
+/* With more room it may do. */
+static bool needs_more_prepared(struct page_view *v, const struct err *err)
+{
+    if (v->prepared >= PAGE_PREPARED_MARGIN ||
+        !strstr(err->text, "maximum number of prepared transactions reached"))
+        return false;
+    v->prepared = PAGE_PREPARED_MARGIN;
+    return true;
 }
 
 /* ---- the store ---- */
@@ -160,8 +176,9 @@ static void set_target(struct page_view *v, const struct replay *r, uint64_t end
     *s++ = (struct pg_setting){"recovery_target_timeline",
                                page_target_timeline(&r->log, base, t->timeline)};
     *s++ = (struct pg_setting){"recovery_target_action", "promote"};
-    *s++ = (struct pg_setting){"max_locks_per_transaction",
-                               page_enough_locks(v->store, v->name, v->req->connections, t->locks)};
+    *s++ = (struct pg_setting){
+        "max_locks_per_transaction",
+        page_enough_locks(v->store, v->name, v->req->connections + v->prepared, t->locks)};
     if (end)
         *s++ = (struct pg_setting){"recovery_target_lsn", lsn_text(end, t->lsn)};
     else if (names[m->kind])
@@ -278,13 +295,37 @@ static void take_heard(struct page_heard *heard, struct reached *reached)
     page_heard_free(heard);
 }
 
+#define FEWEST_BUFFERS (UINT64_C(128) << 20)
+
+/* Twice the log that may have to be replayed: memory that is not used takes its time, too. */
+static uint64_t enough_buffers(const struct replay *r, const struct moment *m)
+{
+    const struct log_list *log = &r->log.list;
+    uint64_t first = r->bases[r->base].facts.start_lsn, bytes = 0;
+    size_t i;
+
+    if (r->log.command)
+        return PAGE_REPLAY_BUFFERS;
+    for (i = 0; i < log->n && bytes < PAGE_REPLAY_BUFFERS; i++) {
+        const struct log_segment *s = &log->segments[i];
+
+        if ((s->number + 1) * log->segment_bytes > first)
+            bytes += 2 * (uint64_t)log->segment_bytes;
+        if (m->kind == MOMENT_TIME && s->written.tv_sec > m->time_us / 1000000 + 1)
+            break;
+    }
+    return bytes < FEWEST_BUFFERS        ? FEWEST_BUFFERS
+           : bytes > PAGE_REPLAY_BUFFERS ? PAGE_REPLAY_BUFFERS
+                                         : bytes;
+}
+
 /*
  * One replay of a new view; what was made of it is dropped again unless the moment was reached. A
  * view that is kept has to be completed first. One that is not, nobody else ever sees: the server
  * that replayed its log reads it too (v->server), and nothing of it has to reach the disk.
  */
-static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
-                       struct err *err)
+static int try_replay(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
+                      struct err *err)
 {
     char **env = page_log_env(v->store, &r->log);
     struct page_heard heard = {0};
@@ -302,8 +343,8 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
                                       .log_system = store_cluster(v->store)->system_identifier,
                                       .recover = true,
                                       .connections = v->req->connections,
-                                      .max_prepared = PAGE_PREPARED_MARGIN,
-                                      .shared_buffers = PAGE_REPLAY_BUFFERS,
+                                      .max_prepared = v->prepared,
+                                      .shared_buffers = enough_buffers(r, &v->req->moment),
                                       .database = v->req->database,
                                       .stop_fd = v->req->stop_fd};
     int rc = create_view(v, r->bases[r->base].id, err);
@@ -328,6 +369,14 @@ static int replay_once(struct page_view *v, struct replay *r, uint64_t end, stru
         v->made = false;
     store_names_free(env);
     return rc;
+}
+
+static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
+                       struct err *err)
+{
+    int rc = try_replay(v, r, end, reached, err);
+
+    return rc < 0 && needs_more_prepared(v, err) ? try_replay(v, r, end, reached, err) : rc;
 }
 
 /* A server that does not find the record with which recovery begins does not say why. */
@@ -550,13 +599,13 @@ static int start_reader(struct page_view *v, struct err *err)
     char locks[PAGE_LOCKS_MAX], *parent = mem_printf("view/%s", v->name);
     const struct pg_setting settings[] = {
         {"max_locks_per_transaction",
-         page_enough_locks(v->store, v->name, v->req->connections, locks)},
+         page_enough_locks(v->store, v->name, v->req->connections + v->prepared, locks)},
         {0}};
     struct page_server_request req = {.programs = &v->programs,
                                       .store = store_path(v->store),
                                       .settings = settings,
                                       .connections = v->req->connections,
-                                      .max_prepared = PAGE_PREPARED_MARGIN,
+                                      .max_prepared = v->prepared,
                                       .database = v->req->database,
                                       .stop_fd = v->req->stop_fd};
     int rc;
@@ -573,6 +622,10 @@ static int start_reader(struct page_view *v, struct err *err)
         return rc;
     }
     rc = page_server_start(&req, &v->server, NULL, err);
+    if (rc < 0 && needs_more_prepared(v, err)) {
+        req.max_prepared = v->prepared;
+        rc = page_server_start(&req, &v->server, NULL, err);
+    }
     if (rc < 0)
         page_hint_full(v->store, err);
     return rc;
@@ -597,6 +650,7 @@ int page_view_open(const struct page_request *req, struct page_view **result, st
 
     v->req = req;
     v->making_fd = -1;
+    v->prepared = FEW_PREPARED;
     rc = store_open(req->store, &v->store, err);
     if (rc == 0)
         rc = page_find_programs(v->store, req->run_as, req->bindir, &v->programs, err);

@@ -229,7 +229,7 @@ const char *page_target_timeline(const struct page_log *log, const struct store_
 #define LOCKS_OF_NEW_TABLES 16384u /* that are only in the log */
 #define FEWEST_LOCKS 10u           /* that PostgreSQL allows */
 
-const char *page_enough_locks(struct store *s, const char *view, unsigned connections,
+const char *page_enough_locks(struct store *s, const char *view, unsigned transactions,
                               char out[PAGE_LOCKS_MAX])
 {
     uint64_t files = 1u << 17, each;
@@ -239,7 +239,7 @@ const char *page_enough_locks(struct store *s, const char *view, unsigned connec
         files = manifest_entries(b.manifest);
         store_close_base(&b);
     }
-    each = (2 * files + LOCKS_OF_NEW_TABLES) / (connections + PAGE_PREPARED_MARGIN) + FEWEST_LOCKS;
+    each = (2 * files + LOCKS_OF_NEW_TABLES) / transactions + FEWEST_LOCKS;
     snprintf(out, PAGE_LOCKS_MAX, "%" PRIu64, each);
     return out;
 }

@@ -76,11 +76,12 @@ const char *page_target_timeline(const struct page_log *log, const struct store_
 
 /*
  * max_locks_per_transaction of a server on a view that reads its tables: for each file that the
- * view's base has, and more. It is not simply a large number because the table of all
- * is filled in at each start, which would take longer than the start itself.
+ * view's base has, and more; `transactions` is what that is multiplied by. It is not simply a large
+ * number because the table of all is filled in at each start, which would take longer than the
+ * start itself.
  */
 #define PAGE_LOCKS_MAX 16
-const char *page_enough_locks(struct store *s, const char *view, unsigned connections,
+const char *page_enough_locks(struct store *s, const char *view, unsigned transactions,
                               char out[PAGE_LOCKS_MAX]);
 
 /* The last commit that a private server says it replayed, in microseconds since 1970; 0: it names
