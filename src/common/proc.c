@@ -139,6 +139,18 @@ bool proc_has_ended(pid_t pid)
     return (kill(pid, 0) < 0 && errno == ESRCH) || state_of(pid) == 'Z';
 }
 
+int proc_thread(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
 const char *proc_describe(int status, char *out, size_t room)
 {
     if (WIFEXITED(status))

@@ -5,6 +5,7 @@
 #ifndef ASOFS_COMMON_PROC_H
 #define ASOFS_COMMON_PROC_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -46,6 +47,10 @@ void proc_kill(pid_t pid);
 
 /* Is there no such process any more? One that nobody has waited for yet runs no more either. */
 bool proc_has_ended(pid_t pid);
+
+/* A thread that no signal is delivered to: they are for the thread that waits for them. 0 or an
+ * errno, as pthread_create. */
+int proc_thread(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
 /* A child's wait status in words ("exited with status 1", "was killed by signal 9 (Killed)"). */
 const char *proc_describe(int status, char *out, size_t room);

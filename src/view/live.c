@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,6 +15,7 @@
 #include "common/log.h"
 #include "common/lsn.h"
 #include "common/mem.h"
+#include "common/proc.h"
 #include "common/units.h"
 #include "extract/lockfreeze.h"
 #include "pg/trust.h"
@@ -295,19 +295,6 @@ static void *extract_thread(void *arg)
     return NULL;
 }
 
-/* Signals are for the thread that serves the mount. */
-static int start_thread(struct view *v)
-{
-    sigset_t all, old;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&v->thread, NULL, extract_thread, v);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc;
-}
-
 int view_extract_begin(struct view *v, struct err *err)
 {
     int rc = check_space(v, v->req->spool_dir, err);
@@ -320,7 +307,7 @@ int view_extract_begin(struct view *v, struct err *err)
     pg_conn_set_stop_fd(v->leader,
                         v->halt_fd); /* the caller's is closed while the view is served */
     prepare(v, -1, v->req->spool_dir, v->halt_fd);
-    rc = start_thread(v);
+    rc = proc_thread(&v->thread, extract_thread, v);
     if (rc != 0)
         return err_set(err, rc, "cannot start a thread: %s", strerror(rc));
     v->threaded = true;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/proc.h"
 #include "view/segment.h"
 #include "view/tablespaces.h"
 
@@ -125,19 +125,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are for the thread that waits for the server. */
-static int start_thread(struct lookahead *l)
-{
-    sigset_t all, old;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&l->thread, NULL, run, l);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc;
-}
-
 static int make_notes(const struct lookahead_request *req)
 {
     char *path = mem_printf("%s/" NOTES, req->run);
@@ -158,7 +145,7 @@ struct lookahead *lookahead_start(const struct lookahead_request *req)
     l->wal = mem_strdup(req->wal);
     while (l->first < req->log->n && req->log->segments[l->first].number < number)
         l->first++;
-    if (l->first < req->log->n && make_notes(req) == 0 && start_thread(l) == 0)
+    if (l->first < req->log->n && make_notes(req) == 0 && proc_thread(&l->thread, run, l) == 0)
         return l;
     free(l->wal);
     free(l);
