@@ -278,7 +278,10 @@ int page_open_pages(struct store *s, const char *view, struct store_view **v, st
 {
     struct datadir_recovery recovery;
     const char *const *name;
-    int rc = store_open_view(s, view, STORE_READ_ONLY, complain, NULL, v, &recovery, err);
+    /* All files of the base were compared for the server a moment ago; each is once more when it is
+     * opened. */
+    int rc = store_open_view(s, view, STORE_READ_ONLY | STORE_NO_BASE_CHECK, complain, NULL, v,
+                             &recovery, err);
 
     for (name = page_settings; rc == 0 && *name; name++)
         rc = dirtree_show(datadir_tree(store_view_datadir(*v)), *name, err);
