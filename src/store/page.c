@@ -26,6 +26,11 @@ uint32_t crc32c(const void *bytes, size_t len)
     return ~run(UINT32_MAX, bytes, len);
 }
 
+uint32_t crc32c_more(uint32_t crc, const void *bytes, size_t len)
+{
+    return ~run(~crc, bytes, len);
+}
+
 uint32_t page_crc(const void *bytes, size_t len)
 {
     static const unsigned char zeros[PAGE_BYTES];

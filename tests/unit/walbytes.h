@@ -1,0 +1,42 @@
+/* Write-ahead log as a server would have written it: records are put one behind the other, over
+ * pages and segments. For tests of what reads it. */
+#ifndef ASOFS_TESTS_WALBYTES_H
+#define ASOFS_TESTS_WALBYTES_H
+
+#include "store/walrecord.h"
+
+#define WALBYTES_SEGMENT 65536u /* eight pages: no server has such small ones */
+#define WALBYTES_SYSTEM UINT64_C(7711139641497919867)
+
+struct walbytes {
+    uint8_t *bytes;
+    uint64_t start;    /* of the first segment */
+    size_t n;          /* segments */
+    uint64_t at, prev; /* where the next record goes, and where the last one begins; 0: none */
+    uint32_t timeline;
+    uint16_t magic;
+    uint32_t segment_bytes;
+};
+
+/* n segments from number `first` on, all zeros; as of major 15. */
+void walbytes_make(struct walbytes *w, uint64_t first, size_t n);
+void walbytes_free(struct walbytes *w);
+
+/* A record of main data alone; its start. */
+uint64_t walbytes_put(struct walbytes *w, uint8_t manager, uint8_t info, uint32_t xid,
+                      const void *data, size_t len);
+/* The same with what is behind its head given as it is. */
+uint64_t walbytes_put_raw(struct walbytes *w, uint8_t manager, uint8_t info, uint32_t xid,
+                          const void *body, size_t len);
+uint64_t walbytes_switch(struct walbytes *w);
+/* One that lasts until `at`, a multiple of 8 that is at least 48 behind where it begins. */
+void walbytes_fill(struct walbytes *w, uint64_t at);
+/* CREATE TABLESPACE at a path. */
+uint64_t walbytes_tablespace(struct walbytes *w, const char *path);
+
+uint8_t *walbytes_at(const struct walbytes *w, uint64_t lsn);
+
+/* As a source of a walk; w->n segments. */
+struct wal_source walbytes_source(struct walbytes *w);
+
+#endif
