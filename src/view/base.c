@@ -42,8 +42,9 @@ static int check_slot_bound(const struct creation *c, struct err *err)
         return 0;
     return err_set(err, EINVAL,
                    "the server keeps log for a replication slot without bound: if nobody receives "
-                   "it, its disk fills up\nset max_slot_wal_keep_size on the server, or say "
-                   "--unbounded-slot if that is watched");
+                   "it, its disk fills up\nset a bound that fits on the disk, as a superuser: "
+                   "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();\n"
+                   "or say --unbounded-slot if the disk is watched");
 }
 
 static struct store_cluster cluster_of(const struct creation *c)

@@ -5,13 +5,17 @@
 #   SYSTEMD   its process, seen from here
 SYSTEMD='' systemd_outer='' systemd_cgroups=()
 
-# systemd_start UNIT-FILE...: with the program as /usr/bin/asofs. Skips the case where that cannot be.
+# systemd_start UNIT-FILE...: with the program where their ExecStart has it. Skips the case where that cannot be.
 systemd_start() {
 	local target status
 	need_root 'namespaces'
 	[[ -x /lib/systemd/systemd ]] || skip 'needs systemd'
 	mkdir units
 	cp "$@" units/
+	SYSTEMD_BINDIR=$(dirname "$(sed -nE 's/^ExecStart=([^ ]+).*/\1/p' "$@" | head -n 1)")
+	[[ $SYSTEMD_BINDIR == /* ]] || fail "no ExecStart with a path in $*"
+	export SYSTEMD_BINDIR
+	[[ -d $SYSTEMD_BINDIR ]] || skip "needs the directory $SYSTEMD_BINDIR"
 	for target in sysinit basic shutdown network-online multi-user; do
 		printf '[Unit]\nDefaultDependencies=no\n' >"units/$target.target"
 	done
@@ -61,7 +65,7 @@ systemd_become() {
 	mkdir -p /run/systemd/system /run/upper /run/work "$empty"
 	cp units/* /run/systemd/system/
 	install -m 0755 "$ASOFS" /run/upper/asofs
-	mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/upper,workdir=/run/work overlay /usr/bin
+	mount -t overlay -o "lowerdir=$SYSTEMD_BINDIR,upperdir=/run/upper,workdir=/run/work" overlay "$SYSTEMD_BINDIR"
 	mount --bind "$TMPDIR" "$TMPDIR"
 	mount --bind -o ro /proc/sys /proc/sys
 	mount -o remount,bind,ro /
