@@ -204,6 +204,19 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     return rc;
 }
 
+/* What --pages shows is read as its owner by all threads that serve. */
+static int serve(struct mount_options *o, struct viewfs *fs, struct err *err)
+{
+    const struct page_view *pages = source_pages(&o->source) ? o->source.page_view : NULL;
+    int rc = page_view_enter(pages, err);
+
+    if (rc < 0)
+        return rc;
+    rc = viewfs_serve(fs, err);
+    page_view_leave(pages);
+    return rc;
+}
+
 static int run(struct mount_options *o, int parent_fd)
 {
     struct viewfs *fs = NULL;
@@ -215,7 +228,7 @@ static int run(struct mount_options *o, int parent_fd)
         if (parent_fd >= 0)
             rc = daemon_ready(parent_fd, &err);
         if (rc == 0)
-            rc = viewfs_serve(fs, &err);
+            rc = serve(o, fs, &err);
     }
     if (rc < 0)
         log_error("%s", err.text);

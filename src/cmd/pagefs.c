@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -25,6 +26,7 @@ struct options {
     bool durable, no_writeback, allow_other, help;
     bool has_owner;
     unsigned uid, gid;
+    struct pg_identity owner; /* of who is root: as whom he serves */
     int parent; /* 0: none */
 };
 
@@ -127,16 +129,53 @@ static int follow_parent(const struct options *o, struct err *err)
     return getppid() == o->parent ? 0 : err_set(err, EINTR, "the process that started it is gone");
 }
 
-/* root has to mount, but opens the store as its owner, so that all of it stays that user's. */
-static int become(const struct options *o, bool owner, struct err *err)
+/*
+ * root has to mount and unmount; all else is done as the owner of the store, to whom what is in it,
+ * and in the base, belongs. A change of rights makes the kernel forget what follow_parent asked.
+ */
+static int enter(const struct options *o, struct err *err)
 {
-    struct pg_identity id = {.change = o->has_owner && getuid() == 0, .uid = o->uid, .gid = o->gid};
-    int rc = owner ? pg_identity_enter(&id, true) : pg_identity_leave(&id);
+    int rc = pg_identity_enter(&o->owner);
 
     if (rc < 0)
-        return err_set(err, -rc, "cannot change to the user %u: %s", owner ? o->uid : 0,
+        return err_set(err, -rc, "cannot become the user %u: %s", (unsigned)o->owner.uid,
                        strerror(-rc));
-    return id.change ? follow_parent(o, err) : 0;
+    return o->owner.change ? follow_parent(o, err) : 0;
+}
+
+static int leave(const struct options *o, struct err *err)
+{
+    pg_identity_leave(&o->owner);
+    return o->owner.change ? follow_parent(o, err) : 0;
+}
+
+static int enter_to_serve(void *arg)
+{
+    struct err err;
+
+    return enter(arg, &err);
+}
+
+static void leave_served(void *arg)
+{
+    struct err ignored;
+
+    leave(arg, &ignored);
+}
+
+/* Not told by --owner, it is as the store is. */
+static int find_owner(struct options *o, struct err *err)
+{
+    struct stat st;
+
+    if (geteuid() != 0)
+        return 0;
+    if (!o->has_owner && stat(o->store, &st) < 0)
+        return err_errno(err, "cannot open the store %s", o->store);
+    o->owner.uid = o->has_owner ? o->uid : st.st_uid;
+    o->owner.gid = o->has_owner ? o->gid : st.st_gid;
+    o->owner.change = o->owner.uid != 0;
+    return 0;
 }
 
 /* ---- the view ---- */
@@ -207,7 +246,7 @@ static int tell_mounted(const struct options *o, const char *dir, struct err *er
 }
 
 /* Positive: that exit status. */
-static int serve(const struct options *o, struct store_view *v, const char *dir,
+static int serve(struct options *o, struct store_view *v, const char *dir,
                  const struct stop *stop, struct err *err)
 {
     const struct stat *root = store_view_root(v);
@@ -217,9 +256,12 @@ static int serve(const struct options *o, struct store_view *v, const char *dir,
                                      .writeback = !o->no_writeback,
                                      .own_spaces = o->parent != 0, /* a private server */
                                      .strict = o->parent != 0,
-                                     .source = o->store};
+                                     .source = o->store,
+                                     .enter = enter_to_serve,
+                                     .leave = leave_served,
+                                     .arg = o};
     struct pagefs *fs = NULL;
-    int rc = become(o, false, err), lost = 0;
+    int rc = leave(o, err), lost = 0;
 
     if (o->has_owner) {
         options.uid = o->uid;
@@ -242,7 +284,7 @@ static int serve(const struct options *o, struct store_view *v, const char *dir,
 }
 
 /* What is wrong is said here, since closing can go wrong too. */
-static int serve_and_close(const struct options *o, struct store *s, const char *dir,
+static int serve_and_close(struct options *o, struct store *s, const char *dir,
                            const struct stop *stop, struct err *err)
 {
     struct store_view *v = NULL;
@@ -252,6 +294,7 @@ static int serve_and_close(const struct options *o, struct store *s, const char 
     if (rc < 0)
         return rc;
     rc = serve(o, v, dir, stop, err);
+    pg_identity_enter_again(&o->owner);
     closed = store_close_view(v, &closing);
     if (closed < 0 && rc != 0)
         log_error("%s", closing.text);
@@ -260,7 +303,7 @@ static int serve_and_close(const struct options *o, struct store *s, const char 
     return rc != 0 ? rc : closed;
 }
 
-static int run(const struct options *o)
+static int run(struct options *o)
 {
     struct store *s = NULL;
     struct stop stop;
@@ -274,7 +317,9 @@ static int run(const struct options *o)
     if (rc == 0)
         rc = mountpoint_prepare(o->dir, &dir, &err);
     if (rc == 0)
-        rc = become(o, true, &err);
+        rc = find_owner(o, &err);
+    if (rc == 0)
+        rc = enter(o, &err);
     if (rc == 0)
         rc = store_open(o->store, &s, &err);
     if (rc == 0)

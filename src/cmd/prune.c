@@ -117,7 +117,7 @@ static int run(struct options *o, const char *path)
     int rc;
 
     umask(0077);
-    rc = place_open(path, true, &s, &err);
+    rc = place_open(path, &s, &err);
     if (rc == 0)
         rc = prune(o, s, &err);
     if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "store/check.h"
 #include "store/store.h"
+#include "view/place.h"
 
 struct options {
     const char *view;
@@ -53,7 +54,7 @@ static int run_add_base(const void *options, char **operands)
     int rc;
 
     (void)options;
-    rc = store_open(operands[0], &s, &err);
+    rc = place_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_add_base(s, operands[1], NULL, &id, &err);
     if (rc == 0)
@@ -70,7 +71,7 @@ static int run_drop_view(const void *options, char **operands)
     int rc;
 
     (void)options;
-    rc = store_open(operands[0], &s, &err);
+    rc = place_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_drop_view(s, operands[1], &err);
     store_close(s);
@@ -125,7 +126,7 @@ static int run_list(const void *options, char **operands)
     int rc, status = 0;
 
     (void)options;
-    rc = store_open(operands[0], &s, &err);
+    rc = place_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_bases(s, &bases, &err);
     if (rc == 0)
@@ -156,7 +157,7 @@ static int run_check(const void *options, char **operands)
     int rc;
 
     (void)options;
-    rc = store_open(operands[0], &s, &err);
+    rc = place_open(operands[0], &s, &err);
     if (rc == 0)
         rc = store_check(s, print_line, NULL, &r, &err);
     store_close(s);
@@ -234,7 +235,7 @@ static int run_map(const void *options, char **operands)
     struct store *s = NULL;
     struct err err;
     uint64_t size;
-    int rc = store_open(operands[0], &s, &err);
+    int rc = place_open(operands[0], &s, &err);
 
     if (rc == 0 && !view)
         rc = only_view(s, &view, &err);

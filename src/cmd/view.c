@@ -162,7 +162,7 @@ static int run_list(const void *options, char **operands)
     const struct options *o = options;
     struct store *s = NULL;
     struct err err;
-    int rc = place_open(operands[0], false, &s, &err);
+    int rc = place_open(operands[0], &s, &err);
 
     if (rc == 0)
         rc = list(s, o->all, &err);
@@ -193,7 +193,7 @@ static int run_drop(const void *options, char **operands)
 {
     struct store *s = NULL;
     struct err err;
-    int rc = place_open(operands[0], true, &s, &err);
+    int rc = place_open(operands[0], &s, &err);
 
     (void)options;
     if (rc == 0)
@@ -215,7 +215,7 @@ static int run_verify(const void *options, char **operands)
     struct check_report r = {0};
     struct store *s = NULL;
     struct err err;
-    int rc = place_open(operands[0], false, &s, &err);
+    int rc = place_open(operands[0], &s, &err);
 
     (void)options;
     if (rc == 0)

@@ -16,8 +16,20 @@ int64_t io_pread_full(int fd, void *bytes, size_t len, uint64_t offset);
 /* Write a whole new file below dirfd, mode 0666 less the umask. */
 int io_write_file(int dirfd, const char *path, const void *bytes, size_t len, struct err *err);
 
-/* Everything below and including path, symbolic links not followed. 0 or a negative errno. */
+/*
+ * Everything below and including path, or below a directory that is open. It goes by descriptors:
+ * whatever is exchanged meanwhile, nothing outside is removed; links are removed and not followed,
+ * and what is mounted below is left, which is an error (-EXDEV or -EBUSY). 0 or a negative errno:
+ * of the first that could not be removed, where it ends.
+ */
 int io_remove_tree(const char *path);
+int io_remove_tree_at(int dirfd, const char *path);
+int io_remove_below(int fd);
+
+/* The whole of a regular file below dirfd that is at most `max` bytes long, which somebody else may
+ * have put there: no link is followed and no pipe waited for. *text is freed by the caller and has
+ * a NUL behind its end. 0 or a negative errno; -EINVAL: it is no regular file, -EFBIG: longer. */
+int io_read_text(int dirfd, const char *path, size_t max, char **text);
 
 /* File descriptors opened by the system start above standard error even if the caller closed those.
  */

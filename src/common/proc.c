@@ -80,7 +80,8 @@ int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
     posix_spawnattr_init(&attr);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                        POSIX_SPAWN_RESETIDS);
     rc = place_fds(&acts, fds, nfds, moved);
     if (rc == 0)
         rc = -posix_spawnp(pid, path, &acts, &attr, argv, env);

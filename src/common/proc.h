@@ -20,7 +20,8 @@ struct proc_fd {
 /*
  * Start `path` (searched in PATH when it has no slash) with argv; env entries "NAME=value" in
  * extra_env (NULL-terminated, may be NULL) are added to our environment. The child has an empty
- * signal mask and default signals. Returns 0 and the pid, or a negative errno.
+ * signal mask, default signals, and the process's rights, not those that a thread has for a while
+ * (pg/identity.h). Returns 0 and the pid, or a negative errno.
  */
 int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
                const struct proc_fd *fds, size_t nfds, pid_t *pid, struct err *err);

@@ -2,10 +2,8 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <mntent.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -15,25 +13,8 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/mounts.h"
 #include "common/proc.h"
-
-/* The type of the file system mounted at exactly this path, or NULL. The caller frees it. */
-static char *mounted_type(const char *path)
-{
-    FILE *f = setmntent("/proc/self/mounts", "r");
-    struct mntent *m;
-    char *type = NULL;
-
-    while (f && (m = getmntent(f))) {
-        if (strcmp(m->mnt_dir, path) == 0) { /* the last one is on top */
-            free(type);
-            type = mem_strdup(m->mnt_type);
-        }
-    }
-    if (f)
-        endmntent(f);
-    return type;
-}
 
 /* realpath() fails on a dead mount itself, but not on its parent. */
 static char *absolute_path(const char *dir)
@@ -73,11 +54,7 @@ static bool unmount(const char *path)
 
 static int take_away_dead(const char *path, struct err *err)
 {
-    char *type = mounted_type(path);
-    bool ours = type && strcmp(type, "fuse.asofs") == 0;
-
-    free(type);
-    if (!ours || !unmount(path))
+    if (!mounts_is(path, MOUNTS_OURS) || !unmount(path))
         return err_set(err, ENOTCONN, "%s is a mount whose process is gone; unmount it first",
                        path);
     log_note("%s was a dead asofs mount; it was unmounted", path);
@@ -121,7 +98,7 @@ static int check_directory(const char *path, struct err *err)
         return err_errno(err, "cannot mount on %s", path);
     if (!S_ISDIR(st.st_mode))
         return err_set(err, ENOTDIR, "cannot mount on %s: it is not a directory", path);
-    type = mounted_type(path);
+    type = mounts_type(path);
     if (type) {
         err_set(err, EBUSY, "%s is a mount point already (%s)", path, type);
         free(type);

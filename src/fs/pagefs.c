@@ -568,6 +568,19 @@ static int run_loop(struct pagefs *fs)
     return rc < 0 ? rc : 0;
 }
 
+static int run_loop_entered(struct pagefs *fs)
+{
+    const struct pagefs_options *o = &fs->options;
+    int rc = o->enter ? o->enter(o->arg) : 0;
+
+    if (rc < 0)
+        return rc;
+    rc = run_loop(fs);
+    if (o->leave)
+        o->leave(o->arg);
+    return rc;
+}
+
 int pagefs_serve(struct pagefs *fs, const struct stop *stop, int *lost)
 {
     struct sigaction wake = {.sa_handler = ignore_signal}, before;
@@ -578,7 +591,7 @@ int pagefs_serve(struct pagefs *fs, const struct stop *stop, int *lost)
     sigaction(WAKE, &wake, &before);
     rc = -pthread_create(&s.thread, NULL, await_stop, &s);
     if (rc == 0) {
-        rc = run_loop(fs);
+        rc = run_loop_entered(fs);
         atomic_store(&fs->ended, true);
         wake_stopper(fs);
         pthread_join(s.thread, NULL);

@@ -23,6 +23,12 @@ struct pagefs_options {
     bool strict;     /* once a page that the kernel wrote back could not be stored, reading fails:
                         the page of before is never shown in its stead */
     const char *source; /* for /proc/mounts */
+    /* Called in the thread that serves before anything is read: what rights it takes (as
+     * pg/identity.h), all threads that serve have. The others, which unmount, keep those of the
+     * caller. NULL: the caller's. 0 or a negative errno. */
+    int (*enter)(void *arg);
+    void (*leave)(void *arg);
+    void *arg;
 };
 
 /* Mount; the directory must have passed mountpoint_prepare. The datadir is borrowed. The limit of

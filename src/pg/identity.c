@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- who ---- */
@@ -50,18 +53,47 @@ int pg_identity_find(const char *name, uid_t owner, struct pg_identity *id, stru
     return 0;
 }
 
-/* ---- becoming him ---- */
+/* ---- for a while ---- */
 
-int pg_identity_enter(const struct pg_identity *id, bool drop_groups)
+/* These tell no error; asked for a user that cannot be, they tell who it is. */
+static bool is_entered(uid_t uid, gid_t gid)
+{
+    return (uid_t)setfsuid((uid_t)-1) == uid && (gid_t)setfsgid((gid_t)-1) == gid;
+}
+
+/* The library's setgroups would change all threads. With the user the kernel takes from root what
+ * it may do to files of others, and gives it back with root. */
+int pg_identity_enter(const struct pg_identity *id)
 {
     if (!id->change)
         return 0;
-    if ((drop_groups && setgroups(0, NULL) < 0) || setegid(id->gid) < 0 || seteuid(id->uid) < 0)
+    if (syscall(SYS_setgroups, 0, NULL) < 0)
         return -errno;
-    return 0;
+    setfsgid(id->gid);
+    setfsuid(id->uid);
+    if (is_entered(id->uid, id->gid))
+        return 0;
+    pg_identity_leave(id);
+    return -EPERM;
 }
 
-int pg_identity_leave(const struct pg_identity *id)
+void pg_identity_leave(const struct pg_identity *id)
+{
+    if (!id->change)
+        return;
+    setfsuid(geteuid());
+    setfsgid(getegid());
+}
+
+void pg_identity_enter_again(const struct pg_identity *id)
+{
+    if (pg_identity_enter(id) < 0)
+        abort();
+}
+
+/* ---- for good ---- */
+
+int pg_identity_return(const struct pg_identity *id)
 {
     return id->change && (seteuid(0) < 0 || setegid(0) < 0) ? -errno : 0;
 }

@@ -249,16 +249,15 @@ static int put_setting(struct buf *b, const struct pg_setting *setting, struct e
 /* ---- run_dir ------------------------------------------------------------------------------------
  */
 
-/* A new file that belongs to the identity: what was there by that name is of an earlier start. */
+/* A new file: what was there by that name is of an earlier start. */
 static int create(struct pg_private *s, const char *name, const char *text, struct err *err)
 {
-    const struct pg_identity *as = &s->programs->as;
     char *path = mem_printf("%s/%s", s->run_dir, name);
     int fd, rc;
 
     unlink(path);
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || (as->change && fchown(fd, as->uid, as->gid) < 0)) {
+    if (fd < 0) {
         rc = err_errno(err, "cannot create %s", path);
         goto fail;
     }
@@ -799,7 +798,7 @@ static bool says_ready(struct pg_private *s)
  */
 static void promote(struct pg_private *s)
 {
-    if (!s->promote || clock_ms() - s->promoted < PROMOTE_AGAIN_MS || access(s->promote, F_OK) < 0)
+    if (!s->promote || clock_ms() - s->promoted < PROMOTE_AGAIN_MS || faccessat(AT_FDCWD, s->promote, F_OK, AT_EACCESS) < 0)
         return;
     kill(s->pid, SIGUSR1);
     s->promoted = clock_ms();

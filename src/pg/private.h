@@ -7,6 +7,9 @@
  * Preloaded libraries are empty, archiving, replication and autovacuum are off, and so is fsync:
  * what it wrote is made durable by whoever completes the view.
  *
+ * The caller is, or has entered (identity.h), the identity of its programs: what is made in run_dir
+ * is that user's.
+ *
  * Steps: start, wait (until it accepts connections, which with hot standby off means that recovery
  * has ended), connect by conninfo, stop. It ends with SIGQUIT when this process is gone: to be
  * started and waited for in the main thread only (programs.h).

@@ -14,9 +14,6 @@
 struct posix_disk {
     struct disk disk;
     int dir;
-    bool gives; /* the directory is somebody's: what is made as root becomes that somebody's */
-    uid_t uid;
-    gid_t gid;
 };
 
 struct posix_file {
@@ -66,13 +63,6 @@ static int open_flags(unsigned flags)
 
 static const struct disk_ops posix_ops;
 
-static int give_away(const struct disk *d, int fd)
-{
-    const struct posix_disk *p = (const struct posix_disk *)d;
-
-    return p->gives && geteuid() == 0 ? result(fchown(fd, p->uid, p->gid)) : 0;
-}
-
 static int posix_open(struct disk *d, const char *path, unsigned flags, struct disk_file **f)
 {
     struct posix_file *new = malloc(sizeof(*new));
@@ -86,11 +76,7 @@ static int posix_open(struct disk *d, const char *path, unsigned flags, struct d
     } while (new->fd < 0 && errno == EINTR);
     if (new->fd < 0)
         rc = -errno;
-    else if (flags & DISK_CREATE)
-        rc = give_away(d, new->fd);
     if (rc < 0) {
-        if (new->fd >= 0)
-            close(new->fd);
         free(new);
         return rc;
     }
@@ -101,12 +87,7 @@ static int posix_open(struct disk *d, const char *path, unsigned flags, struct d
 
 static int posix_make_dir(struct disk *d, const char *path)
 {
-    const struct posix_disk *p = (const struct posix_disk *)d;
-    int rc = result(mkdirat(dir_of(d), path, 0700));
-
-    if (rc == 0 && p->gives && geteuid() == 0)
-        rc = result(fchownat(dir_of(d), path, p->uid, p->gid, AT_SYMLINK_NOFOLLOW));
-    return rc;
+    return result(mkdirat(dir_of(d), path, 0700));
 }
 
 static int posix_remove(struct disk *d, const char *path)
@@ -306,7 +287,6 @@ static const struct disk_ops posix_ops = {
 int disk_posix(const char *path, struct disk **d)
 {
     struct posix_disk *new = calloc(1, sizeof(*new));
-    struct stat st;
     int rc;
 
     *d = NULL;
@@ -317,11 +297,6 @@ int disk_posix(const char *path, struct disk **d)
         rc = -errno;
         free(new);
         return rc;
-    }
-    if (fstat(new->dir, &st) == 0 && st.st_uid != 0) { /* who opens it may become root yet */
-        new->gives = true;
-        new->uid = st.st_uid;
-        new->gid = st.st_gid;
     }
     new->disk.ops = &posix_ops;
     *d = &new->disk;

@@ -84,8 +84,8 @@ struct disk_ops {
     void (*close)(struct disk_file *f);
 };
 
-/* The file system below a directory; the path is kept open, not looked up again. What root makes in
- * somebody else's directory becomes that user's. */
+/* The file system below a directory; the path is kept open, not looked up again. What is
+ * made is of who makes it: root first becomes the owner of what he works on (pg/identity.h). */
 int disk_posix(const char *path, struct disk **d);
 
 /* The descriptor of a file of disk_posix; -1 of any other. For splicing; never to be closed. */

@@ -878,7 +878,7 @@ int store_open(const char *path, struct store **s, struct err *err)
     new->path = realpath(path, NULL);
     if (!new->path)
         rc = err_errno(err, "cannot open the store %s", path);
-    else if (access(new->path, X_OK) < 0)
+    else if (faccessat(AT_FDCWD, new->path, X_OK, AT_EACCESS) < 0)
         rc = err_errno(err, "cannot look into the store %s", path);
     else if (!store_is(new->path))
         rc = err_set(err, EINVAL, "%s is no store: it has no store.json", path);

@@ -323,12 +323,9 @@ static int make_layer(struct advance *a, const char *base, bool keep, struct adv
     struct page_standby reached = {0};
     int rc, gain = 0;
 
-    page_become_owner(&a->programs);
     rc = create_view(a, base, err);
-    page_become_self(&a->programs);
     if (rc == 0)
         rc = replay(a, &reached, err);
-    page_become_owner(&a->programs);
     if (rc == 0)
         rc = gain = is_gain(a, base, &reached, err);
     if (rc == 1 && keep)
@@ -336,7 +333,6 @@ static int make_layer(struct advance *a, const char *base, bool keep, struct adv
     if (rc < 0)
         page_hint_full(a->store, err);
     drop_view(a, rc < 0 ? NULL : err);
-    page_become_self(&a->programs);
     free(r->fetcher);
     r->fetcher = reached.heard.fetcher;
     reached.heard.fetcher = NULL;
@@ -383,22 +379,18 @@ static int advance(struct advance *a, struct advance_result *r, struct err *err)
 
 static int prepare(struct advance *a, struct advance_result *r, struct err *err)
 {
-    int rc = store_open(a->req->store, &a->store, err);
+    int rc = page_open_store(a->req->store, a->req->run_as, a->req->bindir, &a->store,
+                             &a->programs, err);
 
     if (rc == 0)
-        rc = page_find_programs(a->store, a->req->run_as, a->req->bindir, &a->programs, err);
+        rc = page_read_log(a->store, a->req->log, a->req->restore_command, &a->log, err);
     if (rc < 0)
         return rc;
-    rc = page_read_log(a->store, a->req->log, a->req->restore_command, &a->log, err);
-    if (rc < 0)
-        return rc;
-    page_become_owner(&a->programs);
     rc = lock_store(a, err);
     if (rc == 0) {
         page_clear_leftovers(a->store);
         rc = choose_newest(a, r, err);
     }
-    page_become_self(&a->programs);
     return rc;
 }
 
@@ -414,6 +406,7 @@ int base_advance(const struct advance_request *req, struct advance_result *r, st
         rc = advance(&a, r, err);
     if (a.lock_fd >= 0)
         close(a.lock_fd);
+    page_leave(&a.programs);
     log_free(&a.log.list);
     for (i = 0; i < a.n_tries; i++)
         free(a.tries[i]);

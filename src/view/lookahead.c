@@ -6,7 +6,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,7 +39,7 @@ char *lookahead_command(const char *command)
 static uint64_t last_asked(const struct lookahead *l)
 {
     char *path = mem_printf("%s/" ASKED, l->req.run), name[25] = "";
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct log_segment s = {0};
 
     free(path);
@@ -70,13 +69,16 @@ static bool wait_for_turn(struct lookahead *l, uint64_t number)
 /* The server wants to write to the last segment it replays. */
 static bool is_well(const struct lookahead *l, const char *segment)
 {
-    int fd = open(segment, O_RDWR | O_CLOEXEC);
+    int fd = open(segment, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     struct err ignored;
+    struct stat st;
+    bool is_file;
 
     if (fd < 0)
         return false;
+    is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     close(fd);
-    return segment_check_system(segment, l->req.system, &ignored) == 0 &&
+    return is_file && segment_check_system(segment, l->req.system, &ignored) == 0 &&
            tablespaces_look(segment, &ignored) == 0;
 }
 
@@ -116,10 +118,6 @@ static void *run(void *arg)
     size_t i;
 
     log = l->req.log;
-    if (l->req.as->change) { /* of this thread alone */
-        setfsgid(l->req.as->gid);
-        setfsuid(l->req.as->uid);
-    }
     for (i = l->first; i < log->n && wait_for_turn(l, log->segments[i].number); i++)
         look_at(l, &log->segments[i]);
     return NULL;
@@ -130,8 +128,6 @@ static int make_notes(const struct lookahead_request *req)
     char *path = mem_printf("%s/" NOTES, req->run);
     int rc = mkdir(path, 0700);
 
-    if (rc == 0 && req->as->change)
-        rc = chown(path, req->as->uid, req->as->gid);
     free(path);
     return rc;
 }

@@ -11,11 +11,11 @@
 #ifndef ASOFS_VIEW_LOOKAHEAD_H
 #define ASOFS_VIEW_LOOKAHEAD_H
 
-#include "pg/programs.h"
+#include <stdint.h>
+
 #include "store/log.h"
 
 struct lookahead_request {
-    const struct pg_identity *as; /* the server's user; the thread works with its rights */
     const char *log_dir;
     const struct log_list *log;
     uint64_t from;   /* LSN where replay begins */
@@ -26,7 +26,8 @@ struct lookahead_request {
 
 struct lookahead;
 
-/* NULL: there is nothing to look at, or no thread to be had, which is no failure. */
+/* The thread works with the rights that the caller has (pg/identity.h). NULL: there is nothing to
+ * look at, or no thread to be had, which is no failure. */
 struct lookahead *lookahead_start(const struct lookahead_request *req);
 void lookahead_stop(struct lookahead *l); /* NULL is fine */
 

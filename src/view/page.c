@@ -32,7 +32,7 @@ struct page_view {
     unsigned prepared; /* transactions that the server has room for */
     struct page_server *server;
     struct store_view *pages; /* NULL: not asked for */
-    struct page_shown shown;  /* by a view that was not completed; else view.json says so */
+    struct page_shown shown;
 };
 
 /* A view that is read without the server that replayed it: now, or at another time. */
@@ -190,12 +190,7 @@ static void set_target(struct page_view *v, const struct replay *r, uint64_t end
 
 static int drop_view(struct page_view *v, struct err *err)
 {
-    int rc;
-
-    page_become_owner(&v->programs);
-    rc = store_drop_view(v->store, v->name, err);
-    page_become_self(&v->programs);
-    return rc;
+    return store_drop_view(v->store, v->name, err);
 }
 
 static int create_view(struct page_view *v, const char *base, struct err *err)
@@ -204,12 +199,10 @@ static int create_view(struct page_view *v, const char *base, struct err *err)
     struct store_view_facts f = {.target = words};
     int rc;
 
-    page_become_owner(&v->programs);
     rc = store_create_view(v->store, v->name, base, page_hidden, err);
     v->made |= rc == 0;
     if (rc == 0)
         rc = store_set_view_facts(v->store, v->name, &f, err);
-    page_become_self(&v->programs);
     free(words);
     return rc;
 }
@@ -452,13 +445,11 @@ static int complete(struct page_view *v, const struct reached *reached, struct e
         .complete = true, .target = words, .lsn = reached->lsn, .time_us = reached->time_us};
     int rc;
 
-    page_become_owner(&v->programs);
     rc = page_make_durable(v->store, v->name, err);
     if (rc == 0)
         rc = store_set_view_facts(v->store, v->name, &f, err);
     if (rc < 0)
         page_hint_full(v->store, err);
-    page_become_self(&v->programs);
     v->made &= rc < 0;
     free(words);
     return rc;
@@ -577,21 +568,28 @@ static int find_or_make(struct page_view *v, struct err *err)
 
     v->name = v->req->view ? mem_strdup(v->req->view) : page_temporary_name("mount");
     page_server_clear(&v->programs.as);
-    page_become_owner(&v->programs);
     page_clear_leftovers(v->store);
     rc = lock_name(v, err);
-    page_become_self(&v->programs);
     if (rc == 0)
         rc = look_for_view(v, err);
     if (rc == 0)
         rc = make_view(v, err);
-    page_become_owner(&v->programs);
     unlock_name(v);
-    page_become_self(&v->programs);
     return rc < 0 ? rc : 0;
 }
 
 /* ---- reading it ---- */
+
+/* What was completed says it itself. */
+static void take_shown(struct page_view *v)
+{
+    struct store_view_facts f;
+
+    if (!is_completed(v) || store_view_facts(v->store, v->name, &f, NULL) < 0)
+        return;
+    v->shown = (struct page_shown){.lsn = f.lsn, .time_us = f.time_us};
+    store_view_facts_free(&f);
+}
 
 /* A view that is kept is not written: the server has a scratch view over it. */
 static int start_reader(struct page_view *v, struct err *err)
@@ -612,9 +610,7 @@ static int start_reader(struct page_view *v, struct err *err)
 
     v->scratch = page_temporary_name("read");
     req.view = v->scratch;
-    page_become_owner(&v->programs);
     rc = store_create_view(v->store, v->scratch, parent, NULL, err);
-    page_become_self(&v->programs);
     free(parent);
     if (rc < 0) {
         free(v->scratch);
@@ -635,11 +631,10 @@ static int start_reading(struct page_view *v, struct err *err)
 {
     int rc = v->server ? 0 : start_reader(v, err);
 
-    if (rc == 0 && v->req->pages) {
-        page_become_owner(&v->programs);
+    if (rc == 0 && v->req->pages)
         rc = page_open_pages(v->store, v->name, &v->pages, err);
-        page_become_self(&v->programs);
-    }
+    if (rc == 0)
+        take_shown(v);
     return rc;
 }
 
@@ -651,13 +646,12 @@ int page_view_open(const struct page_request *req, struct page_view **result, st
     v->req = req;
     v->making_fd = -1;
     v->prepared = FEW_PREPARED;
-    rc = store_open(req->store, &v->store, err);
-    if (rc == 0)
-        rc = page_find_programs(v->store, req->run_as, req->bindir, &v->programs, err);
+    rc = page_open_store(req->store, req->run_as, req->bindir, &v->store, &v->programs, err);
     if (rc == 0)
         rc = find_or_make(v, err);
     if (rc == 0)
         rc = start_reading(v, err);
+    page_leave(&v->programs);
     if (rc < 0) {
         page_view_close(v);
         return rc;
@@ -680,12 +674,7 @@ struct page_shown page_view_shown(const struct page_view *v)
 {
     const struct moment *m = &v->req->moment;
     struct page_shown shown = v->shown;
-    struct store_view_facts f;
 
-    if (is_completed(v) && store_view_facts(v->store, v->name, &f, NULL) == 0) {
-        shown = (struct page_shown){.lsn = f.lsn, .time_us = f.time_us};
-        store_view_facts_free(&f);
-    }
     if (m->kind == MOMENT_TIME) /* it was asked for, and nothing happened in between */
         shown.time_us = m->time_us;
     return shown;
@@ -720,33 +709,61 @@ struct store_view *page_view_pages(const struct page_view *v)
     return v->pages;
 }
 
-void page_view_release(struct page_view *v)
+static void release(struct page_view *v)
 {
-    if (!v)
-        return;
     page_server_abandon(v->server);
     v->server = NULL;
-    if (!v->scratch)
-        return;
-    page_become_owner(&v->programs);
-    drop_quietly(v, v->scratch);
-    page_become_self(&v->programs);
+    if (v->scratch)
+        drop_quietly(v, v->scratch);
     free(v->scratch);
     v->scratch = NULL;
+}
+
+static void clear_up(struct page_view *v)
+{
+    release(v);
+    if (v->pages)
+        store_close_view(v->pages, NULL);
+    if (v->name && (v->made || !v->req->view) && store_has_view(v->store, v->name))
+        drop_quietly(v, v->name);
+    unlock_name(v);
+}
+
+/* As the owner, or, if we cannot become him, not at all: the next mount does. */
+static void do_entered(struct page_view *v, void (*what)(struct page_view *v))
+{
+    struct err err;
+
+    if (page_enter(&v->programs, &err) < 0) {
+        log_error("%s", err.text);
+        return;
+    }
+    what(v);
+    page_leave(&v->programs);
+}
+
+int page_view_enter(const struct page_view *v, struct err *err)
+{
+    return v ? page_enter(&v->programs, err) : 0;
+}
+
+void page_view_leave(const struct page_view *v)
+{
+    if (v)
+        page_leave(&v->programs);
+}
+
+void page_view_release(struct page_view *v)
+{
+    if (v)
+        do_entered(v, release);
 }
 
 void page_view_close(struct page_view *v)
 {
     if (!v)
         return;
-    page_view_release(v);
-    page_become_owner(&v->programs);
-    if (v->pages)
-        store_close_view(v->pages, NULL);
-    if (v->name && (v->made || !v->req->view) && store_has_view(v->store, v->name))
-        drop_quietly(v, v->name);
-    unlock_name(v);
-    page_become_self(&v->programs);
+    do_entered(v, clear_up);
     free(v->scratch);
     free(v->name);
     pg_programs_free(&v->programs);

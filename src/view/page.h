@@ -63,6 +63,11 @@ char *page_view_source(const struct page_view *v, const char *database);
  * was asked for. */
 struct store_view *page_view_pages(const struct page_view *v);
 
+/* Who reads those pages does it as their owner: in the thread that serves (pg/identity.h); NULL and
+ * a view of something else are fine. */
+int page_view_enter(const struct page_view *v, struct err *err);
+void page_view_leave(const struct page_view *v);
+
 /* NULL is fine, for both. */
 void page_view_release(struct page_view *v);
 void page_view_close(struct page_view *v);

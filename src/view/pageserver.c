@@ -1,11 +1,14 @@
 /*
  * Both children live below a directory of their own in /tmp (socket paths are short):
  *
- *   /tmp/asofs-XXXXXX/        0700, of the user that PostgreSQL runs as
- *     data/                   the view, mounted
- *     server/                 socket, configuration, log
+ *   /tmp/asofs-XXXXXX/        of who started asofs; others may pass through, and change nothing
+ *     data/                   0700, of the user that PostgreSQL runs as; the view, mounted
+ *     server/                 0700, of the same; socket, configuration, log
  *
- * pagefs is started as this process is (root has to mount), and does its work as that user.
+ * So nobody but root exchanges what root mounts on, or what it clears away. pagefs is started as
+ * this process is (root has to mount), and does its work as that user; so does this file, whose
+ * functions are called by a thread that has entered (pg/identity.h): it leaves for the directory
+ * itself alone.
  */
 #include "view/pageserver.h"
 
@@ -28,6 +31,7 @@
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/mem.h"
+#include "common/mounts.h"
 #include "common/proc.h"
 #include "pg/control.h"
 #include "view/lookahead.h"
@@ -39,6 +43,7 @@
 #define STANDBY_SIGNAL "standby.signal"
 #define SAID "said" /* below the server's own directory: what restore_command said */
 #define SAID_TAIL 900
+#define MISSING_MAX (1 << 20) /* bytes of the names that were asked for in vain */
 #define MISSING_TIMES 5 /* as often a standby asks in vain: then the log ends there */
 
 struct page_server {
@@ -53,17 +58,22 @@ struct page_server {
 
 /* ---- the directory ---- */
 
-static int make_one(struct page_server *s, const char *path, struct err *err)
-{
-    if (mkdir(path, 0700) < 0)
-        return err_errno(err, "cannot make %s", path);
-    if (s->programs.as.change && chown(path, s->programs.as.uid, s->programs.as.gid) < 0)
-        return err_errno(err, "cannot give %s to the user of the server", path);
-    return 0;
-}
-
 #define PLACE "/tmp"
 #define PREFIX "asofs-"
+#define DATA "data"
+#define RUN "server"
+#define PASS_THROUGH 0711
+
+/* In a directory where nobody else can make anything. */
+static int make_one(const struct page_server *s, const char *name, struct err *err)
+{
+    const struct pg_identity *as = &s->programs.as;
+    int rc = mkdirat(s->lock_fd, name, 0700);
+
+    if (rc == 0 && as->change)
+        rc = fchownat(s->lock_fd, name, as->uid, as->gid, AT_SYMLINK_NOFOLLOW);
+    return rc < 0 ? err_errno(err, "cannot make %s/%s", s->dir, name) : 0;
+}
 
 /* 1: locked, and still there. Whoever clears what others left (page_server_clear) may have been
  * quicker than we were. */
@@ -71,7 +81,7 @@ static int lock_directory(struct page_server *s, const char *dir, struct err *er
 {
     struct stat st;
 
-    s->lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    s->lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (s->lock_fd < 0 && errno == ENOENT)
         return 0;
     if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_EX) < 0)
@@ -97,7 +107,7 @@ static int make_locked(struct page_server *s, char **dir, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-static int make_directories(struct page_server *s, struct err *err)
+static int make_own(struct page_server *s, struct err *err)
 {
     char *dir;
     int rc = make_locked(s, &dir, err);
@@ -107,23 +117,70 @@ static int make_directories(struct page_server *s, struct err *err)
         return rc;
     }
     s->dir = dir;
-    s->data = mem_printf("%s/data", dir);
-    s->run = mem_printf("%s/server", dir);
-    rc = make_one(s, s->data, err);
+    s->data = mem_printf("%s/" DATA, dir);
+    s->run = mem_printf("%s/" RUN, dir);
+    rc = make_one(s, DATA, err);
     if (rc == 0)
-        rc = make_one(s, s->run, err);
-    if (rc == 0 && s->programs.as.change && chown(dir, s->programs.as.uid, s->programs.as.gid) < 0)
-        rc = err_errno(err, "cannot give %s to the user of the server", dir);
+        rc = make_one(s, RUN, err);
+    if (rc == 0 && fchmod(s->lock_fd, PASS_THROUGH) < 0)
+        rc = err_errno(err, "cannot set the mode of %s", dir);
     return rc;
+}
+
+static int make_directories(struct page_server *s, struct err *err)
+{
+    int rc;
+
+    pg_identity_leave(&s->programs.as);
+    rc = make_own(s, err);
+    pg_identity_enter_again(&s->programs.as);
+    return rc;
+}
+
+/* In the server's directory, as who that is of: what `f` says of it, or -errno. */
+static int in_run(int dir, int (*f)(int fd))
+{
+    int fd = openat(dir, RUN, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc;
+    struct pg_identity of = {.change = geteuid() == 0};
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        rc = -errno;
+    } else {
+        of.uid = st.st_uid;
+        of.gid = st.st_gid;
+        rc = pg_identity_enter(&of);
+    }
+    if (rc == 0) {
+        rc = f(fd);
+        pg_identity_leave(&of);
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* As who made it. What is still mounted stays, and so does all else then. */
+static void remove_own(int dir, const char *path)
+{
+    int rc;
+
+    if (unlinkat(dir, DATA, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return;
+    rc = in_run(dir, io_remove_below);
+    if (rc == 0)
+        rc = unlinkat(dir, RUN, AT_REMOVEDIR);
+    if (rc == 0 || rc == -ENOENT)
+        rmdir(path);
 }
 
 static void remove_directories(struct page_server *s)
 {
     if (!s->dir)
         return;
-    rmdir(s->data); /* first: nothing is removed through a mount that is still there */
-    if (access(s->data, F_OK) < 0)
-        io_remove_tree(s->dir);
+    pg_identity_leave(&s->programs.as);
+    remove_own(s->lock_fd, s->dir);
+    pg_identity_enter_again(&s->programs.as);
     free(s->dir);
     free(s->data);
     free(s->run);
@@ -184,76 +241,88 @@ static int start_pagefs(struct page_server *s, const struct page_server_request 
     return rc < 0 ? rc : wait_for_mount(s, err);
 }
 
-/* A mount that nobody serves any more. Whoever is not root asks fusermount3. */
-static void detach(const char *dir)
+/*
+ * A mount of ours below our own directory that nobody serves any more: nobody else could have put
+ * it there, or anything in its place. Whoever is not root asks fusermount3.
+ */
+static void detach(int dir, const char *path)
 {
-    char *argv[] = {"fusermount3", "-uzq", "--", (char *)(uintptr_t)dir, NULL};
+    char *data = mem_printf("%s/" DATA, path), *there = mem_printf("/proc/self/fd/%d/" DATA, dir);
+    char *argv[] = {"fusermount3", "-uzq", "--", data, NULL};
     struct err ignored;
     pid_t pid;
 
-    if (umount2(dir, MNT_DETACH) < 0 && errno == EPERM &&
-        proc_spawn("fusermount3", argv, NULL, NULL, 0, &pid, &ignored) == 0)
+    if (mounts_is(data, MOUNTS_OURS) && umount2(there, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 &&
+        errno == EPERM && proc_spawn("fusermount3", argv, NULL, NULL, 0, &pid, &ignored) == 0)
         proc_wait(pid);
+    free(there);
+    free(data);
 }
 
-static bool is_of(const struct stat *st, const struct pg_identity *as)
+static bool is_own(const struct stat *st)
 {
-    return S_ISDIR(st->st_mode) && (st->st_mode & 0777) == 0700 &&
-           (st->st_uid == geteuid() || (as->change && st->st_uid == as->uid));
+    mode_t mode = st->st_mode & 0777; /* not yet, or already as make_own makes it */
+
+    return S_ISDIR(st->st_mode) && st->st_uid == geteuid() &&
+           (mode == 0700 || mode == PASS_THROUGH);
 }
 
-/* Its server may end a moment later than the process that started it. */
-static bool has_server(const char *path)
+#define LOCK_MAX 1024
+
+/* Its server may end a moment later than the process that started it. 1: it runs. */
+static int has_server(int run)
 {
-    char *name = mem_printf("%s/server/.s.PGSQL.5432.lock", path);
-    FILE *f = fopen(name, "re");
+    char *text;
     int pid = 0;
-    bool has = f && fscanf(f, "%d", &pid) == 1 && pid > 0 && !proc_has_ended((pid_t)pid);
+    bool has = io_read_text(run, ".s.PGSQL.5432.lock", LOCK_MAX, &text) == 0 &&
+               sscanf(text, "%d", &pid) == 1 && pid > 0 && !proc_has_ended((pid_t)pid);
 
-    if (f)
-        fclose(f);
-    free(name);
+    free(text);
     return has;
 }
 
 /* Nobody has the lock: the process that made it was killed. */
-static void clear_one(const char *path, const struct pg_identity *as)
+static void clear_one(int place, const char *name)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int dir = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    char *path = mem_printf(PLACE "/%s", name);
     struct stat st;
-    char *data;
 
-    if (fd < 0)
-        return;
-    if (fstat(fd, &st) == 0 && is_of(&st, as) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-        !has_server(path)) {
-        data = mem_printf("%s/data", path);
-        if (rmdir(data) < 0 && errno != ENOENT)
-            detach(data);
-        rmdir(data);
-        if (access(data, F_OK) < 0 && errno == ENOENT)
-            io_remove_tree(path);
-        free(data);
+    if (dir >= 0 && fstat(dir, &st) == 0 && is_own(&st) && flock(dir, LOCK_EX | LOCK_NB) == 0 &&
+        in_run(dir, has_server) != 1) {
+        detach(dir, path);
+        remove_own(dir, path);
     }
-    close(fd);
+    if (dir >= 0)
+        close(dir);
+    free(path);
+}
+
+static void clear_all(void)
+{
+    DIR *place = opendir(PLACE);
+    struct dirent *e;
+
+    while (place && (e = readdir(place)))
+        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) == 0 &&
+            strlen(e->d_name) == strlen(PREFIX) + 6)
+            clear_one(dirfd(place), e->d_name);
+    if (place)
+        closedir(place);
 }
 
 void page_server_clear(const struct pg_identity *as)
 {
-    DIR *dir = opendir(PLACE);
-    struct dirent *e;
-    char *path;
+    pg_identity_leave(as);
+    clear_all();
+    pg_identity_enter_again(as);
+}
 
-    while (dir && (e = readdir(dir))) {
-        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0 ||
-            strlen(e->d_name) != strlen(PREFIX) + 6)
-            continue;
-        path = mem_printf(PLACE "/%s", e->d_name);
-        clear_one(path, as);
-        free(path);
-    }
-    if (dir)
-        closedir(dir);
+static void detach_left(struct page_server *s)
+{
+    pg_identity_leave(&s->programs.as);
+    detach(s->lock_fd, s->dir);
+    pg_identity_enter_again(&s->programs.as);
 }
 
 /* It unmounts, closes the view and ends; it is waited for. */
@@ -271,7 +340,7 @@ static int end_pagefs(struct page_server *s, struct err *err)
     s->pagefs = 0;
     if (waited && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    detach(s->data);
+    detach_left(s);
     if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGE_SERVER_FULL)
         return err_set(err, ENOSPC, "pages that replay changed could not be stored: %s",
                        strerror(ENOSPC));
@@ -286,11 +355,9 @@ static int end_pagefs(struct page_server *s, struct err *err)
 static int make_signal(struct page_server *s, const char *name, struct err *err)
 {
     char *path = mem_printf("%s/%s", s->data, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    int rc = 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int rc = fd < 0 ? err_errno(err, "cannot make %s in the view", name) : 0;
 
-    if (fd < 0 || (s->programs.as.change && fchown(fd, s->programs.as.uid, s->programs.as.gid) < 0))
-        rc = err_errno(err, "cannot make %s in the view", name);
     if (fd >= 0 && close(fd) < 0 && rc == 0)
         rc = err_errno(err, "cannot make %s in the view", name);
     free(path);
@@ -328,16 +395,26 @@ static void free_env(char **env)
     free(env);
 }
 
+/* Who may not even read it gets to it all the same. */
+static int open_program(const struct page_server *s)
+{
+    int fd;
+
+    pg_identity_leave(&s->programs.as);
+    fd = open(proc_self(), O_RDONLY | O_CLOEXEC);
+    pg_identity_enter_again(&s->programs.as);
+    return fd;
+}
+
 /* For the guard of the log, where the server's user cannot reach this program: a copy. */
 static int copy_program(const struct page_server *s, struct err *err)
 {
     char *path = mem_printf("%s/asofs", s->run);
-    int from = open(proc_self(), O_RDONLY | O_CLOEXEC), rc = 0;
-    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    int from = open_program(s), rc = 0;
+    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0700);
     struct stat st;
 
-    if (from < 0 || to < 0 || fstat(from, &st) < 0 ||
-        fchown(to, s->programs.as.uid, s->programs.as.gid) < 0)
+    if (from < 0 || to < 0 || fstat(from, &st) < 0)
         rc = err_errno(err, "cannot copy the program to %s", path);
     while (rc == 0 && st.st_size > 0) {
         ssize_t n = sendfile(to, from, NULL, (size_t)st.st_size);
@@ -353,19 +430,13 @@ static int copy_program(const struct page_server *s, struct err *err)
     return rc;
 }
 
-static bool reaches_program(const struct page_server *s)
+static bool reaches_program(void)
 {
     char program[PATH_MAX];
     ssize_t len = readlink(proc_self(), program, sizeof(program) - 1);
-    bool reaches;
 
-    if (!s->programs.as.change)
-        return true;
     program[len < 0 ? 0 : len] = 0;
-    if (pg_identity_enter(&s->programs.as, false) < 0)
-        return false;
-    reaches = faccessat(AT_FDCWD, program, X_OK, AT_EACCESS) == 0;
-    return pg_identity_leave(&s->programs.as) == 0 && reaches;
+    return faccessat(AT_FDCWD, program, X_OK, AT_EACCESS) == 0;
 }
 
 /*
@@ -496,7 +567,7 @@ static bool is_restored(const struct wal_file *file, const char *log_dir)
     char *shipped = mem_printf("%s/%s", log_dir, file->name);
     struct stat st;
     bool is = is_link(file) ||
-              (lstat(file->path, &st) == 0 && S_ISREG(st.st_mode) && access(shipped, F_OK) == 0);
+              (lstat(file->path, &st) == 0 && S_ISREG(st.st_mode) && faccessat(AT_FDCWD, shipped, F_OK, AT_EACCESS) == 0);
 
     free(shipped);
     return is;
@@ -526,7 +597,7 @@ static int prepare_recovery(struct page_server *s, const struct page_server_requ
 
     if (rc == 0)
         rc = each_in_wal(s, look_for_tablespaces, NULL, err);
-    if (rc == 0 && !reaches_program(s))
+    if (rc == 0 && !reaches_program())
         rc = copy_program(s, err);
     return rc;
 }
@@ -534,8 +605,7 @@ static int prepare_recovery(struct page_server *s, const struct page_server_requ
 static struct lookahead *look_ahead(struct page_server *s, const struct page_server_request *req)
 {
     char *wal = mem_printf("%s/pg_wal", s->data);
-    struct lookahead *ahead = lookahead_start(&(struct lookahead_request){.as = &s->programs.as,
-                                                                          .log_dir = req->log_dir,
+    struct lookahead *ahead = lookahead_start(&(struct lookahead_request){.log_dir = req->log_dir,
                                                                           .log = req->log,
                                                                           .from = req->log_from,
                                                                           .system = req->log_system,
@@ -710,21 +780,22 @@ static bool is_same_number(const char *name, const char *other)
  * in pg_wal. */
 static int times_missing(const struct page_server *s, char first[64])
 {
-    char *path = mem_printf("%s/missing", s->run), line[64];
-    FILE *f = fopen(path, "re");
+    char *path = mem_printf("%s/missing", s->run), *text, *line, *rest = NULL;
     int times = 0;
 
-    free(path);
     *first = '\0';
-    while (f && fgets(line, sizeof(line), f)) {
+    if (io_read_text(AT_FDCWD, path, MISSING_MAX, &text) < 0)
+        text = NULL;
+    for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
         if (!is_same_number(line, first)) {
-            strcpy(first, line);
+            snprintf(first, 64, "%s", line);
             times = 0;
         }
         times += strcmp(line, first) == 0;
     }
-    if (f)
-        fclose(f);
+    free(text);
+    free(path);
     return times;
 }
 
@@ -790,7 +861,7 @@ static int put_in_order(struct page_server *s, const char *log_dir, struct err *
 static bool has_label(const struct page_server *s)
 {
     char *path = mem_printf("%s/backup_label", s->data);
-    bool has = access(path, F_OK) == 0;
+    bool has = faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0;
 
     free(path);
     return has;

@@ -26,55 +26,68 @@ const char *const page_hidden[] = {
 /* Those of them that somebody who restores a cluster wants back. */
 static const char *const page_settings[] = {SETTINGS, NULL};
 
-void page_become_owner(const struct pg_programs *p)
+int page_enter(const struct pg_programs *p, struct err *err)
 {
-    int rc = pg_identity_enter(&p->as, false);
+    int rc = pg_identity_enter(&p->as);
 
-    if (rc < 0)
-        log_error("cannot become the owner of the store: %s", strerror(-rc));
+    return rc < 0 ? err_set(err, -rc, "cannot become the owner of the store (user %u): %s",
+                            (unsigned)p->as.uid, strerror(-rc))
+                  : 0;
 }
 
-void page_become_self(const struct pg_programs *p)
+void page_leave(const struct pg_programs *p)
 {
-    int rc = pg_identity_leave(&p->as);
-
-    if (rc < 0)
-        log_error("cannot become root again: %s", strerror(-rc));
+    pg_identity_leave(&p->as);
 }
 
-static int check_writable(const struct store *s, const struct pg_programs *p, uid_t owner,
+static int check_writable(const char *path, const struct pg_programs *p, uid_t owner,
                           struct err *err)
 {
-    int rc = 0;
-
-    page_become_owner(p);
-    if (faccessat(AT_FDCWD, store_path(s), R_OK | W_OK | X_OK, AT_EACCESS) < 0)
-        rc = err_errno(err, "the user %u cannot write the store %s", (unsigned)p->as.uid,
-                       store_path(s));
-    page_become_self(p);
-    return rc == -EACCES
+    if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    err_errno(err, "the user %u cannot write the store %s", (unsigned)p->as.uid, path);
+    return err->code == EACCES
                ? err_hint(err, "It belongs to the user %u. Replayed pages are kept there.",
                           (unsigned)owner)
-               : rc;
+               : -err->code;
 }
 
-int page_find_programs(const struct store *s, const char *run_as, const char *bindir,
-                       struct pg_programs *p, struct err *err)
+static int find_programs(const struct store *s, const char *bindir, struct pg_programs *p,
+                         struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
-    struct pg_identity id;
-    struct stat st;
+    struct pg_identity as = p->as;
     int rc;
 
     if (!c)
         return err_set(err, EINVAL, "the store %s has no base of a PostgreSQL cluster yet",
                        store_path(s));
-    if (stat(store_path(s), &st) < 0)
-        return err_errno(err, "cannot look at %s", store_path(s));
-    rc = pg_identity_find(run_as, st.st_uid, &id, err);
+    rc = pg_programs_find((int)c->major, bindir, &as, p, err);
+    p->as = as;
+    return rc;
+}
+
+/* Whose the store is, root may look at: it opens nothing for that. */
+int page_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
+                    struct pg_programs *p, struct err *err)
+{
+    bool is_store = store_is(path);
+    struct stat st;
+    int rc;
+
+    *p = (struct pg_programs){0};
+    if (stat(path, &st) < 0)
+        return err_errno(err, "cannot open the store %s", path);
+    rc = pg_identity_find(run_as, st.st_uid, &p->as, err);
     if (rc == 0)
-        rc = pg_programs_find((int)c->major, bindir, &id, p, err);
-    return rc < 0 ? rc : check_writable(s, p, st.st_uid, err);
+        rc = page_enter(p, err);
+    if (rc < 0)
+        p->as.change = false; /* nothing to leave */
+    if (rc == 0 && is_store)
+        rc = check_writable(path, p, st.st_uid, err);
+    if (rc == 0)
+        rc = store_open(path, s, err); /* says what is no store */
+    return rc == 0 ? find_programs(*s, bindir, p, err) : rc;
 }
 
 /* ---- names and locks of views ---- */
@@ -193,14 +206,10 @@ char **page_log_env(const struct store *s, const struct page_log *log)
 
 int page_check_readable(const struct pg_programs *p, const char *path, struct err *err)
 {
-    int rc = 0;
-
-    page_become_owner(p);
     if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
-        rc = err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
-                       (unsigned)p->as.uid, path);
-    page_become_self(p);
-    return rc;
+        return err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
+                         (unsigned)p->as.uid, path);
+    return 0;
 }
 
 int page_check_missing(const struct pg_programs *p, const char *dir, const char *segment,

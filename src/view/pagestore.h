@@ -11,14 +11,17 @@
 /* What a server that runs on a view must not find of the base (DESIGN: private server). */
 extern const char *const page_hidden[];
 
-/* root works on the store as the user that PostgreSQL runs as, so that all of it stays that user's.
+/*
+ * The store at `path`, open, with PostgreSQL's programs for it; all that is done in it from then on
+ * is done as the user that they run as, its owner: this thread has entered (pg/identity.h), until
+ * page_leave. run_as, bindir: NULL, or what was asked for. On failure too p may be left and freed.
  */
-void page_become_owner(const struct pg_programs *p);
-void page_become_self(const struct pg_programs *p);
+int page_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
+                    struct pg_programs *p, struct err *err);
 
-/* Of the store's version, as the store's owner. run_as, bindir: NULL, or what was asked for. */
-int page_find_programs(const struct store *s, const char *run_as, const char *bindir,
-                       struct pg_programs *p, struct err *err);
+/* The same again, later. */
+int page_enter(const struct pg_programs *p, struct err *err);
+void page_leave(const struct pg_programs *p);
 
 #define PAGE_TEMPORARY ".tmp" /* ends the names of views that are not kept */
 #define PAGE_MAKING "making-" /* begins, in the store, that of the lock of a view's maker */

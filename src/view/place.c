@@ -17,17 +17,16 @@ static int become_owner(const char *path, struct err *err)
     int rc;
 
     if (geteuid() != 0 || stat(path, &st) < 0 || st.st_uid == 0)
-        return 0;
+        return 0; /* store_open says what is wrong */
     owner.uid = st.st_uid;
     owner.gid = st.st_gid;
     rc = pg_identity_become(&owner, false);
     return rc < 0 ? err_set(err, -rc, "cannot become the owner of %s: %s", path, strerror(-rc)) : 0;
 }
 
-int place_open(const char *path, bool change, struct store **s, struct err *err)
+int place_open(const char *path, struct store **s, struct err *err)
 {
-    int rc = change && store_is(path) ? become_owner(path, err)
-                                      : 0; /* else store_open says what is wrong */
+    int rc = become_owner(path, err);
 
     return rc < 0 ? rc : store_open(path, s, err);
 }

@@ -139,7 +139,7 @@ static void undo_store(struct writer *w)
     }
     if (!w->made_directory || rmdir(w->path) == 0 || !w->became.change)
         return;
-    if (pg_identity_leave(&w->became) == 0)
+    if (pg_identity_return(&w->became) == 0)
         rmdir(w->path);
 }
 

@@ -14,11 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -249,17 +251,59 @@ static bool has_ids(uid_t real, uid_t effective, uid_t saved, gid_t group)
            e == effective && s == saved && eg == group;
 }
 
+/* Of this thread, as asking for a user that cannot be tells. */
+static bool uses_files_as(uid_t uid, gid_t gid)
+{
+    return (uid_t)setfsuid((uid_t)-1) == uid && (gid_t)setfsgid((gid_t)-1) == gid;
+}
+
+static void *look_from_a_thread(void *as_root)
+{
+    return (void *)(uintptr_t)(uses_files_as(0, 0) ? as_root != NULL : as_root == NULL);
+}
+
+static bool thread_is(bool root)
+{
+    pthread_t thread;
+    void *is = NULL;
+
+    return pthread_create(&thread, NULL, look_from_a_thread, root ? "" : NULL) == 0 &&
+           pthread_join(thread, &is) == 0 && is;
+}
+
+static void *look_later(void *fds)
+{
+    char byte;
+
+    return read(((int *)fds)[0], &byte, 1) == 1 ? look_from_a_thread("") : NULL;
+}
+
+static int sleep_as_root(pthread_t *thread, int fds[2])
+{
+    return pipe(fds) == 0 ? pthread_create(thread, NULL, look_later, fds) : -1;
+}
+
 /* The number of the step that went wrong; 0: none. Of a process that is root. */
 static int become_for_a_while(const struct pg_identity *id)
 {
-    if (pg_identity_enter(id, false) != 0 || !has_ids(0, id->uid, 0, id->gid))
+    pthread_t other;
+    void *other_is = NULL;
+    int fds[2], fd;
+
+    if (sleep_as_root(&other, fds) != 0)
         return 1;
-    if (pg_identity_leave(id) != 0 || !has_ids(0, 0, 0, 0))
+    if (pg_identity_enter(id) != 0 || !has_ids(0, 0, 0, 0) || getgroups(0, NULL) != 0 ||
+        !uses_files_as(id->uid, id->gid) || !thread_is(false))
         return 2;
-    if (pg_identity_enter(id, true) != 0 || !has_ids(0, id->uid, 0, id->gid) ||
-        getgroups(0, NULL) != 0)
+    fd = open("/etc/shadow", O_RDONLY);
+    if (fd >= 0 || errno != EACCES)
         return 3;
-    return pg_identity_leave(id) != 0 || !has_ids(0, 0, 0, 0) ? 4 : 0;
+    if (write(fds[1], "", 1) != 1 || pthread_join(other, &other_is) != 0 || !other_is)
+        return 4; /* the other thread has not changed */
+    pg_identity_leave(id);
+    pg_identity_enter_again(id);
+    pg_identity_leave(id);
+    return !uses_files_as(0, 0) || !thread_is(true) ? 5 : 0;
 }
 
 static int become_for_good(const struct pg_identity *id)
@@ -268,23 +312,23 @@ static int become_for_good(const struct pg_identity *id)
     int i, n;
 
     if (pg_identity_become(id, true) != 0 || !has_ids(id->uid, id->uid, 0, id->gid))
-        return 5;
+        return 6;
     n = getgroups(64, groups);
     for (i = 0; i < n; i++)
         if (groups[i] == 0)
-            return 6; /* root's */
-    if (pg_identity_leave(id) != 0 || !has_ids(id->uid, 0, 0, 0))
-        return 7;
-    if (pg_identity_renounce(id) != 0 || !has_ids(id->uid, id->uid, id->uid, id->gid))
+            return 7; /* root's */
+    if (pg_identity_return(id) != 0 || !has_ids(id->uid, 0, 0, 0))
         return 8;
-    return seteuid(0) == 0 || pg_identity_leave(id) != -EPERM ? 9 : 0;
+    if (pg_identity_renounce(id) != 0 || !has_ids(id->uid, id->uid, id->uid, id->gid))
+        return 9;
+    return seteuid(0) == 0 || pg_identity_return(id) != -EPERM ? 10 : 0;
 }
 
 static int become_at_once(const struct pg_identity *id)
 {
     if (pg_identity_become(id, false) != 0 || !has_ids(id->uid, id->uid, id->uid, id->gid))
-        return 10;
-    return pg_identity_enter(id, true) != -EPERM ? 11 : 0;
+        return 11;
+    return pg_identity_enter(id) != -EPERM || !uses_files_as(id->uid, id->gid) ? 12 : 0;
 }
 
 static void identity_is_taken_on_by_root(void **state)
@@ -310,10 +354,11 @@ static void identity_is_taken_on_by_root(void **state)
         _exit(become_at_once(&nameless));
     wait(&rc);
     assert_int_equal(rc, 0);
-    assert_int_equal(pg_identity_enter(&none, true), 0);
+    assert_int_equal(pg_identity_enter(&none), 0);
+    pg_identity_leave(&none);
     assert_int_equal(pg_identity_become(&none, false), 0);
     assert_int_equal(pg_identity_renounce(&none), 0);
-    assert_int_equal(pg_identity_leave(&none), 0);
+    assert_int_equal(pg_identity_return(&none), 0);
     assert_true(has_ids(0, 0, 0, 0));
 }
 
@@ -664,6 +709,18 @@ struct server {
     bool quick_end;
 };
 
+/* As the user of its programs, whose files they are. */
+static int start_private(const struct pg_private_request *req, struct pg_private **s,
+                         struct err *err)
+{
+    int rc;
+
+    assert_int_equal(pg_identity_enter(&req->programs->as), 0);
+    rc = pg_private_start(req, s, err);
+    pg_identity_leave(&req->programs->as);
+    return rc;
+}
+
 static int try_server(struct server *v, char *data, const struct pg_setting *settings, int stop_fd,
                       struct err *err)
 {
@@ -679,7 +736,7 @@ static int try_server(struct server *v, char *data, const struct pg_setting *set
     v->data = data;
     req.run_dir = v->run = new_dir("r");
     v->began = clock_ms();
-    rc = pg_private_start(&req, &v->s, err);
+    rc = start_private(&req, &v->s, err);
     if (rc < 0)
         return rc;
     rc = pg_private_wait(v->s, err);
@@ -919,7 +976,7 @@ static void server_that_shuts_down_at_its_target_is_waited_for(void **state)
     req.data = data = copy_cluster(template);
     req.run_dir = run = new_dir("r");
     append(data, "recovery.signal", "");
-    assert_int_equal(pg_private_start(&req, &s, &err), 0);
+    assert_int_equal(start_private(&req, &s, &err), 0);
     if (pg_private_wait_end(s, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(pg_private_stop(s, &err), -EIO);
@@ -985,19 +1042,19 @@ static void server_refuses_a_run_directory_that_will_not_do(void **state)
     dir = new_dir("open");
     assert_int_equal(chmod(dir, 0755), 0);
     req.run_dir = dir;
-    assert_int_equal(pg_private_start(&req, &s, &err), -EPERM);
+    assert_int_equal(start_private(&req, &s, &err), -EPERM);
     assert_int_equal(chmod(dir, 0700), 0);
     req.settings = broken;
-    assert_int_equal(pg_private_start(&req, &s, &err), -EINVAL);
+    assert_int_equal(start_private(&req, &s, &err), -EINVAL);
     assert_says(&err, "cluster_name");
     longer = mem_printf("%s/%0100d", dir, 0);
     assert_int_equal(mkdir(longer, 0700), 0);
     own(longer);
     req.run_dir = longer;
-    assert_int_equal(pg_private_start(&req, &s, &err), -ENAMETOOLONG);
+    assert_int_equal(start_private(&req, &s, &err), -ENAMETOOLONG);
     assert_says(&err, "too long for a socket");
     req.run_dir = "/nowhere at all";
-    assert_int_equal(pg_private_start(&req, &s, &err), -ENOENT);
+    assert_int_equal(start_private(&req, &s, &err), -ENOENT);
     free(longer);
     free(dir);
 }

@@ -16,6 +16,7 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "pg/identity.h"
 #include "view/lookahead.h"
 
 #define SEGMENT (1u << 20)
@@ -28,7 +29,6 @@ struct place {
     char dir[64], *log, *wal, *run;
     struct log_list list;
     struct log_segment segments[SEGMENTS];
-    struct pg_identity as;
 };
 
 static char *name_of(unsigned i)
@@ -88,8 +88,7 @@ static int tear_down(void **state)
 
 static struct lookahead *start(struct place *p)
 {
-    struct lookahead_request req = {.as = &p->as,
-                                    .log_dir = p->log,
+    struct lookahead_request req = {.log_dir = p->log,
                                     .log = &p->list,
                                     .from = (uint64_t)FROM * SEGMENT + 5,
                                     .system = 77,
@@ -194,6 +193,7 @@ static void what_is_not_well_is_left_to_the_command(void **state)
 
 static void files_of_another_user_are_left_to_the_command(void **state)
 {
+    const struct pg_identity as = {.change = true, .uid = 65534, .gid = 65534};
     struct place *p = *state;
     unsigned first = FROM - FIRST;
     struct lookahead *l;
@@ -202,7 +202,6 @@ static void files_of_another_user_are_left_to_the_command(void **state)
         print_message("skipped: needs root\n");
         skip();
     }
-    p->as = (struct pg_identity){.change = true, .uid = 65534, .gid = 65534};
     assert_int_equal(chmod(p->dir, 0755), 0);
     assert_int_equal(chmod(p->log, 0755), 0);
     assert_int_equal(chown(p->wal, 65534, 65534), 0);
@@ -213,11 +212,12 @@ static void files_of_another_user_are_left_to_the_command(void **state)
         assert_int_equal(chown(path, 65534, 65534), 0);
         free(path);
     }
+    assert_int_equal(pg_identity_enter(&as), 0);
     l = start(p);
+    pg_identity_leave(&as);
     assert_non_null(l);
     assert_true(comes(p, first + 1));
     assert_false(is_there(p->wal, "", first));
-    assert_int_equal(geteuid(), 0);
     lookahead_stop(l);
 }
 

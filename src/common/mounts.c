@@ -1,0 +1,34 @@
+#include "common/mounts.h"
+
+#include <mntent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+char *mounts_type(const char *path)
+{
+    FILE *f = setmntent("/proc/self/mounts", "re");
+    struct mntent *m;
+    char *type = NULL;
+
+    while (f && (m = getmntent(f))) {
+        if (strcmp(m->mnt_dir, path) == 0) { /* the last one is on top */
+            free(type);
+            type = mem_strdup(m->mnt_type);
+        }
+    }
+    if (f)
+        endmntent(f);
+    return type;
+}
+
+bool mounts_is(const char *path, const char *type)
+{
+    char *there = mounts_type(path);
+    bool is = there && strcmp(there, type) == 0;
+
+    free(there);
+    return is;
+}
