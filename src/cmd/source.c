@@ -21,7 +21,9 @@
 
 const char source_help[] =
     "  -t, --tables=PATTERN      tables to take, as in psql's \\d; repeat for more (default: all)\n"
+    "  -T, --exclude-table=PATTERN  tables to leave out; repeat for more\n"
     "      --tables-from=FILE    the copy-table list (asofs-tables(5)); - is standard input\n"
+    "      --readable            leave out, with a note, what may not be read\n"
     "  -j, --jobs=N              snapshot workers (default: number of cores, at most 8)\n"
     "      --format=FORMAT       csv, text or binary, as COPY writes them (default: csv)\n"
     "      --chunk-size=SIZE     larger tables are extracted by several workers (default: 256MiB)\n"
@@ -81,6 +83,18 @@ int source_set_jobs(void *o, const char *v, struct err *err)
 int source_set_tables(void *o, const char *v, struct err *err)
 {
     return tablelist_add_pattern(&request(o)->tables, v, err);
+}
+
+int source_set_exclude_table(void *o, const char *v, struct err *err)
+{
+    return tablelist_exclude(&request(o)->tables, v, err);
+}
+
+int source_set_readable(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    request(o)->readable = true;
+    return 0;
 }
 
 int source_set_tables_from(void *o, const char *v, struct err *err)

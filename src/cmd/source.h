@@ -28,7 +28,9 @@ struct source_options {
 /* The rows of an option table; the target's first member must be a struct source_options. */
 #define SOURCE_OPTION_DEFS                                                                         \
     {"jobs", 'j', true, false, source_set_jobs}, {"tables", 't', true, false, source_set_tables},  \
+        {"exclude-table", 'T', true, false, source_set_exclude_table},                             \
         {"tables-from", 0, true, false, source_set_tables_from},                                   \
+        {"readable", 0, false, false, source_set_readable},                                        \
         {"format", 0, true, false, source_set_format},                                             \
         {"chunk-size", 0, true, false, source_set_chunk_size},                                     \
         {"lock-timeout", 0, true, false, source_set_lock_timeout},                                 \
@@ -58,7 +60,9 @@ struct source_options {
 
 int source_set_jobs(void *o, const char *v, struct err *err);
 int source_set_tables(void *o, const char *v, struct err *err);
+int source_set_exclude_table(void *o, const char *v, struct err *err);
 int source_set_tables_from(void *o, const char *v, struct err *err);
+int source_set_readable(void *o, const char *v, struct err *err);
 int source_set_format(void *o, const char *v, struct err *err);
 int source_set_chunk_size(void *o, const char *v, struct err *err);
 int source_set_lock_timeout(void *o, const char *v, struct err *err);

@@ -159,12 +159,11 @@ static void tell_settled(struct coordinator *c, size_t table)
 
 /* ---- chunks ---- */
 
-static const char *table_name(const struct coordinator *c, uint32_t chunk, char *out, size_t room)
+static char *table_name(const struct coordinator *c, uint32_t chunk)
 {
     const struct pg_relation *r = plan_relation(c->cfg.catalog, &c->cfg.plan->chunks[chunk]);
 
-    snprintf(out, room, "%s.%s", r->schema, r->name);
-    return out;
+    return pg_pattern_of(r->schema, r->name);
 }
 
 /* Written to the table's own file at once; chunks of larger tables are put together by the
@@ -289,9 +288,10 @@ static void fail_table(struct coordinator *c, uint32_t table, const char *why)
 static int table_failed(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
 {
     uint32_t table = c->cfg.plan->chunks[chunk].table;
-    char name[160];
+    char *name = table_name(c, chunk);
 
-    err_set(err, EIO, "%s: %s", table_name(c, chunk, name, sizeof(name)), why);
+    err_set(err, EIO, "%s: %s", name, why);
+    free(name);
     if (!c->cfg.partial)
         return -EIO;
     if (!c->failed[table])

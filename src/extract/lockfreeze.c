@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-#define MAX_TRIES 5
+#define MIN_TRIES 5 /* more as long as --lock-timeout allows */
 #define TRY_MS 300
 #define PAUSE_MS 100 /* between two tries writers get on */
 
@@ -213,7 +213,7 @@ static int try_once(struct crew *crew, struct pg_conn *leader, const struct lock
     char *lock_sql = NULL;
     int rc = pg_freeze_prepare(leader, &req->freeze, &before, &lock_sql, err);
 
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     crew->lock_sql = lock_sql;
     rc = gather(crew, req, err);
@@ -250,8 +250,7 @@ int lockfreeze_run(struct crew *crew, struct pg_conn *leader, const struct lockf
     int64_t deadline = clock_ms() + req->freeze.lock_timeout_ms;
     int tries, rc = 1;
 
-    for (tries = 0; rc > 0 && (tries < MAX_TRIES || (err->code == EBUSY && clock_ms() < deadline));
-         tries++) {
+    for (tries = 0; rc > 0 && (tries < MIN_TRIES || clock_ms() < deadline); tries++) {
         rc = try_once(crew, leader, req, catalog, moment, err);
         if (rc != 0)
             start_again(crew, leader, moment);

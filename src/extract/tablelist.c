@@ -183,9 +183,10 @@ static int add_line(struct tablelist *l, const char *line, const char *where, si
     return 0;
 }
 
-int tablelist_add_pattern(struct tablelist *l, const char *pattern, struct err *err)
+static int add_option(struct tablelist *l, const char *pattern, const char *where, bool exclude,
+                      struct err *err)
 {
-    struct pg_selection e = {.where = mem_strdup("--tables")};
+    struct pg_selection e = {.where = mem_strdup(where), .exclude = exclude};
     int rc = pg_pattern_parse(pattern, &e.pattern, err);
 
     if (rc < 0) {
@@ -195,6 +196,16 @@ int tablelist_add_pattern(struct tablelist *l, const char *pattern, struct err *
     l->entries = mem_grow(l->entries, l->n, &l->room, sizeof(*l->entries));
     l->entries[l->n++] = e;
     return 0;
+}
+
+int tablelist_add_pattern(struct tablelist *l, const char *pattern, struct err *err)
+{
+    return add_option(l, pattern, "--tables", false, err);
+}
+
+int tablelist_exclude(struct tablelist *l, const char *pattern, struct err *err)
+{
+    return add_option(l, pattern, "--exclude-table", true, err);
 }
 
 int tablelist_parse(struct tablelist *l, const char *text, size_t len, const char *where,

@@ -23,6 +23,9 @@ struct tablelist {
 /* One pattern without columns or filter (--tables). */
 int tablelist_add_pattern(struct tablelist *l, const char *pattern, struct err *err);
 
+/* What it matches is left out, whatever else says of it (--exclude-table). */
+int tablelist_exclude(struct tablelist *l, const char *pattern, struct err *err);
+
 /* A whole text; errors name `where` and the line number. */
 int tablelist_parse(struct tablelist *l, const char *text, size_t len, const char *where,
                     struct err *err);

@@ -1,6 +1,8 @@
 #include "pg/catalog.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,8 +60,9 @@ static const char relations_sql[] =
     "  UNION ALL SELECT p.root, p.oid, p.exact, p.patterns FROM part p WHERE p.oid <> p.root"
     ")"
     " SELECT m.root, c.oid, c.relkind, n.nspname, c.relname,"
-    "  coalesce(pg_catalog.has_table_privilege(c.oid, 'SELECT')"
-    "    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false),"
+    /* NULL: dropped since the snapshot of this query; so no AND, of which false is stronger */
+    "  (pg_catalog.has_table_privilege(c.oid, 'SELECT')::pg_catalog.int4"
+    "    & pg_catalog.has_schema_privilege(n.oid, 'USAGE')::pg_catalog.int4) = 1,"
     "  pg_catalog.row_security_active(c.oid), m.exact, coalesce(a.amname = 'heap', false),"
     "  CASE WHEN c.relkind NOT IN ('r', 'm') THEN 0"
     "    WHEN $5::pg_catalog.bool THEN pg_catalog.pg_relation_size(c.oid)"
@@ -67,9 +70,10 @@ static const char relations_sql[] =
     "  CASE WHEN c.relkind NOT IN ('r', 'm') OR c.reltoastrelid = 0 THEN 0"
     "    WHEN $5::pg_catalog.bool THEN pg_catalog.pg_relation_size(c.reltoastrelid)"
     "    ELSE t.relpages::pg_catalog.int8 * b.size END,"
-    "  b.size, CASE WHEN c.relpersistence = 'u' AND (pg_catalog.pg_is_in_recovery()"
+    "  b.size, CASE WHEN c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery() THEN 'standby'"
     /* said by a private server (private.c): its recovery has emptied them */
-    "      OR pg_catalog.current_setting('asofs.recovered', true) = 'on') THEN 'unlogged'"
+    "    WHEN c.relpersistence = 'u'"
+    "      AND pg_catalog.current_setting('asofs.recovered', true) = 'on' THEN 'past'"
     "    WHEN c.relkind <> 'm' THEN '' WHEN NOT c.relispopulated THEN 'empty'"
     "    WHEN $5::pg_catalog.bool AND pg_catalog.pg_relation_filenode(c.oid)"
     "      IS DISTINCT FROM c.relfilenode THEN 'refreshed' ELSE '' END,"
@@ -107,16 +111,91 @@ enum {
     MISS
 };
 
+/*
+ * $1: the tables; $2: look for types without a binary form. A type's send function calls those of
+ * what is in it: of the elements of an array, the base of a domain, the bounds of a range, the
+ * columns of a row.
+ */
 static const char columns_sql[] =
-    "SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> ''"
-    " FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY ($1::pg_catalog.oid[])"
+    "WITH RECURSIVE inside(top, type) AS ("
+    "  SELECT DISTINCT a.atttypid, a.atttypid FROM pg_catalog.pg_attribute a"
+    "    WHERE $2::pg_catalog.bool AND a.attrelid = ANY ($1::pg_catalog.oid[])"
+    "    AND a.attnum > 0 AND NOT a.attisdropped"
+    "  UNION SELECT i.top, o.type FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type,"
+    "  LATERAL (SELECT t.typbasetype"
+    "    UNION ALL SELECT t.typelem"
+    "      WHERE t.typsend = 'pg_catalog.array_send'::pg_catalog.regproc"
+    "    UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid"
+    "    UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid"
+    "    UNION ALL SELECT f.atttypid FROM pg_catalog.pg_attribute f WHERE f.attrelid = t.typrelid"
+    "      AND f.attnum > 0 AND NOT f.attisdropped) o(type) WHERE o.type <> 0"
+    "), unsendable AS ("
+    "  SELECT i.top, pg_catalog.min(t.oid)::pg_catalog.regtype::pg_catalog.text AS type"
+    "  FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type WHERE t.typsend = 0 GROUP BY i.top"
+    ")"
+    " SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> '', u.type"
+    " FROM pg_catalog.pg_attribute a LEFT JOIN unsendable u ON u.top = a.atttypid"
+    " WHERE a.attrelid = ANY ($1::pg_catalog.oid[])"
     " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
 static char every_table[] = "every table"; /* the `where` of the entry that stands for no entries */
 
+#define OUT "leave it out"
+#define OF_PARTITIONED "; in place of a partitioned table, name the partitions that can be taken"
+
+/* Why a table cannot be taken: said when it is refused, and what to do; when it is left out. */
+static const struct {
+    const char *refused, *advice, *left_out;
+} words[PG_WHYS] = {
+    [PG_FOREIGN] = {"a foreign table is not part of the frozen state", OUT OF_PARTITIONED,
+                    "foreign tables are not part of the frozen state"},
+    [PG_UNFILLED] = {"a materialized view was never filled",
+                     "REFRESH MATERIALIZED VIEW, or leave it out",
+                     "materialized views that were never filled have no rows"},
+    [PG_STANDBY] = {"an unlogged table has no rows on a standby",
+                    OUT ", or take the primary as source" OF_PARTITIONED,
+                    "unlogged tables have no rows on a standby"},
+    [PG_PAST] = {"an unlogged table has no rows at a past moment",
+                 OUT ", or take the running server as source" OF_PARTITIONED,
+                 "unlogged tables have no rows at a past moment"},
+    [PG_DENIED] = {"no permission to read",
+                   "GRANT USAGE on the schema and SELECT on the table and on its partitions; "
+                   "--readable leaves out what may not be read, -T PATTERN what it matches",
+                   "the role may not read them"},
+    [PG_POLICY] = {"row security would hide rows of",
+                   "connect as the owner of the table or as a role with BYPASSRLS; --readable and "
+                   "-T PATTERN leave out",
+                   "row security would hide rows of them"},
+};
+
+/* Names in an error, which has room for some. */
+struct names {
+    struct buf text;
+    size_t more;
+};
+
+#define MAX_NAMES 1200 /* bytes */
+
 /* Problems, collected so that all are told at once; each under its heading. */
 struct problems {
-    struct buf missing, not_table, foreign, unlogged, empty, denied, policy;
+    struct names missing, not_table, of[PG_WHYS];
+    bool exclusion_missed; /* a pattern that matches nothing looks like one of the list's "!" */
+};
+
+/* The rows of one table: its own, and those of its leaves. */
+struct rows {
+    int first, end;
+    int own;
+};
+
+/* What is made out of the rows of relations_sql. */
+struct taking {
+    struct pg_catalog *c;
+    const PGresult *r;
+    const struct pg_selection *entries;
+    const struct pg_catalog_how *how;
+    struct problems problems;
+    struct err selecting; /* code: 0, or the entries do not agree about a table */
 };
 
 static bool is_true(const PGresult *r, int row, int col)
@@ -151,9 +230,12 @@ static void put_element(struct buf *out, const char *text)
     buf_putc(out, '"');
 }
 
-static void add_problem(struct buf *list, const char *schema, const char *name)
+static void add_name(struct names *n, const char *name)
 {
-    buf_printf(list, "%s%s%s%s", list->len ? ", " : "", schema, *schema ? "." : "", name);
+    if (n->text.len > MAX_NAMES)
+        n->more++;
+    else
+        buf_printf(&n->text, "%s%s", n->text.len ? ", " : "", name);
 }
 
 static bool has_state(const PGresult *r, int row, const char *state)
@@ -161,71 +243,130 @@ static bool has_state(const PGresult *r, int row, const char *state)
     return strcmp(PQgetvalue(r, row, STATE), state) == 0;
 }
 
-static bool has_no_rows_to_show(const PGresult *r, int row)
+/* Why this relation cannot be taken; PG_WHYS: it can. */
+static enum pg_why why_not(const PGresult *r, int row)
 {
-    return PQgetvalue(r, row, KIND)[0] == 'f' || has_state(r, row, "empty") ||
-           has_state(r, row, "unlogged");
+    return PQgetvalue(r, row, KIND)[0] == 'f' ? PG_FOREIGN
+           : has_state(r, row, "standby")     ? PG_STANDBY
+           : has_state(r, row, "past")        ? PG_PAST
+           : has_state(r, row, "empty")       ? PG_UNFILLED
+           : !is_true(r, row, READABLE)       ? PG_DENIED
+           : is_true(r, row, POLICY)          ? PG_POLICY
+                                              : PG_WHYS;
 }
 
-/* What a wildcard matches but has no rows to show is left out, and told; named exactly it is
- * refused. */
-static bool is_skipped(const PGresult *r, int row)
+static bool is_gone(const PGresult *r, int row)
 {
-    return get_oid(r, row, ROOT) == get_oid(r, row, OID) && !is_true(r, row, EXACT) &&
-           has_no_rows_to_show(r, row);
+    return PQgetisnull(r, row, READABLE);
 }
 
-static void note_problems(struct problems *p, struct pg_catalog *c, const PGresult *r, int row)
+/* What only wildcards match is left out, and told; named exactly it is refused. */
+static bool may_leave_out(const struct taking *t, int row, enum pg_why why)
 {
-    const char *schema = PQgetvalue(r, row, SCHEMA), *name = PQgetvalue(r, row, NAME);
-    char kind = PQgetvalue(r, row, KIND)[0];
-
-    if (kind == 'v' || kind == 'S')
-        add_problem(&p->not_table, schema, name);
-    else if (is_skipped(r, row))
-        c->skipped[c->nskipped++] = mem_printf("%s.%s", schema, name);
-    else if (kind == 'f')
-        add_problem(&p->foreign, schema, name);
-    else if (has_state(r, row, "unlogged"))
-        add_problem(&p->unlogged, schema, name);
-    else if (has_state(r, row, "empty"))
-        add_problem(&p->empty, schema, name);
-    else if (!is_true(r, row, READABLE))
-        add_problem(&p->denied, schema, name);
-    else if (is_true(r, row, POLICY))
-        add_problem(&p->policy, schema, name);
+    return why == PG_DENIED || why == PG_POLICY ? t->how->readable : !is_true(t->r, row, EXACT);
 }
 
-static void tell(struct err *err, struct buf *list, const char *what, const char *advice)
+/* The table that a row makes trouble for. */
+static char *name_of(const struct taking *t, const struct rows *g, int row)
 {
-    if (!list->len)
+    struct buf b = {0};
+
+    pg_pattern_put(&b, PQgetvalue(t->r, g->own, SCHEMA), PQgetvalue(t->r, g->own, NAME));
+    if (row != g->own) {
+        buf_puts(&b, " (its partition ");
+        pg_pattern_put(&b, PQgetvalue(t->r, row, SCHEMA), PQgetvalue(t->r, row, NAME));
+        buf_putc(&b, ')');
+    }
+    return buf_steal(&b);
+}
+
+static bool leave_out(struct taking *t, const struct rows *g)
+{
+    struct pg_catalog *c = t->c;
+    int row;
+
+    for (row = g->first; row < g->end; row++) {
+        enum pg_why why = is_gone(t->r, row) ? PG_WHYS : why_not(t->r, row);
+
+        if (why == PG_WHYS || !may_leave_out(t, row, why))
+            continue;
+        c->left_out = mem_resize(c->left_out, c->nleft_out + 1, sizeof(*c->left_out));
+        c->left_out[c->nleft_out++] = (struct pg_left_out){why, name_of(t, g, row)};
+        return true;
+    }
+    return false;
+}
+
+static void note_problems(struct taking *t, const struct rows *g)
+{
+    char kind = PQgetvalue(t->r, g->own, KIND)[0], *name;
+    bool is_table = kind != 'v' && kind != 'S';
+    enum pg_why why;
+    int row;
+
+    for (row = g->first; row < g->end; row++) {
+        why = is_gone(t->r, row) ? PG_WHYS : why_not(t->r, row);
+        if (is_table && why == PG_WHYS)
+            continue;
+        name = name_of(t, g, row);
+        add_name(is_table ? &t->problems.of[why] : &t->problems.not_table, name);
+        free(name);
+    }
+}
+
+static void tell(struct err *err, struct names *n, const char *what, const char *advice)
+{
+    char more[32] = "";
+
+    if (!n->text.len)
         return;
+    if (n->more)
+        snprintf(more, sizeof(more), " and %zu more", n->more);
     if (!err->code)
-        err_set(err, EINVAL, "%s: %s", what, list->data);
+        err_set(err, EINVAL, "%s: %s%s", what, n->text.data, more);
     else
-        err_hint(err, "%s: %s", what, list->data);
-    if (*advice)
-        err_hint(err, "  (%s)", advice);
-    buf_free(list);
+        err_hint(err, "%s: %s%s", what, n->text.data, more);
+    err_hint(err, "  (%s)", advice);
+    buf_free(&n->text);
+}
+
+static void note_missing(struct problems *p, const char *pattern)
+{
+    add_name(&p->missing, pattern);
+    p->exclusion_missed |= *pattern == '!';
+}
+
+static void tell_missing(struct problems *p, const char *what, struct err *err)
+{
+    tell(err, &p->missing, what,
+         p->exclusion_missed ? "to leave tables out: -T PATTERN, without \"!\""
+                             : "a pattern without a schema sees the tables on the search_path; "
+                               "quote names that have capitals: '\"Order\"'");
 }
 
 static int tell_problems(struct problems *p, struct err *err)
 {
+    int why;
+
     err->code = 0;
-    tell(err, &p->missing, "no table matches",
-         "a pattern without a schema sees the tables on the search_path; "
-         "quote names that have capitals: '\"Order\"'");
+    tell_missing(p, "no table matches", err);
     tell(err, &p->not_table, "not a table",
          "views and sequences have no place in a view of tables");
-    tell(err, &p->foreign, "a foreign table is not part of the frozen state", "leave it out");
-    tell(err, &p->unlogged, "an unlogged table has no rows on a standby or at a past moment",
-         "leave it out, or take the primary as source");
-    tell(err, &p->empty, "a materialized view was never filled",
-         "REFRESH MATERIALIZED VIEW, or leave it out");
-    tell(err, &p->denied, "no permission to read",
-         "GRANT USAGE on the schema and SELECT on the table");
-    tell(err, &p->policy, "row security would hide rows of",
-         "connect as the owner of the table or as a role with BYPASSRLS");
+    for (why = 0; why < PG_WHYS; why++)
+        tell(err, &p->of[why], words[why].refused, words[why].advice);
+    return -err->code;
+}
+
+int pg_refuse_missed(const char *what, const struct pg_selection *entries, const size_t *numbers,
+                     size_t n, struct err *err)
+{
+    struct problems p = {0};
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        note_missing(&p, entries[numbers[i]].pattern.text);
+    err->code = 0;
+    tell_missing(&p, what, err);
     return -err->code;
 }
 
@@ -278,6 +419,22 @@ static const struct pg_selection *next_entry(const struct pg_selection *entries,
     return &entries[n - 1];
 }
 
+/* "TABLE is no good." */
+__attribute__((format(printf, 3, 4))) static int refuse_table(const struct pg_table *t,
+                                                              struct err *err, const char *fmt, ...)
+{
+    char *name = pg_pattern_of(t->rel.schema, t->rel.name), why[512];
+    va_list ap;
+    int rc;
+
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof(why), fmt, ap);
+    va_end(ap);
+    rc = err_set(err, EINVAL, "%s %s", name, why);
+    free(name);
+    return rc;
+}
+
 /* An entry that names the table exactly stands above wildcards; among equals all must say the same.
  */
 static int select_entry(struct pg_table *t, const struct pg_selection *entries, const char *list,
@@ -289,76 +446,95 @@ static int select_entry(struct pg_table *t, const struct pg_selection *entries, 
     while ((e = next_entry(entries, &p)))
         if (!best || (e->pattern.exact && !best->pattern.exact))
             best = e;
+    t->selection = best;
     for (p = list; (e = next_entry(entries, &p));)
         if (e->pattern.exact == best->pattern.exact && !same_selection(best, e))
-            return err_set(err, EINVAL, "%s.%s is selected in different ways by %s and %s",
-                           t->rel.schema, t->rel.name, best->where, e->where);
-    t->selection = best;
+            return refuse_table(t, err, "is selected in different ways by %s and %s", best->where,
+                                e->where);
     return 0;
+}
+
+static void add_table(struct taking *t, const struct rows *g)
+{
+    struct pg_table *table = &t->c->tables[t->c->ntables++];
+    int row;
+
+    fill_relation(&table->rel, t->r, g->own);
+    table->leaves = g->end - g->first > 1
+                        ? mem_array((size_t)(g->end - g->first - 1), sizeof(*table->leaves))
+                        : NULL;
+    for (row = g->first; row < g->end; row++) {
+        if (row == g->own)
+            continue;
+        if (is_gone(t->r, row))
+            t->c->gone++;
+        else
+            fill_relation(&table->leaves[table->nleaves++], t->r, row);
+    }
+    if (!t->selecting.code)
+        select_entry(table, t->entries, PQgetvalue(t->r, g->own, PATTERNS), &t->selecting);
+}
+
+static void take_table(struct taking *t, const struct rows *g)
+{
+    if (g->own < 0 || is_gone(t->r, g->own)) {
+        t->c->gone++;
+    } else if (!leave_out(t, g)) {
+        note_problems(t, g);
+        add_table(t, g);
+    }
+}
+
+/* That "every table" is none is told by who finds the list empty. */
+static void take_miss(struct taking *t, size_t number)
+{
+    if (t->how->may_miss)
+        t->c->missed[t->c->nmissed++] = number;
+    else if (t->entries[number].where != every_table)
+        note_missing(&t->problems, t->entries[number].pattern.text);
 }
 
 /* Rows come ordered by root and then OID, so a table's rows stand together; its own may stand among
  * them. */
-static void add_row(struct pg_catalog *c, const PGresult *r, int row)
+static struct rows find_rows(const PGresult *r, int first)
 {
-    uint32_t root = get_oid(r, row, ROOT);
-    struct pg_table *t = c->ntables ? &c->tables[c->ntables - 1] : NULL;
-    static const size_t leaf_size = sizeof(struct pg_relation);
+    struct rows g = {.first = first, .end = first, .own = -1};
+    uint32_t root = get_oid(r, first, ROOT);
 
-    if (!t || row == 0 || get_oid(r, row - 1, ROOT) != root)
-        t = &c->tables[c->ntables++];
-    if (get_oid(r, row, OID) == root) {
-        fill_relation(&t->rel, r, row);
-        return;
-    }
-    t->leaves = mem_resize(t->leaves, t->nleaves + 1, leaf_size);
-    fill_relation(&t->leaves[t->nleaves++], r, row);
+    for (; g.end < PQntuples(r) && PQgetisnull(r, g.end, MISS) && get_oid(r, g.end, ROOT) == root;
+         g.end++)
+        if (get_oid(r, g.end, OID) == root)
+            g.own = g.end;
+    return g;
 }
 
-/* That "every table" is none is told by who finds the list empty. */
-static void note_missing(struct problems *p, struct pg_catalog *c,
-                         const struct pg_selection *entries, size_t number, bool may_miss)
+static int by_words(const void *a, const void *b)
 {
-    if (may_miss)
-        c->missed[c->nmissed++] = number;
-    else if (entries[number].where != every_table)
-        add_problem(&p->missing, "", entries[number].pattern.text);
+    const struct pg_left_out *x = a, *y = b;
+
+    return strcmp(x->name, y->name);
 }
 
-static int take_relations(struct pg_catalog *c, const PGresult *r,
-                          const struct pg_selection *entries, bool may_miss, struct err *err)
+static int take_relations(struct taking *t, struct err *err)
 {
-    struct problems problems = {0};
-    int row, rows = PQntuples(r);
+    int row = 0, rows = PQntuples(t->r), rc;
 
-    c->tables = mem_array((size_t)rows, sizeof(*c->tables));
-    c->skipped = mem_array((size_t)rows, sizeof(*c->skipped));
-    c->missed = mem_array((size_t)rows, sizeof(*c->missed));
-    for (row = 0; row < rows; row++) {
-        if (!PQgetisnull(r, row, MISS)) {
-            note_missing(&problems, c, entries, (size_t)get_size(r, row, MISS) - 1, may_miss);
-            continue;
-        }
-        note_problems(&problems, c, r, row);
-        if (!is_skipped(r, row))
-            add_row(c, r, row);
+    t->c->tables = mem_array((size_t)rows, sizeof(*t->c->tables));
+    t->c->missed = mem_array((size_t)rows, sizeof(*t->c->missed));
+    while (row < rows && PQgetisnull(t->r, row, MISS)) {
+        struct rows g = find_rows(t->r, row);
+
+        take_table(t, &g);
+        row = g.end;
     }
-    return tell_problems(&problems, err);
-}
-
-/* Which entry chose each table; a table's own row is the one whose OID is its root. */
-static int take_selections(struct pg_catalog *c, const PGresult *r,
-                           const struct pg_selection *entries, struct err *err)
-{
-    int row, rows = PQntuples(r), rc = 0;
-    size_t i = 0;
-
-    for (row = 0; row < rows && rc == 0; row++) {
-        if (get_oid(r, row, ROOT) != get_oid(r, row, OID) || is_skipped(r, row))
-            continue;
-        rc = select_entry(&c->tables[i++], entries, PQgetvalue(r, row, PATTERNS), err);
-    }
-    return rc;
+    for (; row < rows; row++)
+        take_miss(t, (size_t)get_size(t->r, row, MISS) - 1);
+    if (t->c->nleft_out)
+        qsort(t->c->left_out, t->c->nleft_out, sizeof(*t->c->left_out), by_words);
+    rc = tell_problems(&t->problems, err);
+    if (rc == 0 && t->selecting.code)
+        *err = t->selecting;
+    return rc == 0 ? -t->selecting.code : rc;
 }
 
 static int by_oid(const void *a, const void *b)
@@ -395,8 +571,15 @@ static void take_columns(struct pg_catalog *c, const PGresult *r)
             .name = mem_strdup(PQgetvalue(r, row, 1)),
             .type = get_oid(r, row, 2),
             .generated = is_true(r, row, 3),
+            .unsendable = PQgetisnull(r, row, 4) ? NULL : mem_strdup(PQgetvalue(r, row, 4)),
         };
     }
+}
+
+static void column_free(struct pg_column *c)
+{
+    free(c->name);
+    free(c->unsendable);
 }
 
 /* Reduce the columns to those the entry names, in its order. */
@@ -409,15 +592,16 @@ static int choose_columns(struct pg_table *t, const struct pg_selection *e, stru
         for (k = 0; k < t->ncolumns && strcmp(t->columns[k].name, e->columns[i]) != 0; k++)
             ;
         if (k == t->ncolumns) {
-            err_set(err, EINVAL, "%s: %s.%s has no column \"%s\"", e->where, t->rel.schema,
-                    t->rel.name, e->columns[i]);
+            refuse_table(t, err, "has no column \"%s\"", e->columns[i]);
+            err_prefix(err, "%s", e->where);
             break;
         }
         chosen[n] = t->columns[k];
-        chosen[n++].name = mem_strdup(t->columns[k].name);
+        chosen[n].name = mem_strdup(t->columns[k].name);
+        chosen[n++].unsendable = mem_strdup(t->columns[k].unsendable);
     }
     for (k = 0; k < t->ncolumns; k++)
-        free(t->columns[k].name);
+        column_free(&t->columns[k]);
     free(t->columns);
     t->columns = chosen;
     t->ncolumns = n;
@@ -440,10 +624,38 @@ static int apply_selections(struct pg_catalog *c, struct err *err)
     return rc;
 }
 
-static int read_columns(struct pg_conn *conn, struct pg_catalog *c, struct err *err)
+static void add_unsendable(struct names *n, const struct pg_table *t, const struct pg_column *c)
+{
+    struct buf b = {0};
+
+    pg_pattern_put(&b, t->rel.schema, t->rel.name);
+    buf_puts(&b, " (");
+    pg_pattern_put_name(&b, c->name);
+    buf_printf(&b, " %s)", c->unsendable);
+    add_name(n, b.data);
+    buf_free(&b);
+}
+
+static int check_sendable(const struct pg_catalog *c, struct err *err)
+{
+    struct names names = {0};
+    size_t i, k;
+
+    for (i = 0; i < c->ntables; i++)
+        for (k = 0; k < c->tables[i].ncolumns; k++)
+            if (c->tables[i].columns[k].unsendable)
+                add_unsendable(&names, &c->tables[i], &c->tables[i].columns[k]);
+    err->code = 0;
+    tell(err, &names, "--format=binary is not possible for types that have no binary form",
+         "take --format=csv or text; or leave out the tables (-T), or the columns "
+         "(--tables-from)");
+    return -err->code;
+}
+
+static int read_columns(struct pg_conn *conn, struct pg_catalog *c, bool binary, struct err *err)
 {
     struct buf oids = {0};
-    const char *values[1];
+    const char *values[2];
     PGresult *r = NULL;
     size_t i;
     int rc;
@@ -454,7 +666,8 @@ static int read_columns(struct pg_conn *conn, struct pg_catalog *c, struct err *
         buf_printf(&oids, "%s%u", i ? "," : "", c->tables[i].rel.oid);
     buf_putc(&oids, '}');
     values[0] = oids.data;
-    rc = pg_run(conn, columns_sql, 1, values, &r, err);
+    values[1] = binary ? "t" : "f";
+    rc = pg_run(conn, columns_sql, 2, values, &r, err);
     if (rc == 0) {
         take_columns(c, r);
         rc = apply_selections(c, err);
@@ -462,7 +675,7 @@ static int read_columns(struct pg_conn *conn, struct pg_catalog *c, struct err *
     PQclear(r);
     buf_free(&oids);
     qsort(c->tables, c->ntables, sizeof(*c->tables), by_name);
-    return rc;
+    return rc == 0 ? check_sendable(c, err) : rc;
 }
 
 /* The entries as the arrays that relations_sql takes. */
@@ -538,20 +751,50 @@ static struct pg_selection *complete_entries(const struct pg_selection *entries,
     return all;
 }
 
+bool pg_catalog_put_left_out(const struct pg_catalog *c, enum pg_why why, struct buf *out)
+{
+    size_t i, n = 0;
+
+    for (i = 0; i < c->nleft_out; i++) {
+        if (c->left_out[i].why != why)
+            continue;
+        if (n++)
+            buf_puts(out, ", ");
+        else
+            buf_printf(out, "left out, as %s: ", words[why].left_out);
+        buf_puts(out, c->left_out[i].name);
+    }
+    return n > 0;
+}
+
+static int refuse_empty(const struct pg_catalog *c, const struct pg_server *server, struct err *err)
+{
+    struct buf b = {0};
+    int why;
+
+    err_set(err, ENOENT, "database \"%s\" has no tables that could be taken", server->database);
+    for (why = 0; why < PG_WHYS; why++) {
+        buf_clear(&b);
+        if (pg_catalog_put_left_out(c, (enum pg_why)why, &b))
+            err_hint(err, "%.*s", MAX_NAMES, b.data);
+    }
+    buf_free(&b);
+    return -ENOENT;
+}
+
 static int read_relations(struct pg_conn *conn, const struct pg_server *server,
                           const struct pg_selection *entries, size_t n,
                           const struct pg_catalog_how *how, struct pg_catalog *c, struct err *err)
 {
+    struct taking t = {.c = c, .entries = entries, .how = how};
     PGresult *r = NULL;
     int rc = query_relations(conn, server, entries, n, how->exact_sizes, &r, err);
 
+    t.r = r;
     if (rc == 0)
-        rc = take_relations(c, r, entries, how->may_miss, err);
+        rc = take_relations(&t, err);
     if (rc == 0 && c->ntables == 0 && !how->may_miss)
-        rc = err_set(err, ENOENT, "database \"%s\" has no tables that could be taken",
-                     server->database);
-    if (rc == 0)
-        rc = take_selections(c, r, entries, err);
+        rc = refuse_empty(c, server, err);
     PQclear(r);
     return rc;
 }
@@ -565,7 +808,7 @@ int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
     int rc = read_relations(conn, server, all, n, how, c, err);
 
     if (rc == 0)
-        rc = read_columns(conn, c, err);
+        rc = read_columns(conn, c, how->binary, err);
     free(all);
     if (rc == 0)
         *catalog = c;
@@ -577,6 +820,7 @@ int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
 static int check_filter(struct pg_conn *conn, const struct pg_table *t, struct err *err)
 {
     struct buf sql = {0};
+    char *name;
     int rc;
 
     buf_puts(&sql, "SELECT FROM ONLY ");
@@ -588,9 +832,12 @@ static int check_filter(struct pg_conn *conn, const struct pg_table *t, struct e
     if (rc == 0)
         rc = pg_prepare(conn, sql.data, err);
     buf_free(&sql);
-    return rc < 0 ? err_prefix(err, "%s: the filter of %s.%s", t->filter_where, t->rel.schema,
-                               t->rel.name)
-                  : 0;
+    if (rc == 0)
+        return 0;
+    name = pg_pattern_of(t->rel.schema, t->rel.name);
+    err_prefix(err, "%s: the filter of %s", t->filter_where, name);
+    free(name);
+    return rc;
 }
 
 int pg_filter_check(struct pg_conn *conn, const struct pg_catalog *c, struct err *err)
@@ -621,7 +868,7 @@ void pg_catalog_free(struct pg_catalog *c)
 
         relation_free(&t->rel);
         for (k = 0; k < t->ncolumns; k++)
-            free(t->columns[k].name);
+            column_free(&t->columns[k]);
         for (k = 0; k < t->nleaves; k++)
             relation_free(&t->leaves[k]);
         free(t->columns);
@@ -629,9 +876,9 @@ void pg_catalog_free(struct pg_catalog *c)
         free(t->filter);
         free(t->filter_where);
     }
-    for (i = 0; i < c->nskipped; i++)
-        free(c->skipped[i]);
-    free(c->skipped);
+    for (i = 0; i < c->nleft_out; i++)
+        free(c->left_out[i].name);
+    free(c->left_out);
     free(c->missed);
     free(c->tables);
     free(c);
@@ -661,11 +908,12 @@ static bool same_table(const struct pg_table *a, const struct pg_table *b)
     return true;
 }
 
-bool pg_catalog_same(const struct pg_catalog *a, const struct pg_catalog *b)
+bool pg_catalog_same(const struct pg_catalog *before, const struct pg_catalog *b)
 {
+    const struct pg_catalog *a = before;
     size_t i;
 
-    if (a->ntables != b->ntables)
+    if (a->ntables != b->ntables || b->gone)
         return false;
     for (i = 0; i < a->ntables; i++)
         if (!same_table(&a->tables[i], &b->tables[i]))

@@ -33,6 +33,7 @@ struct pg_column {
     char *name;
     uint32_t type;
     bool generated;
+    char *unsendable; /* pg_catalog_how.binary: a type in it that has no binary form; else NULL */
 };
 
 /* An entry of the copy-table list. */
@@ -56,12 +57,28 @@ struct pg_table {
     const struct pg_selection *selection; /* only while the catalog is read */
 };
 
+/* Why a table cannot be taken. Of a partitioned table: that one of its partitions cannot. */
+enum pg_why {
+    PG_FOREIGN,
+    PG_UNFILLED, /* a materialized view that was never filled */
+    PG_STANDBY,  /* unlogged, on a standby */
+    PG_PAST,     /* unlogged, and recovery has emptied it */
+    PG_DENIED,   /* no SELECT, or no USAGE on the schema */
+    PG_POLICY,   /* row security would hide rows */
+    PG_WHYS
+};
+
+struct pg_left_out {
+    enum pg_why why;
+    char *name; /* for people */
+};
+
 struct pg_catalog {
     struct pg_table *tables; /* in order of schema and name, bytewise */
     size_t ntables;
-    char **skipped; /* "schema.name" behind wildcards: foreign tables, materialized views never
-                       filled, unlogged tables of a standby */
-    size_t nskipped;
+    struct pg_left_out *left_out; /* matched by wildcards only; PG_DENIED and PG_POLICY: however */
+    size_t nleft_out;
+    size_t gone;    /* relations that were dropped while they were read, and are not in it */
     size_t *missed; /* with may_miss: numbers of the entries that matched nothing; n: every table */
     size_t nmissed;
 };
@@ -69,22 +86,32 @@ struct pg_catalog {
 struct pg_catalog_how {
     bool exact_sizes; /* of what is locked; else as the last ANALYZE left them */
     bool may_miss;    /* an entry may match nothing, and there may be no tables at all */
+    bool readable;    /* what may not be read is left out */
+    bool binary;      /* rows are wanted in their binary form */
 };
 
 /*
  * The tables that the entries select; if none of them includes anything: every table of every
  * schema that is not the system's. Everything that stands in the way is named at once in err:
  * patterns that match nothing, relations that are no tables, foreign tables and leaves, no
- * privilege, row security; then columns that do not exist, and tables selected twice in different
- * ways.
+ * privilege, row security; then columns that do not exist, tables selected twice in different
+ * ways, and types without a binary form.
  */
 int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
                     const struct pg_selection *entries, size_t n, const struct pg_catalog_how *how,
                     struct pg_catalog **catalog, struct err *err);
 void pg_catalog_free(struct pg_catalog *c);
 
-/* Same tables, columns, leaves, privileges, and materialized views not refreshed in between. */
-bool pg_catalog_same(const struct pg_catalog *a, const struct pg_catalog *b);
+/* "left out, as …: names", of those left out for that reason; false: there are none. */
+bool pg_catalog_put_left_out(const struct pg_catalog *c, enum pg_why why, struct buf *out);
+
+/* Refuse those of the entries whose numbers are listed: no table matches them. */
+int pg_refuse_missed(const char *what, const struct pg_selection *entries, const size_t *numbers,
+                     size_t n, struct err *err);
+
+/* Same tables, columns, leaves, privileges, and materialized views not refreshed in between; and
+ * nothing that b's snapshot sees was dropped meanwhile. */
+bool pg_catalog_same(const struct pg_catalog *before, const struct pg_catalog *b);
 
 /*
  * Let the server prepare every filter, alone and by the extended protocol, which takes a single

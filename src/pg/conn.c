@@ -455,6 +455,8 @@ static int code_of_sqlstate(const char *state)
         return ECANCELED; /* on a standby: conflict with recovery */
     if (strcmp(state, "42501") == 0)
         return EACCES; /* insufficient_privilege */
+    if (strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0)
+        return ESTALE; /* undefined_table, invalid_schema_name */
     if (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)
         return ECONNRESET; /* admin shutdown, crash, connection failures */
     return EIO;

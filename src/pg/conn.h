@@ -9,7 +9,8 @@
  *
  * Error codes: -EINTR stopped, -ETIMEDOUT the server was silent too long, -ECONNRESET the
  * connection is gone, -EBUSY a lock could not be had, -EACCES no privilege, -ECANCELED the
- * statement was cancelled, -EIO any other error the server reported.
+ * statement was cancelled, -ESTALE a table or schema is not there (any more), -EIO any other error
+ * the server reported.
  */
 #ifndef ASOFS_PG_CONN_H
 #define ASOFS_PG_CONN_H

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "pg/internal.h"
 
-#define MAX_TRIES 5
+#define MIN_TRIES 5 /* more as long as --lock-timeout allows */
 #define LOCKS_A_STATEMENT 200
+#define CHANGED "tables were created, changed or dropped while they were frozen"
 #define LEADER_LOCK_TIMEOUT "5s" /* once frozen; then it tries again */
 #define JOIN_LOCK_TIMEOUT "1s"   /* a worker's chunk that cannot get on is given to the leader */
 
@@ -40,7 +42,10 @@ static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
 static int read_catalog(struct pg_conn *conn, const struct pg_freeze_request *req, bool exact_sizes,
                         struct pg_catalog **catalog, struct err *err)
 {
-    struct pg_catalog_how how = {.exact_sizes = exact_sizes, .may_miss = req->may_miss};
+    struct pg_catalog_how how = {.exact_sizes = exact_sizes,
+                                 .may_miss = req->may_miss,
+                                 .readable = req->readable,
+                                 .binary = req->binary};
 
     return pg_catalog_read(conn, req->server, req->entries, req->nentries, &how, catalog, err);
 }
@@ -189,6 +194,16 @@ static int export_snapshot(struct pg_conn *conn, const struct pg_server *server,
     return rc;
 }
 
+static void name_lock_holder(const PGresult *r, int row, struct err *err)
+{
+    char *name = pg_pattern_of(PQgetvalue(r, row, 0), PQgetvalue(r, row, 1));
+
+    err_hint(err, "%s is locked by process %s (user %s, application %s%s): %s", name,
+             PQgetvalue(r, row, 2), PQgetvalue(r, row, 4), PQgetvalue(r, row, 5),
+             PQgetvalue(r, row, 3)[0] == 't' ? "" : ", itself waiting", PQgetvalue(r, row, 6));
+    free(name);
+}
+
 /*
  * Who stands in the way: every session that has, or waits for, one of these modes on one of the
  * tables. Asked after the failed transaction was rolled back; it may have gone meanwhile.
@@ -224,11 +239,7 @@ static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, 
     values[1] = modes;
     if (pg_run(conn, sql, 2, values, &r, &ignored) == 0)
         for (row = 0; row < PQntuples(r); row++)
-            err_hint(err, "%s.%s is locked by process %s (user %s, application %s%s): %s",
-                     PQgetvalue(r, row, 0), PQgetvalue(r, row, 1), PQgetvalue(r, row, 2),
-                     PQgetvalue(r, row, 4), PQgetvalue(r, row, 5),
-                     PQgetvalue(r, row, 3)[0] == 't' ? "" : ", itself waiting",
-                     PQgetvalue(r, row, 6));
+            name_lock_holder(r, row, err);
     PQclear(r);
     buf_free(&oids);
 }
@@ -249,10 +260,27 @@ static int explain_failure(struct pg_conn *conn, const struct pg_freeze_request 
     return -EBUSY;
 }
 
+/* Everything up to the snapshot. 1: what was there to be locked is gone. */
+static int lock_and_export(struct pg_conn *conn, const struct pg_freeze_request *req,
+                           const struct pg_catalog *c, struct pg_moment *moment, struct err *err)
+{
+    int rc = begin(conn, req->lock_timeout_ms, err);
+
+    if (rc == 0)
+        rc = lock_tables(conn, c, err);
+    if (rc == -ESTALE)
+        return 1;
+    if (rc == 0)
+        rc = export_snapshot(conn, req->server, moment, err);
+    if (rc == 0)
+        rc = touch_matviews(conn, c, err);
+    return rc == -ESTALE ? 1 : rc;
+}
+
 /*
  * One try. 0 = frozen, 1 = the catalog changed while we waited: try again. The transaction is open
- * after 0 only. A failed statement can itself be the sign of a change (a table dropped while we
- * waited for its lock); that is what the next try will see or say.
+ * after 0 only. Any failed statement can itself be the sign of a change; that is what the next try
+ * will see or say.
  */
 static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
                       struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
@@ -265,25 +293,19 @@ static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
         rc = check_lock_table(before, req->server, 1, err);
     if (rc < 0)
         goto out;
-    rc = begin(conn, req->lock_timeout_ms, err);
-    if (rc == 0)
-        rc = lock_tables(conn, before, err);
-    if (rc == 0)
-        rc = export_snapshot(conn, req->server, moment, err);
-    if (rc == 0)
-        rc = touch_matviews(conn, before, err);
+    rc = lock_and_export(conn, req, before, moment, err);
     if (rc == 0)
         rc = read_catalog(conn, req, true, &after, err);
     if (rc == 0)
         rc = pg_filter_check(conn, after, err);
-    if (rc < 0) {
-        rc = explain_failure(conn, req, before, err);
-    } else if (!pg_catalog_same(before, after)) {
-        pg_rollback(conn);
-        err_set(err, EAGAIN, "tables were created, changed or dropped during each of %d tries",
-                MAX_TRIES);
+    if (rc == 0 && !pg_catalog_same(before, after)) {
+        err_set(err, EAGAIN, CHANGED);
         rc = 1;
     }
+    if (rc < 0)
+        rc = explain_failure(conn, req, before, err);
+    else if (rc > 0)
+        pg_rollback(conn);
 out:
     pg_catalog_free(before);
     if (rc == 0) {
@@ -298,15 +320,18 @@ out:
 int pg_freeze_export(struct pg_conn *leader, const struct pg_freeze_request *req,
                      struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
 {
+    int64_t deadline = clock_ms() + req->lock_timeout_ms;
     int tries, rc = 1;
 
-    for (tries = 0; tries < MAX_TRIES && rc != 0; tries++) {
+    for (tries = 0; rc != 0 && (tries < MIN_TRIES || (rc > 0 && clock_ms() < deadline)); tries++) {
         rc = try_freeze(leader, req, catalog, moment, err);
         if (rc < 0 && rc != -EIO)
             return rc; /* nothing that another try could mend */
         if (rc != 0)
             log_debug("freeze, try %d: %s", tries + 1, err->text);
     }
+    if (rc > 0)
+        err_set(err, EAGAIN, CHANGED ", in each of %d tries", tries);
     return rc == 0 ? prepare_leader(leader, err) : -err->code;
 }
 
@@ -324,6 +349,14 @@ int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *
     return rc;
 }
 
+static void add_unlockable(struct buf *names, const struct pg_relation *rel)
+{
+    if (rel->lockable)
+        return;
+    buf_puts(names, names->len ? ", " : "");
+    pg_pattern_put(names, rel->schema, rel->name);
+}
+
 /* Everything that SHARE needs and is not there, named at once. */
 static int check_lockable(const struct pg_catalog *c, struct err *err)
 {
@@ -333,17 +366,14 @@ static int check_lockable(const struct pg_catalog *c, struct err *err)
     for (i = 0; i < c->ntables; i++) {
         const struct pg_table *t = &c->tables[i];
 
-        if (!t->rel.lockable)
-            buf_printf(&names, "%s%s.%s", names.len ? ", " : "", t->rel.schema, t->rel.name);
+        add_unlockable(&names, &t->rel);
         for (k = 0; k < t->nleaves; k++)
-            if (!t->leaves[k].lockable)
-                buf_printf(&names, "%s%s.%s", names.len ? ", " : "", t->leaves[k].schema,
-                           t->leaves[k].name);
+            add_unlockable(&names, &t->leaves[k]);
     }
     if (names.len)
         err_set(err, EACCES,
-                "no permission to lock: %s\n  (--freeze=lock needs UPDATE, DELETE or TRUNCATE on "
-                "each table)",
+                "no permission to lock: %.3000s\n  (--freeze=lock needs UPDATE, DELETE or TRUNCATE "
+                "on each table; -T PATTERN leaves out)",
                 names.data);
     else
         err->code = 0;
@@ -376,6 +406,10 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
             rc = pg_run(leader, l.sql.data, 0, NULL, NULL, err);
         if (rc < 0)
             rc = explain_failure(leader, req, c, err);
+        if (rc == -ESTALE) {
+            err_set(err, EAGAIN, CHANGED);
+            rc = 1;
+        }
     }
     if (rc == 0) {
         *catalog = c;
@@ -462,7 +496,7 @@ int pg_freeze_verify(struct pg_conn *leader, const struct pg_freeze_request *req
     if (rc == 0)
         rc = pg_filter_check(leader, c, err);
     if (rc == 0 && !pg_catalog_same(before, c)) {
-        err_set(err, EAGAIN, "tables were created, changed or dropped while they were frozen");
+        err_set(err, EAGAIN, CHANGED);
         rc = 1;
     }
     if (rc == 0)

@@ -23,7 +23,8 @@ struct pg_freeze_request {
     const struct pg_server *server;
     const struct pg_selection *entries; /* borrowed */
     size_t nentries;
-    bool may_miss; /* entries may match nothing (pg_catalog_how) */
+    bool may_miss; /* these as in pg_catalog_how */
+    bool readable, binary;
     int64_t lock_timeout_ms;
     unsigned
         sessions; /* that will hold locks on every table: 1, or the workers too (protocol lock) */
@@ -47,7 +48,7 @@ int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *
  * Under SHARE locks nobody writes to the tables, so every snapshot taken then sees the same rows.
  * In this order:
  *
- *   leader: pg_freeze_prepare    collect; refuse; BEGIN; ACCESS SHARE
+ *   leader: pg_freeze_prepare    collect; refuse; BEGIN; ACCESS SHARE (1: a table is gone; again)
  *   workers: pg_freeze_hold      BEGIN; ACCESS SHARE; no snapshot yet
  *   leader: pg_freeze_try_share  SHARE, for a moment; again until it is had
  *   leader: pg_freeze_moment     its own snapshot

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
 #include "common/mem.h"
 
 #define REGEX_SPECIAL "|*+?()[]{}.^$\\"
@@ -111,4 +110,46 @@ void pg_pattern_free(struct pg_pattern *p)
     free(p->schema);
     free(p->name);
     *p = (struct pg_pattern){0};
+}
+
+/* Bytes above 127 are folded by nobody. */
+static bool needs_no_quotes(const char *name)
+{
+    const unsigned char *c = (const unsigned char *)name;
+
+    if (!*c || (*c >= '0' && *c <= '9'))
+        return false;
+    while ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_' || *c > 0x7f)
+        c++;
+    return !*c;
+}
+
+void pg_pattern_put_name(struct buf *out, const char *name)
+{
+    if (needs_no_quotes(name)) {
+        buf_puts(out, name);
+        return;
+    }
+    buf_putc(out, '"');
+    for (; *name; name++) {
+        if (*name == '"')
+            buf_putc(out, '"');
+        buf_putc(out, *name);
+    }
+    buf_putc(out, '"');
+}
+
+void pg_pattern_put(struct buf *out, const char *schema, const char *name)
+{
+    pg_pattern_put_name(out, schema);
+    buf_putc(out, '.');
+    pg_pattern_put_name(out, name);
+}
+
+char *pg_pattern_of(const char *schema, const char *name)
+{
+    struct buf b = {0};
+
+    pg_pattern_put(&b, schema, name);
+    return buf_steal(&b);
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 
 struct pg_pattern {
@@ -22,5 +23,11 @@ struct pg_pattern {
 /* -EINVAL with err filled for an empty, three-part or unterminated pattern. */
 int pg_pattern_parse(const char *text, struct pg_pattern *p, struct err *err);
 void pg_pattern_free(struct pg_pattern *p);
+
+/* A name, or a whole table, as the pattern that matches just it: for messages, out of which it can
+ * be pasted behind --tables. */
+void pg_pattern_put_name(struct buf *out, const char *name);
+void pg_pattern_put(struct buf *out, const char *schema, const char *name);
+char *pg_pattern_of(const char *schema, const char *name); /* the caller frees it */
 
 #endif

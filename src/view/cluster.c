@@ -136,8 +136,9 @@ static int in_database(const struct member *m, struct err *err)
     return err_prefix(err, "database \"%s\"", m->database);
 }
 
-static int freeze_member(struct member *m, struct err *err)
+static int freeze_member(struct member *m, bool looking, struct err *err)
 {
+    m->request.looking = looking;
     return view_freeze(&m->request, &m->view, err) < 0 ? in_database(m, err) : 0;
 }
 
@@ -156,32 +157,28 @@ static void count_missed(const struct view *v, size_t *missed)
 static int refuse_missed(const struct cluster *c, const struct tablelist *l, const size_t *missed,
                          struct err *err)
 {
-    struct buf names = {0};
-    size_t i;
-    int rc = 0;
+    size_t *numbers = mem_array(l->n, sizeof(*numbers)), n = 0, i;
+    int rc;
 
     for (i = 0; i < l->n; i++)
         if (missed[i] == c->n)
-            buf_printf(&names, "%s%s", names.len ? ", " : "", l->entries[i].pattern.text);
-    if (names.len) {
-        err_set(err, EINVAL, "no table of any database matches: %s", names.data);
-        rc = err_hint(err, "  (a pattern without a schema sees the tables on the search_path; "
-                           "quote names that have capitals: '\"Order\"')");
-    }
-    buf_free(&names);
+            numbers[n++] = i;
+    rc = pg_refuse_missed("no table of any database matches", l->entries, numbers, n, err);
+    free(numbers);
     return rc;
 }
 
-/* Looked at before the first is extracted, which can take long. */
-static int check_entries(struct cluster *c, const struct tablelist *l, struct err *err)
+/* Every database is looked at before the first is extracted, which can take long: entries that
+ * match nowhere, tables that cannot be taken, types and encodings. */
+static int check_all(struct cluster *c, const struct tablelist *l, struct err *err)
 {
     size_t *missed = mem_array(l->n, sizeof(*missed)), i;
     int rc = 0;
 
-    for (i = 0; i < c->n && l->n && rc == 0; i++) {
+    for (i = 0; i < c->n && (l->n || c->n > 1) && rc == 0; i++) {
         struct member *m = &c->members[i];
 
-        rc = freeze_member(m, err);
+        rc = freeze_member(m, true, err);
         if (rc == 0)
             count_missed(m->view, missed);
         view_free(m->view);
@@ -241,7 +238,7 @@ static int extract_files(struct member *m, const struct place *p, struct err *er
 
 static int extract_member(struct member *m, const struct place *p, struct err *err)
 {
-    int rc = freeze_member(m, err);
+    int rc = freeze_member(m, false, err);
 
     if (rc < 0)
         return rc;
@@ -275,7 +272,7 @@ static int extract_all(const struct cluster_request *r, const struct place *p, s
 
     if (rc < 0)
         return rc;
-    rc = check_entries(v->cluster, &r->request->tables, err);
+    rc = check_all(v->cluster, &r->request->tables, err);
     for (i = 0; i < v->cluster->n && rc == 0; i++) {
         share_out(v->cluster, i);
         rc = extract_member(&v->cluster->members[i], p, err);
@@ -320,11 +317,11 @@ int cluster_print_plan(const struct cluster_request *r, FILE *out, struct err *e
 
     if (rc < 0)
         return rc;
-    rc = check_entries(v->cluster, &r->request->tables, err);
+    rc = check_all(v->cluster, &r->request->tables, err);
     for (i = 0; i < v->cluster->n && rc == 0; i++) {
         struct member *m = &v->cluster->members[i];
 
-        rc = freeze_member(m, err);
+        rc = freeze_member(m, false, err);
         if (rc < 0)
             break;
         fprintf(out, "%s%s:\n", i ? "\n" : "", m->dir);

@@ -54,17 +54,19 @@ static int connect_leader(struct view *v, struct err *err)
     return rc;
 }
 
-static void tell_skipped(const struct pg_catalog *c)
+static void tell_left_out(const struct view *v)
 {
+    bool one_of_several = v->req->may_miss;
     struct buf b = {0};
-    size_t i;
+    int why;
 
-    for (i = 0; i < c->nskipped; i++)
-        buf_printf(&b, "%s%s", i ? ", " : "", c->skipped[i]);
-    if (c->nskipped)
-        log_note("left out (foreign tables, materialized views never filled, unlogged tables of a "
-                 "standby): %s",
-                 b.data);
+    for (why = 0; why < PG_WHYS && !v->req->looking; why++) {
+        buf_clear(&b);
+        if (one_of_several)
+            buf_printf(&b, "database \"%s\": ", v->server.database);
+        if (pg_catalog_put_left_out(v->catalog, (enum pg_why)why, &b))
+            log_note("%s", b.data);
+    }
     buf_free(&b);
 }
 
@@ -86,6 +88,8 @@ static int freeze(struct view *v, struct err *err)
                                   .entries = req->tables.entries,
                                   .nentries = req->tables.n,
                                   .may_miss = req->may_miss,
+                                  .readable = req->readable,
+                                  .binary = req->format == PG_FORMAT_BINARY,
                                   .lock_timeout_ms = req->lock_timeout_ms,
                                   .sessions = req->freeze_by_lock ? req->jobs + 1 : 1};
     struct lockfreeze_request l = {
@@ -183,11 +187,23 @@ int view_freeze(const struct view_request *req, struct view **view, struct err *
     if (req->shown)
         say_what_is_shown(v);
     v->frozen = clock_ms();
-    tell_skipped(v->catalog);
+    tell_left_out(v);
     plan_make(&v->plan, v->catalog, req->chunk_size);
     tree_make(&v->tree, v->catalog, req->format, req->pages);
     *view = v;
     return 0;
+}
+
+/* pg_dump fails at a table that may not be read. */
+static bool may_dump_everything(const struct view *v)
+{
+    const struct pg_catalog *c = v->catalog;
+    size_t i;
+
+    for (i = 0; i < c->nleft_out; i++)
+        if (c->left_out[i].why == PG_DENIED || c->left_out[i].why == PG_POLICY)
+            return false;
+    return v->req->tables.n == 0;
 }
 
 /* No pg_dump is no reason to fail: schema.sql then says what is missing. Of a database of which
@@ -196,10 +212,10 @@ static char *start_dump(struct view *v)
 {
     struct err why;
 
-    if (v->req->tables.n && !v->catalog->ntables)
+    if (!may_dump_everything(v) && !v->catalog->ntables)
         return NULL;
-    if (pg_dump_start(&v->dump, v->leader, v->catalog, v->req->tables.n == 0, v->moment.snapshot_id,
-                      v->req->bindir, &why) < 0)
+    if (pg_dump_start(&v->dump, v->leader, v->catalog, may_dump_everything(v),
+                      v->moment.snapshot_id, v->req->bindir, &why) < 0)
         return mem_strdup(why.text);
     return NULL;
 }

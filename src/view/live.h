@@ -20,6 +20,8 @@ struct view_request {
     struct tablelist tables;        /* empty: every table */
     bool may_miss; /* an entry may match nothing, and there may be no table: one of several
                       databases */
+    bool looking;  /* it is frozen to be looked at, and will be again: no notes */
+    bool readable; /* what the role may not read is left out */
     enum pg_format format;
     unsigned jobs;
     uint64_t chunk_size;

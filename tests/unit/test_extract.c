@@ -355,6 +355,10 @@ static void tablelist_says_where_each_entry_stands(void **state)
     assert_int_equal(l.n, 2);
     assert_string_equal(l.entries[0].where, "--tables");
     assert_string_equal(l.entries[1].where, "my list, line 2");
+    assert_int_equal(tablelist_exclude(&l, "\"", &err), -EINVAL);
+    assert_int_equal(tablelist_exclude(&l, "c.*", &err), 0);
+    assert_true(l.n == 3 && l.entries[2].exclude && !l.entries[0].exclude);
+    assert_string_equal(l.entries[2].where, "--exclude-table");
     tablelist_free(&l);
     assert_int_equal(l.n, 0);
 }

@@ -136,6 +136,40 @@ static void pattern_refusals_say_why(void **state)
     assert_pattern_refused("\"sales.orders", "not closed");
 }
 
+static void assert_written(const char *schema, const char *name, const char *pattern)
+{
+    char *text = pg_pattern_of(schema, name), *quoted = mem_printf("\"%s\".\"%s\"", schema, name);
+    struct pg_pattern p, q;
+    struct err err;
+
+    assert_string_equal(text, pattern);
+    assert_int_equal(pg_pattern_parse(text, &p, &err), 0);
+    assert_true(p.exact);
+    if (!strchr(name, '"')) { /* the same as with quotes around all of it */
+        assert_int_equal(pg_pattern_parse(quoted, &q, &err), 0);
+        assert_string_equal(p.schema, q.schema);
+        assert_string_equal(p.name, q.name);
+        pg_pattern_free(&q);
+    }
+    pg_pattern_free(&p);
+    free(quoted);
+    free(text);
+}
+
+static void a_table_is_written_as_the_pattern_that_names_it(void **state)
+{
+    (void)state;
+    assert_written("public", "orders_2", "public.orders_2");
+    assert_written("public", "Orders", "public.\"Orders\"");
+    assert_written("a.b", "c d", "\"a.b\".\"c d\"");
+    assert_written("public", "o*s?", "public.\"o*s?\"");
+    assert_written("_x", "a$b", "_x.\"a$b\"");
+    assert_written("größe", "1st", "größe.\"1st\"");
+    assert_written("public", "!x", "public.\"!x\"");
+    assert_written("public", "say \"Hi\"", "public.\"say \"\"Hi\"\"\"");
+    assert_written("public", "|+()[]{}^\\", "public.\"|+()[]{}^\\\"");
+}
+
 /* ---- comparing catalogs -------------------------------------------------------------------------
  */
 
@@ -301,6 +335,18 @@ static void catalogs_with_a_refreshed_materialized_view_are_not_the_same(void **
     a->tables[0].rel.refreshed = b->tables[0].rel.refreshed = true;
     assert_false(pg_catalog_same(a, b));
     assert_false(pg_catalog_same(a, a));
+    pg_catalog_free(a);
+    pg_catalog_free(b);
+}
+
+static void catalogs_are_not_the_same_when_the_second_misses_something(void **state)
+{
+    struct pg_catalog *a = example_catalog(), *b = example_catalog();
+
+    (void)state;
+    a->gone = 1; /* before the snapshot */
+    assert_true(pg_catalog_same(a, b));
+    assert_false(pg_catalog_same(b, a));
     pg_catalog_free(a);
     pg_catalog_free(b);
 }
@@ -780,8 +826,10 @@ int main(void)
         cmocka_unit_test(pattern_quotes_every_special_character_in_quotes),
         cmocka_unit_test(pattern_doubled_quotes_are_quotes),
         cmocka_unit_test(pattern_refusals_say_why),
+        cmocka_unit_test(a_table_is_written_as_the_pattern_that_names_it),
         cmocka_unit_test(catalogs_differ_by_every_change_that_matters),
         cmocka_unit_test(catalogs_with_a_refreshed_materialized_view_are_not_the_same),
+        cmocka_unit_test(catalogs_are_not_the_same_when_the_second_misses_something),
         cmocka_unit_test(catalogs_are_the_same_whatever_their_sizes),
         cmocka_unit_test(catalog_counts_parents_and_leaves),
         cmocka_unit_test(scrub_overwrites_the_password_in_place),
