@@ -76,7 +76,7 @@ views_end_log() {
 	views_psql "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')" >"$views_of/$1/moment"
 	sleep 0.1
 	views_psql "UPDATE one SET what = 'later'"
-	last=$(views_psql "SELECT pg_walfile_name(pg_switch_wal())")
+	last=$(views_psql "SELECT pg_walfile_name(pg_switch_wal() - 1)")
 	until [[ -e $views_of/$1/log/$last ]]; do sleep 0.05; done
 	sleep 0.1   # it may still be growing
 }

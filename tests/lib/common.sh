@@ -94,14 +94,17 @@ clean_asofs() {
 
 # --- Waiting --------------------------------------------------------------------------------------------
 
+# A limit is not what is expected, but what no machine needs, however busy it is: it only ends what would hang.
+patience=120
+
 # wait_until 'command' [seconds]: tries it again and again; fails the case when it never succeeds.
 wait_until() {
-	soon "$1" "${2:-30}" || fail "waited ${2:-30} s in vain for: $1"
+	soon "$1" "${2:-$patience}" || fail "waited ${2:-$patience} s in vain for: $1"
 }
 
 # The same, but merely false when it never succeeds.
 soon() {
-	local deadline=$((SECONDS + ${2:-30}))
+	local deadline=$((SECONDS + ${2:-patience}))
 	until eval "$1" >/dev/null 2>&1; do
 		((SECONDS < deadline)) || return 1
 		sleep 0.05
@@ -174,7 +177,7 @@ cluster_start() {
 # Starts what cluster_start made, and cluster_stop stopped.
 cluster_run() {
 	local dir=$1
-	as_postgres pg_ctl -D "$dir/data" -l "$dir/log" -w -s -t 60 start || {
+	as_postgres pg_ctl -D "$dir/data" -l "$dir/log" -w -s -t 300 start || {
 		tail -n 20 "$dir/log"
 		fail "the cluster $dir does not start"
 	}
@@ -185,7 +188,7 @@ cluster_run() {
 
 cluster_stop() {
 	local dir=${1:-$CLUSTER} mode=${2:-fast}
-	as_postgres pg_ctl -D "$dir/data" -s -w -t 60 -m "$mode" stop
+	as_postgres pg_ctl -D "$dir/data" -s -w -t 300 -m "$mode" stop
 }
 
 # psql with what CONN names; the rest are psql's arguments, or a script on standard input.
@@ -200,6 +203,9 @@ sql() {
 	for statement; do args+=(-c "$statement"); done
 	psql_do "${args[@]}"
 }
+
+# Ends the segment of the log that is written, and names it. (What versions call a place between two segments differs.)
+end_segment() { sql 'SELECT pg_walfile_name(pg_switch_wal() - 1)'; }
 
 # The settings under which asofs promises its bytes to be those of COPY, for connections of ours.
 COPY_SETTINGS='-c search_path= -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres'
@@ -264,7 +270,7 @@ asofs_umount() {
 	local dir=$1 pid
 	pid=$(daemon_pid "$dir")
 	unmount "$dir"
-	wait_until "has_ended $pid" 30
+	wait_until "has_ended $pid"
 }
 
 # Also when nobody has asked for its exit status yet: kill -0 still finds such a process.
@@ -272,9 +278,9 @@ has_ended() { ! readlink "/proc/$1/exe" >/dev/null; }
 
 unmount() {
 	if ((EUID == 0)); then
-		wait_until "umount '$1'" 10
+		wait_until "umount '$1'"
 	else
-		wait_until "fusermount3 -u '$1'" 10
+		wait_until "fusermount3 -u '$1'"
 	fi
 }
 
@@ -355,7 +361,7 @@ expect_fail() {
 	[[ $(grep -v -m 1 '^fusermount3: ' "$TMPDIR/err") == 'asofs: '* ]] ||
 		refused_wrongly 'it does not begin with "asofs: "' "$@"
 	[[ $(mounts_below "$TMPDIR") == "$mounts" ]] || refused_wrongly 'something is mounted' "$@"
-	soon "[[ \$(asofs_pids) == '$pids' ]]" 10 || refused_wrongly 'a process is left' "$@"
+	soon "[[ \$(asofs_pids) == '$pids' ]]" || refused_wrongly 'a process is left' "$@"
 	nothing_left
 }
 
@@ -373,7 +379,7 @@ nothing_left() {
 	files=$(find "$SPOOL" -mindepth 1 2>/dev/null || true)
 	[[ -z $files ]] || fail "left in the spool: $files"
 	if [[ -f ${CLUSTER:-}/data/postmaster.pid ]]; then
-		soon 'no_sessions' 10 || fail "left on the server: $(asofs_sessions) sessions"
+		soon 'no_sessions' || fail "left on the server: $(asofs_sessions) sessions"
 	fi
 }
 

@@ -54,12 +54,12 @@ gate_open_all() { gate_open "${gates[@]}"; }
 # gate_state DIR TABLE: as .asofs/tables.csv tells it.
 gate_state() { awk -F, -v table="$2" '$2 == table { print $5 }' "$1/.asofs/tables.csv"; }
 
-gate_wait_state() { wait_until "[[ \$(gate_state '$1' '$2') == $3 ]]" "${4:-30}"; }
+gate_wait_state() { wait_until "[[ \$(gate_state '$1' '$2') == $3 ]]" "${4:-$patience}"; }
 
 # Commands that have to be answered while others wait: a hang would last for ever.
 at_once() {
 	local status=0
-	timeout 5 "$@" || status=$?
+	timeout 60 "$@" || status=$?
 	((status != 124)) || fail "not answered at once: $*"
 	return "$status"
 }

@@ -35,7 +35,7 @@ pages_start() {
 	env --default-signal=INT "$ASOFS" pagefs "$STORE" "$VIEW_DIR" --view="$view" "$@" \
 		>"$TMPDIR/pages.out" 2>"$TMPDIR/pages.err" &
 	pages_pid=$!
-	wait_until "grep -q '^mounted $view of ' '$TMPDIR/pages.out' || has_ended $pages_pid" 30
+	wait_until "grep -q '^mounted $view of ' '$TMPDIR/pages.out' || has_ended $pages_pid"
 	if has_ended "$pages_pid"; then
 		cat "$TMPDIR/pages.err"
 		fail "the view $view is not served"
@@ -44,7 +44,7 @@ pages_start() {
 
 # The exit status of the process that served.
 pages_ended() {
-	wait_until "has_ended $pages_pid" 30
+	wait_until "has_ended $pages_pid"
 	wait "$pages_pid"
 }
 

@@ -70,9 +70,9 @@ follow_start() {
 # clock; what is noted has to be before the last segment was written by these too.
 log_ship() {
 	local last
-	last=$(sql 'SELECT pg_walfile_name(pg_current_wal_lsn())' | tail -n 1)
 	sql 'INSERT INTO marker VALUES (-1)' 'DELETE FROM marker WHERE n = -1' 'SELECT clock_timestamp()' >"$TMPDIR/shipped"
-	sql 'SELECT pg_sleep(0.02)' 'SELECT pg_switch_wal()' >/dev/null
+	sql 'SELECT pg_sleep(0.02)' >/dev/null
+	last=$(end_segment)
 	wait_until "[[ -f $STORE/log/$last ]]"
 }
 

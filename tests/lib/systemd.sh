@@ -23,7 +23,7 @@ systemd_start() {
 	trap 'status=$?; trap - ERR; set +e; systemd_end; (exit $status); clean_up' EXIT
 	systemd_run 2>"$TMPDIR/systemd.log" &
 	systemd_outer=$!
-	soon 'systemd_is_up' 10 || skip "needs a systemd in namespaces; here: $(tail -n 3 systemd.log)"
+	soon 'systemd_is_up' 60 || skip "needs a systemd in namespaces; here: $(tail -n 3 systemd.log)"
 }
 
 # Where this process is in the hierarchies that systemd uses; ours go below.
