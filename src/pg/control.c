@@ -282,29 +282,69 @@ static int parse_label(const char *text, const struct stat *st, struct pg_backup
     return 1;
 }
 
+/* 1: read; 0: there is none. */
+static int read_label(const char *path, char text[LABEL_MAX + 1], struct stat *st, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    int64_t n;
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_errno(err, "cannot open %s", path);
+    n = fstat(fd, st) < 0 ? -errno : io_pread_full(fd, text, LABEL_MAX, 0);
+    close(fd);
+    if (n < 0)
+        return err_set(err, (int)-n, "cannot read %s: %s", path, strerror((int)-n));
+    text[n] = 0;
+    return 1;
+}
+
 int pg_backup_label_read(const char *data_dir, struct pg_backup_label *l, struct err *err)
 {
     char *path = mem_printf("%s/backup_label", data_dir), text[LABEL_MAX + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW), rc;
     struct stat st;
-    int64_t n;
+    int rc = read_label(path, text, &st, err);
 
     *l = (struct pg_backup_label){0};
-    if (fd < 0) {
-        rc = errno == ENOENT ? 0 : err_errno(err, "cannot open %s", path);
-        goto out;
-    }
-    n = fstat(fd, &st) < 0 ? -errno : io_pread_full(fd, text, LABEL_MAX, 0);
-    close(fd);
-    if (n < 0) {
-        rc = err_set(err, (int)-n, "cannot read %s: %s", path, strerror((int)-n));
-        goto out;
-    }
-    text[n] = 0;
-    rc = parse_label(text, &st, l, err);
+    if (rc == 1)
+        rc = parse_label(text, &st, l, err);
     if (rc < 0)
         err_prefix(err, "%s", data_dir);
-out:
     free(path);
     return rc;
+}
+
+/* ---- backup history file (access/xlogbackup.c: build_backup_content; BackupHistoryFileName) ----
+ */
+
+static bool parse_stop(const char *text, uint64_t start, struct pg_backup_stop *stop)
+{
+    const struct stat no_time = {0}; /* the file may be a copy */
+    char value[256];
+    uint64_t lsn;
+
+    *stop = (struct pg_backup_stop){0};
+    if (!label_line(text, "START WAL LOCATION", value, sizeof(value)) || !label_lsn(value, &lsn) ||
+        lsn != start || !label_line(text, "STOP WAL LOCATION", value, sizeof(value)) ||
+        !label_lsn(value, &stop->lsn) || stop->lsn <= start)
+        return false;
+    if (!label_line(text, "STOP TIME", value, sizeof(value)) ||
+        !label_time(value, &no_time, &stop->time))
+        stop->time = 0;
+    return true;
+}
+
+int pg_backup_stop_read(const char *wal_dir, const struct pg_backup_label *l,
+                        uint32_t segment_bytes, struct pg_backup_stop *stop)
+{
+    uint64_t number = l->start / segment_bytes, per_half = (UINT64_C(1) << 32) / segment_bytes;
+    char *path = mem_printf("%s/%08X%08X%08X.%08X.backup", wal_dir, l->timeline,
+                            (unsigned)(number / per_half), (unsigned)(number % per_half),
+                            (unsigned)(l->start % segment_bytes));
+    char text[LABEL_MAX + 1];
+    struct err ignored;
+    struct stat st;
+    int rc = read_label(path, text, &st, &ignored);
+
+    free(path);
+    return rc == 1 && parse_stop(text, l->start, stop) ? 1 : 0;
 }

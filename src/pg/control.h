@@ -45,4 +45,17 @@ struct pg_backup_label {
 /* 1: read; 0: the directory has none; negative: it is there and cannot be understood. */
 int pg_backup_label_read(const char *data_dir, struct pg_backup_label *l, struct err *err);
 
+struct pg_backup_stop {
+    uint64_t lsn; /* STOP WAL LOCATION */
+    int64_t time; /* STOP TIME, seconds since 1970, rounded down; 0: its zone is not certain */
+};
+
+/*
+ * Where the backup with that label ended, from the backup history file that the server leaves in
+ * its pg_wal and archives (<segment>.<offset>.backup). 1: read; 0: it is not in `wal_dir`, or is
+ * another one's.
+ */
+int pg_backup_stop_read(const char *wal_dir, const struct pg_backup_label *l,
+                        uint32_t segment_bytes, struct pg_backup_stop *stop);
+
 #endif

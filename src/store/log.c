@@ -66,6 +66,19 @@ void log_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes
              (unsigned)(number % per_half));
 }
 
+/* Pages of the log have 8 KiB, of any version; the first of a segment has a longer header
+ * (access/xlog_internal.h: XLogPageHeaderData, XLogLongPageHeaderData; 14 to 18). */
+#define LOG_PAGE 8192u
+#define LOG_HEADER 24u
+#define LOG_LONG_HEADER 40u
+
+uint64_t log_plain_lsn(uint64_t lsn, uint32_t segment_bytes)
+{
+    if (lsn % segment_bytes == LOG_LONG_HEADER)
+        return lsn - LOG_LONG_HEADER;
+    return lsn % segment_bytes > LOG_PAGE && lsn % LOG_PAGE == LOG_HEADER ? lsn - LOG_HEADER : lsn;
+}
+
 /* ---- reading a directory ---- */
 
 struct reading {

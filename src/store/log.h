@@ -63,6 +63,10 @@ const struct log_segment *log_without_history(const struct log_list *l, uint32_t
 bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end,
                 struct timespec *last_written);
 
+/* A server names the place of the next record; behind the header of a page, that is where the page
+ * begins: the end of the record in front. */
+uint64_t log_plain_lsn(uint64_t lsn, uint32_t segment_bytes);
+
 /* 24 digits and NUL, and back (-EINVAL: it is none). Of the first segment that is missing behind a
  * run, the number is *end / segment_bytes. */
 void log_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes, char out[25]);

@@ -71,13 +71,31 @@ static int check_stopped(const char *dir, struct err *err)
 
 /* ---- from when on it can be shown ---- */
 
+static bool find_stop(const struct adoption *a, const struct pg_backup_label *label,
+                      struct pg_backup_stop *stop)
+{
+    char *wal = mem_printf("%s/pg_wal", a->dir);
+    uint32_t bytes = a->control.segment_bytes;
+    bool found = (a->log && pg_backup_stop_read(a->log, label, bytes, stop) == 1) ||
+                 pg_backup_stop_read(wal, label, bytes, stop) == 1;
+
+    free(wal);
+    return found;
+}
+
 /* A backup: replay begins at its start, and it can be shown from its end on. */
 static void facts_of_label(struct adoption *a, const struct pg_backup_label *label)
 {
+    struct pg_backup_stop stop;
+
     a->facts = (struct store_base_facts){
         .start_lsn = label->start, .start_time = label->start_time, .timeline = label->timeline};
-    if (pg_backup_end(a->dir, label->start, &a->facts.consistent_lsn) != 1)
-        a->facts.consistent_lsn = 0;
+    if (find_stop(a, label, &stop)) {
+        a->facts.consistent_lsn = stop.lsn;
+        a->facts.consistent_time = stop.time;
+    }
+    if (pg_backup_end(a->dir, label->start, &stop.lsn) == 1)
+        a->facts.consistent_lsn = stop.lsn;
 }
 
 static void facts_of_shutdown(struct adoption *a)
@@ -91,8 +109,8 @@ static void facts_of_shutdown(struct adoption *a)
                                          .timeline = c->timeline};
     if (standby && c->min_recovery > c->checkpoint)
         a->facts.consistent_lsn = c->min_recovery; /* its time is known to the log only */
-    else
-        a->facts.consistent_time = c->checkpoint_time;
+    else /* the time is a whole second, and the base has all that was committed in it */
+        a->facts.consistent_time = c->checkpoint_time + 1;
 }
 
 /* Recovered as after a crash, from the log in its own pg_wal: of which there must be that from the

@@ -200,6 +200,8 @@ char *moment_words(const struct moment *m)
 
 int64_t moment_first_time(const struct store_base_facts *f)
 {
+    if (f->consistent_time && f->consistent_time == f->start_time)
+        return f->consistent_time + 1; /* what that second still brought, the base has */
     return f->consistent_time ? f->consistent_time : f->start_time;
 }
 

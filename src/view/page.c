@@ -19,6 +19,7 @@
 #include "pg/private.h"
 #include "view/pageserver.h"
 #include "view/pagestore.h"
+#include "view/reached.h"
 #include "view/segment.h"
 
 struct page_view {
@@ -83,7 +84,14 @@ struct replay {
     unsigned n_bases, n_left, base;
     struct page_log log;
     int64_t end_time_us;
+    struct reached reached;
+    char *fetcher; /* page_heard, of the last server; owned */
 };
+
+static const struct moment_base *chosen(const struct replay *r)
+{
+    return &r->bases[r->base];
+}
 
 /* Of the bases on branches that were left, one that is early enough. */
 static int find_left(const struct page_view *v, const struct replay *r)
@@ -121,27 +129,6 @@ static int before_first(const struct page_view *v, const struct replay *r, struc
     return -err->code;
 }
 
-/* Lines of the server's log that say where recovery ended. */
-struct reached {
-    bool stopped;      /* at the target */
-    bool target_later; /* the log ended before it */
-    uint64_t lsn;      /* of the last record that was replayed */
-    int64_t time_us;
-    char *fetcher; /* page_heard; owned */
-};
-
-static void read_reached(const char *log, struct reached *r)
-{
-    const char *p = strstr(log, "redo done at ");
-    char lsn[LSN_TEXT_MAX] = "";
-
-    r->stopped = strstr(log, "recovery stopping ") != NULL;
-    r->target_later = strstr(log, "recovery ended before configured recovery target") != NULL;
-    if (p && sscanf(p, "redo done at %23[0-9A-F/]", lsn) == 1)
-        lsn_parse(lsn, &r->lsn);
-    r->time_us = page_last_commit(log);
-}
-
 /*
  * The segment is linked into the view, so that nothing is copied; copied where the server could not
  * open it for writing, as it will want to, or where it is still being received. One that is only
@@ -154,13 +141,20 @@ static const char link_segment[] =
     "[ \"$(wc -c <\"%p\")\" -eq \"$ASOFS_SEGMENT_BYTES\" ] || { rm -f -- \"%p\"; false; }; "
     "else false; fi";
 
+/* Where recovery is told to stop: at what was asked for, or where the log ended that has nothing
+ * behind it. */
+struct stop_at {
+    bool end;
+    uint64_t last; /* of the end: the last record; 0: there is none, nor a target */
+};
+
 struct target {
     struct pg_setting settings[8];
     char lsn[LSN_TEXT_MAX], timeline[PAGE_TIMELINE_MAX], locks[PAGE_LOCKS_MAX];
 };
 
-/* end: where the log ended that has no later commit; else 0. */
-static void set_target(struct page_view *v, const struct replay *r, uint64_t end, struct target *t)
+static void set_target(struct page_view *v, const struct replay *r, const struct stop_at *stop,
+                       struct target *t)
 {
     static const char *const names[] = {NULL,
                                         NULL,
@@ -169,21 +163,20 @@ static void set_target(struct page_view *v, const struct replay *r, uint64_t end
                                         "recovery_target_xid",
                                         "recovery_target_name"};
     const struct moment *m = &v->req->moment;
-    const struct store_base_facts *base = &r->bases[r->base].facts;
     struct pg_setting *s = t->settings;
 
     *s++ = (struct pg_setting){"restore_command", r->log.command ? r->log.command : link_segment};
     *s++ = (struct pg_setting){"recovery_target_timeline",
-                               page_target_timeline(&r->log, base, t->timeline)};
+                               page_target_timeline(&r->log, &chosen(r)->facts, t->timeline)};
     *s++ = (struct pg_setting){"recovery_target_action", "promote"};
     *s++ = (struct pg_setting){
         "max_locks_per_transaction",
         page_enough_locks(v->store, v->name, v->req->connections + v->prepared, t->locks)};
-    if (end)
-        *s++ = (struct pg_setting){"recovery_target_lsn", lsn_text(end, t->lsn)};
-    else if (names[m->kind])
+    if (stop->last)
+        *s++ = (struct pg_setting){"recovery_target_lsn", lsn_text(stop->last, t->lsn)};
+    else if (names[m->kind] && !stop->end)
         *s++ = (struct pg_setting){names[m->kind], m->text};
-    if (m->kind == MOMENT_LSN && !end)
+    if (m->kind == MOMENT_LSN && !stop->end)
         *s++ = (struct pg_setting){"recovery_target_inclusive", "off"};
     *s = (struct pg_setting){0};
 }
@@ -217,11 +210,10 @@ static char *segment_path(const struct replay *r, const struct log_segment *s)
 
 /* Log in one segment, behind where recovery found no more: it could not be read, or is damaged. */
 static int check_segment(const struct page_view *v, const struct replay *r,
-                         const struct log_segment *s, const struct reached *reached,
-                         struct err *err)
+                         const struct log_segment *s, struct err *err)
 {
     uint64_t start = s->number * r->log.list.segment_bytes, at = 0;
-    uint64_t from = (reached->lsn / SEGMENT_PAGE + 1) * SEGMENT_PAGE;
+    uint64_t from = (r->reached.last / SEGMENT_PAGE + 1) * SEGMENT_PAGE;
     char *path = segment_path(r, s), lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int rc = fd < 0 && errno != ENOENT ? err_errno(err, "cannot read the log segment %s", path) : 0;
@@ -238,18 +230,17 @@ static int check_segment(const struct page_view *v, const struct replay *r,
         rc = err_set(err, EIO,
                      "the log is damaged: recovery found its end behind %s, and there is more of "
                      "it at %s",
-                     lsn_text(reached->lsn, lsn), lsn_text(at, there));
+                     lsn_text(r->reached.last, lsn), lsn_text(at, there));
     free(path);
     return rc;
 }
 
 /* Where recovery found no more log, there must be none: else a record is damaged, cannot be read,
  * or is of a timeline that recovery could not know of. */
-static int check_end(const struct page_view *v, const struct replay *r,
-                     const struct reached *reached, struct err *err)
+static int check_end(const struct page_view *v, const struct replay *r, struct err *err)
 {
-    const struct moment_base *base = &r->bases[r->base];
-    uint64_t from = reached->lsn ? reached->lsn : base->facts.start_lsn;
+    const struct moment_base *base = chosen(r);
+    uint64_t from = r->reached.last ? r->reached.last : base->facts.start_lsn;
     uint32_t towards = moment_towards(&base->facts, &r->log.list);
     const struct log_segment *s;
     size_t i;
@@ -259,32 +250,64 @@ static int check_end(const struct page_view *v, const struct replay *r,
         s = &r->log.list.segments[i];
         if ((s->number + 1) * r->log.list.segment_bytes > from &&
             s == log_segment_at(&r->log.list, towards, s->number))
-            rc = check_segment(v, r, s, reached, err);
+            rc = check_segment(v, r, s, err);
     }
     return rc;
 }
 
+/* The moment is not in the log behind this base. */
+static int not_found(const struct page_view *v, const struct replay *r, struct err *err)
+{
+    char lsn[LSN_TEXT_MAX], *words = moment_words(&v->req->moment);
+    uint64_t end = r->reached.end ? r->reached.end : r->reached.last;
+
+    err_set(err, ERANGE, "%s is not in the log, which ends at %s, from base %s on", words,
+            lsn_text(end, lsn), chosen(r)->id);
+    free(words);
+    return -ERANGE;
+}
+
+/* An end that was seen is where recovery ended again, and an LSN is no further. */
+static int check_end_again(const struct page_view *v, const struct replay *r,
+                           const struct stop_at *stop, struct err *err)
+{
+    const struct moment *m = &v->req->moment;
+    uint32_t bytes = r->log.list.segment_bytes;
+
+    if (!stop->last && r->reached.last)
+        return err_set(err, EAGAIN, "the log goes on, and had ended a moment ago: try again");
+    if (m->kind == MOMENT_LSN && log_plain_lsn(m->lsn, bytes) > r->reached.end)
+        return not_found(v, r, err);
+    return 0;
+}
+
 /* Where recovery ended is where it was told to, and on the way that the log takes. */
 static int check_reached(const struct page_view *v, const struct replay *r,
-                         const struct reached *reached, struct err *err)
+                         const struct stop_at *stop, struct err *err)
 {
+    if (!r->reached.end)
+        return err_set(err, EIO, "the private server does not say where its recovery ended");
     if (v->req->moment.kind == MOMENT_LATEST)
-        return check_end(v, r, reached, err);
-    if (!reached->stopped)
+        return check_end(v, r, err);
+    if (!r->reached.stopped && !(stop->end && !stop->last))
         return err_set(err, EIO,
                        "the private server ended recovery without saying that it reached the "
                        "moment");
-    return moment_check_history(&r->bases[r->base], &r->log.list, reached->lsn, err);
+    if (stop->end && check_end_again(v, r, stop, err) < 0)
+        return -err->code;
+    return moment_check_history(chosen(r), &r->log.list, r->reached.last, err);
 }
 
 /* What the server and its restore_command said. */
-static void take_heard(struct page_heard *heard, struct reached *reached)
+static void take_heard(struct page_heard *heard, struct replay *r)
 {
-    free(reached->fetcher);
-    *reached = (struct reached){.fetcher = heard->fetcher};
-    heard->fetcher = NULL;
+    r->reached = (struct reached){0};
     if (heard->log)
-        read_reached(heard->log, reached);
+        reached_read_log(heard->log, &r->reached);
+    r->reached.end = heard->end;
+    free(r->fetcher);
+    r->fetcher = heard->fetcher;
+    heard->fetcher = NULL;
     page_heard_free(heard);
 }
 
@@ -317,7 +340,7 @@ static uint64_t enough_buffers(const struct replay *r, const struct moment *m)
  * view that is kept has to be completed first. One that is not, nobody else ever sees: the server
  * that replayed its log reads it too (v->server), and nothing of it has to reach the disk.
  */
-static int try_replay(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
+static int try_replay(struct page_view *v, struct replay *r, const struct stop_at *stop,
                       struct err *err)
 {
     char **env = page_log_env(v->store, &r->log);
@@ -332,7 +355,7 @@ static int try_replay(struct page_view *v, struct replay *r, uint64_t end, struc
                                       .env = env,
                                       .log = r->log.command ? NULL : &r->log.list,
                                       .log_dir = r->log.dir,
-                                      .log_from = r->bases[r->base].facts.start_lsn,
+                                      .log_from = chosen(r)->facts.start_lsn,
                                       .log_system = store_cluster(v->store)->system_identifier,
                                       .recover = true,
                                       .connections = v->req->connections,
@@ -340,18 +363,18 @@ static int try_replay(struct page_view *v, struct replay *r, uint64_t end, struc
                                       .shared_buffers = enough_buffers(r, &v->req->moment),
                                       .database = v->req->database,
                                       .stop_fd = v->req->stop_fd};
-    int rc = create_view(v, r->bases[r->base].id, err);
+    int rc = create_view(v, chosen(r)->id, err);
 
-    set_target(v, r, end, &target);
+    set_target(v, r, stop, &target);
     if (rc == 0)
         rc = page_server_start(&req, &server, &heard, err);
-    take_heard(&heard, reached);
+    take_heard(&heard, r);
     if (rc == 0 && is_completed(v)) {
         rc = page_server_stop(server, err);
         server = NULL;
     }
     if (rc == 0)
-        rc = check_reached(v, r, reached, err);
+        rc = check_reached(v, r, stop, err);
     if (rc == 0)
         v->server = server;
     else
@@ -364,12 +387,11 @@ static int try_replay(struct page_view *v, struct replay *r, uint64_t end, struc
     return rc;
 }
 
-static int replay_once(struct page_view *v, struct replay *r, uint64_t end, struct reached *reached,
-                       struct err *err)
+static int replay_once(struct page_view *v, struct replay *r, struct stop_at stop, struct err *err)
 {
-    int rc = try_replay(v, r, end, reached, err);
+    int rc = try_replay(v, r, &stop, err);
 
-    return rc < 0 && needs_more_prepared(v, err) ? try_replay(v, r, end, reached, err) : rc;
+    return rc < 0 && needs_more_prepared(v, err) ? try_replay(v, r, &stop, err) : rc;
 }
 
 /* A server that does not find the record with which recovery begins does not say why. */
@@ -397,52 +419,94 @@ static int explain_start(const struct page_view *v, const struct replay *r, stru
     return -err->code;
 }
 
-/* The moment is not in the log behind this base. */
-static int not_found(const struct page_view *v, const struct replay *r,
-                     const struct reached *reached, struct err *err)
+/* The end of the log may be the moment: of a time, if the log proves that time; of an LSN that no
+ * record lies behind. */
+static bool may_be_end(const struct page_view *v, const struct replay *r)
 {
-    char lsn[LSN_TEXT_MAX], *words = moment_words(&v->req->moment);
+    const struct moment *m = &v->req->moment;
+    uint64_t segment = r->reached.last / r->log.list.segment_bytes;
 
-    err_set(err, ERANGE, "%s is not in the log, which ends at %s, from base %s on", words,
-            lsn_text(reached->lsn, lsn), r->bases[r->base].id);
+    return (m->kind == MOMENT_TIME && r->end_time_us) ||
+           (m->kind == MOMENT_LSN && m->lsn / r->log.list.segment_bytes <= segment + 1);
+}
+
+/*
+ * From the base that was chosen. Where the log ended in front of what was asked for, its end may be
+ * that; it must be the very end that was seen, since more may have come.
+ */
+static int replay_from(struct page_view *v, struct replay *r, struct err *err)
+{
+    int rc = replay_once(v, r, (struct stop_at){0}, err);
+
+    if (rc < 0 && !r->reached.target_later)
+        return explain_start(v, r, err);
+    if (rc == 0)
+        return 0;
+    rc = check_end(v, r, err);
+    if (rc < 0)
+        return rc;
+    return may_be_end(v, r) ? replay_once(v, r, (struct stop_at){true, r->reached.last}, err)
+                            : not_found(v, r, err);
+}
+
+/* Where an older base may lead to what the chosen one does not: it was not consistent by then, or,
+ * of what only replay can find, it may lie in front of it. */
+static bool may_be_older(const struct page_view *v, const struct replay *r)
+{
+    enum moment_kind kind = v->req->moment.kind;
+
+    return r->reached.too_early || (r->reached.target_later &&
+                                    (kind == MOMENT_XID || kind == MOMENT_RESTORE_POINT));
+}
+
+static int refuse_early(const struct page_view *v, const struct replay *r, struct err *err)
+{
+    char *words = moment_words(&v->req->moment);
+
+    err_set(err, ERANGE,
+            "%s is in front of the first moment of base %s, which can be shown from where its "
+            "backup ended on; no older base leads to it",
+            words, chosen(r)->id);
     free(words);
     return -ERANGE;
 }
 
-/*
- * A time behind the last commit is the end of the log, if the log was still written then
- * (moment_check_log has looked); it must be the very end that was seen, since more may have come.
- */
-static int replay(struct page_view *v, struct replay *r, struct reached *reached, struct err *err)
+static int replay(struct page_view *v, struct replay *r, struct err *err)
 {
-    enum moment_kind kind = v->req->moment.kind;
-    int rc = replay_once(v, r, 0, reached, err), older;
+    int rc, older;
 
-    if (rc < 0 && !reached->target_later)
-        return explain_start(v, r, err);
-    if (rc == 0)
-        return 0;
-    rc = check_end(v, r, reached, err);
-    if (rc < 0)
-        return rc;
-    if (kind == MOMENT_TIME && reached->lsn && r->end_time_us)
-        return replay_once(v, r, reached->lsn, reached, err);
-    if (kind == MOMENT_XID || kind == MOMENT_RESTORE_POINT) {
+    for (;;) {
+        rc = replay_from(v, r, err);
+        if (rc == 0 || !may_be_older(v, r))
+            return rc;
         older = moment_choose(&v->req->moment, r->bases, r->n_bases, r->base);
-        if (older >= 0) {
-            r->base = (unsigned)older;
-            return replay(v, r, reached, err);
-        }
+        if (older < 0)
+            return r->reached.too_early ? refuse_early(v, r, err) : rc;
+        r->base = (unsigned)older;
+        rc = moment_check_log(&v->req->moment, chosen(r), &r->log.list, &r->end_time_us, err);
+        if (rc < 0)
+            return rc;
     }
-    return not_found(v, r, reached, err);
+}
+
+/* What was asked for; else the newest time that is known to lie in front. */
+static struct page_shown shown_by(const struct page_view *v, const struct replay *r)
+{
+    const struct moment *m = &v->req->moment;
+    int64_t us = chosen(r)->facts.start_time * INT64_C(1000000);
+
+    if (r->reached.commit_us > us)
+        us = r->reached.commit_us;
+    return (struct page_shown){.lsn = r->reached.end,
+                               .time_us = m->kind == MOMENT_TIME ? m->time_us : us};
 }
 
 /* Everything on disk, then said so. */
-static int complete(struct page_view *v, const struct reached *reached, struct err *err)
+static int complete(struct page_view *v, const struct page_shown *shown, struct err *err)
 {
     char *words = moment_words(&v->req->moment);
     struct store_view_facts f = {
-        .complete = true, .target = words, .lsn = reached->lsn, .time_us = reached->time_us};
+        .complete = true, .target = words, .lsn = shown->lsn, .time_us = shown->time_us};
     int rc;
 
     rc = page_make_durable(v->store, v->name, err);
@@ -478,22 +542,21 @@ static int choose_base(struct page_view *v, struct replay *r, struct err *err)
 }
 
 /* Whether the log ends there, or could not be had, is for who reads it to judge. */
-static void tell_fetcher(const struct page_view *v, const struct reached *reached, int rc,
+static void tell_fetcher(const struct page_view *v, const struct replay *r, int rc,
                          struct err *err)
 {
     char lsn[LSN_TEXT_MAX];
 
     if (rc < 0)
-        page_hint_fetcher(reached->fetcher, err);
+        page_hint_fetcher(r->fetcher, err);
     else if (v->req->moment.kind == MOMENT_LATEST)
         log_note("the log was replayed to %s, where the command that fetches it failed with:\n%s",
-                 lsn_text(reached->lsn, lsn), reached->fetcher);
+                 lsn_text(r->reached.end, lsn), r->fetcher);
 }
 
 static int make_view(struct page_view *v, struct err *err)
 {
     struct replay r = {0};
-    struct reached reached = {0};
     int64_t started = clock_ms();
     char **ids = NULL;
     int rc = store_bases(v->store, &ids, err);
@@ -505,17 +568,17 @@ static int make_view(struct page_view *v, struct err *err)
     if (rc == 0)
         rc = choose_base(v, &r, err);
     if (rc == 0)
-        rc = replay(v, &r, &reached, err);
-    if (reached.fetcher)
-        tell_fetcher(v, &reached, rc, err);
-    if (rc == 0 && is_completed(v))
-        rc = complete(v, &reached, err);
-    else if (rc == 0)
-        v->shown = (struct page_shown){.lsn = reached.lsn, .time_us = reached.time_us};
+        rc = replay(v, &r, err);
+    if (r.fetcher)
+        tell_fetcher(v, &r, rc, err);
     if (rc == 0)
-        log_debug("base %s replayed in %.2f s", r.bases[r.base].id,
+        v->shown = shown_by(v, &r);
+    if (rc == 0 && is_completed(v))
+        rc = complete(v, &v->shown, err);
+    if (rc == 0)
+        log_debug("base %s replayed in %.2f s", chosen(&r)->id,
                   (double)(clock_ms() - started) / 1000);
-    free(reached.fetcher);
+    free(r.fetcher);
     log_free(&r.log.list);
     free(r.bases);
     if (ids)
@@ -537,6 +600,20 @@ static int check_same_moment(struct page_view *v, const struct store_view_facts 
     return rc;
 }
 
+/* What view.json says; of a view that an older asofs made, where it knew no time, what is certain:
+ * it was not before its base. */
+static void take_shown(struct page_view *v, const struct store_view_facts *f)
+{
+    struct store_base_facts base;
+    char *below = NULL;
+
+    v->shown = (struct page_shown){.lsn = f->lsn, .time_us = f->time_us};
+    if (!f->time_us && store_read_view(v->store, v->name, &below, NULL) == 0 &&
+        store_base_facts(v->store, below, &base, NULL) == 0)
+        v->shown.time_us = base.start_time * INT64_C(1000000);
+    free(below);
+}
+
 /* 1: it is there and complete; 0: it has to be made. */
 static int look_for_view(struct page_view *v, struct err *err)
 {
@@ -556,6 +633,8 @@ static int look_for_view(struct page_view *v, struct err *err)
                      v->name);
     else
         rc = check_same_moment(v, &f, err);
+    if (rc == 0 && f.complete)
+        take_shown(v, &f);
     if (rc == 0)
         rc = f.complete ? 1 : drop_view(v, err); /* it was not completed: discarded */
     store_view_facts_free(&f);
@@ -579,17 +658,6 @@ static int find_or_make(struct page_view *v, struct err *err)
 }
 
 /* ---- reading it ---- */
-
-/* What was completed says it itself. */
-static void take_shown(struct page_view *v)
-{
-    struct store_view_facts f;
-
-    if (!is_completed(v) || store_view_facts(v->store, v->name, &f, NULL) < 0)
-        return;
-    v->shown = (struct page_shown){.lsn = f.lsn, .time_us = f.time_us};
-    store_view_facts_free(&f);
-}
 
 /* A view that is kept is not written: the server has a scratch view over it. */
 static int start_reader(struct page_view *v, struct err *err)
@@ -633,8 +701,6 @@ static int start_reading(struct page_view *v, struct err *err)
 
     if (rc == 0 && v->req->pages)
         rc = page_open_pages(v->store, v->name, &v->pages, err);
-    if (rc == 0)
-        take_shown(v);
     return rc;
 }
 
@@ -672,12 +738,7 @@ const char *page_view_bindir(const struct page_view *v)
 
 struct page_shown page_view_shown(const struct page_view *v)
 {
-    const struct moment *m = &v->req->moment;
-    struct page_shown shown = v->shown;
-
-    if (m->kind == MOMENT_TIME) /* it was asked for, and nothing happened in between */
-        shown.time_us = m->time_us;
-    return shown;
+    return v->shown;
 }
 
 char *page_view_source(const struct page_view *v, const char *database)

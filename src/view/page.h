@@ -49,7 +49,8 @@ char *const *page_view_databases(const struct page_view *v);
 /* Where PostgreSQL's programs are. Owned by v. */
 const char *page_view_bindir(const struct page_view *v);
 
-/* What it shows: the last record that was replayed, and the last commit (0: not known). */
+/* What it shows: the log in front of that place, and the time that was asked for, or else the newest
+ * that base and log prove. Of a view that is kept, the same each time. */
 struct page_shown {
     uint64_t lsn;
     int64_t time_us;

@@ -35,6 +35,7 @@
 #include "common/proc.h"
 #include "pg/control.h"
 #include "view/lookahead.h"
+#include "view/reached.h"
 #include "view/tablespaces.h"
 
 #define MOUNT_TIMEOUT_MS 60000 /* checking a large base against its manifest takes a while */
@@ -687,6 +688,15 @@ static struct page_heard hear(const struct page_server *s)
     return (struct page_heard){.log = pg_private_log(s->server), .fetcher = read_said(s)};
 }
 
+static uint64_t switch_point(const struct page_server *s)
+{
+    char *wal = mem_printf("%s/pg_wal", s->data);
+    uint64_t end = reached_switch_point(wal);
+
+    free(wal);
+    return end;
+}
+
 void page_heard_free(struct page_heard *heard)
 {
     free(heard->log);
@@ -712,6 +722,8 @@ int page_server_start(const struct page_server_request *req, struct page_server 
         rc = start_server(s, req, err);
     if (s->server && heard)
         *heard = hear(s);
+    if (rc == 0 && heard && req->recover)
+        heard->end = switch_point(s);
     if (rc < 0) {
         page_server_abandon(s);
         return rc;

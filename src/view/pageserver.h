@@ -39,6 +39,7 @@ void page_server_clear(const struct pg_identity *as);
 
 struct page_heard {
     char *log;     /* what the server said, or NULL */
+    uint64_t end;  /* reached_switch_point(), of a server that recovers; 0: it has not ended it */
     char *fetcher; /* what restore_command said of the last segment, when it failed to fetch that;
                       NULL: nothing */
 };

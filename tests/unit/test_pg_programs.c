@@ -677,6 +677,32 @@ static void backup_label_is_read(void **state)
     assert_true(l.start_time > time(NULL) - 60);
 }
 
+/* The server's own file of a backup that ended: names with the segment and the place in it. */
+static void the_end_of_a_backup_is_read(void **state)
+{
+    static const char name[] = "00000003000000680000000A.00000028.backup"; /* segments of 4 MiB */
+    struct pg_backup_label l = {.timeline = 3};
+    struct pg_backup_stop stop;
+    char *dir = new_dir("label");
+
+    (void)state;
+    l.start = (UINT64_C(0x68) << 32) + 10 * (UINT64_C(4) << 20) + 0x28;
+    assert_int_equal(pg_backup_stop_read(dir, &l, 4 << 20, &stop), 0);
+    append(dir, name,
+           "START WAL LOCATION: 68/2800028 (file 00000003000000680000000A)\n"
+           "STOP WAL LOCATION: 68/2C00100 (file 00000003000000680000000B)\n"
+           "CHECKPOINT LOCATION: 68/2800060\nSTART TIME: 2026-11-22 19:00:00 UTC\n"
+           "LABEL: STOP TIME: none\nSTART TIMELINE: 3\nSTOP TIME: 2026-11-22 19:00:07 UTC\n"
+           "STOP TIMELINE: 3\n");
+    assert_int_equal(pg_backup_stop_read(dir, &l, 4 << 20, &stop), 1);
+    assert_true(stop.lsn == UINT64_C(0x6802C00100));
+    assert_int_equal(stop.time, 1795374007);
+    assert_int_equal(pg_backup_stop_read(dir, &l, 16 << 20, &stop), 0);
+    l.start += 8; /* another backup */
+    assert_int_equal(pg_backup_stop_read(dir, &l, 4 << 20, &stop), 0);
+    free(dir);
+}
+
 static void backup_label_that_is_odd_is_refused(void **state)
 {
     struct pg_backup_label l;
@@ -1253,6 +1279,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(control_file_that_is_damaged_is_refused),
         cmocka_unit_test(control_lines_that_are_missing_are_named),
         cmocka_unit_test(backup_label_is_read),
+        cmocka_unit_test(the_end_of_a_backup_is_read),
         cmocka_unit_test(backup_label_that_is_odd_is_refused),
         cmocka_unit_test(server_starts_on_a_clean_directory),
         cmocka_unit_test(server_recovers_what_crashed),

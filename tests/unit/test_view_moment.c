@@ -292,6 +292,22 @@ static void the_newest_base_that_is_early_enough_is_chosen(void **state)
     assert_int_equal(choose_lsn(UINT64_MAX), 3);
 }
 
+/* Of a server that was stopped the checkpoint's second is known, and the base may have what was
+ * committed later in it. */
+static void the_second_in_which_a_base_was_made_is_not_shown_from_it(void **state)
+{
+    static const struct store_base_facts made_by_an_older_asofs = {
+        .start_lsn = SEGMENT, .consistent_lsn = SEGMENT, .start_time = 50, .consistent_time = 50};
+    struct moment m = {.kind = MOMENT_TIME, .time_us = 50 * US};
+
+    (void)state;
+    assert_false(moment_is_behind(&m, &made_by_an_older_asofs));
+    m.time_us = 51 * US - 1;
+    assert_false(moment_is_behind(&m, &made_by_an_older_asofs));
+    m.time_us = 51 * US;
+    assert_true(moment_is_behind(&m, &made_by_an_older_asofs));
+}
+
 static void transactions_are_looked_for_from_the_newest_base_back(void **state)
 {
     struct moment m = {.kind = MOMENT_XID};
@@ -613,6 +629,7 @@ int main(void)
         cmocka_unit_test(places_transactions_and_restore_points_are_checked),
         cmocka_unit_test(words_tell_which_moment_it_is),
         cmocka_unit_test(the_newest_base_that_is_early_enough_is_chosen),
+        cmocka_unit_test(the_second_in_which_a_base_was_made_is_not_shown_from_it),
         cmocka_unit_test(transactions_are_looked_for_from_the_newest_base_back),
         cmocka_unit_test(a_moment_behind_the_log_names_the_range_and_the_next_segment),
         cmocka_unit_test(a_time_behind_the_last_writing_is_refused),
