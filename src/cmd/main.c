@@ -4,6 +4,7 @@
 #include "cmd/cmd.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/proc.h"
 
 static const struct {
     const char *name;
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
 {
     size_t i;
 
+    proc_reset_signals();
     if (io_keep_std_fds() < 0)
         return 1;
     if (is_mounthelper(argv[0]))

@@ -1,6 +1,8 @@
 #include "common/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
@@ -8,7 +10,7 @@
 /* Set while there is one thread, before others start; read only afterwards. */
 static enum log_level level = LOG_LEVEL_NORMAL;
 static const char *name = "asofs";
-static bool use_syslog;
+static atomic_bool use_syslog; /* set when the terminal is let go of, by then threads may speak */
 
 void log_set_level(enum log_level l)
 {

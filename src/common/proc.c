@@ -44,6 +44,22 @@ static char **merged_env(char *const extra[])
     return env;
 }
 
+#define ABOVE 64
+
+static int move_fd(int fd)
+{
+    int null_fd, moved;
+
+    if (fd != PROC_NULL)
+        return fcntl(fd, F_DUPFD_CLOEXEC, ABOVE);
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0)
+        return -1;
+    moved = fcntl(null_fd, F_DUPFD_CLOEXEC, ABOVE);
+    close(null_fd);
+    return moved;
+}
+
 /*
  * dup2 in the child must not overwrite a descriptor that is still to be passed, so every one is
  * first moved above all the numbers asked for. Moved copies close on exec.
@@ -54,7 +70,7 @@ static int place_fds(posix_spawn_file_actions_t *acts, const struct proc_fd *fds
     size_t i;
 
     for (i = 0; i < n; i++) {
-        moved[i] = fcntl(fds[i].ours, F_DUPFD_CLOEXEC, 64);
+        moved[i] = move_fd(fds[i].ours);
         if (moved[i] < 0)
             return -errno;
         posix_spawn_file_actions_adddup2(acts, moved[i], fds[i].theirs);
@@ -95,6 +111,15 @@ int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
     if (rc < 0)
         return err_set(err, -rc, "cannot start %s: %s", path, strerror(-rc));
     return 0;
+}
+
+void proc_reset_signals(void)
+{
+    sigset_t none;
+
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 const char *proc_self(void)

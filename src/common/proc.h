@@ -12,8 +12,10 @@
 
 #include "common/err.h"
 
+#define PROC_NULL (-1)
+
 struct proc_fd {
-    int ours;   /* open here */
+    int ours;   /* open here; or PROC_NULL: /dev/null */
     int theirs; /* its number in the child */
 };
 
@@ -25,6 +27,13 @@ struct proc_fd {
  */
 int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
                const struct proc_fd *fds, size_t nfds, pid_t *pid, struct err *err);
+
+/*
+ * Of the signals that whoever started us blocked or ignored, those back to normal without which a
+ * process cannot work: an ignored SIGCHLD loses the wait status of every child. What nohup and a
+ * shell's "&" ignore stays ignored. At the very beginning of main.
+ */
+void proc_reset_signals(void);
 
 /* A command line that is put together. */
 struct proc_args {

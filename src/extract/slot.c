@@ -13,12 +13,17 @@
 
 #define END_PATIENCE_MS 2000
 
+/* What it has to say comes over the socket: whoever reads our output does not wait for it. */
 static int spawn(struct slot *s, int theirs, int spool_fd, struct err *err)
 {
     char *title = mem_printf("asofs: snapshot worker %u", s->number);
     char *argv[] = {title, "worker", NULL};
-    struct proc_fd fds[] = {{theirs, WORKER_FD_SOCKET}, {spool_fd, WORKER_FD_SPOOL}};
-    int rc = proc_spawn(proc_self(), argv, NULL, fds, 2, &s->pid, err);
+    struct proc_fd fds[] = {{PROC_NULL, STDIN_FILENO},
+                            {PROC_NULL, STDOUT_FILENO},
+                            {PROC_NULL, STDERR_FILENO},
+                            {theirs, WORKER_FD_SOCKET},
+                            {spool_fd, WORKER_FD_SPOOL}};
+    int rc = proc_spawn(proc_self(), argv, NULL, fds, sizeof(fds) / sizeof(*fds), &s->pid, err);
 
     free(title);
     return rc;

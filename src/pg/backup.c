@@ -322,8 +322,9 @@ static int wait_for_end(pid_t pid, const char *program, int stop_fd, struct err 
 static int run_shown(const struct pg_programs *p, const char *program, struct call *a, int stop_fd,
                      struct err *err)
 {
+    const struct pg_program_fds fds = {-1, STDERR_FILENO, -1};
     pid_t pid;
-    int rc = pg_program_start(p, program, a->argv, a->env, -1, STDERR_FILENO, SIGTERM, &pid, err);
+    int rc = pg_program_start(p, program, a->argv, a->env, &fds, SIGTERM, &pid, err);
 
     return rc < 0 ? rc : wait_for_end(pid, program, stop_fd, err);
 }

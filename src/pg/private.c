@@ -57,6 +57,7 @@ struct pg_private {
     char **env;
     int stop_fd;
     pid_t pid; /* 0: does not run */
+    int tool_fd; /* borrowed; -1 */
     int log_fd;
     uint64_t log_start; /* where the log of this start begins */
     uint64_t log_seen;  /* up to there it does not say that it is ready */
@@ -468,7 +469,8 @@ static int launch(struct pg_private *s, struct err *err)
     int rc;
 
     s->log_start = s->log_seen = fstat(s->log_fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-    rc = pg_program_start(s->programs, "postgres", argv, s->env, s->log_fd, s->log_fd, SIGQUIT,
+    rc = pg_program_start(s->programs, "postgres", argv, s->env,
+                          &(struct pg_program_fds){s->log_fd, s->log_fd, s->tool_fd}, SIGQUIT,
                           &s->pid, err);
     if (rc < 0)
         s->pid = 0;
@@ -519,6 +521,7 @@ static int new_private(const struct pg_private_request *req, struct pg_private *
     s->programs = req->programs;
     s->env = copy_texts(req->env);
     s->stop_fd = req->stop_fd;
+    s->tool_fd = req->tool_fd > 0 ? req->tool_fd : -1;
     s->log_fd = -1;
     s->data = realpath(req->data, NULL);
     if (!s->data)

@@ -33,6 +33,8 @@ struct pg_private_request {
     const struct pg_setting *settings; /* more of them (recovery targets …), or NULL; ends with name
                                           NULL; outdo our own */
     char *const *env;                  /* for restore_command; NULL: none */
+    int tool_fd; /* descriptor PG_PROGRAM_FD of restore_command, open as long as the server runs;
+                    0: none */
     unsigned connections;              /* at most; at least 5 are made */
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: 128 MiB */

@@ -198,28 +198,27 @@ static void build_args(struct proc_args *a, const struct pg_programs *p, const c
 }
 
 static int start(const struct pg_programs *p, const char *program, char *const argv[],
-                 char *const env[], const int given[3], int end_with, pid_t *pid, struct err *err)
+                 char *const env[], const int given[4], int end_with, pid_t *pid, struct err *err)
 {
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), i, rc;
-    struct proc_fd fds[3];
+    struct proc_fd fds[4];
     struct proc_args a = {0};
+    size_t n = given[PG_PROGRAM_FD] < 0 ? 3 : 4;
+    int i, rc;
 
-    if (null_fd < 0)
-        return err_errno(err, "cannot open /dev/null");
-    for (i = 0; i < 3; i++)
-        fds[i] = (struct proc_fd){given[i] < 0 ? null_fd : given[i], i};
+    for (i = 0; i < (int)n; i++)
+        fds[i] = (struct proc_fd){given[i], i};
     build_args(&a, p, program, argv, env, end_with);
-    rc = proc_spawn(proc_self(), a.argv, env, fds, 3, pid, err);
+    rc = proc_spawn(proc_self(), a.argv, env, fds, n, pid, err);
     proc_args_free(&a);
-    close(null_fd);
     return rc;
 }
 
 int pg_program_start(const struct pg_programs *p, const char *program, char *const argv[],
-                     char *const env[], int fd_out, int fd_err, int end_with, pid_t *pid,
+                     char *const env[], const struct pg_program_fds *fds, int end_with, pid_t *pid,
                      struct err *err)
 {
-    return start(p, program, argv, env, (const int[]){-1, fd_out, fd_err}, end_with, pid, err);
+    return start(p, program, argv, env, (const int[]){PROC_NULL, fds->out, fds->err, fds->more},
+                 end_with, pid, err);
 }
 
 int pg_program_ended(pid_t pid, int timeout_ms, int *status)
@@ -285,8 +284,8 @@ static int open_run(struct run *r, const struct pg_programs *p, const char *prog
         if (rc < 0)
             goto out;
     }
-    rc = start(p, program, argv, env, (const int[]){in, out[1], complaints[1]}, SIGTERM, &r->pid,
-               err);
+    rc = start(p, program, argv, env, (const int[]){in, out[1], complaints[1], -1}, SIGTERM,
+               &r->pid, err);
     if (rc < 0)
         goto out;
     r->fds[0] = out[0];

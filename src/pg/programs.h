@@ -39,15 +39,22 @@ void pg_programs_free(struct pg_programs *p);
 /* The major version of a data directory, from PG_VERSION; or a negative errno. */
 int pg_version_of(const char *data_dir, struct err *err);
 
+#define PG_PROGRAM_FD 3
+
+struct pg_program_fds {
+    int out, err; /* become its standard output and error; -1: /dev/null */
+    int more;     /* becomes PG_PROGRAM_FD, for what the program itself starts; -1: none */
+};
+
 /*
- * Start bindir/program. argv[0] is replaced by its full path. fd_out and fd_err become its standard
- * output and error (-1: /dev/null); standard input is /dev/null. end_with: the signal it gets when
+ * Start bindir/program. argv[0] is replaced by its full path. Standard input is /dev/null.
+ * end_with: the signal it gets when
  * this process (its main thread) is gone. env: "NAME=value" entries, NULL-terminated, or NULL; they
  * are in no command line. What keeps the program from starting is told on its standard error, and
  * its status is 127.
  */
 int pg_program_start(const struct pg_programs *p, const char *program, char *const argv[],
-                     char *const env[], int fd_out, int fd_err, int end_with, pid_t *pid,
+                     char *const env[], const struct pg_program_fds *fds, int end_with, pid_t *pid,
                      struct err *err);
 
 /*

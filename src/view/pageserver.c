@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -33,6 +34,7 @@
 #include "common/mem.h"
 #include "common/mounts.h"
 #include "common/proc.h"
+#include "common/relay.h"
 #include "pg/control.h"
 #include "view/lookahead.h"
 #include "view/reached.h"
@@ -53,6 +55,8 @@ struct page_server {
     int lock_fd;  /* flock of dir, as long as this process uses it; -1 */
     pid_t pagefs; /* 0: none */
     int out_fd;   /* what pagefs writes to standard output; -1 */
+    struct relay *voice; /* and to standard error */
+    int tool_fd;         /* this program, for a server's user that cannot reach it; 0 */
     struct pg_private *server;
     int stop_fd;
 };
@@ -190,7 +194,7 @@ static void remove_directories(struct page_server *s)
 /* ---- pagefs ---- */
 
 static int spawn_pagefs(struct page_server *s, const struct page_server_request *req, int out,
-                        struct err *err)
+                        int voice, struct err *err)
 {
     char *view = mem_printf("--view=%s", req->view);
     char *owner =
@@ -199,13 +203,14 @@ static int spawn_pagefs(struct page_server *s, const struct page_server_request 
     char *argv[] = {"asofs",         "pagefs", view, parent,
                     "--allow-other", owner,    "--", (char *)(uintptr_t)req->store,
                     s->data,         NULL};
-    struct proc_fd fds[] = {{out, STDOUT_FILENO}};
+    struct proc_fd fds[] = {
+        {PROC_NULL, STDIN_FILENO}, {out, STDOUT_FILENO}, {voice, STDERR_FILENO}};
     int rc;
 
     if (!s->programs.as.change) { /* one's own mount needs neither */
         memmove(&argv[4], &argv[6], 4 * sizeof(*argv));
     }
-    rc = proc_spawn(proc_self(), argv, NULL, fds, 1, &s->pagefs, err);
+    rc = proc_spawn(proc_self(), argv, NULL, fds, 3, &s->pagefs, err);
     free(view);
     free(owner);
     free(parent);
@@ -232,13 +237,18 @@ static int wait_for_mount(struct page_server *s, struct err *err)
 static int start_pagefs(struct page_server *s, const struct page_server_request *req,
                         struct err *err)
 {
-    int fds[2], rc;
+    int fds[2], voice, rc = relay_start(&s->voice, &voice, err);
 
-    if (pipe2(fds, O_CLOEXEC) < 0)
+    if (rc < 0)
+        return rc;
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        close(voice);
         return err_errno(err, "cannot make a pipe");
+    }
     s->out_fd = fds[0];
-    rc = spawn_pagefs(s, req, fds[1], err);
+    rc = spawn_pagefs(s, req, fds[1], voice, err);
     close(fds[1]);
+    close(voice);
     return rc < 0 ? rc : wait_for_mount(s, err);
 }
 
@@ -381,7 +391,8 @@ static char **make_env(const struct page_server *s, char *const *given)
     if (n)
         memcpy(env, given, n * sizeof(*env));
     env[n] = mem_printf("ASOFS_RUN=%s", s->run);
-    env[n + 1] = mem_printf("ASOFS_PROGRAM=%.*s", len < 0 ? 0 : (int)len, program);
+    env[n + 1] = s->tool_fd > 0 ? mem_printf("ASOFS_PROGRAM=/proc/self/fd/%d", PG_PROGRAM_FD)
+                                : mem_printf("ASOFS_PROGRAM=%.*s", len < 0 ? 0 : (int)len, program);
     return env;
 }
 
@@ -407,28 +418,50 @@ static int open_program(const struct page_server *s)
     return fd;
 }
 
-/* For the guard of the log, where the server's user cannot reach this program: a copy. */
-static int copy_program(const struct page_server *s, struct err *err)
-{
-    char *path = mem_printf("%s/asofs", s->run);
-    int from = open_program(s), rc = 0;
-    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0700);
-    struct stat st;
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* Linux 6.3: an older one gives the right to execute by itself */
+#endif
 
-    if (from < 0 || to < 0 || fstat(from, &st) < 0)
-        rc = err_errno(err, "cannot copy the program to %s", path);
-    while (rc == 0 && st.st_size > 0) {
-        ssize_t n = sendfile(to, from, NULL, (size_t)st.st_size);
-        if (n <= 0)
-            rc = err_errno(err, "cannot copy the program to %s", path);
-        st.st_size -= n;
-    }
-    if (from >= 0)
-        close(from);
-    if (to >= 0)
-        close(to);
-    free(path);
-    return rc;
+static int make_memory(struct err *err)
+{
+    int fd = memfd_create("asofs", MFD_CLOEXEC | MFD_EXEC);
+
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create("asofs", MFD_CLOEXEC);
+    return fd < 0 ? err_errno(err, "cannot make a program in memory") : fd;
+}
+
+static int copy_bytes(int from, int to, struct err *err)
+{
+    struct stat st;
+    ssize_t n = 1;
+
+    if (fstat(from, &st) < 0)
+        return err_errno(err, "cannot look at this program");
+    for (; st.st_size > 0 && n > 0; st.st_size -= n)
+        n = sendfile(to, from, NULL, (size_t)st.st_size);
+    if (n <= 0 || fchmod(to, 0755) < 0)
+        return err_errno(err, "cannot copy this program");
+    return 0;
+}
+
+/* Where it lies may be closed to that user, and any place to put it mounted without the right to
+ * execute: a copy in memory, which the server passes on as a descriptor. */
+static int lend_program(struct page_server *s, struct err *err)
+{
+    int from = open_program(s), rc;
+
+    if (from < 0)
+        return err_errno(err, "cannot read this program");
+    s->tool_fd = rc = make_memory(err);
+    if (rc >= 0)
+        rc = copy_bytes(from, s->tool_fd, err);
+    close(from);
+    if (rc >= 0)
+        return 0;
+    err_prefix(err, "the user %u, who runs PostgreSQL, cannot run asofs where it is",
+               (unsigned)s->programs.as.uid);
+    return err_hint(err, "Install it where that user can reach it.");
 }
 
 static bool reaches_program(void)
@@ -598,8 +631,6 @@ static int prepare_recovery(struct page_server *s, const struct page_server_requ
 
     if (rc == 0)
         rc = each_in_wal(s, look_for_tablespaces, NULL, err);
-    if (rc == 0 && !reaches_program())
-        rc = copy_program(s, err);
     return rc;
 }
 
@@ -617,14 +648,14 @@ static struct lookahead *look_ahead(struct page_server *s, const struct page_ser
     return ahead;
 }
 
-static int start_server(struct page_server *s, const struct page_server_request *req,
-                        struct err *err)
+static int run_server(struct page_server *s, const struct page_server_request *req, struct err *err)
 {
     char **env = make_env(s, req->env);
     struct pg_setting *settings = guard_settings(req);
     struct pg_private_request private = {.programs = req->programs,
                                          .data = s->data,
                                          .run_dir = s->run,
+                                         .tool_fd = s->tool_fd,
                                          .settings = settings,
                                          .env = env,
                                          .connections = req->connections,
@@ -650,6 +681,15 @@ static int start_server(struct page_server *s, const struct page_server_request 
     return rc;
 }
 
+static int start_server(struct page_server *s, const struct page_server_request *req,
+                        struct err *err)
+{
+    bool guarded = req->recover || req->standby;
+    int rc = guarded && !reaches_program() ? lend_program(s, err) : 0;
+
+    return rc < 0 ? rc : run_server(s, req, err);
+}
+
 static void free_page_server(struct page_server *s)
 {
     remove_directories(s);
@@ -657,6 +697,9 @@ static void free_page_server(struct page_server *s)
         close(s->lock_fd);
     if (s->out_fd >= 0)
         close(s->out_fd);
+    if (s->tool_fd > 0)
+        close(s->tool_fd);
+    relay_end(s->voice);
     free(s);
 }
 

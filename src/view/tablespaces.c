@@ -125,10 +125,10 @@ out:
 
 char *tablespaces_guarded(const char *command)
 {
-    return mem_printf("( %s ); r=$?; f=\"%%p\"; [ $r -eq 0 ] || f=\"pg_wal/%%f\"; "
-                      "p=$ASOFS_PROGRAM; [ -x \"$p\" ] || p=$ASOFS_RUN/asofs; "
-                      "if [ -e \"$f\" ]; then \"$p\" guard \"$f\" \"%%f\" || exit %d; fi; exit $r",
-                      command, FATAL_TO_RECOVERY);
+    return mem_printf(
+        "( %s ); r=$?; f=\"%%p\"; [ $r -eq 0 ] || f=\"pg_wal/%%f\"; "
+        "if [ -e \"$f\" ]; then \"$ASOFS_PROGRAM\" guard \"$f\" \"%%f\" || exit %d; fi; exit $r",
+        command, FATAL_TO_RECOVERY);
 }
 
 /* Histories have no headers. */

@@ -32,6 +32,7 @@
 #include "common/msg.h"
 #include "common/option.h"
 #include "common/proc.h"
+#include "common/relay.h"
 #include "common/stop.h"
 #include "common/units.h"
 
@@ -1467,6 +1468,76 @@ static void proc_that_cannot_start_is_told(void **state)
     assert_int_equal(proc_spawn("sh", argv, NULL, &closed, 1, &pid, &err), -EBADF);
 }
 
+static void proc_null_is_an_empty_file(void **state)
+{
+    struct proc_fd fds[] = {{PROC_NULL, 0}, {PROC_NULL, 1}, {PROC_NULL, 7}};
+
+    (void)state;
+    assert_int_equal(
+        run_shell("! read -r line && echo x && echo x >&7 && ! [ -t 0 ]", NULL, fds, 3), 0);
+}
+
+/* In a child of ours: the signals of the tests stay as they are. */
+static void proc_resets_what_would_lose_children(void **state)
+{
+    sigset_t all, now;
+    pid_t pid = fork();
+
+    (void)state;
+    assert_int_not_equal(pid, -1);
+    if (pid == 0) {
+        signal(SIGCHLD, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        proc_reset_signals();
+        sigprocmask(SIG_SETMASK, NULL, &now);
+        _exit(sigismember(&now, SIGTERM) || run_shell("exit 0", NULL, NULL, 0) != 0 ||
+              signal(SIGHUP, SIG_DFL) != SIG_IGN);
+    }
+    assert_int_equal(proc_wait(pid), 0);
+}
+
+/* What is said while `fd` has the relay's standard error, in place of ours. */
+static char *relayed(const char *script)
+{
+    int saved = dup(STDERR_FILENO), fds[2], child;
+    char *said = mem_alloc(4096);
+    struct proc_fd given;
+    struct relay *r;
+    struct err err;
+
+    assert_int_equal(pipe(fds), 0);
+    dup2(fds[1], STDERR_FILENO);
+    close(fds[1]);
+    assert_int_equal(relay_start(&r, &child, &err), 0);
+    given = (struct proc_fd){child, STDERR_FILENO};
+    run_shell(script, NULL, &given, 1);
+    relay_end(r); /* we have the other end still: it does not wait for us */
+    close(child);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    assert_true(read(fds[0], said, 4095) >= 0);
+    close(fds[0]);
+    return said;
+}
+
+static void relay_says_what_a_child_says(void **state)
+{
+    char *said = relayed("printf 'asofs: one\\nasofs: two\\nhas more\\n' >&2; echo three >&2; "
+                         "printf 'no end' >&2");
+
+    (void)state;
+    assert_non_null(strstr(said, "asofs: one\nasofs: two\nhas more\n"));
+    assert_null(strstr(said, "asofs: asofs:"));
+    assert_non_null(strstr(said, "three\n"));
+    assert_non_null(strstr(said, "no end\n"));
+    free(said);
+    said = relayed("exit 0");
+    assert_string_equal(said, "");
+    free(said);
+}
+
 static void proc_kill_leaves_no_zombie(void **state)
 {
     char *argv[] = {(char *)(uintptr_t) "sleep", (char *)(uintptr_t) "100", NULL};
@@ -1705,6 +1776,9 @@ int main(void)
         cmocka_unit_test(proc_adds_to_the_environment),
         cmocka_unit_test(proc_passes_descriptors_even_crosswise),
         cmocka_unit_test(proc_children_have_default_signals),
+        cmocka_unit_test(proc_null_is_an_empty_file),
+        cmocka_unit_test(proc_resets_what_would_lose_children),
+        cmocka_unit_test(relay_says_what_a_child_says),
         cmocka_unit_test(proc_that_cannot_start_is_told),
         cmocka_unit_test(proc_kill_leaves_no_zombie),
         cmocka_unit_test(proc_self_can_be_started),
