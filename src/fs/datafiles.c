@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <utlist.h>
 
@@ -29,7 +30,8 @@ struct datafiles_handle {
 
 void datafiles_init(struct datafiles *f, struct datadir *d, uid_t uid, gid_t gid, fuse_ino_t first)
 {
-    *f = (struct datafiles){.data = d, .uid = uid, .gid = gid, .first = first};
+    *f = (struct datafiles){
+        .data = d, .uid = uid, .gid = gid, .first = first, .generation = fs_generation()};
     pthread_mutex_init(&f->lock, NULL);
 }
 
@@ -110,6 +112,7 @@ void datafiles_fill_entry(const struct datafiles *f, const struct stat *st,
         .attr = *st, .attr_timeout = FS_FOREVER, .entry_timeout = FS_FOREVER};
     complete_stat(f, &e->attr);
     e->ino = e->attr.st_ino;
+    e->generation = fs_generation_of(e->ino, f->generation);
 }
 
 void datafiles_reply_entry(const struct datafiles *f, fuse_req_t req, int rc, const struct stat *st)
@@ -124,11 +127,33 @@ void datafiles_reply_entry(const struct datafiles *f, fuse_req_t req, int rc, co
     fuse_reply_entry(req, &e);
 }
 
+/* A node by its number alone. One without a name is only what is still open, and that the kernel
+ * has not forgotten. */
+static int find_by_number(struct datafiles *f, uint64_t id, struct stat *st)
+{
+    int rc = datadir_stat(f->data, id, st);
+
+    return rc == 0 && st->st_nlink == 0 ? -ENOENT : rc;
+}
+
+static int find_parent(struct datafiles *f, uint64_t id, struct stat *st)
+{
+    struct dirtree_node node;
+    int rc = dirtree_stat(datadir_tree(f->data), id, &node);
+
+    if (rc == 0 && !S_ISDIR(node.mode))
+        rc = -ENOTDIR;
+    return rc < 0 ? rc : find_by_number(f, id == DIRTREE_ROOT ? id : node.parent, st);
+}
+
 void datafiles_lookup(struct datafiles *f, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param none = {.entry_timeout = FS_FOREVER};
+    uint64_t id = datafiles_id(f, parent);
     struct stat st;
-    int rc = datadir_lookup(f->data, datafiles_id(f, parent), name, &st);
+    int rc = strcmp(name, ".") == 0    ? find_by_number(f, id, &st)
+             : strcmp(name, "..") == 0 ? find_parent(f, id, &st)
+                                       : datadir_lookup(f->data, id, name, &st);
 
     if (rc == -ENOENT)
         fuse_reply_entry(req, &none); /* the kernel remembers that there is none */

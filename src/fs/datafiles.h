@@ -20,7 +20,8 @@ struct datafiles {
     uid_t uid;            /* owner of everything shown */
     gid_t gid;
     fuse_ino_t first; /* node numbers of the file system are those of the datadir, and this more */
-    bool flush;       /* the kernel shall write what it collected when a file is closed */
+    uint64_t generation; /* fs_generation */
+    bool flush;          /* the kernel shall write what it collected when a file is closed */
     pthread_mutex_t lock;
     struct datafiles_handle *handles; /* lock */
 };

@@ -4,10 +4,23 @@
 
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/err.h"
 
 #define FS_FOREVER 86400.0 /* seconds the kernel may keep what it was told */
+
+/*
+ * Node numbers are fixed, so a file handle (NFS, open_by_handle_at) stays good when the kernel has
+ * forgotten its node: the kernel then looks up "." in it, and ".." to find the way to the root. A
+ * handle has the generation, too, which is another one in each mount, so that one of an earlier
+ * mount is stale and never some other file. The kernel makes the root by itself, with 0.
+ */
+uint64_t fs_generation(void);
+static inline uint64_t fs_generation_of(fuse_ino_t ino, uint64_t generation)
+{
+    return ino == FUSE_ROOT_ID ? 0 : generation;
+}
 
 struct fs_session_options {
     const char *flags;  /* of the mount, comma-separated ("ro,nosuid") */

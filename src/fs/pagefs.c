@@ -375,7 +375,8 @@ static void fs_init(void *arg, struct fuse_conn_info *conn)
     conn->want &=
         ~(unsigned)(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV |
                     FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-    conn->want |= conn->capable & (FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS);
+    conn->want |= conn->capable & (FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS |
+                                   FUSE_CAP_EXPORT_SUPPORT);
     if (fs->options.writeback)
         conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 }

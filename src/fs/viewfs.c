@@ -20,8 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -44,6 +46,8 @@ struct viewfs {
     struct parking *parking;
     struct passthrough *passthrough; /* NULL: not to be had */
     struct datafiles pages;
+    uint32_t above_pages; /* the directory that .asofs/pages is in */
+    uint64_t generation;  /* fs_generation */
     struct viewfs_options options;
     struct fuse_session *session;
     bool mounted;
@@ -95,6 +99,7 @@ static void fs_init(void *arg, struct fuse_conn_info *conn)
 {
     (void)arg;
     conn->max_readahead = MAX_READAHEAD;
+    conn->want |= conn->capable & FUSE_CAP_EXPORT_SUPPORT;
     /* readdirplus always: sizes cost us nothing, and `ls -l` needs them. */
     conn->want &= ~FUSE_CAP_READDIRPLUS_AUTO;
 }
@@ -114,8 +119,27 @@ static void fill_entry(struct viewfs *fs, uint32_t node, struct fuse_entry_param
 {
     if (fs->tree->nodes[node].kind == NODE_PAGES && fill_pages(fs, e))
         return;
-    *e = (struct fuse_entry_param){.ino = ino_of(node), .entry_timeout = FS_FOREVER};
+    *e = (struct fuse_entry_param){.ino = ino_of(node),
+                                   .generation = fs_generation_of(ino_of(node), fs->generation),
+                                   .entry_timeout = FS_FOREVER};
     e->attr_timeout = fill_stat(fs, node, &e->attr);
+}
+
+/* The number may come out of a file handle: then it can be any. */
+static int64_t find_node(const struct viewfs *fs, fuse_ino_t parent, const char *name)
+{
+    if (parent - FUSE_ROOT_ID >= fs->tree->n)
+        return -1;
+    if (strcmp(name, ".") == 0)
+        return node_of(parent);
+    if (strcmp(name, "..") == 0)
+        return fs->tree->nodes[node_of(parent)].parent;
+    return tree_lookup(fs->tree, node_of(parent), name);
+}
+
+static bool is_above_pages(const struct viewfs *fs, fuse_ino_t parent, const char *name)
+{
+    return parent == PAGES_FIRST + DIRTREE_ROOT && fs->pages.data && strcmp(name, "..") == 0;
 }
 
 static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -125,12 +149,14 @@ static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct datafiles *pages = pages_of(req, parent);
     int64_t node;
 
-    if (pages) {
+    if (is_above_pages(fs, parent, name)) {
+        node = fs->above_pages;
+    } else if (pages && pages->data) {
         datafiles_lookup(pages, req, parent, name);
         return;
+    } else {
+        node = pages ? -1 : find_node(fs, parent, name);
     }
-    node = tree_lookup(fs->tree, node_of(parent), name);
-
     if (node >= 0)
         fill_entry(fs, (uint32_t)node, &e);
     fuse_reply_entry(req, &e); /* ino 0: the kernel remembers that there is none */
@@ -599,13 +625,38 @@ static int open_session(struct viewfs *fs, struct err *err)
     return fs_session_open(&o, &operations, fs, &fs->session, err);
 }
 
+uint64_t fs_generation(void)
+{
+    struct timespec now;
+    uint32_t n = 0;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n))
+        n = (uint32_t)now.tv_nsec ^ (uint32_t)now.tv_sec << 8 ^ (uint32_t)getpid() << 16;
+    return (n & 0x7fffffff) | 1; /* the kernel keeps 32 bits */
+}
+
+static uint32_t find_above_pages(const struct tree *t)
+{
+    uint32_t i;
+
+    for (i = 0; i < t->n; i++)
+        if (t->nodes[i].kind == NODE_PAGES)
+            return t->nodes[i].parent;
+    return 0;
+}
+
 int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options *o,
                 struct err *err)
 {
     struct viewfs *fs = mem_alloc(sizeof(*fs));
     int rc;
 
-    *fs = (struct viewfs){.view = v, .tree = view_tree(v), .options = *o};
+    *fs = (struct viewfs){.view = v,
+                          .tree = view_tree(v),
+                          .generation = fs_generation(),
+                          .above_pages = find_above_pages(view_tree(v)),
+                          .options = *o};
     datafiles_init(&fs->pages, o->pages, o->pages_uid, o->pages_gid, PAGES_FIRST);
     fs->parking = parking_new(is_pending, answer_parked, fs);
     rc = open_session(fs, err);
