@@ -25,7 +25,7 @@ struct mount_options {
     struct viewfs_options fs;
     bool foreground;
     bool nowait;
-    char *dir; /* absolute */
+    struct mountpoint at;
 };
 
 static int set_foreground(void *o, const char *v, struct err *err)
@@ -156,9 +156,9 @@ static int extract_then_mount(struct mount_options *o, const struct stop *stop, 
     if (rc == 0)
         rc = viewfs_open(fs, *v, &o->fs, err);
     if (rc == 0)
-        rc = viewfs_mount(*fs, o->dir, err);
+        rc = viewfs_mount(*fs, &o->at, err);
     if (rc == 0)
-        cluster_print_summary(*v, o->dir);
+        cluster_print_summary(*v, o->at.path);
     return rc;
 }
 
@@ -178,9 +178,9 @@ static int mount_then_extract(struct mount_options *o, struct view **v, struct v
     o->source.request.partial = true;
     rc = view_extract_begin(*v, err);
     if (rc == 0)
-        rc = viewfs_mount(*fs, o->dir, err);
+        rc = viewfs_mount(*fs, &o->at, err);
     if (rc == 0)
-        view_print_frozen(*v, o->dir);
+        view_print_frozen(*v, o->at.path);
     return rc;
 }
 
@@ -244,7 +244,7 @@ static int mount_view(struct mount_options *o, const char *dir)
 {
     int parent_fd = -1, status = 1;
     struct err err;
-    int rc = mountpoint_prepare(dir, &o->dir, &err);
+    int rc = mountpoint_prepare(dir, &o->at, &err);
 
     if (rc == 0)
         rc = source_check_spool(&o->source, &err);
@@ -256,7 +256,7 @@ static int mount_view(struct mount_options *o, const char *dir)
         log_error("%s", err.text);
     if (rc == 0)
         status = run(o, parent_fd);
-    free(o->dir);
+    mountpoint_close(&o->at);
     return status;
 }
 

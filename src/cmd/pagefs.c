@@ -246,7 +246,7 @@ static int tell_mounted(const struct options *o, const char *dir, struct err *er
 }
 
 /* Positive: that exit status. */
-static int serve(struct options *o, struct store_view *v, const char *dir,
+static int serve(struct options *o, struct store_view *v, struct mountpoint *at,
                  const struct stop *stop, struct err *err)
 {
     const struct stat *root = store_view_root(v);
@@ -268,9 +268,9 @@ static int serve(struct options *o, struct store_view *v, const char *dir,
         options.gid = o->gid;
     }
     if (rc == 0)
-        rc = pagefs_mount(store_view_datadir(v), dir, &options, &fs, err);
+        rc = pagefs_mount(store_view_datadir(v), at, &options, &fs, err);
     if (rc == 0)
-        rc = tell_mounted(o, dir, err);
+        rc = tell_mounted(o, at->path, err);
     if (rc == 0) {
         rc = pagefs_serve(fs, stop, &lost);
         if (rc < 0)
@@ -284,7 +284,7 @@ static int serve(struct options *o, struct store_view *v, const char *dir,
 }
 
 /* What is wrong is said here, since closing can go wrong too. */
-static int serve_and_close(struct options *o, struct store *s, const char *dir,
+static int serve_and_close(struct options *o, struct store *s, struct mountpoint *at,
                            const struct stop *stop, struct err *err)
 {
     struct store_view *v = NULL;
@@ -293,7 +293,7 @@ static int serve_and_close(struct options *o, struct store *s, const char *dir,
 
     if (rc < 0)
         return rc;
-    rc = serve(o, v, dir, stop, err);
+    rc = serve(o, v, at, stop, err);
     pg_identity_enter_again(&o->owner);
     closed = store_close_view(v, &closing);
     if (closed < 0 && rc != 0)
@@ -308,14 +308,14 @@ static int run(struct options *o)
     struct store *s = NULL;
     struct stop stop;
     struct err err;
-    char *dir = NULL;
+    struct mountpoint at = {0};
     int rc = stop_open(&stop, &err);
 
     signal(SIGPIPE, SIG_IGN);
     if (rc == 0)
         rc = follow_parent(o, &err);
     if (rc == 0)
-        rc = mountpoint_prepare(o->dir, &dir, &err);
+        rc = mountpoint_prepare(o->dir, &at, &err);
     if (rc == 0)
         rc = find_owner(o, &err);
     if (rc == 0)
@@ -323,10 +323,10 @@ static int run(struct options *o)
     if (rc == 0)
         rc = store_open(o->store, &s, &err);
     if (rc == 0)
-        rc = serve_and_close(o, s, dir, &stop, &err);
+        rc = serve_and_close(o, s, &at, &stop, &err);
     if (rc < 0)
         log_error("%s", err.text);
-    free(dir);
+    mountpoint_close(&at);
     if (s)
         store_close(s);
     stop_close(&stop, true);

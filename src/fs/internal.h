@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "fs/mountpoint.h"
 
 #define FS_FOREVER 86400.0 /* seconds the kernel may keep what it was told */
 
@@ -36,9 +37,13 @@ struct fs_session_options {
 int fs_session_open(const struct fs_session_options *o, const struct fuse_lowlevel_ops *operations,
                     void *userdata, struct fuse_session **session, struct err *err);
 
-/* Mount it, or say what may be wrong. */
-int fs_session_mount(struct fuse_session *session, const char *dir, bool allow_other,
-                     struct err *err);
+/* Mount it, or say what may be wrong. Root mounts by himself, and not through a path; for all
+ * others libfuse does. */
+int fs_session_mount(struct fuse_session *session, struct mountpoint *m,
+                     const struct fs_session_options *o, struct err *err);
+
+/* Lazily; what somebody else has unmounted, and mounted there since, stays. */
+void fs_session_unmount(struct fuse_session *session, struct mountpoint *m);
 
 /* Large buffers for reading come from the heap, not from a fresh mapping each time: a third of the
  * read's cost. For the whole process. */

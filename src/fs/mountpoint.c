@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,6 +11,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -39,41 +43,101 @@ static char *absolute_path(const char *dir)
     return path;
 }
 
-/* Whoever is not root asks fusermount3. */
-static bool unmount(const char *path)
+/* ---- by descriptor ---- */
+
+static const char *name_of(const char *path)
 {
-    char *argv[] = {(char *)(uintptr_t) "fusermount3", (char *)(uintptr_t) "-uz",
-                    (char *)(uintptr_t)path, NULL};
+    const char *slash = strrchr(path, '/');
+
+    return slash[1] ? slash + 1 : ".";
+}
+
+/* A real path has no links: where it has one now, somebody has put it there. */
+static int open_real(const char *path, int flags)
+{
+    struct open_how how = {.flags = (uint64_t)(flags | O_NOFOLLOW | O_CLOEXEC),
+                           .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+        fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC);
+    return fd;
+}
+
+static int open_parent(const char *path)
+{
+    size_t len = (size_t)(strrchr(path, '/') - path);
+    char *parent = mem_printf("%.*s", len ? (int)len : 1, path);
+    int fd = open_real(parent, O_PATH | O_DIRECTORY);
+
+    free(parent);
+    return fd;
+}
+
+/* A path that leads through descriptors of this process alone. */
+static char *through_parent(const struct mountpoint *m)
+{
+    return mem_printf("/proc/self/fd/%d/%s", m->parent, name_of(m->path));
+}
+
+/* The device of what is at the mount point, without asking the process that serves it: that may be
+ * us. */
+static bool look(const struct mountpoint *m, dev_t *dev)
+{
+    struct statx st;
+
+    if (statx(m->parent, name_of(m->path), AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &st) < 0)
+        return false;
+    *dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+    return true;
+}
+
+static int detach(const struct mountpoint *m, int flags)
+{
+    char *path = through_parent(m);
+    int rc = umount2(path, flags | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+
+    free(path);
+    return rc;
+}
+
+/* ---- before ---- */
+
+/* Whoever is not root asks fusermount3. */
+static bool unmount_dead(const struct mountpoint *m)
+{
+    char *argv[] = {(char *)(uintptr_t) "fusermount3", (char *)(uintptr_t) "-uz", m->path, NULL};
     struct err ignored;
     pid_t pid;
 
     if (geteuid() == 0)
-        return umount2(path, MNT_DETACH) == 0;
+        return detach(m, MNT_DETACH) == 0;
     return proc_spawn(argv[0], argv, NULL, NULL, 0, &pid, &ignored) == 0 && proc_wait(pid) == 0;
 }
 
-static int take_away_dead(const char *path, struct err *err)
+static int take_away_dead(const struct mountpoint *m, struct err *err)
 {
-    if (!mounts_is(path, MOUNTS_OURS) || !unmount(path))
+    if (!mounts_is(m->path, MOUNTS_OURS) || !unmount_dead(m))
         return err_set(err, ENOTCONN, "%s is a mount whose process is gone; unmount it first",
-                       path);
-    log_note("%s was a dead asofs mount; it was unmounted", path);
+                       m->path);
+    log_note("%s was a dead asofs mount; it was unmounted", m->path);
     return 0;
 }
 
-static int check_empty(const char *path, struct err *err)
+static int check_empty(const struct mountpoint *m, struct err *err)
 {
-    DIR *d = opendir(path);
+    int fd = openat(m->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
     bool empty = true;
 
     if (!d)
-        return err_errno(err, "cannot read %s", path);
+        return err_errno(err, "cannot read %s", m->path);
     while (empty && (e = readdir(d)))
         empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
     closedir(d);
     if (!empty)
-        return err_set(err, ENOTEMPTY, "%s is not empty; mount over an empty directory", path);
+        return err_set(err, ENOTEMPTY, "%s is not empty; mount over an empty directory", m->path);
     return 0;
 }
 
@@ -89,22 +153,24 @@ static int check_device(struct err *err)
     return 0;
 }
 
-static int check_directory(const char *path, struct err *err)
+static int open_directory(struct mountpoint *m, struct err *err)
 {
-    struct stat st;
-    char *type;
+    m->dir = openat(m->parent, name_of(m->path), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+    if (m->dir < 0 && (errno == ENOTDIR || errno == ELOOP))
+        return err_set(err, ENOTDIR, "cannot mount on %s: it is not a directory", m->path);
+    return m->dir < 0 ? err_errno(err, "cannot mount on %s", m->path) : 0;
+}
 
-    if (stat(path, &st) < 0)
-        return err_errno(err, "cannot mount on %s", path);
-    if (!S_ISDIR(st.st_mode))
-        return err_set(err, ENOTDIR, "cannot mount on %s: it is not a directory", path);
-    type = mounts_type(path);
+static int check_directory(const struct mountpoint *m, struct err *err)
+{
+    char *type = mounts_type(m->path);
+
     if (type) {
-        err_set(err, EBUSY, "%s is a mount point already (%s)", path, type);
+        err_set(err, EBUSY, "%s is a mount point already (%s)", m->path, type);
         free(type);
         return -EBUSY;
     }
-    return check_empty(path, err);
+    return check_empty(m, err);
 }
 
 /*
@@ -118,22 +184,99 @@ bool mountpoint_is_dead(const char *path)
     return statvfs(path, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
-int mountpoint_prepare(const char *dir, char **absolute, struct err *err)
+int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err)
 {
-    char *path = absolute_path(dir);
     int rc = 0;
 
-    if (!path)
+    *m = (struct mountpoint){.path = absolute_path(dir), .parent = -1, .dir = -1};
+    if (!m->path)
         return err_errno(err, "cannot mount on %s", dir);
-    if (mountpoint_is_dead(path))
-        rc = take_away_dead(path, err);
+    m->is_set = true;
+    m->parent = open_parent(m->path);
+    if (m->parent < 0)
+        rc = err_errno(err, "cannot mount on %s", m->path);
+    else if (mountpoint_is_dead(m->path))
+        rc = take_away_dead(m, err);
     if (rc == 0)
-        rc = check_directory(path, err);
+        rc = open_directory(m, err);
+    if (rc == 0)
+        rc = check_directory(m, err);
     if (rc == 0)
         rc = check_device(err);
-    if (rc == 0)
-        *absolute = path;
-    else
-        free(path);
+    if (rc < 0)
+        mountpoint_close(m);
     return rc;
+}
+
+void mountpoint_close(struct mountpoint *m)
+{
+    if (!m->is_set)
+        return;
+    if (m->parent >= 0)
+        close(m->parent);
+    if (m->dir >= 0)
+        close(m->dir);
+    free(m->path);
+    *m = (struct mountpoint){0};
+}
+
+/* ---- mounting ---- */
+
+static unsigned long flags_of(const char *options)
+{
+    static const struct {
+        const char *name;
+        unsigned long flag;
+    } known[] = {{"ro", MS_RDONLY}, {"nosuid", MS_NOSUID}, {"nodev", MS_NODEV}};
+    unsigned long flags = 0;
+    size_t i, n = sizeof(known) / sizeof(*known), len;
+
+    for (; *options; options += len + (options[len] == ',')) {
+        len = strcspn(options, ",");
+        for (i = 0; i < n; i++)
+            if (strlen(known[i].name) == len && strncmp(known[i].name, options, len) == 0)
+                flags |= known[i].flag;
+    }
+    return flags;
+}
+
+int mountpoint_mount(struct mountpoint *m, const char *source, const char *options,
+                     bool allow_other, struct err *err)
+{
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), rc = 0;
+    char *on = mem_printf("/proc/self/fd/%d", m->dir);
+    char *data =
+        mem_printf("fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd,
+                   (unsigned)geteuid(), (unsigned)getegid(), allow_other ? ",allow_other" : "");
+
+    if (fd < 0)
+        rc = err_errno(err, "cannot use /dev/fuse");
+    else if (mount(source, on, MOUNTS_OURS, flags_of(options), data) < 0)
+        rc = err_errno(err, "cannot mount on %s", m->path);
+    else
+        m->mounted = look(m, &m->dev);
+    free(on);
+    free(data);
+    if (rc < 0 && fd >= 0)
+        close(fd);
+    return rc < 0 ? rc : fd;
+}
+
+int mountpoint_unmount(struct mountpoint *m, bool lazily)
+{
+    dev_t dev;
+    int rc;
+
+    if (!m->mounted || !look(m, &dev) || dev != m->dev)
+        return 0;
+    rc = detach(m, lazily ? MNT_DETACH : 0);
+    m->mounted = rc < 0;
+    return rc;
+}
+
+int mountpoint_open(const struct mountpoint *m)
+{
+    int fd = openat(m->parent, name_of(m->path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
 }

@@ -2,21 +2,49 @@
  * fs/: the only room that knows libfuse. It translates between the kernel and view/ (and, later,
  * store/); the logic is in the rooms below. May be called from cmd/ only.
  *
- * Mount points: what is checked before any work is begun.
+ * Mount points: what is checked before any work is begun, and how root mounts and unmounts there.
+ * The path is looked up once. From then on it is the directory that was found that counts: who may
+ * write in a directory above it cannot have root mount, or unmount, anything elsewhere.
  */
 #ifndef ASOFS_FS_MOUNTPOINT_H
 #define ASOFS_FS_MOUNTPOINT_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "common/err.h"
+
+struct mountpoint {
+    char *path;  /* absolute */
+    int parent;  /* the directory above it */
+    int dir;     /* itself, not what is mounted on it */
+    bool is_set; /* whether the members above are */
+    bool mounted;
+    dev_t dev; /* of what mountpoint_mount has mounted */
+};
 
 /*
  * Refuse what cannot become a mount: a path that is missing, no directory, not empty or a mount
  * point already, and a machine without a usable /dev/fuse. A dead asofs mount (its process was
- * killed) is taken away first. *absolute: the real path, freed by the caller.
+ * killed) is taken away first. On success mountpoint_close is due.
  */
-int mountpoint_prepare(const char *dir, char **absolute, struct err *err);
+int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err);
+void mountpoint_close(struct mountpoint *m); /* once more, or one that is all zero, is fine */
+
+/*
+ * For root: a FUSE mount of ours, `options` as those of mount(8) that FUSE has not of its own
+ * ("ro", "nosuid", "nodev"; "rw" is the default), permissions checked by the kernel. The descriptor
+ * of /dev/fuse, or a negative errno.
+ */
+int mountpoint_mount(struct mountpoint *m, const char *source, const char *options,
+                     bool allow_other, struct err *err);
+
+/* What mountpoint_mount mounted is taken away, if it is still there. Without `lazily` it stays
+ * where somebody uses it. 0 or a negative errno. */
+int mountpoint_unmount(struct mountpoint *m, bool lazily);
+
+/* The root of what is mounted there, for reading. A descriptor, or a negative errno. */
+int mountpoint_open(const struct mountpoint *m);
 
 /* The path is a mount whose process is gone. */
 bool mountpoint_is_dead(const char *path);

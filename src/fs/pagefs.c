@@ -40,7 +40,7 @@
 struct pagefs {
     struct datafiles files;
     struct pagefs_options options;
-    char *mountpoint;
+    struct mountpoint *at; /* borrowed */
     struct fuse_session *session;
     bool mounted;
 
@@ -439,7 +439,7 @@ static void prepare_process(const struct pagefs *fs)
         prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
-static int new_pagefs(struct datadir *d, const char *mountpoint, const struct pagefs_options *o,
+static int new_pagefs(struct datadir *d, struct mountpoint *m, const struct pagefs_options *o,
                       struct pagefs **out, struct err *err)
 {
     struct pagefs *fs = calloc(1, sizeof(*fs));
@@ -451,19 +451,19 @@ static int new_pagefs(struct datadir *d, const char *mountpoint, const struct pa
     fs->files.flush = o->writeback;
     fs->options = *o;
     fs->wake_fd = eventfd(0, EFD_CLOEXEC);
-    fs->mountpoint = strdup(mountpoint);
-    if (fs->wake_fd < 0 || !fs->mountpoint)
+    fs->at = m;
+    if (fs->wake_fd < 0)
         return err_errno(err, "cannot prepare the mount");
     return 0;
 }
 
-int pagefs_mount(struct datadir *d, const char *mountpoint, const struct pagefs_options *options,
+int pagefs_mount(struct datadir *d, struct mountpoint *m, const struct pagefs_options *options,
                  struct pagefs **out, struct err *err)
 {
     struct fs_session_options o = {
         .flags = "rw,nosuid,nodev", .source = options->source, .allow_other = options->allow_other};
     struct pagefs *fs;
-    int rc = new_pagefs(d, mountpoint, options, &fs, err);
+    int rc = new_pagefs(d, m, options, &fs, err);
 
     if (rc < 0)
         goto out;
@@ -471,7 +471,7 @@ int pagefs_mount(struct datadir *d, const char *mountpoint, const struct pagefs_
     rc = fs_session_open(&o, &operations, fs, &fs->session, err);
     if (rc < 0)
         goto out;
-    rc = fs_session_mount(fs->session, mountpoint, options->allow_other, err);
+    rc = fs_session_mount(fs->session, m, &o, err);
     fs->mounted = rc == 0;
 out:
     if (rc < 0)
@@ -486,18 +486,18 @@ out:
 static bool unmount_if_idle(const struct pagefs *fs)
 {
     char *argv[] = {(char *)(uintptr_t) "fusermount3", (char *)(uintptr_t) "-uq",
-                    (char *)(uintptr_t) "--", fs->mountpoint, NULL};
+                    (char *)(uintptr_t) "--", fs->at->path, NULL};
     struct err ignored;
     pid_t pid;
 
     if (geteuid() == 0)
-        return umount2(fs->mountpoint, UMOUNT_NOFOLLOW) == 0;
+        return mountpoint_unmount(fs->at, false) == 0;
     return proc_spawn(argv[0], argv, NULL, NULL, 0, &pid, &ignored) == 0 && proc_wait(pid) == 0;
 }
 
 static void ask_for_collected_writes(const struct pagefs *fs)
 {
-    int fd = open(fs->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = mountpoint_open(fs->at);
 
     if (fd < 0)
         return;
@@ -554,6 +554,13 @@ static void ignore_signal(int number)
     (void)number;
 }
 
+/* A descriptor for each thread lets them work more side by side. Systems let everybody open the
+ * device, but for some containers. */
+static bool may_open_device(void)
+{
+    return faccessat(AT_FDCWD, "/dev/fuse", R_OK | W_OK, AT_EACCESS) == 0;
+}
+
 static int run_loop(struct pagefs *fs)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -561,7 +568,7 @@ static int run_loop(struct pagefs *fs)
 
     if (!config)
         return -ENOMEM;
-    fuse_loop_cfg_set_clone_fd(config, 1);
+    fuse_loop_cfg_set_clone_fd(config, may_open_device());
     fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
     fuse_loop_cfg_set_idle_threads(config, MAX_THREADS);
     rc = fuse_session_loop_mt(fs->session, config);
@@ -607,12 +614,11 @@ void pagefs_unmount(struct pagefs *fs)
     if (!fs)
         return;
     if (fs->mounted)
-        fuse_session_unmount(fs->session);
+        fs_session_unmount(fs->session, fs->at);
     datafiles_end(&fs->files);
     if (fs->session)
         fuse_session_destroy(fs->session);
     if (fs->wake_fd >= 0)
         close(fs->wake_fd);
-    free(fs->mountpoint);
     free(fs);
 }

@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/stop.h"
+#include "fs/mountpoint.h"
 #include "store/datadir.h"
 
 struct pagefs;
@@ -31,9 +32,9 @@ struct pagefs_options {
     void *arg;
 };
 
-/* Mount; the directory must have passed mountpoint_prepare. The datadir is borrowed. The limit of
+/* Mount on what mountpoint_prepare made of a path. It and the datadir are borrowed. The limit of
  * open files is raised as far as it goes, for the whole process. */
-int pagefs_mount(struct datadir *d, const char *mountpoint, const struct pagefs_options *options,
+int pagefs_mount(struct datadir *d, struct mountpoint *m, const struct pagefs_options *options,
                  struct pagefs **fs, struct err *err);
 
 /*

@@ -50,6 +50,7 @@ struct viewfs {
     uint64_t generation;  /* fs_generation */
     struct viewfs_options options;
     struct fuse_session *session;
+    struct mountpoint *at; /* borrowed; once mounted */
     bool mounted;
 };
 
@@ -615,14 +616,12 @@ int fs_session_open(const struct fs_session_options *o, const struct fuse_lowlev
     return *session ? 0 : err_set(err, EINVAL, "libfuse refused the mount options");
 }
 
-static int open_session(struct viewfs *fs, struct err *err)
+static struct fs_session_options session_options(const struct viewfs *fs)
 {
-    struct fs_session_options o = {.flags = "ro,nosuid,nodev",
-                                   .source = view_source(fs->view),
-                                   .allow_other = fs->options.allow_other,
-                                   .debug = fs->options.debug};
-
-    return fs_session_open(&o, &operations, fs, &fs->session, err);
+    return (struct fs_session_options){.flags = "ro,nosuid,nodev",
+                                       .source = view_source(fs->view),
+                                       .allow_other = fs->options.allow_other,
+                                       .debug = fs->options.debug};
 }
 
 uint64_t fs_generation(void)
@@ -650,6 +649,7 @@ int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options
                 struct err *err)
 {
     struct viewfs *fs = mem_alloc(sizeof(*fs));
+    struct fs_session_options so;
     int rc;
 
     *fs = (struct viewfs){.view = v,
@@ -659,7 +659,8 @@ int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options
                           .options = *o};
     datafiles_init(&fs->pages, o->pages, o->pages_uid, o->pages_gid, PAGES_FIRST);
     fs->parking = parking_new(is_pending, answer_parked, fs);
-    rc = open_session(fs, err);
+    so = session_options(fs);
+    rc = fs_session_open(&so, &operations, fs, &fs->session, err);
     if (rc == 0)
         *out = fs;
     else
@@ -691,23 +692,56 @@ static int watch_messages(struct viewfs *fs, struct err *err)
     return rc == 0 ? 0 : err_set(err, -rc, "libfuse cannot be prepared: %s", strerror(-rc));
 }
 
-int fs_session_mount(struct fuse_session *session, const char *dir, bool allow_other,
-                     struct err *err)
+static int refuse_mount(const char *path, bool allow_other, struct err *err)
 {
-    if (fuse_session_mount(session, dir) != 0)
-        return err_set(err, EPERM, "cannot mount on %s%s", dir,
-                       allow_other && geteuid() != 0
-                           ? "; allow_other needs user_allow_other in /etc/fuse.conf"
-                           : "");
-    return 0;
+    return err_set(err, EPERM, "cannot mount on %s%s", path,
+                   allow_other && geteuid() != 0
+                       ? "; allow_other needs user_allow_other in /etc/fuse.conf"
+                       : "");
 }
 
-int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err)
+/* libfuse takes an open device for a mount point, and unmounts nothing then. */
+static int mount_as_root(struct fuse_session *session, struct mountpoint *m,
+                         const struct fs_session_options *o, struct err *err)
 {
-    int rc = fs_session_mount(fs->session, dir, fs->options.allow_other, err);
+    char path[32];
+    int fd = mountpoint_mount(m, o->source, o->flags, o->allow_other, err);
+
+    if (fd < 0)
+        return fd;
+    snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+    if (fuse_session_mount(session, path) == 0)
+        return 0;
+    close(fd);
+    mountpoint_unmount(m, true);
+    return refuse_mount(m->path, o->allow_other, err);
+}
+
+int fs_session_mount(struct fuse_session *session, struct mountpoint *m,
+                     const struct fs_session_options *o, struct err *err)
+{
+    if (geteuid() == 0)
+        return mount_as_root(session, m, o, err);
+    return fuse_session_mount(session, m->path) == 0 ? 0
+                                                     : refuse_mount(m->path, o->allow_other, err);
+}
+
+void fs_session_unmount(struct fuse_session *session, struct mountpoint *m)
+{
+    if (geteuid() == 0)
+        mountpoint_unmount(m, true);
+    else
+        fuse_session_unmount(session);
+}
+
+int viewfs_mount(struct viewfs *fs, struct mountpoint *m, struct err *err)
+{
+    struct fs_session_options o = session_options(fs);
+    int rc = fs_session_mount(fs->session, m, &o, err);
 
     if (rc < 0)
         return rc;
+    fs->at = m;
     fs->mounted = true;
     if (fuse_set_signal_handlers(fs->session) < 0)
         return err_set(err, EIO, "libfuse cannot handle signals");
@@ -755,7 +789,7 @@ void viewfs_unmount(struct viewfs *fs)
     parking_close(fs->parking);
     if (fs->mounted) {
         fuse_remove_signal_handlers(fs->session);
-        fuse_session_unmount(fs->session);
+        fs_session_unmount(fs->session, fs->at);
     }
     fs->mounted = false;
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "fs/mountpoint.h"
 #include "store/datadir.h"
 #include "view/view.h"
 
@@ -39,9 +40,10 @@ size_t viewfs_own_files(void);
 
 int viewfs_open(struct viewfs **fs, struct view *v, const struct viewfs_options *o,
                 struct err *err);
-/* From here on SIGINT, SIGTERM and SIGHUP end viewfs_serve, also if they come before it is called.
+/* m (mountpoint_prepare) is borrowed until viewfs_unmount. From here on SIGINT, SIGTERM and SIGHUP
+ * end viewfs_serve, also if they come before it is called.
  */
-int viewfs_mount(struct viewfs *fs, const char *dir, struct err *err);
+int viewfs_mount(struct viewfs *fs, struct mountpoint *m, struct err *err);
 
 /* To be called when files may have become complete; for view_on_settled. */
 void viewfs_settled(void *viewfs);

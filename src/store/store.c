@@ -445,10 +445,11 @@ static int save(struct disk *disk, const char *path, const char *shown, json_t *
  * had. */
 static int open_lock(const char *path, bool exclusive)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK; /* a pipe is not waited for */
+    int fd = open(path, O_RDWR | O_CREAT | flags, 0600);
 
     if (fd < 0 && !exclusive && (errno == EROFS || errno == EACCES))
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        fd = open(path, O_RDONLY | flags);
     return fd < 0 ? -errno : fd;
 }
 

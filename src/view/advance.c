@@ -36,7 +36,7 @@ static int lock_store(struct advance *a, struct err *err)
     char *path = mem_printf("%s/advancing", store_path(a->store));
     int rc = 0;
 
-    a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (a->lock_fd < 0)
         rc = err_errno(err, "cannot make %s", path);
     else if (flock(a->lock_fd, LOCK_EX | LOCK_NB) < 0)

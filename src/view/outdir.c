@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,46 +32,102 @@ static char *hidden_prefix(const char *path)
     return prefix;
 }
 
-/* Ours, unless somebody holds its lock: then it is being filled right now. */
-static void remove_if_stale(const char *parent, const char *name)
-{
-    char *path = mem_printf("%s/%s", parent, name);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+#define UNFINISHED                                                                                 \
+    01700 /* the mode that no directory has which appeared, or that somebody else made */
+#define TRIES 100
 
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        log_note("removing %s, left behind by a run that was killed", path);
-        io_remove_tree(path);
-    }
-    if (fd >= 0)
-        close(fd);
-    free(path);
+/* What a killed run of ours can have left. */
+static bool is_left(int parent, int fd)
+{
+    struct stat st;
+
+    (void)parent;
+    return fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 07777) == UNFINISHED;
 }
 
-static void remove_stale(const char *parent, const char *prefix)
+/* What we have just made: ours (some file systems have owners and modes of their own), or in a
+ * place where nobody else can have put it. */
+static bool is_made(int parent, int fd)
 {
-    DIR *d = opendir(parent);
+    struct stat st, in;
+
+    return fstat(fd, &st) == 0 && fstat(parent, &in) == 0 &&
+           (st.st_uid == geteuid() || !(in.st_mode & (S_IWGRP | S_IWOTH)));
+}
+
+static int open_unfinished(int parent, const char *name, bool (*is_own)(int parent, int fd))
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0 || (is_own(parent, fd) && flock(fd, LOCK_EX | LOCK_NB) == 0))
+        return fd;
+    close(fd);
+    errno = EBUSY;
+    return -1;
+}
+
+/* Its lock is ours: nobody is filling it. By the descriptor, since whoever may write in the parent
+ * can put something else in its place; then that stays, unless it is empty. */
+static void remove_unfinished(int parent, const char *name, int fd)
+{
+    if (io_remove_below(fd) == 0)
+        unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+static void remove_stale(int parent, const char *in, const char *prefix)
+{
+    int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+    DIR *d = copy < 0 ? NULL : fdopendir(copy);
     struct dirent *e;
     size_t len = strlen(prefix);
 
-    while (d && (e = readdir(d)))
-        if (strncmp(e->d_name, prefix, len) == 0 && strlen(e->d_name) == len + 6)
-            remove_if_stale(parent, e->d_name);
+    while (d && (e = readdir(d))) {
+        if (strncmp(e->d_name, prefix, len) != 0 || strlen(e->d_name) != len + 6)
+            continue;
+        fd = open_unfinished(parent, e->d_name, is_left);
+        if (fd < 0)
+            continue;
+        log_note("removing %s/%s, left behind by a run that was killed", in, e->d_name);
+        remove_unfinished(parent, e->d_name, fd);
+        close(fd);
+    }
     if (d)
         closedir(d);
 }
 
+/* Six letters and digits that are not there yet, as mkdtemp does it. */
+static int make_unfinished(struct outdir *d, const char *prefix)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    unsigned char random[6];
+    char end[7] = "";
+    int tries, i, rc = -1;
+
+    for (tries = 0; tries < TRIES && rc < 0; tries++) {
+        if (getrandom(random, sizeof(random), 0) != sizeof(random))
+            return -1;
+        for (i = 0; i < 6; i++)
+            end[i] = letters[random[i] % (sizeof(letters) - 1)];
+        free(d->name);
+        d->name = mem_printf("%s%s", prefix, end);
+        rc = mkdirat(d->parent, d->name, UNFINISHED);
+        if (rc < 0 && errno != EEXIST)
+            return -1;
+    }
+    return rc;
+}
+
 static int create_hidden(struct outdir *d, const char *parent, const char *prefix, struct err *err)
 {
-    d->hidden = mem_printf("%s/%sXXXXXX", parent, prefix);
-    if (!mkdtemp(d->hidden))
+    if (make_unfinished(d, prefix) < 0)
         return err_errno(err, "cannot create a directory in %s", parent);
-    d->fd = open(d->hidden, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (d->fd < 0 || flock(d->fd, LOCK_EX | LOCK_NB) < 0) {
-        err_errno(err, "cannot use %s", d->hidden);
-        rmdir(d->hidden);
-        return -err->code;
-    }
-    return 0;
+    d->hidden = mem_printf("%s/%s", parent, d->name);
+    d->fd = open_unfinished(d->parent, d->name, is_made);
+    if (d->fd >= 0)
+        return 0;
+    err_errno(err, "cannot use %s", d->hidden);
+    unlinkat(d->parent, d->name, AT_REMOVEDIR);
+    return -err->code;
 }
 
 static int check_place(const char *path, const char *parent, struct err *err)
@@ -89,50 +146,72 @@ static int check_place(const char *path, const char *parent, struct err *err)
     return 0;
 }
 
+static void close_outdir(struct outdir *d)
+{
+    if (d->fd >= 0)
+        close(d->fd);
+    if (d->parent >= 0)
+        close(d->parent);
+    free(d->path);
+    free(d->hidden);
+    free(d->name);
+}
+
+static int open_in(struct outdir *d, const char *parent, const char *prefix, struct err *err)
+{
+    int rc = check_place(d->path, parent, err);
+
+    if (rc < 0)
+        return rc;
+    d->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d->parent < 0)
+        return err_errno(err, "cannot create %s in %s", d->path, parent);
+    remove_stale(d->parent, parent, prefix);
+    return create_hidden(d, parent, prefix, err);
+}
+
 int outdir_open(struct outdir *d, const char *path, struct err *err)
 {
     char *parent, *prefix;
     size_t len = strlen(path);
     int rc;
 
-    *d = (struct outdir){.path = mem_strdup(path), .fd = -1};
+    *d = (struct outdir){.path = mem_strdup(path), .fd = -1, .parent = -1};
     while (len > 1 && d->path[len - 1] == '/')
         d->path[--len] = '\0';
     parent = parent_of(d->path);
     prefix = hidden_prefix(d->path);
-    rc = check_place(d->path, parent, err);
-    if (rc == 0) {
-        remove_stale(parent, prefix);
-        rc = create_hidden(d, parent, prefix, err);
-    }
+    rc = open_in(d, parent, prefix, err);
     free(parent);
     free(prefix);
-    if (rc < 0) {
-        if (d->fd >= 0)
-            close(d->fd);
-        free(d->path);
-        free(d->hidden);
-    }
+    if (rc < 0)
+        close_outdir(d);
     return rc;
 }
 
-static void close_outdir(struct outdir *d)
+static bool is_at(const struct outdir *d, const char *name)
 {
-    close(d->fd);
-    free(d->path);
-    free(d->hidden);
+    struct stat at, own;
+
+    return fstatat(d->parent, name, &at, AT_SYMLINK_NOFOLLOW) == 0 && fstat(d->fd, &own) == 0 &&
+           at.st_dev == own.st_dev && at.st_ino == own.st_ino;
 }
 
-static void sync_parent(const char *path)
+/* What appears is what was filled, or it is said: others may be able to write in the parent. */
+static int appear(const struct outdir *d, struct err *err)
 {
-    char *parent = parent_of(path);
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *copy = mem_strdup(d->path), *name = basename(copy);
+    int rc = 0;
 
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    free(parent);
+    if (!is_at(d, d->name))
+        rc = err_set(err, ESTALE, "%s is another directory now: somebody has exchanged it",
+                     d->hidden);
+    else if (renameat2(d->parent, d->name, d->parent, name, RENAME_NOREPLACE) < 0)
+        rc = err_errno(err, "cannot rename %s to %s", d->hidden, d->path);
+    else if (!is_at(d, name))
+        rc = err_set(err, ESTALE, "%s is another directory: somebody has exchanged it", d->path);
+    free(copy);
+    return rc;
 }
 
 int outdir_publish(struct outdir *d, struct err *err)
@@ -141,23 +220,23 @@ int outdir_publish(struct outdir *d, struct err *err)
     int rc = 0;
 
     umask(mask);
-    if (fchmod(d->fd, 0777 & ~mask) < 0) /* private until it is whole */
-        rc = err_errno(err, "cannot change the mode of %s", d->hidden);
-    else if (syncfs(d->fd) < 0)
+    if (syncfs(d->fd) < 0)
         rc = err_errno(err, "cannot bring %s to disk", d->hidden);
-    else if (renameat2(AT_FDCWD, d->hidden, AT_FDCWD, d->path, RENAME_NOREPLACE) < 0)
-        rc = err_errno(err, "cannot rename %s to %s", d->hidden, d->path);
+    else if (fchmod(d->fd, 0777 & ~mask) < 0 || fsync(d->fd) < 0) /* private until it is whole */
+        rc = err_errno(err, "cannot change the mode of %s", d->hidden);
+    else
+        rc = appear(d, err);
     if (rc < 0) {
         outdir_abandon(d);
         return rc;
     }
-    sync_parent(d->path);
+    fsync(d->parent);
     close_outdir(d);
     return 0;
 }
 
 void outdir_abandon(struct outdir *d)
 {
-    io_remove_tree(d->hidden);
+    remove_unfinished(d->parent, d->name, d->fd);
     close_outdir(d);
 }

@@ -1,7 +1,8 @@
 /*
  * A directory that appears whole or not at all: filled under a hidden name beside its place,
- * brought to disk, then renamed. What a killed process left behind is removed by the next one that
- * wants the same place.
+ * brought to disk, then renamed. What a killed process left behind is removed by the next one of
+ * the same user that wants the same place. Others may be able to write where it shall appear: all
+ * is done by descriptors, what is theirs is not touched, and what appears is what was filled.
  */
 #ifndef ASOFS_VIEW_OUTDIR_H
 #define ASOFS_VIEW_OUTDIR_H
@@ -11,6 +12,8 @@
 struct outdir {
     char *path;   /* where it shall appear */
     char *hidden; /* where it is filled */
+    char *name;   /* the last part of that */
+    int parent;   /* where both are */
     int fd;       /* of the hidden directory; a lock on it says that it is in use */
 };
 

@@ -1,5 +1,6 @@
 #include "view/pagestore.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -97,20 +98,44 @@ static char *making_path(const struct store *s, const char *name)
     return mem_printf("%s/" PAGE_MAKING "%s", store_path(s), name);
 }
 
+#define LOCK_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+
+/* Whose lock it is that path leads to now: it may have been removed, and made anew, in between. */
+static bool is_at(const char *path, int fd)
+{
+    struct stat own, at;
+
+    return fstat(fd, &own) == 0 && S_ISREG(own.st_mode) && lstat(path, &at) == 0 &&
+           own.st_ino == at.st_ino && own.st_dev == at.st_dev;
+}
+
+/* 1: somebody has it. 0 and no *fd: it was not there, or is another one now. */
+static int try_making(const char *path, bool take, int *fd, struct err *err)
+{
+    int rc = 0;
+
+    *fd = open(path, take ? O_RDWR | O_CREAT | LOCK_FLAGS : O_RDONLY | LOCK_FLAGS, 0600);
+    if (*fd < 0)
+        return take ? err_errno(err, "cannot make %s", path) : 0;
+    if (flock(*fd, (take ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
+        rc = errno == EWOULDBLOCK ? 1 : err_errno(err, "cannot lock %s", path);
+    if (rc == 0 && take && is_at(path, *fd))
+        return 0;
+    close(*fd);
+    *fd = -1;
+    return rc;
+}
+
+#define MAKING_TRIES 100
+
 int page_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err)
 {
     char *path = making_path(s, name);
-    int rc = 0;
+    int rc = try_making(path, take, fd, err), i;
 
-    *fd = open(path, take ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
-    if (*fd < 0)
-        rc = take ? err_errno(err, "cannot make %s", path) : 0;
-    else if (flock(*fd, (take ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
-        rc = errno == EWOULDBLOCK ? 1 : err_errno(err, "cannot lock %s", path);
-    if (*fd >= 0 && (rc != 0 || !take)) {
-        close(*fd);
-        *fd = -1;
-    }
+    for (i = 0; rc == 0 && take && *fd < 0; i++)
+        rc = i < MAKING_TRIES ? try_making(path, take, fd, err)
+                              : err_set(err, EINVAL, "cannot lock %s: it is no file", path);
     free(path);
     return rc;
 }
@@ -122,6 +147,28 @@ void page_unlock_making(const struct store *s, const char *name, int fd)
     unlink(path);
     close(fd);
     free(path);
+}
+
+/* Locks that nobody has: of processes that were killed. */
+static void clear_making(const struct store *s)
+{
+    DIR *dir = opendir(store_path(s));
+    struct dirent *e;
+    char *path;
+    int fd;
+
+    while (dir && (e = readdir(dir))) {
+        if (strncmp(e->d_name, PAGE_MAKING, strlen(PAGE_MAKING)) != 0)
+            continue;
+        path = making_path(s, e->d_name + strlen(PAGE_MAKING));
+        if (try_making(path, true, &fd, NULL) == 0 && fd >= 0) {
+            unlink(path);
+            close(fd);
+        }
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
 }
 
 bool page_is_temporary(const char *name)
@@ -159,6 +206,7 @@ void page_clear_leftovers(struct store *s)
             if (is_leftover(*n))
                 store_drop_view(s, *n, NULL);
     store_names_free(names);
+    clear_making(s);
 }
 
 int page_read_bases(struct store *s, char *const *ids, struct moment_base **bases, unsigned *n,

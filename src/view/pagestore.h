@@ -37,7 +37,7 @@ bool page_is_temporary(const char *name);
 int page_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err);
 void page_unlock_making(const struct store *s, const char *name, int fd);
 
-/* Drops temporary views of processes that are gone. */
+/* Drops temporary views of processes that are gone, and their locks. */
 void page_clear_leftovers(struct store *s);
 
 /* The bases of which replay can begin, oldest first; ids are those of `ids`. Owned by the caller.

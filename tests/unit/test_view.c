@@ -924,7 +924,7 @@ static void outdir_appears_when_it_is_published(void **state)
     assert_int_equal(outdir_open(&d, p->out, &err), 0);
     assert_int_equal(access(p->out, F_OK), -1);
     assert_int_equal(fstat(d.fd, &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(st.st_mode & 07777, 01700);
     assert_int_equal(io_write_file(d.fd, "f", "x", 1, &err), 0);
     assert_int_equal(outdir_publish(&d, &err), 0);
     assert_int_equal(stat(p->out, &st), 0);
@@ -1020,9 +1020,9 @@ static void outdir_does_not_replace_what_came_meanwhile(void **state)
     assert_int_equal(entries_in(p->out), 0);
 }
 
-/* A directory beside the place, with a file in it; is it still there after one more has been
- * opened? */
-static bool survives(struct place_below *p, const char *name, bool locked)
+/* A directory of that mode and owner beside the place, with a file in it; is it still there after
+ * one more has been opened? */
+static bool survives(struct place_below *p, const char *name, mode_t mode, uid_t owner, bool locked)
 {
     char *path = mem_printf("%s/%s", p->dir, name), *file = mem_printf("%s/f", path);
     struct outdir d;
@@ -1032,6 +1032,8 @@ static bool survives(struct place_below *p, const char *name, bool locked)
 
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(io_write_file(AT_FDCWD, file, "x", 1, &err), 0);
+    assert_int_equal(chown(path, owner, getegid()), 0);
+    assert_int_equal(chmod(path, mode), 0);
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (locked)
         assert_int_equal(flock(fd, LOCK_EX), 0);
@@ -1047,12 +1049,38 @@ static bool survives(struct place_below *p, const char *name, bool locked)
 static void outdir_removes_what_a_killed_run_left(void **state)
 {
     log_set_level(LOG_LEVEL_QUIET);
-    assert_false(survives(*state, ".out.asofs-abcDEF", false));
-    assert_true(survives(*state, ".out.asofs-123456", true)); /* another run is filling it */
-    assert_true(survives(*state, ".out.asofs-1234567", false));
-    assert_true(survives(*state, ".outer.asofs-123456", false));
-    assert_true(survives(*state, "out.asofs-123456", false));
+    assert_false(survives(*state, ".out.asofs-abcDEF", 01700, geteuid(), false));
+    /* another run is filling it */
+    assert_true(survives(*state, ".out.asofs-123456", 01700, geteuid(), true));
+    assert_true(survives(*state, ".out.asofs-1234567", 01700, geteuid(), false));
+    assert_true(survives(*state, ".outer.asofs-123456", 01700, geteuid(), false));
+    assert_true(survives(*state, "out.asofs-123456", 01700, geteuid(), false));
+    /* a result that somebody has moved there */
+    assert_true(survives(*state, ".out.asofs-ABCDEF", 0700, geteuid(), false));
+    if (geteuid() == 0)
+        assert_true(survives(*state, ".out.asofs-GHIJKL", 01700, 65534, false));
     log_set_level(LOG_LEVEL_NORMAL);
+}
+
+static void outdir_that_was_exchanged_does_not_appear(void **state)
+{
+    struct place_below *p = *state;
+    char *aside = mem_printf("%s/aside", p->dir), *file;
+    struct outdir d;
+    struct err err;
+
+    assert_int_equal(outdir_open(&d, p->out, &err), 0);
+    assert_int_equal(rename(d.hidden, aside), 0);
+    assert_int_equal(mkdir(d.hidden, 0700), 0);
+    file = mem_printf("%s/theirs", d.hidden);
+    assert_int_equal(io_write_file(d.fd, "own", "x", 1, &err), 0);
+    assert_int_equal(io_write_file(AT_FDCWD, file, "x", 1, &err), 0);
+    assert_int_equal(outdir_publish(&d, &err), -ESTALE);
+    assert_int_equal(access(file, F_OK), 0);
+    assert_int_equal(access(p->out, F_OK), -1);
+    assert_int_equal(entries_in(aside), 0); /* what was filled is gone */
+    free(file);
+    free(aside);
 }
 
 /* ---- inspecting ---------------------------------------------------------------------------------
@@ -1223,6 +1251,7 @@ int main(void)
         WITH_PLACE(outdir_refuses_an_empty_name_at_once),
         WITH_PLACE(outdir_does_not_replace_what_came_meanwhile),
         WITH_PLACE(outdir_removes_what_a_killed_run_left),
+        WITH_PLACE(outdir_that_was_exchanged_does_not_appear),
         WITH_PLACE(inspect_reads_what_was_reported),
         WITH_PLACE(inspect_refuses_damaged_files),
         WITH_PLACE(inspect_refuses_what_is_no_view),
