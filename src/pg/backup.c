@@ -99,29 +99,33 @@ static const char look_sql[] =
     " (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),"
     " current_user, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint";
 
-static int check_fit(const PGresult *r, struct err *err)
+enum { SYSTEM, TIMELINE, FLUSHED, SLOT_KEEP, SEGMENT_SIZE, WAL_LEVEL, MAY_COPY, USER_NAME, NOW };
+
+static const struct pg_wanted look_wanted = {"noLiotBti", 1, 1};
+
+static int check_fit(const struct pg_answer *r, struct err *err)
 {
-    if (strcmp(PQgetvalue(r, 0, 6), "t") != 0)
+    if (!pg_true(r, 0, MAY_COPY))
         return err_set(err, EACCES,
                        "the user \"%s\" may not copy the server: it needs the attribute "
                        "REPLICATION (ALTER ROLE … REPLICATION)",
-                       PQgetvalue(r, 0, 7));
-    if (strcmp(PQgetvalue(r, 0, 5), "minimal") == 0)
+                       pg_text(r, 0, USER_NAME));
+    if (strcmp(pg_text(r, 0, WAL_LEVEL), "minimal") == 0)
         return err_set(err, ENOTSUP,
                        "the server's wal_level is minimal: its log is not enough to replay; set "
                        "wal_level=replica and restart the server");
     return 0;
 }
 
-static int take_facts(const PGresult *r, struct pg_source *s, struct err *err)
+static int take_facts(const struct pg_answer *r, struct pg_source *s, struct err *err)
 {
-    s->system_identifier = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
-    s->timeline = (uint32_t)strtoul(PQgetvalue(r, 0, 1), NULL, 10);
-    s->max_slot_keep_mb = strtoll(PQgetvalue(r, 0, 3), NULL, 10);
-    s->segment_bytes = (uint32_t)strtoul(PQgetvalue(r, 0, 4), NULL, 10);
-    s->now = strtoll(PQgetvalue(r, 0, 8), NULL, 10);
-    if (lsn_parse(PQgetvalue(r, 0, 2), &s->flushed) < 0 || !s->system_identifier || !s->timeline ||
-        s->segment_bytes < 1u << 20)
+    s->system_identifier = pg_number(r, 0, SYSTEM);
+    s->timeline = pg_oid(r, 0, TIMELINE);
+    s->flushed = pg_lsn(r, 0, FLUSHED);
+    s->max_slot_keep_mb = pg_integer(r, 0, SLOT_KEEP);
+    s->segment_bytes = pg_oid(r, 0, SEGMENT_SIZE);
+    s->now = pg_integer(r, 0, NOW);
+    if (!s->system_identifier || !s->timeline || s->segment_bytes < 1u << 20)
         return err_set(err, EIO, "the server does not tell where its log is");
     return 0;
 }
@@ -129,19 +133,19 @@ static int take_facts(const PGresult *r, struct pg_source *s, struct err *err)
 int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struct err *err)
 {
     struct pg_conn *c;
-    PGresult *r = NULL;
+    struct pg_answer *r = NULL;
     int rc = open_conn(conninfo, stop_fd, 0, &c, err);
 
     *s = (struct pg_source){0};
     if (rc < 0)
         return rc;
     s->version_num = PQserverVersion(c->pq);
-    rc = pg_run(c, look_sql, 0, NULL, &r, err);
+    rc = pg_ask(c, look_sql, 0, NULL, &look_wanted, &r, err);
     if (rc == 0)
         rc = check_fit(r, err);
     if (rc == 0)
         rc = take_facts(r, s, err);
-    PQclear(r);
+    pg_answer_free(r);
     pg_conn_close(c);
     return rc;
 }
@@ -157,16 +161,17 @@ static const char slot_sql[] =
     " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
 
 /* -ENOENT: there is none. */
-static int look_at_slot(struct pg_conn *c, const char *name, PGresult **r, struct err *err)
+static int look_at_slot(struct pg_conn *c, const char *name, struct pg_answer **r, struct err *err)
 {
-    int rc = pg_run(c, slot_sql, 1, &name, r, err);
+    static const struct pg_wanted wanted = {"bTIt", 0, 1};
+    int rc = pg_ask(c, slot_sql, 1, &name, &wanted, r, err);
 
-    if (rc == 0 && PQntuples(*r) == 0)
+    if (rc == 0 && pg_rows(*r) == 0)
         rc = err_set(err, ENOENT, "the server has no replication slot \"%s\"", name);
-    else if (rc == 0 && strcmp(PQgetvalue(*r, 0, SLOT_TYPE), "physical") != 0)
+    else if (rc == 0 && strcmp(pg_text(*r, 0, SLOT_TYPE), "physical") != 0)
         rc = err_set(err, EINVAL, "the replication slot \"%s\" is not a physical one", name);
     if (rc < 0) {
-        PQclear(*r);
+        pg_answer_free(*r);
         *r = NULL;
     }
     return rc;
@@ -176,7 +181,8 @@ int pg_slot_create(const char *conninfo, const char *name, uint64_t *from, struc
 {
     static const char sql[] =
         "SELECT lsn FROM pg_catalog.pg_create_physical_replication_slot($1, true)";
-    PGresult *r = NULL;
+    static const struct pg_wanted wanted = {"l", 1, 1};
+    struct pg_answer *r = NULL;
     struct pg_conn *c;
     int rc = open_conn(conninfo, -1, 0, &c, err);
 
@@ -190,13 +196,13 @@ int pg_slot_create(const char *conninfo, const char *name, uint64_t *from, struc
                      "or drop it if nobody uses it",
                      name);
     } else if (rc == -ENOENT) {
-        rc = pg_run(c, sql, 1, &name, &r, err);
+        rc = pg_ask(c, sql, 1, &name, &wanted, &r, err);
         if (rc == 0)
-            lsn_parse(PQgetvalue(r, 0, 0), from);
+            *from = pg_lsn(r, 0, 0);
         else
             rc = err_prefix(err, "cannot make the replication slot \"%s\"", name);
     }
-    PQclear(r);
+    pg_answer_free(r);
     pg_conn_close(c);
     return rc;
 }
@@ -204,18 +210,22 @@ int pg_slot_create(const char *conninfo, const char *name, uint64_t *from, struc
 /* 0, -EBUSY while somebody receives from it */
 static int try_drop(struct pg_conn *c, const char *name, struct err *err)
 {
-    PGresult *r = NULL;
+    static const struct pg_wanted wanted = {"T", 0, 1};
+    struct pg_answer *r = NULL;
     int rc = look_at_slot(c, name, &r, err);
 
     if (rc < 0)
         return rc;
-    if (strcmp(PQgetvalue(r, 0, SLOT_ACTIVE), "t") == 0)
+    if (pg_true(r, 0, SLOT_ACTIVE))
         rc = err_set(err, EBUSY,
                      "the replication slot \"%s\" is in use: stop what receives from it first",
                      name);
-    PQclear(r);
+    pg_answer_free(r);
+    r = NULL;
     if (rc == 0)
-        rc = pg_run(c, "SELECT pg_catalog.pg_drop_replication_slot($1)", 1, &name, NULL, err);
+        rc =
+            pg_ask(c, "SELECT pg_catalog.pg_drop_replication_slot($1)", 1, &name, &wanted, &r, err);
+    pg_answer_free(r);
     return rc;
 }
 
@@ -236,7 +246,7 @@ int pg_slot_drop(const char *conninfo, const char *name, struct err *err)
 int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, struct err *err)
 {
     struct pg_conn *c;
-    PGresult *r = NULL;
+    struct pg_answer *r = NULL;
     int64_t retained = 0;
     int rc = open_conn(conninfo, -1, BRIEF_MS, &c, err);
 
@@ -245,17 +255,17 @@ int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, s
     if (rc < 0)
         return rc;
     rc = look_at_slot(c, name, &r, err);
-    if (rc == 0 && strcmp(PQgetvalue(r, 0, SLOT_STATUS), "lost") == 0) {
+    if (rc == 0 && strcmp(pg_text(r, 0, SLOT_STATUS), "lost") == 0) {
         rc = err_set(err, ESTALE,
                      "the replication slot \"%s\" is lost: the server kept no more log than its "
                      "max_slot_wal_keep_size",
                      name);
     } else if (rc == 0) {
-        retained = strtoll(PQgetvalue(r, 0, SLOT_RETAINED), NULL, 10);
+        retained = pg_integer(r, 0, SLOT_RETAINED);
         if (active)
-            *active = strcmp(PQgetvalue(r, 0, SLOT_ACTIVE), "t") == 0;
+            *active = pg_true(r, 0, SLOT_ACTIVE);
     }
-    PQclear(r);
+    pg_answer_free(r);
     pg_conn_close(c);
     return rc < 0 ? rc : retained < 0 ? 0 : retained;
 }
@@ -351,20 +361,22 @@ static int add_tablespaces(struct call *a, struct pg_conn *c, const char *dir, s
         "SELECT oid, location FROM (SELECT oid, pg_catalog.pg_tablespace_location(oid) AS location"
         " FROM pg_catalog.pg_tablespace) s WHERE location LIKE '/%'";
     size_t parent = (size_t)(strrchr(dir, '/') - dir);
-    PGresult *r = NULL;
+    static const struct pg_wanted wanted = {"ot", 0, PG_MANY};
+    struct pg_answer *r = NULL;
     char *from, *to, *plain;
-    int i, rc = pg_run(c, sql, 0, NULL, &r, err);
+    int rc = pg_ask(c, sql, 0, NULL, &wanted, &r, err);
+    size_t i;
 
-    for (i = 0; rc == 0 && i < PQntuples(r); i++) {
-        plain = mem_printf("%.*s/tablespaces/%s", (int)parent, dir, PQgetvalue(r, i, 0));
-        from = escape_equals(PQgetvalue(r, i, 1));
+    for (i = 0; rc == 0 && i < pg_rows(r); i++) {
+        plain = mem_printf("%.*s/tablespaces/%s", (int)parent, dir, pg_text(r, i, 0));
+        from = escape_equals(pg_text(r, i, 1));
         to = escape_equals(plain);
         add(a, mem_printf("--tablespace-mapping=%s=%s", from, to));
         free(plain);
         free(from);
         free(to);
     }
-    PQclear(r);
+    pg_answer_free(r);
     return rc;
 }
 

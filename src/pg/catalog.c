@@ -111,6 +111,10 @@ enum {
     MISS
 };
 
+/* All NULL but for the last where a pattern matched nothing. READABLE is NULL of what is gone, and
+ * so can be what else a function of the server says. */
+static const struct pg_wanted relations_wanted = {"OOTTTBBBBIIITTBN", 0, PG_MANY};
+
 /*
  * $1: the tables; $2: look for types without a binary form. A type's send function calls those of
  * what is in it: of the elements of an array, the base of a domain, the bounds of a range, the
@@ -182,35 +186,30 @@ struct problems {
     bool exclusion_missed; /* a pattern that matches nothing looks like one of the list's "!" */
 };
 
+#define NO_ROW SIZE_MAX
+
 /* The rows of one table: its own, and those of its leaves. */
 struct rows {
-    int first, end;
-    int own;
+    size_t first, end;
+    size_t own; /* NO_ROW: it is gone */
 };
 
 /* What is made out of the rows of relations_sql. */
 struct taking {
     struct pg_catalog *c;
-    const PGresult *r;
+    const struct pg_answer *r;
     const struct pg_selection *entries;
     const struct pg_catalog_how *how;
     struct problems problems;
     struct err selecting; /* code: 0, or the entries do not agree about a table */
 };
 
-static bool is_true(const PGresult *r, int row, int col)
+/* relpages is an int4: it is negative for the very largest. */
+static uint64_t get_size(const struct pg_answer *r, size_t row, size_t column)
 {
-    return PQgetvalue(r, row, col)[0] == 't';
-}
+    int64_t n = pg_integer(r, row, column);
 
-static uint32_t get_oid(const PGresult *r, int row, int col)
-{
-    return (uint32_t)strtoul(PQgetvalue(r, row, col), NULL, 10);
-}
-
-static uint64_t get_size(const PGresult *r, int row, int col)
-{
-    return strtoull(PQgetvalue(r, row, col), NULL, 10);
+    return n < 0 ? 0 : (uint64_t)n;
 }
 
 /* A name in an array literal. */
@@ -238,43 +237,43 @@ static void add_name(struct names *n, const char *name)
         buf_printf(&n->text, "%s%s", n->text.len ? ", " : "", name);
 }
 
-static bool has_state(const PGresult *r, int row, const char *state)
+static bool has_state(const struct pg_answer *r, size_t row, const char *state)
 {
-    return strcmp(PQgetvalue(r, row, STATE), state) == 0;
+    return strcmp(pg_text(r, row, STATE), state) == 0;
 }
 
 /* Why this relation cannot be taken; PG_WHYS: it can. */
-static enum pg_why why_not(const PGresult *r, int row)
+static enum pg_why why_not(const struct pg_answer *r, size_t row)
 {
-    return PQgetvalue(r, row, KIND)[0] == 'f' ? PG_FOREIGN
-           : has_state(r, row, "standby")     ? PG_STANDBY
-           : has_state(r, row, "past")        ? PG_PAST
-           : has_state(r, row, "empty")       ? PG_UNFILLED
-           : !is_true(r, row, READABLE)       ? PG_DENIED
-           : is_true(r, row, POLICY)          ? PG_POLICY
-                                              : PG_WHYS;
+    return pg_text(r, row, KIND)[0] == 'f' ? PG_FOREIGN
+           : has_state(r, row, "standby")  ? PG_STANDBY
+           : has_state(r, row, "past")     ? PG_PAST
+           : has_state(r, row, "empty")    ? PG_UNFILLED
+           : !pg_true(r, row, READABLE)    ? PG_DENIED
+           : pg_true(r, row, POLICY)       ? PG_POLICY
+                                           : PG_WHYS;
 }
 
-static bool is_gone(const PGresult *r, int row)
+static bool is_gone(const struct pg_answer *r, size_t row)
 {
-    return PQgetisnull(r, row, READABLE);
+    return pg_is_null(r, row, READABLE);
 }
 
 /* What only wildcards match is left out, and told; named exactly it is refused. */
-static bool may_leave_out(const struct taking *t, int row, enum pg_why why)
+static bool may_leave_out(const struct taking *t, size_t row, enum pg_why why)
 {
-    return why == PG_DENIED || why == PG_POLICY ? t->how->readable : !is_true(t->r, row, EXACT);
+    return why == PG_DENIED || why == PG_POLICY ? t->how->readable : !pg_true(t->r, row, EXACT);
 }
 
 /* The table that a row makes trouble for. */
-static char *name_of(const struct taking *t, const struct rows *g, int row)
+static char *name_of(const struct taking *t, const struct rows *g, size_t row)
 {
     struct buf b = {0};
 
-    pg_pattern_put(&b, PQgetvalue(t->r, g->own, SCHEMA), PQgetvalue(t->r, g->own, NAME));
+    pg_pattern_put(&b, pg_text(t->r, g->own, SCHEMA), pg_text(t->r, g->own, NAME));
     if (row != g->own) {
         buf_puts(&b, " (its partition ");
-        pg_pattern_put(&b, PQgetvalue(t->r, row, SCHEMA), PQgetvalue(t->r, row, NAME));
+        pg_pattern_put(&b, pg_text(t->r, row, SCHEMA), pg_text(t->r, row, NAME));
         buf_putc(&b, ')');
     }
     return buf_steal(&b);
@@ -283,7 +282,7 @@ static char *name_of(const struct taking *t, const struct rows *g, int row)
 static bool leave_out(struct taking *t, const struct rows *g)
 {
     struct pg_catalog *c = t->c;
-    int row;
+    size_t row;
 
     for (row = g->first; row < g->end; row++) {
         enum pg_why why = is_gone(t->r, row) ? PG_WHYS : why_not(t->r, row);
@@ -299,10 +298,10 @@ static bool leave_out(struct taking *t, const struct rows *g)
 
 static void note_problems(struct taking *t, const struct rows *g)
 {
-    char kind = PQgetvalue(t->r, g->own, KIND)[0], *name;
+    char kind = pg_text(t->r, g->own, KIND)[0], *name;
     bool is_table = kind != 'v' && kind != 'S';
     enum pg_why why;
-    int row;
+    size_t row;
 
     for (row = g->first; row < g->end; row++) {
         why = is_gone(t->r, row) ? PG_WHYS : why_not(t->r, row);
@@ -370,20 +369,20 @@ int pg_refuse_missed(const char *what, const struct pg_selection *entries, const
     return -err->code;
 }
 
-static void fill_relation(struct pg_relation *rel, const PGresult *r, int row)
+static void fill_relation(struct pg_relation *rel, const struct pg_answer *r, size_t row)
 {
     uint64_t heap = get_size(r, row, BYTES), block = get_size(r, row, BLOCK);
 
     *rel = (struct pg_relation){
-        .oid = get_oid(r, row, OID),
-        .kind = PQgetvalue(r, row, KIND)[0],
-        .schema = mem_strdup(PQgetvalue(r, row, SCHEMA)),
-        .name = mem_strdup(PQgetvalue(r, row, NAME)),
+        .oid = pg_oid(r, row, OID),
+        .kind = pg_text(r, row, KIND)[0],
+        .schema = mem_strdup(pg_text(r, row, SCHEMA)),
+        .name = mem_strdup(pg_text(r, row, NAME)),
         .bytes = heap + get_size(r, row, TOAST),
-        .blocks = is_true(r, row, HEAP) && block ? heap / block : 0,
-        .readable = is_true(r, row, READABLE),
-        .lockable = is_true(r, row, LOCKABLE) || PQgetvalue(r, row, KIND)[0] == 'm',
-        .row_security = is_true(r, row, POLICY),
+        .blocks = pg_true(r, row, HEAP) && block ? heap / block : 0,
+        .readable = pg_true(r, row, READABLE),
+        .lockable = pg_true(r, row, LOCKABLE) || pg_text(r, row, KIND)[0] == 'm',
+        .row_security = pg_true(r, row, POLICY),
         .refreshed = has_state(r, row, "refreshed"),
     };
 }
@@ -457,12 +456,11 @@ static int select_entry(struct pg_table *t, const struct pg_selection *entries, 
 static void add_table(struct taking *t, const struct rows *g)
 {
     struct pg_table *table = &t->c->tables[t->c->ntables++];
-    int row;
+    size_t row;
 
     fill_relation(&table->rel, t->r, g->own);
-    table->leaves = g->end - g->first > 1
-                        ? mem_array((size_t)(g->end - g->first - 1), sizeof(*table->leaves))
-                        : NULL;
+    table->leaves =
+        g->end - g->first > 1 ? mem_array(g->end - g->first - 1, sizeof(*table->leaves)) : NULL;
     for (row = g->first; row < g->end; row++) {
         if (row == g->own)
             continue;
@@ -472,12 +470,12 @@ static void add_table(struct taking *t, const struct rows *g)
             fill_relation(&table->leaves[table->nleaves++], t->r, row);
     }
     if (!t->selecting.code)
-        select_entry(table, t->entries, PQgetvalue(t->r, g->own, PATTERNS), &t->selecting);
+        select_entry(table, t->entries, pg_text(t->r, g->own, PATTERNS), &t->selecting);
 }
 
 static void take_table(struct taking *t, const struct rows *g)
 {
-    if (g->own < 0 || is_gone(t->r, g->own)) {
+    if (g->own == NO_ROW || is_gone(t->r, g->own)) {
         t->c->gone++;
     } else if (!leave_out(t, g)) {
         note_problems(t, g);
@@ -494,16 +492,64 @@ static void take_miss(struct taking *t, size_t number)
         note_missing(&t->problems, t->entries[number].pattern.text);
 }
 
+/* The numbers of the entries that chose a table: from 1, separated by spaces. */
+static bool names_entries(const char *list, size_t n)
+{
+    unsigned long no;
+    char *end;
+
+    do {
+        no = strtoul(list, &end, 10);
+        if (end == list || no < 1 || no > n)
+            return false;
+        list = end;
+    } while (*list);
+    return true;
+}
+
+static bool is_relation(const struct pg_answer *r, size_t row, size_t n)
+{
+    static const int due[] = {ROOT, OID, KIND, SCHEMA, NAME};
+    size_t i;
+
+    for (i = 0; i < sizeof(due) / sizeof(*due); i++)
+        if (pg_is_null(r, row, (size_t)due[i]))
+            return false;
+    return names_entries(pg_text(r, row, PATTERNS), n);
+}
+
+/* By root and OID, each once. */
+static bool follows(const struct pg_answer *r, size_t row)
+{
+    uint32_t before = pg_oid(r, row - 1, ROOT), root = pg_oid(r, row, ROOT);
+
+    return before < root || (before == root && pg_oid(r, row - 1, OID) < pg_oid(r, row, OID));
+}
+
+/* What the code that takes the rows relies on; n: how many entries there are. */
+static int check_relations(const struct pg_answer *r, size_t n, struct err *err)
+{
+    size_t row, rows = pg_rows(r);
+
+    for (row = 0; row < rows && pg_is_null(r, row, MISS); row++)
+        if (!is_relation(r, row, n) || (row && !follows(r, row)))
+            return pg_odd_answer(err, "a table that is none");
+    for (; row < rows; row++)
+        if (pg_number(r, row, MISS) < 1 || pg_number(r, row, MISS) > n)
+            return pg_odd_answer(err, "a pattern that is none");
+    return 0;
+}
+
 /* Rows come ordered by root and then OID, so a table's rows stand together; its own may stand among
  * them. */
-static struct rows find_rows(const PGresult *r, int first)
+static struct rows find_rows(const struct pg_answer *r, size_t first)
 {
-    struct rows g = {.first = first, .end = first, .own = -1};
-    uint32_t root = get_oid(r, first, ROOT);
+    struct rows g = {.first = first, .end = first, .own = NO_ROW};
+    uint32_t root = pg_oid(r, first, ROOT);
 
-    for (; g.end < PQntuples(r) && PQgetisnull(r, g.end, MISS) && get_oid(r, g.end, ROOT) == root;
+    for (; g.end < pg_rows(r) && pg_is_null(r, g.end, MISS) && pg_oid(r, g.end, ROOT) == root;
          g.end++)
-        if (get_oid(r, g.end, OID) == root)
+        if (pg_oid(r, g.end, OID) == root)
             g.own = g.end;
     return g;
 }
@@ -517,18 +563,19 @@ static int by_words(const void *a, const void *b)
 
 static int take_relations(struct taking *t, struct err *err)
 {
-    int row = 0, rows = PQntuples(t->r), rc;
+    size_t row = 0, rows = pg_rows(t->r);
+    int rc;
 
-    t->c->tables = mem_array((size_t)rows, sizeof(*t->c->tables));
-    t->c->missed = mem_array((size_t)rows, sizeof(*t->c->missed));
-    while (row < rows && PQgetisnull(t->r, row, MISS)) {
+    t->c->tables = mem_array(rows, sizeof(*t->c->tables));
+    t->c->missed = mem_array(rows, sizeof(*t->c->missed));
+    while (row < rows && pg_is_null(t->r, row, MISS)) {
         struct rows g = find_rows(t->r, row);
 
         take_table(t, &g);
         row = g.end;
     }
     for (; row < rows; row++)
-        take_miss(t, (size_t)get_size(t->r, row, MISS) - 1);
+        take_miss(t, pg_number(t->r, row, MISS) - 1);
     if (t->c->nleft_out)
         qsort(t->c->left_out, t->c->nleft_out, sizeof(*t->c->left_out), by_words);
     rc = tell_problems(&t->problems, err);
@@ -552,13 +599,13 @@ static int by_name(const void *a, const void *b)
     return d ? d : strcmp(x->rel.name, y->rel.name);
 }
 
-static void take_columns(struct pg_catalog *c, const PGresult *r)
+static void take_columns(struct pg_catalog *c, const struct pg_answer *r)
 {
-    int row, rows = PQntuples(r);
+    size_t row, rows = pg_rows(r);
     size_t i = 0;
 
     for (row = 0; row < rows; row++) {
-        uint32_t oid = get_oid(r, row, 0);
+        uint32_t oid = pg_oid(r, row, 0);
         struct pg_table *t;
 
         while (i < c->ntables && c->tables[i].rel.oid < oid)
@@ -568,10 +615,10 @@ static void take_columns(struct pg_catalog *c, const PGresult *r)
         t = &c->tables[i];
         t->columns = mem_resize(t->columns, t->ncolumns + 1, sizeof(*t->columns));
         t->columns[t->ncolumns++] = (struct pg_column){
-            .name = mem_strdup(PQgetvalue(r, row, 1)),
-            .type = get_oid(r, row, 2),
-            .generated = is_true(r, row, 3),
-            .unsendable = PQgetisnull(r, row, 4) ? NULL : mem_strdup(PQgetvalue(r, row, 4)),
+            .name = mem_strdup(pg_text(r, row, 1)),
+            .type = pg_oid(r, row, 2),
+            .generated = pg_true(r, row, 3),
+            .unsendable = pg_is_null(r, row, 4) ? NULL : mem_strdup(pg_text(r, row, 4)),
         };
     }
 }
@@ -654,9 +701,10 @@ static int check_sendable(const struct pg_catalog *c, struct err *err)
 
 static int read_columns(struct pg_conn *conn, struct pg_catalog *c, bool binary, struct err *err)
 {
+    static const struct pg_wanted wanted = {"otobT", 0, PG_MANY};
     struct buf oids = {0};
     const char *values[2];
-    PGresult *r = NULL;
+    struct pg_answer *r = NULL;
     size_t i;
     int rc;
 
@@ -667,12 +715,12 @@ static int read_columns(struct pg_conn *conn, struct pg_catalog *c, bool binary,
     buf_putc(&oids, '}');
     values[0] = oids.data;
     values[1] = binary ? "t" : "f";
-    rc = pg_run(conn, columns_sql, 2, values, &r, err);
+    rc = pg_ask(conn, columns_sql, 2, values, &wanted, &r, err);
     if (rc == 0) {
         take_columns(c, r);
         rc = apply_selections(c, err);
     }
-    PQclear(r);
+    pg_answer_free(r);
     buf_free(&oids);
     qsort(c->tables, c->ntables, sizeof(*c->tables), by_name);
     return rc == 0 ? check_sendable(c, err) : rc;
@@ -699,7 +747,7 @@ static void end_arrays(struct entry_arrays *a)
 
 static int query_relations(struct pg_conn *conn, const struct pg_server *server,
                            const struct pg_selection *entries, size_t n, bool exact_sizes,
-                           PGresult **r, struct err *err)
+                           struct pg_answer **r, struct err *err)
 {
     struct entry_arrays a = {0};
     const char *values[5];
@@ -717,7 +765,7 @@ static int query_relations(struct pg_conn *conn, const struct pg_server *server,
     values[2] = a.kinds.data;
     values[3] = server->search_path;
     values[4] = exact_sizes ? "t" : "f";
-    rc = pg_run(conn, relations_sql, 5, values, r, err);
+    rc = pg_ask(conn, relations_sql, 5, values, &relations_wanted, r, err);
     buf_free(&a.schemas);
     buf_free(&a.names);
     buf_free(&a.kinds);
@@ -787,15 +835,17 @@ static int read_relations(struct pg_conn *conn, const struct pg_server *server,
                           const struct pg_catalog_how *how, struct pg_catalog *c, struct err *err)
 {
     struct taking t = {.c = c, .entries = entries, .how = how};
-    PGresult *r = NULL;
+    struct pg_answer *r = NULL;
     int rc = query_relations(conn, server, entries, n, how->exact_sizes, &r, err);
 
     t.r = r;
     if (rc == 0)
+        rc = check_relations(r, n, err);
+    if (rc == 0)
         rc = take_relations(&t, err);
     if (rc == 0 && c->ntables == 0 && !how->may_miss)
         rc = refuse_empty(c, server, err);
-    PQclear(r);
+    pg_answer_free(r);
     return rc;
 }
 

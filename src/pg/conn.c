@@ -57,13 +57,80 @@ static bool is_secret(const PQconninfoOption *o)
     return strchr(o->dispchar, '*') && o->val;
 }
 
-/* The one secret in it, or NULL; *n: how many there are. */
+/* As libpq tells it from the name of a database. */
+static bool is_conninfo(const char *source)
+{
+    return strchr(source, '=') || strncmp(source, "postgresql://", 13) == 0 ||
+           strncmp(source, "postgres://", 11) == 0;
+}
+
+/* With an @ left over in a part of a URI where a password would not be told from the rest of it. */
+static bool has_stray_at(const char *source, const PQconninfoOption *opts)
+{
+    static const char *const parts[] = {"host", "port", "dbname"};
+    const PQconninfoOption *o;
+    size_t i;
+
+    for (o = strstr(source, "://") ? opts : NULL; o && o->keyword; o++)
+        for (i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+            if (strcmp(o->keyword, parts[i]) == 0 && o->val && strchr(o->val, '@'))
+                return true;
+    return false;
+}
+
+/*
+ * libpq's errors of parsing quote the string, any part of which can be a secret: what stands
+ * between the first and the last quotation mark is left out. A name of an option is told where
+ * nothing looks like a password.
+ */
+static int fail_parse(const char *source, const char *why, struct err *err)
+{
+    const char *first = strchr(why, '"'), *last = strrchr(why, '"');
+    size_t len = strcspn(why, "\n");
+
+    if (!first || (strncmp(why, "invalid connection option", 25) == 0 && !strchr(source, '@') &&
+                   !strcasestr(source, "pass")))
+        err_set(err, EINVAL, "%.*s", (int)len, why);
+    else
+        err_set(err, EINVAL, "%.*s\"…%.*s", (int)(first - why), why, (int)strcspn(last, "\n"),
+                last);
+    return err_hint(err, "the connection string cannot be read%s",
+                    first ? "; it is not shown, for a password can stand in it" : "");
+}
+
+/* A connection string taken to pieces; *opts stays NULL for the name of a database. */
+static int parse_source(const char *source, PQconninfoOption **opts, struct err *err)
+{
+    char *why = NULL;
+    int rc;
+
+    *opts = is_conninfo(source) ? PQconninfoParse(source, &why) : NULL;
+    if (!is_conninfo(source))
+        return 0;
+    if (!*opts) {
+        rc = fail_parse(source, why ? why : "out of memory", err);
+        PQfreemem(why);
+        return rc;
+    }
+    if (!has_stray_at(source, *opts))
+        return 0;
+    PQconninfoFree(*opts);
+    *opts = NULL;
+    return err_set(err, EINVAL,
+                   "the connection string has an @ that belongs to nothing: within a name or a "
+                   "password of a URI, @ is written %%40, / %%2F, : %%3A and %% %%25");
+}
+
+/* The one secret in it, or NULL; *n: how many there are. Of what cannot be read, all is secret. */
 static char *find_secret(const char *source, int *n)
 {
-    PQconninfoOption *opts = PQconninfoParse(source, NULL), *o;
+    PQconninfoOption *opts, *o;
     char *secret = NULL;
+    struct err ignored;
 
     *n = 0;
+    if (parse_source(source, &opts, &ignored) < 0)
+        return mem_strdup(source);
     for (o = opts; o && o->keyword; o++) {
         if (!is_secret(o) || !*o->val)
             continue;
@@ -132,25 +199,6 @@ void pg_put_option(struct buf *conninfo, const char *key, const char *value)
     buf_putc(conninfo, '\'');
 }
 
-/* libpq ends its messages with a newline, and repeats them for every address tried. */
-static int fail_text(struct err *err, int code, const char *what, const char *message)
-{
-    size_t len = strlen(message);
-
-    while (len && (message[len - 1] == '\n' || message[len - 1] == ' '))
-        len--;
-    if (!len)
-        return err_set(err, code, "%sthe connection to the server is lost", what);
-    return err_set(err, code, "%s%.*s", what, (int)len, message);
-}
-
-/* As libpq tells it from the name of a database. */
-static bool is_conninfo(const char *source)
-{
-    return strchr(source, '=') || strncmp(source, "postgresql://", 13) == 0 ||
-           strncmp(source, "postgres://", 11) == 0;
-}
-
 /* Empty ones too: host='' is not what PGHOST says. */
 static char *write_options(const PQconninfoOption *o)
 {
@@ -167,22 +215,14 @@ int pg_target_without_secrets(const char *source, char **without, struct pg_secr
                               struct err *err)
 {
     PQconninfoOption *opts, *o;
-    char *why = NULL;
     bool any = false;
+    int rc = parse_source(source, &opts, err);
 
     *left_out = (struct pg_secrets){0};
     *without = NULL;
-    if (!is_conninfo(source)) {
-        *without = mem_strdup(source);
-        return 0;
-    }
-    opts = PQconninfoParse(source, &why);
-    if (!opts) {
-        fail_text(err, EINVAL, "", why ? why : "out of memory");
-        PQfreemem(why);
-        return -EINVAL;
-    }
-    for (o = opts; o->keyword; o++) {
+    if (rc < 0)
+        return rc;
+    for (o = opts; o && o->keyword; o++) {
         if (!is_secret(o))
             continue;
         any = true;
@@ -211,26 +251,6 @@ static void debug_notice(void *arg, const char *message)
     log_debug("server: %.*s", (int)strcspn(message, "\n"), message);
 }
 
-int pg_wait_readable(struct pg_conn *conn, struct err *err)
-{
-    struct pollfd p[2] = {{.fd = PQsocket(conn->pq), .events = POLLIN},
-                          {.fd = conn->stop_fd, .events = POLLIN}};
-    int64_t timeout = conn->query_timeout_ms ? conn->query_timeout_ms : -1;
-    int n;
-
-    if (p[0].fd < 0)
-        return err_set(err, ECONNRESET, "the connection to the server is closed");
-    do {
-        n = poll(p, conn->stop_fd >= 0 ? 2 : 1, (int)timeout);
-    } while (n < 0 && errno == EINTR);
-    if (n > 0 && p[1].revents)
-        return err_set(err, EINTR, "interrupted");
-    if (n == 0)
-        return err_set(err, ETIMEDOUT, "the server was silent for %lld seconds",
-                       (long long)(timeout / 1000));
-    return 0;
-}
-
 static int connect_step_wait(struct pg_conn *conn, PostgresPollingStatusType want, int64_t deadline,
                              struct err *err)
 {
@@ -242,7 +262,7 @@ static int connect_step_wait(struct pg_conn *conn, PostgresPollingStatusType wan
 
     if (n > 0 && p[1].revents)
         return err_set(err, EINTR, "interrupted");
-    if (n == 0)
+    if (n == 0 || left <= 0)
         return err_set(err, ETIMEDOUT, "cannot connect to the server: no answer in time");
     return 0;
 }
@@ -254,14 +274,17 @@ static int connect_wait(struct pg_conn *conn, int64_t timeout_ms, struct err *er
     int rc;
 
     if (PQstatus(conn->pq) == CONNECTION_BAD)
-        return fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
+        return pg_fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
     while (want != PGRES_POLLING_OK) {
         rc = connect_step_wait(conn, want, deadline, err);
         if (rc < 0)
             return rc;
-        want = PQconnectPoll(conn->pq);
+        want = pg_connect_on(conn);
         if (want == PGRES_POLLING_FAILED)
-            return fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
+            return pg_fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
+        if (conn->received > PG_MOST_AT_ONCE)
+            return pg_odd_answer(err, "more than %u MiB before it was ready",
+                                 PG_MOST_AT_ONCE >> 20);
     }
     return 0;
 }
@@ -312,7 +335,7 @@ static const char settings[] =
 /* Also the first transaction of the session: a pooler that allows none says so here. */
 static int try_notice_end(struct pg_conn *conn, struct err *err)
 {
-    int rc = pg_run(conn, "BEGIN; " NOTICE_END, 0, NULL, NULL, err);
+    int rc = pg_run(conn, "BEGIN; " NOTICE_END, err);
 
     if (PQstatus(conn->pq) == CONNECTION_BAD)
         return rc < 0 ? rc : pg_fail(conn, NULL, err);
@@ -349,7 +372,7 @@ int pg_begin(struct pg_conn *conn, bool repeatable, const char *more, struct err
     if (rc == 0 && more)
         buf_printf(&sql, ";%s", more);
     if (rc == 0)
-        rc = pg_run(conn, sql.data, 0, NULL, NULL, err);
+        rc = pg_run(conn, sql.data, err);
     buf_free(&sql);
     return rc;
 }
@@ -358,15 +381,28 @@ void pg_rollback(struct pg_conn *conn)
 {
     struct err ignored;
 
-    pg_run(conn, "ROLLBACK", 0, NULL, NULL, &ignored);
+    pg_run(conn, "ROLLBACK", &ignored);
+}
+
+static int refuse_version(struct pg_conn *conn, struct err *err)
+{
+    const char *version = PQparameterStatus(conn->pq, "server_version");
+
+    return err_set(err, ENOTSUP, "the server is PostgreSQL %s; asofs needs 14 or later",
+                   version ? version : "of a version it does not tell");
 }
 
 int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct pg_session *s,
                  struct err *err)
 {
-    struct pg_conn *conn = mem_alloc(sizeof(*conn));
-    int rc;
+    struct pg_conn *conn;
+    PQconninfoOption *opts;
+    int rc = parse_source(t->source, &opts, err);
 
+    if (rc < 0)
+        return rc;
+    PQconninfoFree(opts);
+    conn = mem_alloc(sizeof(*conn));
     conn->stop_fd = s->stop_fd;
     conn->query_timeout_ms = s->query_timeout_ms;
     conn->timezone = mem_strdup(s->timezone);
@@ -380,8 +416,11 @@ int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct p
     if (rc < 0)
         goto fail;
     if (PQserverVersion(conn->pq) < OLDEST_VERSION) {
-        rc = err_set(err, ENOTSUP, "the server is PostgreSQL %s; asofs needs 14 or later",
-                     PQparameterStatus(conn->pq, "server_version"));
+        rc = refuse_version(conn, err);
+        goto fail;
+    }
+    if (PQsetnonblocking(conn->pq, 1) != 0) {
+        rc = pg_fail(conn, NULL, err);
         goto fail;
     }
     rc = try_notice_end(conn, err);
@@ -433,119 +472,16 @@ uint32_t pg_conn_backend_pid(const struct pg_conn *conn)
 
 int pg_conn_check(struct pg_conn *conn, struct err *err)
 {
-    if (!PQconsumeInput(conn->pq) || PQstatus(conn->pq) == CONNECTION_BAD)
-        return fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
-    return 0;
+    int rc = pg_take_input(conn, false, err);
+
+    if (rc == 0 && PQstatus(conn->pq) == CONNECTION_BAD)
+        return pg_fail_text(err, ECONNRESET, "", PQerrorMessage(conn->pq));
+    return rc;
 }
 
 bool pg_conn_is_ready(const struct pg_conn *conn)
 {
     return PQtransactionStatus(conn->pq) == PQTRANS_INTRANS;
-}
-
-static int code_of_sqlstate(const char *state)
-{
-    if (!state)
-        return EIO;
-    if (strcmp(state, "55P03") == 0)
-        return EBUSY; /* lock_not_available */
-    if (strcmp(state, "57014") == 0)
-        return ECANCELED; /* query_canceled: by statement_timeout, or by somebody */
-    if (strcmp(state, "40001") == 0)
-        return ECANCELED; /* on a standby: conflict with recovery */
-    if (strcmp(state, "42501") == 0)
-        return EACCES; /* insufficient_privilege */
-    if (strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0)
-        return ESTALE; /* undefined_table, invalid_schema_name */
-    if (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)
-        return ECONNRESET; /* admin shutdown, crash, connection failures */
-    return EIO;
-}
-
-int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err)
-{
-    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-    const char *text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    const char *detail = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL) : NULL;
-    int code = code_of_sqlstate(state);
-
-    if (PQstatus(conn->pq) == CONNECTION_BAD)
-        code = ECONNRESET;
-    if (!text)
-        return fail_text(err, code, "", PQerrorMessage(conn->pq));
-    err_set(err, code, "%s", text);
-    if (detail)
-        err_hint(err, "%s", detail);
-    return -code;
-}
-
-static void cancel_query(struct pg_conn *conn)
-{
-    PGcancel *cancel = PQgetCancel(conn->pq);
-    char text[256];
-
-    if (cancel)
-        PQcancel(cancel, text, sizeof(text));
-    PQfreeCancel(cancel);
-}
-
-/* The last result of what was sent, or the first that failed. */
-static int collect_result(struct pg_conn *conn, PGresult **last, struct err *err)
-{
-    PGresult *r;
-    int rc = 0;
-
-    *last = NULL;
-    for (;;) {
-        while (PQisBusy(conn->pq)) {
-            int w = pg_wait_readable(conn, err);
-
-            if (w < 0) {
-                cancel_query(conn);
-                return w;
-            }
-            if (!PQconsumeInput(conn->pq))
-                return pg_fail(conn, NULL, err);
-        }
-        r = PQgetResult(conn->pq);
-        if (!r)
-            return rc;
-        if (rc == 0 && PQresultStatus(r) != PGRES_COMMAND_OK &&
-            PQresultStatus(r) != PGRES_TUPLES_OK)
-            rc = pg_fail(conn, r, err);
-        PQclear(*last);
-        *last = r;
-        if (PQstatus(conn->pq) == CONNECTION_BAD)
-            return rc < 0 ? rc : pg_fail(conn, NULL, err);
-    }
-}
-
-int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
-           PGresult **res, struct err *err)
-{
-    PGresult *last = NULL;
-    int rc, sent;
-
-    if (nparams)
-        sent = PQsendQueryParams(conn->pq, sql, nparams, NULL, values, NULL, NULL, 0);
-    else
-        sent = PQsendQuery(conn->pq, sql);
-    rc = sent ? collect_result(conn, &last, err) : pg_fail(conn, NULL, err);
-    if (rc == 0 && res)
-        *res = last;
-    else
-        PQclear(last);
-    return rc;
-}
-
-int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err)
-{
-    PGresult *last = NULL;
-    int rc = PQsendPrepare(conn->pq, "", sql, 0, NULL) ? collect_result(conn, &last, err)
-                                                       : pg_fail(conn, NULL, err);
-
-    PQclear(last);
-    return rc;
 }
 
 static int put_escaped(struct pg_conn *conn, struct buf *sql, char *escaped, const char *name,
@@ -580,9 +516,23 @@ int pg_put_relation(struct pg_conn *conn, struct buf *sql, const char *schema, c
     return pg_put_identifier(conn, sql, name, err);
 }
 
-static int read_facts(struct pg_conn *conn, PGresult **res, struct err *err)
+enum {
+    SERVER_VERSION,
+    DATABASE,
+    USER,
+    ENCODING,
+    SEARCH_PATH,
+    LC_MONETARY,
+    IN_RECOVERY,
+    LOCK_SLOTS,
+    DEADLOCK_TIMEOUT
+};
+
+static int read_facts(struct pg_conn *conn, struct pg_answer **a, struct err *err)
 {
-    return pg_run(
+    static const struct pg_wanted wanted = {"ttttttbni", 1, 1};
+
+    return pg_ask(
         conn,
         "SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_database(),"
         " current_user, pg_catalog.current_setting('server_encoding'),"
@@ -594,49 +544,50 @@ static int read_facts(struct pg_conn *conn, PGresult **res, struct err *err)
         "  pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8),"
         " (SELECT s.setting FROM pg_catalog.pg_settings s"
         "  WHERE s.name OPERATOR(pg_catalog.=) 'deadlock_timeout')",
-        0, NULL, res, err);
+        0, NULL, &wanted, a, err);
 }
 
 /* Everyone may call pg_control_system() by default, but a site can revoke that: then we do without.
  */
 static char *read_system_identifier(struct pg_conn *conn)
 {
-    PGresult *r = NULL;
+    static const struct pg_wanted wanted = {"n", 1, 1};
+    struct pg_answer *a;
     struct err ignored;
     char *id;
 
-    if (pg_run(conn, "SELECT system_identifier FROM pg_catalog.pg_control_system()", 0, NULL, &r,
-               &ignored) < 0)
+    if (pg_ask(conn, "SELECT system_identifier FROM pg_catalog.pg_control_system()", 0, NULL,
+               &wanted, &a, &ignored) < 0)
         return mem_strdup("");
-    id = mem_strdup(PQgetvalue(r, 0, 0));
-    PQclear(r);
+    id = mem_strdup(pg_text(a, 0, 0));
+    pg_answer_free(a);
     return id;
 }
 
 int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *err)
 {
-    PGresult *r = NULL;
-    int rc = pg_run(conn, "BEGIN READ ONLY; SET LOCAL statement_timeout = 0", 0, NULL, NULL, err);
+    struct pg_answer *a = NULL;
+    int rc = pg_run(conn, "BEGIN READ ONLY; SET LOCAL statement_timeout = 0", err);
 
     if (rc == 0)
-        rc = read_facts(conn, &r, err);
+        rc = read_facts(conn, &a, err);
     if (rc < 0)
         return rc;
-    rc = pg_run(conn, "COMMIT", 0, NULL, NULL, err);
+    rc = pg_run(conn, "COMMIT", err);
     *server = (struct pg_server){
         .version = PQserverVersion(conn->pq),
-        .version_text = mem_strdup(PQgetvalue(r, 0, 0)),
-        .database = mem_strdup(PQgetvalue(r, 0, 1)),
-        .user = mem_strdup(PQgetvalue(r, 0, 2)),
-        .encoding = mem_strdup(PQgetvalue(r, 0, 3)),
-        .search_path = mem_strdup(PQgetvalue(r, 0, 4)),
-        .lc_monetary = mem_strdup(PQgetvalue(r, 0, 5)),
-        .in_recovery = PQgetvalue(r, 0, 6)[0] == 't',
-        .lock_slots = strtoll(PQgetvalue(r, 0, 7), NULL, 10),
-        .deadlock_timeout_ms = strtoll(PQgetvalue(r, 0, 8), NULL, 10),
+        .version_text = mem_strdup(pg_text(a, 0, SERVER_VERSION)),
+        .database = mem_strdup(pg_text(a, 0, DATABASE)),
+        .user = mem_strdup(pg_text(a, 0, USER)),
+        .encoding = mem_strdup(pg_text(a, 0, ENCODING)),
+        .search_path = mem_strdup(pg_text(a, 0, SEARCH_PATH)),
+        .lc_monetary = mem_strdup(pg_text(a, 0, LC_MONETARY)),
+        .in_recovery = pg_true(a, 0, IN_RECOVERY),
+        .lock_slots = pg_integer(a, 0, LOCK_SLOTS),
+        .deadlock_timeout_ms = pg_integer(a, 0, DEADLOCK_TIMEOUT),
         .system_identifier = read_system_identifier(conn),
     };
-    PQclear(r);
+    pg_answer_free(a);
     return rc;
 }
 
@@ -650,21 +601,22 @@ int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
         " FROM (SELECT pg_catalog.pg_char_to_encoding($1) AS id) e,"
         " (SELECT pg_catalog.pg_char_to_encoding($2) AS id) s";
     const char *values[] = {encoding, server->encoding};
-    PGresult *r = NULL;
+    static const struct pg_wanted wanted = {"BB", 1, 1};
+    struct pg_answer *a = NULL;
     int rc = pg_begin(conn, false, NULL, err);
 
     if (rc == 0)
-        rc = pg_run(conn, sql, 2, values, &r, err);
+        rc = pg_ask(conn, sql, 2, values, &wanted, &a, err);
     if (rc < 0)
         return rc;
     pg_rollback(conn);
-    if (PQgetvalue(r, 0, 0)[0] != 't')
+    if (!pg_true(a, 0, 0))
         rc = err_set(err, EINVAL, "the server knows no encoding \"%s\"", encoding);
-    else if (PQgetvalue(r, 0, 1)[0] != 't')
+    else if (!pg_true(a, 0, 1))
         rc = err_set(err, EINVAL,
                      "the server cannot convert its encoding %s to %s; try --encoding=%s",
                      server->encoding, encoding, server->encoding);
-    PQclear(r);
+    pg_answer_free(a);
     return rc;
 }
 

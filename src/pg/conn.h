@@ -9,8 +9,8 @@
  *
  * Error codes: -EINTR stopped, -ETIMEDOUT the server was silent too long, -ECONNRESET the
  * connection is gone, -EBUSY a lock could not be had, -EACCES no privilege, -ECANCELED the
- * statement was cancelled, -ESTALE a table or schema is not there (any more), -EIO any other error
- * the server reported.
+ * statement was cancelled, -ESTALE a table or schema is not there (any more), -EPROTO it answered
+ * with what PostgreSQL does not, -EIO any other error that the server reported.
  */
 #ifndef ASOFS_PG_CONN_H
 #define ASOFS_PG_CONN_H
@@ -73,7 +73,7 @@ struct pg_secrets {
 /*
  * A source to be kept, with the same meaning less its secrets: as it was given when there is none
  * in it, else spelled out anew (a URI becomes key='value'). passfile and service stay. -EINVAL: no
- * connection string; err then has libpq's words, which can quote parts of it. *without is owned by
+ * connection string; err then has libpq's words less what they quote of it. *without is owned by
  * the caller.
  */
 int pg_target_without_secrets(const char *source, char **without, struct pg_secrets *left_out,

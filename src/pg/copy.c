@@ -2,6 +2,8 @@
  * The stages of a COPY. Two round trips: one simple query for savepoint and lock, one extended
  * query for the COPY (the extended protocol takes a single statement, whatever its text says),
  * whose end is followed by the rollback. At each stage results are read until there are none left.
+ * Nothing is complete without the results that have to come: a COPY that says neither that it
+ * begins nor that it ended is no empty table.
  */
 #include "pg/copy.h"
 
@@ -22,6 +24,7 @@ int pg_copy_start(struct pg_conn *conn, struct pg_copy *copy, const char *lock_s
     int sent;
 
     copy->stage = STAGE_LOCK;
+    copy->done = 0;
     copy->rows = 0;
     copy->failure.code = 0;
     buf_puts(&sql, "SAVEPOINT asofs");
@@ -29,7 +32,7 @@ int pg_copy_start(struct pg_conn *conn, struct pg_copy *copy, const char *lock_s
         buf_printf(&sql, "; %s", lock_sql);
     sent = PQsendQuery(conn->pq, sql.data);
     buf_free(&sql);
-    return sent ? 0 : pg_fail(conn, NULL, err);
+    return pg_flush(conn, sent, err);
 }
 
 static int send_next(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
@@ -43,14 +46,17 @@ static int send_next(struct pg_conn *conn, struct pg_copy *copy, struct err *err
         copy->stage = STAGE_ROLLBACK;
         sent = PQsendQuery(conn->pq, UNDO);
     }
-    return sent ? PG_COPY_MORE : pg_fail(conn, NULL, err);
+    copy->done = 0;
+    return pg_flush(conn, sent, err);
 }
 
 /* All results of this stage are in: go to the next, or finish. */
 static int stage_done(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
 {
+    if (!copy->done && !copy->failure.code)
+        return pg_odd_answer(err, "no end of a COPY");
     if (copy->stage != STAGE_ROLLBACK)
-        return send_next(conn, copy, err);
+        return send_next(conn, copy, err) < 0 ? -err->code : PG_COPY_MORE;
     if (copy->failure.code == EBUSY)
         return PG_COPY_BUSY;
     if (copy->failure.code) {
@@ -60,25 +66,44 @@ static int stage_done(struct pg_conn *conn, struct pg_copy *copy, struct err *er
     return PG_COPY_DONE;
 }
 
+/* "COPY 17" */
+static int take_count(struct pg_copy *copy, PGresult *r, struct err *err)
+{
+    const char *n = PQcmdTuples(r);
+
+    if (!*n || strspn(n, "0123456789") != strlen(n))
+        return pg_odd_answer(err, "no number of rows at the end of a COPY");
+    copy->rows = strtoull(n, NULL, 10);
+    return 0;
+}
+
+static int take_failure(struct pg_conn *conn, struct pg_copy *copy, const PGresult *r,
+                        struct err *err)
+{
+    int rc = pg_fail(conn, r, err);
+
+    if (rc == -EPROTO)
+        return rc;
+    if (PQstatus(conn->pq) == CONNECTION_BAD || err->code == ECONNRESET ||
+        copy->stage == STAGE_ROLLBACK)
+        return err_set(err, ECONNRESET, "%s", err->text);
+    if (!copy->failure.code)
+        copy->failure = *err;
+    return 0;
+}
+
 static int take_result(struct pg_conn *conn, struct pg_copy *copy, PGresult *r, struct err *err)
 {
-    switch (PQresultStatus(r)) {
-    case PGRES_COPY_OUT:
+    ExecStatusType status = PQresultStatus(r);
+
+    if (status == PGRES_COPY_OUT && copy->stage == STAGE_COPY) {
         copy->stage = STAGE_DATA;
         return 0;
-    case PGRES_COMMAND_OK:
-        if (copy->stage == STAGE_TAIL)
-            copy->rows = strtoull(PQcmdTuples(r), NULL, 10);
-        return 0;
-    default:
-        pg_fail(conn, r, err);
-        if (PQstatus(conn->pq) == CONNECTION_BAD || err->code == ECONNRESET ||
-            copy->stage == STAGE_ROLLBACK)
-            return err_set(err, ECONNRESET, "%s", err->text);
-        if (!copy->failure.code)
-            copy->failure = *err;
-        return 0;
     }
+    if (status != PGRES_COMMAND_OK || copy->stage == STAGE_COPY)
+        return take_failure(conn, copy, r, err);
+    copy->done++;
+    return copy->stage == STAGE_TAIL ? take_count(copy, r, err) : 0;
 }
 
 /* Rows that have arrived. 1 = the stream ended, 0 = wait for more. */
@@ -103,10 +128,9 @@ int pg_copy_step(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
     PGresult *r;
     int rc;
 
-    if (!PQconsumeInput(conn->pq)) {
-        pg_fail(conn, NULL, err);
-        return err_set(err, ECONNRESET, "%s", err->text);
-    }
+    rc = pg_take_input(conn, copy->stage == STAGE_DATA, err);
+    if (rc < 0)
+        return rc;
     for (;;) {
         if (copy->stage == STAGE_DATA) {
             rc = take_rows(conn, copy, err);

@@ -24,7 +24,8 @@ struct pg_copy {
     int (*data)(void *arg, const char *bytes, size_t len, struct err *err);
     void *arg;
     uint64_t rows; /* as the server counted them; valid when done */
-    int stage;     /* private */
+    int stage;     /* private, as what follows */
+    unsigned done; /* results of this stage that came */
     struct err failure;
 };
 
@@ -35,7 +36,8 @@ int pg_copy_start(struct pg_conn *conn, struct pg_copy *copy, const char *lock_s
 
 /*
  * Do what can be done without waiting. Returns a pg_copy_result, or negative: -ECONNRESET (the
- * session is lost) or another code (the statement failed, the session goes on).
+ * session is lost), -EPROTO (the server answered with what cannot be; it cannot be used any more)
+ * or another code (the statement failed, the session goes on).
  */
 int pg_copy_step(struct pg_conn *conn, struct pg_copy *copy, struct err *err);
 

@@ -214,16 +214,17 @@ bool pg_dump_is_blocked(struct pg_conn *leader)
         " WHERE a.application_name = $1 AND NOT l.granted";
     char name[48];
     const char *values[] = {name};
-    PGresult *r = NULL;
+    static const struct pg_wanted wanted = {"", 0, PG_MANY};
+    struct pg_answer *a;
     struct err ignored;
     bool blocked;
 
     snprintf(name, sizeof(name), SESSION_NAME, PQbackendPID(leader->pq));
-    if (pg_run(leader, "SELECT pg_catalog.pg_stat_clear_snapshot()", 0, NULL, NULL, &ignored) < 0 ||
-        pg_run(leader, sql, 1, values, &r, &ignored) < 0)
+    if (pg_run(leader, "SELECT pg_catalog.pg_stat_clear_snapshot()", &ignored) < 0 ||
+        pg_ask(leader, sql, 1, values, &wanted, &a, &ignored) < 0)
         return false; /* a lost connection is noticed by whoever needs it next */
-    blocked = PQntuples(r) > 0;
-    PQclear(r);
+    blocked = pg_rows(a) > 0;
+    pg_answer_free(a);
     return blocked;
 }
 

@@ -73,8 +73,7 @@ static int collect(struct pg_conn *conn, const struct pg_freeze_request *req,
  */
 static int prepare_leader(struct pg_conn *leader, struct err *err)
 {
-    return pg_run(leader, SCAN_SETTINGS "SET LOCAL lock_timeout = '" LEADER_LOCK_TIMEOUT "'", 0,
-                  NULL, NULL, err);
+    return pg_run(leader, SCAN_SETTINGS "SET LOCAL lock_timeout = '" LEADER_LOCK_TIMEOUT "'", err);
 }
 
 /* "LOCK TABLE ONLY a.b, ONLY c.d IN … MODE; LOCK TABLE …" under construction. */
@@ -126,7 +125,7 @@ static int lock_tables(struct pg_conn *conn, const struct pg_catalog *c, struct 
     int rc = lock_statements(&l, c, err);
 
     if (rc == 0 && l.sql.len)
-        rc = pg_run(conn, l.sql.data, 0, NULL, NULL, err);
+        rc = pg_run(conn, l.sql.data, err);
     buf_free(&l.sql);
     return rc;
 }
@@ -147,7 +146,7 @@ static int touch_matviews(struct pg_conn *conn, const struct pg_catalog *c, stru
         buf_puts(&sql, " LIMIT 0");
     }
     if (rc == 0 && sql.len)
-        rc = pg_run(conn, sql.data, 0, NULL, NULL, err);
+        rc = pg_run(conn, sql.data, err);
     buf_free(&sql);
     return rc;
 }
@@ -156,9 +155,9 @@ static int touch_matviews(struct pg_conn *conn, const struct pg_catalog *c, stru
 static int take_snapshot(struct pg_conn *conn, bool in_recovery, bool export,
                          struct pg_moment *moment, struct err *err)
 {
+    static const struct pg_wanted wanted = {"tLts", 1, 1};
     struct buf sql = {0};
-    PGresult *r = NULL;
-    char *point;
+    struct pg_answer *a;
     int rc;
 
     buf_printf(&sql,
@@ -167,17 +166,15 @@ static int take_snapshot(struct pg_conn *conn, bool in_recovery, bool export,
                " FROM pg_catalog.clock_timestamp() t",
                export ? "pg_catalog.pg_export_snapshot()" : "''",
                in_recovery ? "pg_last_wal_replay_lsn" : "pg_current_wal_insert_lsn");
-    rc = pg_run(conn, sql.data, 0, NULL, &r, err);
+    rc = pg_ask(conn, sql.data, 0, NULL, &wanted, &a, err);
     buf_free(&sql);
     if (rc < 0)
         return rc;
-    moment->snapshot_id = export ? mem_strdup(PQgetvalue(r, 0, 0)) : NULL;
-    moment->lsn = mem_strdup(PQgetvalue(r, 0, 1));
-    moment->time = mem_strdup(PQgetvalue(r, 0, 2));
-    moment->unix_ns = strtoll(PQgetvalue(r, 0, 3), &point, 10) * 1000000000;
-    if (*point == '.')
-        moment->unix_ns += strtoll(point + 1, NULL, 10) * 1000; /* always six digits */
-    PQclear(r);
+    moment->snapshot_id = export ? mem_strdup(pg_text(a, 0, 0)) : NULL;
+    moment->lsn = mem_strdup(pg_text(a, 0, 1));
+    moment->time = mem_strdup(pg_text(a, 0, 2));
+    moment->unix_ns = pg_nanoseconds(a, 0, 3);
+    pg_answer_free(a);
     return 0;
 }
 
@@ -194,13 +191,13 @@ static int export_snapshot(struct pg_conn *conn, const struct pg_server *server,
     return rc;
 }
 
-static void name_lock_holder(const PGresult *r, int row, struct err *err)
+static void name_lock_holder(const struct pg_answer *a, size_t row, struct err *err)
 {
-    char *name = pg_pattern_of(PQgetvalue(r, row, 0), PQgetvalue(r, row, 1));
+    char *name = pg_pattern_of(pg_text(a, row, 0), pg_text(a, row, 1));
 
     err_hint(err, "%s is locked by process %s (user %s, application %s%s): %s", name,
-             PQgetvalue(r, row, 2), PQgetvalue(r, row, 4), PQgetvalue(r, row, 5),
-             PQgetvalue(r, row, 3)[0] == 't' ? "" : ", itself waiting", PQgetvalue(r, row, 6));
+             pg_text(a, row, 2), pg_text(a, row, 4), pg_text(a, row, 5),
+             pg_true(a, row, 3) ? "" : ", itself waiting", pg_text(a, row, 6));
     free(name);
 }
 
@@ -222,12 +219,12 @@ static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, 
         " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"
         "   WHERE d.datname = pg_catalog.current_database())"
         " AND l.relation = ANY ($1::pg_catalog.oid[]) ORDER BY l.granted DESC, 1, 2 LIMIT 8";
+    static const struct pg_wanted wanted = {"ttNbttt", 0, 8};
     struct buf oids = {0};
     const char *values[2];
     struct err ignored;
-    PGresult *r = NULL;
-    size_t i, k;
-    int row;
+    struct pg_answer *a = NULL;
+    size_t i, k, row;
 
     for (i = 0; i < c->ntables; i++) {
         buf_printf(&oids, "%s%u", i ? "," : "{", c->tables[i].rel.oid);
@@ -237,10 +234,10 @@ static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, 
     buf_puts(&oids, c->ntables ? "}" : "{}");
     values[0] = oids.data;
     values[1] = modes;
-    if (pg_run(conn, sql, 2, values, &r, &ignored) == 0)
-        for (row = 0; row < PQntuples(r); row++)
-            name_lock_holder(r, row, err);
-    PQclear(r);
+    if (pg_ask(conn, sql, 2, values, &wanted, &a, &ignored) == 0)
+        for (row = 0; row < pg_rows(a); row++)
+            name_lock_holder(a, row, err);
+    pg_answer_free(a);
     buf_free(&oids);
 }
 
@@ -403,7 +400,7 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
     if (rc == 0) {
         rc = begin(leader, req->lock_timeout_ms, err);
         if (rc == 0 && l.sql.len)
-            rc = pg_run(leader, l.sql.data, 0, NULL, NULL, err);
+            rc = pg_run(leader, l.sql.data, err);
         if (rc < 0)
             rc = explain_failure(leader, req, c, err);
         if (rc == -ESTALE) {
@@ -426,7 +423,7 @@ int pg_freeze_hold(struct pg_conn *worker, const char *lock_sql, struct err *err
     int rc = pg_begin(worker, true,
                       SCAN_SETTINGS "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT "'", err);
 
-    return rc == 0 && *lock_sql ? pg_run(worker, lock_sql, 0, NULL, NULL, err) : rc;
+    return rc == 0 && *lock_sql ? pg_run(worker, lock_sql, err) : rc;
 }
 
 /*
@@ -442,18 +439,18 @@ int pg_freeze_try_share(struct pg_conn *leader, const struct pg_catalog *c, int6
 
     buf_printf(&l.sql, "SAVEPOINT asofs_share; SET LOCAL statement_timeout = %lld",
                (long long)try_ms);
-    rc = pg_run(leader, l.sql.data, 0, NULL, NULL, err);
+    rc = pg_run(leader, l.sql.data, err);
     buf_clear(&l.sql);
     if (rc == 0)
         rc = lock_statements(&l, c, err);
     if (rc == 0 && l.sql.len)
-        rc = pg_run(leader, l.sql.data, 0, NULL, NULL, err);
+        rc = pg_run(leader, l.sql.data, err);
     buf_free(&l.sql);
     if (rc == 0)
-        return pg_run(leader, "SET LOCAL statement_timeout = 0", 0, NULL, NULL, err);
+        return pg_run(leader, "SET LOCAL statement_timeout = 0", err);
     if (rc != -ECONNRESET && rc != -EINTR)
-        pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share", 0, NULL,
-               NULL, &ignored);
+        pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share",
+               &ignored);
     return rc == -ECANCELED ? -EBUSY : rc;
 }
 
@@ -468,21 +465,22 @@ int pg_freeze_moment(struct pg_conn *leader, struct pg_moment *moment, struct er
 
 int pg_freeze_now(struct pg_conn *worker, struct err *err)
 {
-    return pg_run(worker, "SELECT", 0, NULL, NULL, err);
+    return pg_run(worker, "SELECT", err);
 }
 
 int pg_freeze_unshare(struct pg_conn *leader, struct pg_moment *moment, struct err *err)
 {
-    PGresult *r = NULL;
-    int rc = pg_run(leader, "SELECT pg_catalog.pg_current_wal_insert_lsn()", 0, NULL, &r, err);
+    static const struct pg_wanted wanted = {"l", 1, 1};
+    struct pg_answer *a;
+    int rc =
+        pg_ask(leader, "SELECT pg_catalog.pg_current_wal_insert_lsn()", 0, NULL, &wanted, &a, err);
 
     if (rc < 0)
         return rc;
     free(moment->lsn);
-    moment->lsn = mem_strdup(PQgetvalue(r, 0, 0));
-    PQclear(r);
-    return pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share", 0,
-                  NULL, NULL, err);
+    moment->lsn = mem_strdup(pg_text(a, 0, 0));
+    pg_answer_free(a);
+    return pg_run(leader, "ROLLBACK TO SAVEPOINT asofs_share; RELEASE SAVEPOINT asofs_share", err);
 }
 
 int pg_freeze_verify(struct pg_conn *leader, const struct pg_freeze_request *req,
@@ -523,7 +521,7 @@ void pg_freeze_rollback(struct pg_conn *leader)
 
 int pg_freeze_release(struct pg_conn *conn, struct err *err)
 {
-    return pg_run(conn, "COMMIT", 0, NULL, NULL, err);
+    return pg_run(conn, "COMMIT", err);
 }
 
 void pg_moment_free(struct pg_moment *m)

@@ -5,22 +5,27 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "pg/answer.h"
 #include "pg/conn.h"
+
+#define PG_MOST_AT_ONCE (16u << 20) /* bytes that a server may send between two results */
 
 struct pg_conn {
     PGconn *pq;
     int stop_fd;
     int64_t query_timeout_ms;
+    int64_t deadline;  /* clock_ms: of the result that is waited for; 0: none */
+    uint64_t received; /* bytes, at least, since the last result */
     char *timezone;
     bool can_notice_end; /* the server checks now and then whether we are still there */
 };
 
-/*
- * Run one statement (several, when nparams is 0) and wait. On success *res (may be NULL) holds the
- * last result, to be cleared by the caller.
- */
-int pg_run(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
-           PGresult **res, struct err *err);
+/* Run one command, or several (no parameters); rows that it gives are dropped. */
+int pg_run(struct pg_conn *conn, const char *sql, struct err *err);
+
+/* Run one query and wait. *answer is as wanted, and freed by the caller; NULL after a failure. */
+int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
+           const struct pg_wanted *wanted, struct pg_answer **answer, struct err *err);
 
 /*
  * Begin a read-only transaction, REPEATABLE READ or READ COMMITTED, made harmless and with fixed
@@ -34,11 +39,23 @@ void pg_rollback(struct pg_conn *conn);
 /* Have one statement parsed and analysed, not run, by the extended protocol. */
 int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err);
 
-/* Fill err from a failed result (or, without one, from the connection). */
+/* Fill err from a result that cannot be used (or, without one, from the connection). */
 int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err);
 
-/* Wait until the socket can be read. 0, -EINTR, -ETIMEDOUT or -ECONNRESET. */
-int pg_wait_readable(struct pg_conn *conn, struct err *err);
+/* The same from libpq's words: they end with a newline, and are repeated for every address tried.
+ */
+int pg_fail_text(struct err *err, int code, const char *what, const char *message);
+
+/*
+ * For who sends by himself (sent: what libpq's PQsend… gave): all of it on its way. And: what has
+ * arrived is taken in; -EPROTO when it is far too much since pg_flush (in_copy: a row may be
+ * large).
+ */
+int pg_flush(struct pg_conn *conn, int sent, struct err *err);
+int pg_take_input(struct pg_conn *conn, bool in_copy, struct err *err);
+
+/* PQconnectPoll, what arrived counted. */
+PostgresPollingStatusType pg_connect_on(struct pg_conn *conn);
 
 /* Append key='value' to a connection string. */
 void pg_put_option(struct buf *conninfo, const char *key, const char *value);

@@ -669,12 +669,13 @@ static int open_conn(struct pg_private *s, const char *conninfo, const char *dat
 }
 
 /* One query in a transaction made harmless. */
-static int ask(struct pg_conn *conn, const char *sql, PGresult **res, struct err *err)
+static int ask(struct pg_conn *conn, const char *sql, const struct pg_wanted *wanted,
+               struct pg_answer **a, struct err *err)
 {
     int rc = pg_begin(conn, false, NULL, err);
 
     if (rc == 0)
-        rc = pg_run(conn, sql, 0, NULL, res, err);
+        rc = pg_ask(conn, sql, 0, NULL, wanted, a, err);
     if (rc == 0)
         pg_rollback(conn);
     return rc;
@@ -682,13 +683,14 @@ static int ask(struct pg_conn *conn, const char *sql, PGresult **res, struct err
 
 static int is_bootstrap(struct pg_conn *conn, struct err *err)
 {
-    PGresult *r = NULL;
+    static const struct pg_wanted wanted = {"", 0, 1};
+    struct pg_answer *a = NULL;
     int rc = ask(conn, "SELECT FROM pg_catalog.pg_roles WHERE rolname = current_user AND oid = 10",
-                 &r, err);
+                 &wanted, &a, err);
 
     if (rc == 0)
-        rc = PQntuples(r) == 1;
-    PQclear(r);
+        rc = pg_rows(a) == 1;
+    pg_answer_free(a);
     return rc;
 }
 
@@ -696,15 +698,17 @@ static int read_databases(struct pg_private *s, struct pg_conn *conn, struct err
 {
     static const char sql[] = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn"
                               " AND NOT datistemplate ORDER BY datname COLLATE \"C\"";
-    PGresult *r = NULL;
-    int rc = ask(conn, sql, &r, err), i;
+    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
+    struct pg_answer *a = NULL;
+    int rc = ask(conn, sql, &wanted, &a, err);
+    size_t i;
 
     if (rc == 0) {
-        s->databases = mem_array((size_t)PQntuples(r) + 1, sizeof(*s->databases));
-        for (i = 0; i < PQntuples(r); i++)
-            s->databases[i] = mem_strdup(PQgetvalue(r, i, 0));
+        s->databases = mem_array(pg_rows(a) + 1, sizeof(*s->databases));
+        for (i = 0; i < pg_rows(a); i++)
+            s->databases[i] = mem_strdup(pg_text(a, i, 0));
     }
-    PQclear(r);
+    pg_answer_free(a);
     return rc;
 }
 
@@ -801,7 +805,8 @@ static bool says_ready(struct pg_private *s)
  */
 static void promote(struct pg_private *s)
 {
-    if (!s->promote || clock_ms() - s->promoted < PROMOTE_AGAIN_MS || faccessat(AT_FDCWD, s->promote, F_OK, AT_EACCESS) < 0)
+    if (!s->promote || clock_ms() - s->promoted < PROMOTE_AGAIN_MS ||
+        faccessat(AT_FDCWD, s->promote, F_OK, AT_EACCESS) < 0)
         return;
     kill(s->pid, SIGUSR1);
     s->promoted = clock_ms();

@@ -31,15 +31,17 @@ static const char query[] =
 
 int pg_refuse_foreign_code(struct pg_conn *conn, struct err *err)
 {
+    static const struct pg_wanted wanted = {"t", 0, 5};
     struct buf names = {0};
-    PGresult *res = NULL;
-    int rc = pg_begin(conn, false, NULL, err), i;
+    struct pg_answer *a = NULL;
+    int rc = pg_begin(conn, false, NULL, err);
+    size_t i;
 
     if (rc == 0)
-        rc = pg_run(conn, query, 0, NULL, &res, err);
-    for (i = 0; rc == 0 && i < PQntuples(res); i++)
-        buf_printf(&names, "%s%s", i ? ", " : "", PQgetvalue(res, i, 0));
-    PQclear(res);
+        rc = pg_ask(conn, query, 0, NULL, &wanted, &a, err);
+    for (i = 0; rc == 0 && i < pg_rows(a); i++)
+        buf_printf(&names, "%s%s", i ? ", " : "", pg_text(a, i, 0));
+    pg_answer_free(a);
     pg_rollback(conn);
     if (rc == 0 && names.len) {
         rc =
