@@ -453,7 +453,7 @@ static bool ranges_end(const char *text, uint64_t start, uint64_t *end)
 int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end)
 {
     char *path = mem_printf("%s/backup_manifest", data_dir), tail[MANIFEST_TAIL + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     int64_t n = -1;
 

@@ -166,6 +166,22 @@ static int refuse_warnings(const char *data_dir, const char *out, const char *co
                    data_dir, (int)strcspn(at, "\n"), at);
 }
 
+/* The program would wait for the other end of a pipe, for ever. */
+static int check_is_file(const char *data_dir, struct err *err)
+{
+    char *path = mem_printf("%s/global/pg_control", data_dir);
+    struct stat st;
+    int rc = 0;
+
+    if (lstat(path, &st) < 0)
+        rc = err_errno(err, "cannot read %s", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = err_set(err, EINVAL, "%s is no file: %s is no data directory of PostgreSQL", path,
+                     data_dir);
+    free(path);
+    return rc;
+}
+
 int pg_control_read(const struct pg_programs *p, const char *data_dir, struct pg_control *c,
                     struct err *err)
 {
@@ -177,7 +193,10 @@ int pg_control_read(const struct pg_programs *p, const char *data_dir, struct pg
     *c = (struct pg_control){0};
     if (!full)
         return err_errno(err, "%s", data_dir);
-    rc = pg_program_run_heard(p, "pg_controldata", argv, NULL, NULL, -1, &out, &complaints, err);
+    rc = check_is_file(full, err);
+    if (rc == 0)
+        rc =
+            pg_program_run_heard(p, "pg_controldata", argv, NULL, NULL, -1, &out, &complaints, err);
     if (rc == 0)
         rc = refuse_warnings(data_dir, out.data, complaints.data, err);
     if (rc == 0)

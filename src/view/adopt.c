@@ -1,12 +1,14 @@
 #include "view/adopt.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/io.h"
 #include "common/mem.h"
 #include "pg/backup.h"
 #include "pg/control.h"
@@ -26,19 +28,18 @@ struct adoption {
 
 /* ---- no server runs on it ---- */
 
+#define PID_FILE_MAX (64 << 10)
+
 /* The first line of postmaster.pid; negative numbers are of servers for one user. */
 static pid_t read_pid(const char *dir)
 {
-    char *path = mem_printf("%s/postmaster.pid", dir), line[32] = "";
-    FILE *f = fopen(path, "re");
+    char *path = mem_printf("%s/postmaster.pid", dir), *text;
     long pid = 0;
 
+    if (io_read_text(AT_FDCWD, path, PID_FILE_MAX, &text) == 0)
+        pid = labs(strtol(text, NULL, 10));
+    free(text);
     free(path);
-    if (!f)
-        return 0;
-    if (fgets(line, sizeof(line), f))
-        pid = labs(strtol(line, NULL, 10));
-    fclose(f);
     return (pid_t)pid;
 }
 

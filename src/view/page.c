@@ -215,7 +215,7 @@ static int check_segment(const struct page_view *v, const struct replay *r,
     uint64_t start = s->number * r->log.list.segment_bytes, at = 0;
     uint64_t from = (r->reached.last / SEGMENT_PAGE + 1) * SEGMENT_PAGE;
     char *path = segment_path(r, s), lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     int rc = fd < 0 && errno != ENOENT ? err_errno(err, "cannot read the log segment %s", path) : 0;
 
     if (from < start)

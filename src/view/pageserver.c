@@ -63,8 +63,6 @@ struct page_server {
 
 /* ---- the directory ---- */
 
-#define PLACE "/tmp"
-#define PREFIX "asofs-"
 #define DATA "data"
 #define RUN "server"
 #define PASS_THROUGH 0711
@@ -105,9 +103,9 @@ static int make_locked(struct page_server *s, char **dir, struct err *err)
     *dir = NULL;
     while (rc == 0) {
         free(*dir);
-        *dir = mem_strdup(PLACE "/" PREFIX "XXXXXX");
+        *dir = mem_strdup(PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX "XXXXXX");
         rc = mkdtemp(*dir) ? lock_directory(s, *dir, err)
-                           : err_errno(err, "cannot make a directory in " PLACE);
+                           : err_errno(err, "cannot make the directory %s", *dir);
     }
     return rc < 0 ? rc : 0;
 }
@@ -296,7 +294,7 @@ static int has_server(int run)
 static void clear_one(int place, const char *name)
 {
     int dir = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    char *path = mem_printf(PLACE "/%s", name);
+    char *path = mem_printf(PAGE_SERVER_PLACE "/%s", name);
     struct stat st;
 
     if (dir >= 0 && fstat(dir, &st) == 0 && is_own(&st) && flock(dir, LOCK_EX | LOCK_NB) == 0 &&
@@ -311,12 +309,12 @@ static void clear_one(int place, const char *name)
 
 static void clear_all(void)
 {
-    DIR *place = opendir(PLACE);
+    DIR *place = opendir(PAGE_SERVER_PLACE);
     struct dirent *e;
 
     while (place && (e = readdir(place)))
-        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) == 0 &&
-            strlen(e->d_name) == strlen(PREFIX) + 6)
+        if (strncmp(e->d_name, PAGE_SERVER_PREFIX, strlen(PAGE_SERVER_PREFIX)) == 0 &&
+            strlen(e->d_name) == strlen(PAGE_SERVER_PREFIX) + 6)
             clear_one(dirfd(place), e->d_name);
     if (place)
         closedir(place);

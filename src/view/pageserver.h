@@ -9,6 +9,9 @@
 #include "pg/private.h"
 #include "store/log.h"
 
+#define PAGE_SERVER_PLACE "/tmp"    /* where the directory of a private server is made, */
+#define PAGE_SERVER_PREFIX "asofs-" /* and what its name begins with, in front of six letters */
+
 /* Exit status of `asofs pagefs` for a private server: pages it wrote could not be stored. */
 enum { PAGE_SERVER_LOST = 3, PAGE_SERVER_FULL = 4 /* for want of room */ };
 

@@ -16,6 +16,7 @@
 #include "common/mem.h"
 #include "common/proc.h"
 #include "common/units.h"
+#include "view/pageserver.h"
 #include "view/segment.h"
 
 #define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
@@ -351,13 +352,25 @@ int page_open_pages(struct store *s, const char *view, struct store_view **v, st
 
 #define LITTLE (UINT64_C(64) << 20) /* a server needs new segments of log, too */
 
+/* What has no room is the place of the private server, or memory that it shares. */
+static bool is_elsewhere(const char *text)
+{
+    const char *place = strstr(text, PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX);
+    size_t len = strlen(PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX "XXXXXX");
+
+    if (strstr(text, "shared memory segment"))
+        return true;
+    return place && strlen(place) > len && strncmp(place + len, "/data", 5) != 0;
+}
+
 void page_hint_full(const struct store *s, struct err *err)
 {
     struct statvfs disk;
     char size[32];
     uint64_t free_bytes;
 
-    if (!strstr(err->text, strerror(ENOSPC)) || statvfs(store_path(s), &disk) < 0)
+    if (!strstr(err->text, strerror(ENOSPC)) || is_elsewhere(err->text) ||
+        statvfs(store_path(s), &disk) < 0)
         return;
     free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
     if (free_bytes < LITTLE)

@@ -39,7 +39,7 @@ uint64_t segment_find_page(int fd, uint64_t start, uint64_t end, uint64_t *from)
 int segment_check_system(const char *path, uint64_t system_identifier, struct err *err)
 {
     struct segment_header h;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
     ssize_t n;
 
     if (fd < 0)

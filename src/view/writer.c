@@ -1,7 +1,8 @@
 #include "view/writer.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,23 +14,55 @@
 #include "common/io.h"
 #include "common/mem.h"
 
-static struct pg_identity giving_to; /* nftw has no argument for its caller */
+static int give_below(int fd, const struct pg_identity *to);
 
-static int give_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+static int give_one(int fd, const char *name, const struct pg_identity *to)
 {
-    (void)flag, (void)ftw;
-    if (st->st_uid != 0)
-        return 0;
-    return lchown(path, giving_to.uid, giving_to.gid);
+    int below = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    int rc = 0;
+
+    if (below >= 0) {
+        rc = give_below(below, to);
+        close(below);
+    }
+    if (rc < 0 || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_uid != 0)
+        return rc;
+    return fchownat(fd, name, to->uid, to->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* What is in a directory before the directory itself: until that is his, he cannot get in and put
+ * something else in the place of what is to be given. */
+static int give_below(int fd, const struct pg_identity *to)
+{
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *e;
+
+    if (!dir)
+        return -errno;
+    while (rc == 0 && (errno = 0, e = readdir(dir)))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            rc = give_one(fd, e->d_name, to);
+    if (rc == 0)
+        rc = -errno;
+    closedir(dir);
+    return rc;
 }
 
 /* A store of root's (asofs store create) becomes that of who writes it from now on. */
 static int give_store(struct writer *w, struct err *err)
 {
-    giving_to = w->who;
-    if (nftw(w->path, give_one, 16, FTW_PHYS | FTW_MOUNT) != 0)
-        return err_errno(err, "cannot give %s to the user %u", w->path, (unsigned)w->who.uid);
-    return 0;
+    int fd = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -errno : give_below(fd, &w->who);
+
+    if (rc == 0 && fchown(fd, w->who.uid, w->who.gid) < 0)
+        rc = -errno;
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? err_set(err, -rc, "cannot give %s to the user %u: %s", w->path,
+                            (unsigned)w->who.uid, strerror(-rc))
+                  : 0;
 }
 
 /* The kernel's default for those who never changed. */
@@ -79,13 +112,30 @@ static int choose_writer(struct writer *w, bool needs_programs, struct err *err)
     return rc;
 }
 
+/* Only if it is root's, who has made it, and nothing that somebody else has put in its place. */
+static int fchown_own(int fd, const struct pg_identity *to)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -1;
+    errno = ESTALE;
+    return st.st_uid == geteuid() ? fchown(fd, to->uid, to->gid) : -1;
+}
+
 /* The directory, made by root for him who fills it. */
 static int make_directory(struct writer *w, struct err *err)
 {
+    int fd, rc;
+
     if (!w->who.change || mkdir(w->path, 0700) < 0)
         return 0; /* there, or store_create says why not */
     w->made_directory = true;
-    if (chown(w->path, w->who.uid, w->who.gid) < 0)
+    fd = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    rc = fd < 0 ? -1 : fchown_own(fd, &w->who);
+    if (fd >= 0)
+        close(fd);
+    if (rc < 0)
         return err_errno(err, "cannot give %s to the user %u", w->path, (unsigned)w->who.uid);
     return 0;
 }
