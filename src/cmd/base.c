@@ -167,9 +167,9 @@ static void tell_waiting(void *arg, const char *segment)
 static void tell_created(const struct base_create_result *r, const struct err *failed)
 {
     if (r->slot_left)
-        log_error("the replication slot \"%s\" is still there (%s)\ndrop it on the server: SELECT "
-                  "pg_drop_replication_slot('%s')",
-                  r->slot_left, r->slot_left_why, r->slot_left);
+        log_error("the replication slot \"%s\" may be left (%s)\nthe store is kept, since it knows "
+                  "it: asofs base drop --all removes it, base create goes on with it",
+                  r->slot_left, r->slot_left_why);
     if (failed)
         log_error("%s", failed->text);
     else

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/io.h"
 #include "common/lsn.h"
 #include "common/mem.h"
@@ -21,16 +20,14 @@
 
 #define CONNECT_MS 30000
 #define QUERY_MS 60000
-#define BRIEF_MS 2000      /* for a look that is nice to have */
-#define SLOT_FREE_MS 10000 /* a server needs a moment to see that its receiver is gone */
 #define LOOK_AGAIN_MS 200
 #define PARTIAL ".partial"  /* how names of segments end that are being received */
 #define MANIFEST_TAIL 16384 /* the ranges of log stand at the end */
 
 /* ---- connections ---- */
 
-static int open_conn(const char *conninfo, int stop_fd, int64_t timeout_ms, struct pg_conn **c,
-                     struct err *err)
+int pg_open_base(const char *conninfo, int stop_fd, int64_t timeout_ms, struct pg_conn **c,
+                 struct err *err)
 {
     struct pg_session session = {.application_name = "asofs base",
                                  .timezone = "UTC",
@@ -134,7 +131,7 @@ int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struc
 {
     struct pg_conn *c;
     struct pg_answer *r = NULL;
-    int rc = open_conn(conninfo, stop_fd, 0, &c, err);
+    int rc = pg_open_base(conninfo, stop_fd, 0, &c, err);
 
     *s = (struct pg_source){0};
     if (rc < 0)
@@ -148,126 +145,6 @@ int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struc
     pg_answer_free(r);
     pg_conn_close(c);
     return rc;
-}
-
-/* ---- slots ---- */
-
-enum { SLOT_ACTIVE, SLOT_STATUS, SLOT_RETAINED, SLOT_TYPE };
-
-static const char slot_sql[] =
-    "SELECT active, wal_status, pg_catalog.pg_wal_lsn_diff("
-    "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-    " ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, slot_type"
-    " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
-
-/* -ENOENT: there is none. */
-static int look_at_slot(struct pg_conn *c, const char *name, struct pg_answer **r, struct err *err)
-{
-    static const struct pg_wanted wanted = {"bTIt", 0, 1};
-    int rc = pg_ask(c, slot_sql, 1, &name, &wanted, r, err);
-
-    if (rc == 0 && pg_rows(*r) == 0)
-        rc = err_set(err, ENOENT, "the server has no replication slot \"%s\"", name);
-    else if (rc == 0 && strcmp(pg_text(*r, 0, SLOT_TYPE), "physical") != 0)
-        rc = err_set(err, EINVAL, "the replication slot \"%s\" is not a physical one", name);
-    if (rc < 0) {
-        pg_answer_free(*r);
-        *r = NULL;
-    }
-    return rc;
-}
-
-int pg_slot_create(const char *conninfo, const char *name, uint64_t *from, struct err *err)
-{
-    static const char sql[] =
-        "SELECT lsn FROM pg_catalog.pg_create_physical_replication_slot($1, true)";
-    static const struct pg_wanted wanted = {"l", 1, 1};
-    struct pg_answer *r = NULL;
-    struct pg_conn *c;
-    int rc = open_conn(conninfo, -1, 0, &c, err);
-
-    *from = 0;
-    if (rc < 0)
-        return rc;
-    rc = look_at_slot(c, name, &r, err);
-    if (rc == 0 || rc == -EINVAL) {
-        rc = err_set(err, EEXIST,
-                     "the server has a replication slot \"%s\" already: name another with --slot, "
-                     "or drop it if nobody uses it",
-                     name);
-    } else if (rc == -ENOENT) {
-        rc = pg_ask(c, sql, 1, &name, &wanted, &r, err);
-        if (rc == 0)
-            *from = pg_lsn(r, 0, 0);
-        else
-            rc = err_prefix(err, "cannot make the replication slot \"%s\"", name);
-    }
-    pg_answer_free(r);
-    pg_conn_close(c);
-    return rc;
-}
-
-/* 0, -EBUSY while somebody receives from it */
-static int try_drop(struct pg_conn *c, const char *name, struct err *err)
-{
-    static const struct pg_wanted wanted = {"T", 0, 1};
-    struct pg_answer *r = NULL;
-    int rc = look_at_slot(c, name, &r, err);
-
-    if (rc < 0)
-        return rc;
-    if (pg_true(r, 0, SLOT_ACTIVE))
-        rc = err_set(err, EBUSY,
-                     "the replication slot \"%s\" is in use: stop what receives from it first",
-                     name);
-    pg_answer_free(r);
-    r = NULL;
-    if (rc == 0)
-        rc =
-            pg_ask(c, "SELECT pg_catalog.pg_drop_replication_slot($1)", 1, &name, &wanted, &r, err);
-    pg_answer_free(r);
-    return rc;
-}
-
-int pg_slot_drop(const char *conninfo, const char *name, struct err *err)
-{
-    int64_t deadline = clock_ms() + SLOT_FREE_MS;
-    struct pg_conn *c;
-    int rc = open_conn(conninfo, -1, 0, &c, err);
-
-    if (rc < 0)
-        return rc;
-    while ((rc = try_drop(c, name, err)) == -EBUSY && clock_ms() < deadline)
-        poll(NULL, 0, LOOK_AGAIN_MS);
-    pg_conn_close(c);
-    return rc;
-}
-
-int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, struct err *err)
-{
-    struct pg_conn *c;
-    struct pg_answer *r = NULL;
-    int64_t retained = 0;
-    int rc = open_conn(conninfo, -1, BRIEF_MS, &c, err);
-
-    if (active)
-        *active = false;
-    if (rc < 0)
-        return rc;
-    rc = look_at_slot(c, name, &r, err);
-    if (rc == 0 && strcmp(pg_text(r, 0, SLOT_STATUS), "lost") == 0) {
-        rc = err_set(err, ESTALE,
-                     "the replication slot \"%s\" is lost: the server kept no more log than its "
-                     "max_slot_wal_keep_size",
-                     name);
-    } else if (rc == 0) {
-        retained = pg_integer(r, 0, SLOT_RETAINED);
-        if (active)
-            *active = pg_true(r, 0, SLOT_ACTIVE);
-    }
-    pg_answer_free(r);
-    pg_conn_close(c);
-    return rc < 0 ? rc : retained < 0 ? 0 : retained;
 }
 
 /* ---- programs ---- */
@@ -386,7 +263,7 @@ int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char
     struct pg_backup_label label;
     struct call a = {0};
     struct pg_conn *c;
-    int rc = open_conn(conninfo, stop_fd, 0, &c, err);
+    int rc = pg_open_base(conninfo, stop_fd, 0, &c, err);
 
     *end = 0;
     if (rc < 0)
@@ -508,7 +385,7 @@ int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char
     struct call a = {0};
     struct pg_conn *c;
     char lsn[LSN_TEXT_MAX];
-    int rc = open_conn(conninfo, stop_fd, 0, &c, err);
+    int rc = pg_open_base(conninfo, stop_fd, 0, &c, err);
 
     if (rc < 0)
         return rc;

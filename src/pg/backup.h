@@ -1,6 +1,6 @@
 /*
- * Taking a base from a running server and keeping its log coming: replication slots,
- * pg_basebackup, pg_receivewal. The user needs REPLICATION, for plain connections and for those of
+ * Taking a base from a running server and keeping its log coming: pg_basebackup, pg_receivewal of a
+ * replication slot (slot.h). The user needs REPLICATION, for plain connections and for those of
  * replication.
  *
  * Connections are made here and by the programs, each with what libpq finds for the connection
@@ -28,17 +28,6 @@ struct pg_source {
 /* What base create must know of a server; refuses what cannot be backed up (version below 14, no
  * REPLICATION, wal_level minimal), in words. */
 int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struct err *err);
-
-/* A physical slot that keeps the log from now on: from *from (LSN). -EEXIST: there is one of that
- * name. */
-int pg_slot_create(const char *conninfo, const char *name, uint64_t *from, struct err *err);
-/* -ENOENT: there is none; -EBUSY: somebody receives from it, and went on to for some seconds. */
-int pg_slot_drop(const char *conninfo, const char *name, struct err *err);
-
-/* Bytes of log that the server keeps for the slot. -ENOENT: there is none; -ESTALE: the server did
- * not keep its log ("lost"). Gives up after 2 s. active (may be NULL): somebody receives from it.
- */
-int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, struct err *err);
 
 /*
  * pg_basebackup into the new directory `dir`, without log (-X none), with progress on a terminal

@@ -547,6 +547,18 @@ static int read_facts(struct pg_conn *conn, struct pg_answer **a, struct err *er
         0, NULL, &wanted, a, err);
 }
 
+int pg_ask_identifier(struct pg_conn *conn, uint64_t *system_identifier, struct err *err)
+{
+    static const struct pg_wanted wanted = {"n", 1, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_ask(conn, "SELECT system_identifier FROM pg_catalog.pg_control_system()", 0, NULL,
+                    &wanted, &a, err);
+
+    *system_identifier = rc == 0 ? pg_number(a, 0, 0) : 0;
+    pg_answer_free(a);
+    return rc;
+}
+
 /* Everyone may call pg_control_system() by default, but a site can revoke that: then we do without.
  */
 static char *read_system_identifier(struct pg_conn *conn)

@@ -57,6 +57,12 @@ int pg_take_input(struct pg_conn *conn, bool in_copy, struct err *err);
 /* PQconnectPoll, what arrived counted. */
 PostgresPollingStatusType pg_connect_on(struct pg_conn *conn);
 
+/* backup.c: a connection of asofs base. timeout_ms: to connect, and for each query; 0: patient. */
+int pg_open_base(const char *conninfo, int stop_fd, int64_t timeout_ms, struct pg_conn **c,
+                 struct err *err);
+/* -EACCES: the user may not ask */
+int pg_ask_identifier(struct pg_conn *conn, uint64_t *system_identifier, struct err *err);
+
 /* Append key='value' to a connection string. */
 void pg_put_option(struct buf *conninfo, const char *key, const char *value);
 /* Append an identifier, quoted by libpq. */

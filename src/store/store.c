@@ -126,6 +126,7 @@ static const struct key store_keys[] = {NUMBER(format),
                                         MAYBE_NUMBER(segment_bytes),
                                         MAYBE_TEXT(conninfo),
                                         MAYBE_TEXT(slot),
+                                        MAYBE_TEXT(slot_mark),
                                         MAYBE_TEXT(log),
                                         MAYBE_TEXT(restore_command),
                                         {0}};
@@ -244,12 +245,21 @@ static bool is_segment_size(int64_t bytes)
     return bytes >= SEGMENT_MIN && bytes <= SEGMENT_MAX && (bytes & (bytes - 1)) == 0;
 }
 
+static int check_lsn(const char *file, const char *key, const char *value, struct err *err)
+{
+    uint64_t lsn;
+
+    return value && lsn_parse(value, &lsn) < 0
+               ? refuse_text(file, key, value, "no place on the log", err)
+               : 0;
+}
+
 static int check_cluster(const struct store_description *d, const char *file, struct err *err)
 {
     uint64_t id;
 
     if (!d->system_identifier && !d->major && !d->segment_bytes) {
-        if (d->conninfo || d->slot || d->log || d->restore_command)
+        if (d->conninfo || d->slot || d->slot_mark || d->log || d->restore_command)
             return err_set(err, EINVAL, "%s: key \"system_identifier\" is missing", file);
         return 0;
     }
@@ -265,7 +275,9 @@ static int check_cluster(const struct store_description *d, const char *file, st
                              err);
     if (d->log && d->log[0] != '/')
         return refuse_text(file, "log", d->log, "not absolute", err);
-    return 0;
+    if (d->slot_mark && !d->slot)
+        return err_set(err, EINVAL, "%s: key \"slot\" is missing", file);
+    return check_lsn(file, "slot_mark", d->slot_mark, err);
 }
 
 /* Since 1970, in parts of which there are `a_second`. */
@@ -280,15 +292,6 @@ static int check_time(const char *file, const char *key, int64_t value, int64_t 
     return is_time(value, a_second)
                ? 0
                : refuse_number(file, key, value, "no time between 1970 and 2262", err);
-}
-
-static int check_lsn(const char *file, const char *key, const char *value, struct err *err)
-{
-    uint64_t lsn;
-
-    return value && lsn_parse(value, &lsn) < 0
-               ? refuse_text(file, key, value, "no place on the log", err)
-               : 0;
 }
 
 /* Of a base and of a view. */
@@ -394,6 +397,7 @@ void store_description_free(struct store_description *d)
     free(d->system_identifier);
     free(d->conninfo);
     free(d->slot);
+    free(d->slot_mark);
     free(d->log);
     free(d->restore_command);
     free(d->start_lsn);
@@ -437,6 +441,11 @@ static int save(struct disk *disk, const char *path, const char *shown, json_t *
     free(line);
     free(text);
     return rc;
+}
+
+static json_t *describe_empty(void)
+{
+    return json_pack("{s:i,s:i}", "format", STORE_FORMAT, "page_bytes", (int)PAGE_BYTES);
 }
 
 /* ---- locks ---- */
@@ -668,16 +677,51 @@ bool store_is(const char *path)
     return is;
 }
 
+static const char *const made_first[] = {"base", "view", "store.json.new"}; /* by fill_store */
+
+static int check_made_first(void *arg, const char *name)
+{
+    size_t i;
+
+    (void)arg;
+    for (i = 0; i < sizeof(made_first) / sizeof(*made_first); i++)
+        if (strcmp(name, made_first[i]) == 0)
+            return 0;
+    return -ENOTEMPTY;
+}
+
 static int say_not_empty(void *arg, const char *name)
 {
     (void)arg, (void)name;
     return -ENOTEMPTY;
 }
 
+static void empty_store(const char *path)
+{
+    char *base = mem_printf("%s/base", path), *view = mem_printf("%s/view", path);
+
+    rmdir(base);
+    rmdir(view);
+    free(base);
+    free(view);
+}
+
+/* What one left who was ended while he filled it goes: two empty directories and a file. */
+static int check_empty(struct disk *d, const char *path)
+{
+    int rc = d->ops->list(d, "", check_made_first, NULL);
+
+    if (rc < 0)
+        return rc;
+    empty_store(path);
+    d->ops->remove(d, made_first[2]);
+    return d->ops->list(d, "", say_not_empty, NULL);
+}
+
 /* A directory that was there must be empty, and is closed to others from now on. */
 static int take_over(struct disk *d, const char *path, struct err *err)
 {
-    int rc = store_is(path) ? -EEXIST : d->ops->list(d, "", say_not_empty, NULL);
+    int rc = store_is(path) ? -EEXIST : check_empty(d, path);
 
     if (rc == -EEXIST)
         return err_set(err, EEXIST, "%s is a store already", path);
@@ -698,21 +742,10 @@ static int fill_store(struct disk *d, const char *path, struct err *err)
         rc = d->ops->make_dir(d, "view");
     if (rc < 0)
         return err_set(err, -rc, "cannot make a directory in %s: %s", path, strerror(-rc));
-    rc = save(d, "store.json", path,
-              json_pack("{s:i,s:i}", "format", STORE_FORMAT, "page_bytes", (int)PAGE_BYTES), err);
+    rc = save(d, "store.json", path, describe_empty(), err);
     if (rc == 0)
         d->ops->sync_dir(d, ".."); /* may be a place where we may write but not read: as it can */
     return rc;
-}
-
-static void empty_store(const char *path)
-{
-    char *base = mem_printf("%s/base", path), *view = mem_printf("%s/view", path);
-
-    rmdir(base);
-    rmdir(view);
-    free(base);
-    free(view);
 }
 
 int store_create(const char *path, struct err *err)
@@ -772,6 +805,15 @@ static void keep_cluster(struct store *s, struct store_cluster *c)
     s->log = c->log ? mem_strdup(c->log) : mem_printf("%s/" LOG, s->path);
 }
 
+static uint64_t mark_of(const struct store_description *d)
+{
+    uint64_t mark = 0;
+
+    if (d->slot_mark)
+        lsn_parse(d->slot_mark, &mark); /* was looked at */
+    return mark;
+}
+
 static int load_cluster(struct store *s, struct err *err)
 {
     struct store_description d;
@@ -786,6 +828,7 @@ static int load_cluster(struct store *s, struct err *err)
                                    .segment_bytes = (uint32_t)d.segment_bytes,
                                    .conninfo = d.conninfo,
                                    .slot = d.slot,
+                                   .slot_mark = mark_of(&d),
                                    .log = d.log,
                                    .restore_command = d.restore_command};
     c = copy_cluster(&c);
@@ -831,33 +874,54 @@ int store_check_cluster(const struct store *s, const struct store_cluster *c, st
 
 static int save_cluster(struct store *s, const struct store_cluster *c, struct err *err)
 {
-    char id[24];
+    char id[24], mark[LSN_TEXT_MAX];
 
+    if (!c->system_identifier)
+        return save(s->disk, "store.json", s->path, describe_empty(), err);
     snprintf(id, sizeof(id), "%llu", (unsigned long long)c->system_identifier);
     return save(s->disk, "store.json", s->path,
-                json_pack("{s:i,s:i,s:s,s:I,s:I,s:s*,s:s*,s:s*,s:s*}", "format", STORE_FORMAT,
+                json_pack("{s:i,s:i,s:s,s:I,s:I,s:s*,s:s*,s:s*,s:s*,s:s*}", "format", STORE_FORMAT,
                           "page_bytes", (int)PAGE_BYTES, "system_identifier", id, "major",
                           (json_int_t)c->major, "segment_bytes", (json_int_t)c->segment_bytes,
-                          "conninfo", c->conninfo, "slot", c->slot, "log", c->log,
+                          "conninfo", c->conninfo, "slot", c->slot, "slot_mark",
+                          c->slot_mark ? lsn_text(c->slot_mark, mark) : NULL, "log", c->log,
                           "restore_command", c->restore_command),
                 err);
 }
 
+int store_lock_cluster(struct store *s, int *fd, struct err *err)
+{
+    char *path = mem_printf("%s/taking", s->path);
+    int rc = lock_file(path, LOCK_EX | LOCK_NB, fd);
+
+    free(path);
+    if (rc == -EWOULDBLOCK)
+        return err_set(err, EBUSY, "another process takes, adopts or drops bases of %s", s->path);
+    return rc < 0 ? err_set(err, -rc, "cannot lock %s: %s", s->path, strerror(-rc)) : 0;
+}
+
+static int check_new_cluster(const struct store *s, const struct store_cluster *c, struct err *err)
+{
+    if (!c->system_identifier || !is_segment_size(c->segment_bytes) || !c->major)
+        return err_set(err, EINVAL,
+                       "system identifier %llu, version %u and log segments of %u "
+                       "bytes are no cluster's",
+                       (unsigned long long)c->system_identifier, c->major, c->segment_bytes);
+    return store_check_cluster(s, c, err);
+}
+
 int store_set_cluster(struct store *s, const struct store_cluster *c, struct err *err)
 {
-    struct store_cluster copy = copy_cluster(c); /* c may be made of what we forget */
+    struct store_cluster copy = {0};
     int lock, rc = begin_change(s, &lock, err);
 
     if (rc < 0)
-        goto out;
-    rc = load_cluster(s, err); /* somebody else may have set it meanwhile */
-    if (rc == 0 && (!copy.system_identifier || !is_segment_size(copy.segment_bytes) || !copy.major))
-        rc = err_set(err, EINVAL,
-                     "system identifier %llu, version %u and log segments of %u "
-                     "bytes are no cluster's",
-                     (unsigned long long)copy.system_identifier, copy.major, copy.segment_bytes);
-    if (rc == 0)
-        rc = store_check_cluster(s, &copy, err);
+        return rc;
+    if (c)
+        copy = copy_cluster(c); /* c may be made of what we forget */
+    rc = load_cluster(s, err);  /* somebody else may have set it meanwhile */
+    if (rc == 0 && c)
+        rc = check_new_cluster(s, &copy, err);
     if (rc == 0)
         rc = save_cluster(s, &copy, err);
     if (rc == 0) {
@@ -865,7 +929,6 @@ int store_set_cluster(struct store *s, const struct store_cluster *c, struct err
         memset(&copy, 0, sizeof(copy));
     }
     close(lock);
-out:
     free_cluster(&copy);
     return rc;
 }

@@ -12,6 +12,7 @@
  *   view/<name>/view.json     base (and view) below it, state, facts
  *   view/<name>/              a layer                                   (layer.h)
  *   advancing                 held (flock) while a base is advanced into a layer
+ *   taking                    held (flock) while bases are taken, adopted, or all dropped
  *
  * <id> is a number, counted up; a layer's is larger than that of the base below it. What is not yet
  * complete, or no longer wanted, has another name (base/<id>.new, base/<id>.old, view/.<name>…) or
@@ -50,6 +51,9 @@ struct store_cluster {
     uint32_t segment_bytes; /* of the log: a power of two, 1 MiB to 1 GiB */
     char *conninfo;         /* where the log comes from, without secrets; NULL: nowhere */
     char *slot;             /* NULL: none */
+    /* LSN; 0: the slot is there, and the store's. Else it is to be made, beginning there: what has
+     * its name and begins elsewhere is somebody else's. */
+    uint64_t slot_mark;
     char *log;              /* absolute: the directory of the log; NULL: STORE/log */
     char *restore_command;  /* NULL: none */
 };
@@ -57,9 +61,13 @@ struct store_cluster {
 /* NULL until it was set. Owned by the store, as it was when that was opened or last set. */
 const struct store_cluster *store_cluster(const struct store *s);
 
-/* Everything is copied. Refuses (-EINVAL), both named, another system identifier, major version or
+/* NULL: nothing is known again. Everything is copied. Refuses (-EINVAL), both named, another system identifier, major version or
  * segment size than those that are known. */
 int store_set_cluster(struct store *s, const struct store_cluster *c, struct err *err);
+
+/* Who takes, adopts or drops bases, and so sets it, is alone with that until *fd is closed. Never
+ * waits: -EBUSY. */
+int store_lock_cluster(struct store *s, int *fd, struct err *err);
 
 /* Whether it may be set so, before work that takes long. */
 int store_check_cluster(const struct store *s, const struct store_cluster *c, struct err *err);
@@ -204,6 +212,7 @@ struct store_description {
     char *system_identifier; /* decimal */
     int64_t major, segment_bytes;
     char *conninfo, *slot, *log, *restore_command;
+    char *slot_mark; /* an LSN; only with slot */
     /* base.json */
     char *kind; /* "directory" or "layer" */
     char *path; /* of a directory, absolute */

@@ -24,6 +24,7 @@ struct adoption {
     struct pg_control control;
     struct store_base_facts facts;
     char *id; /* of the base, once it is one */
+    int lock_fd; /* store_lock_cluster; -1 */
 };
 
 /* ---- no server runs on it ---- */
@@ -243,6 +244,8 @@ static int adopt(struct adoption *a, struct err *err)
     int rc = writer_open_or_make(&a->writer, err);
 
     if (rc == 0)
+        rc = store_lock_cluster(a->writer.store, &a->lock_fd, err);
+    if (rc == 0)
         rc = look_at_directory(a, err);
     if (rc == 0)
         rc = merge_cluster(a, &cluster, err);
@@ -277,12 +280,15 @@ static int find_paths(struct adoption *a, struct err *err)
 
 int base_adopt(const struct base_adopt_request *req, char **id, struct err *err)
 {
-    struct adoption a = {.req = req, .writer = {.path = req->store, .run_as = req->run_as}};
+    struct adoption a = {
+        .req = req, .lock_fd = -1, .writer = {.path = req->store, .run_as = req->run_as}};
     int rc = find_paths(&a, err);
 
     if (rc == 0)
         rc = adopt(&a, err);
     writer_close(&a.writer, rc);
+    if (a.lock_fd >= 0)
+        close(a.lock_fd);
     pg_programs_free(&a.programs);
     free(a.dir);
     free(a.log);

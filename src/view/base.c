@@ -15,6 +15,7 @@
 #include "pg/backup.h"
 #include "pg/conn.h"
 #include "pg/control.h"
+#include "pg/slot.h"
 #include "store/log.h"
 #include "view/writer.h"
 
@@ -24,11 +25,14 @@ struct creation {
     const struct base_create_request *req;
     struct base_create_result *result;
     struct writer writer;
-    char *kept; /* the connection string without secrets */
+    int lock_fd; /* store_lock_cluster; -1 */
+    char *kept;  /* the connection string without secrets */
     char *slot;
+    struct store_cluster before; /* of the store; without an identifier: nothing was known */
     struct pg_programs programs;
     struct pg_source source;
-    uint64_t from; /* where the slot keeps the log from; 0: it was there */
+    uint64_t from; /* where the slot keeps the log from */
+    uint64_t mark; /* of a slot that was to be made, and of which more is not known; 0 */
     bool made_slot, made_log, slot_active;
     char *seeded; /* what seed_log made, or NULL */
     struct store_base_facts facts;
@@ -53,11 +57,47 @@ static struct store_cluster cluster_of(const struct creation *c)
                                   .major = (uint32_t)c->source.version_num / 10000,
                                   .segment_bytes = c->source.segment_bytes,
                                   .conninfo = c->kept,
-                                  .slot = c->slot};
+                                  .slot = c->slot,
+                                  .slot_mark = c->mark};
+}
+
+static struct pg_slot_name slot_of(const struct creation *c)
+{
+    return (struct pg_slot_name){.conninfo = c->req->conninfo,
+                                 .name = c->slot,
+                                 .system_identifier = c->source.system_identifier};
+}
+
+/* One that was to be made may have been, or not. */
+static bool has_slot(const struct store_cluster *known)
+{
+    return known && known->slot && !known->slot_mark;
+}
+
+/* Somebody was ended while he made the slot: is it there? */
+static int settle_slot(struct creation *c, struct err *err)
+{
+    const struct store_cluster *known = store_cluster(c->writer.store);
+    struct pg_slot_name n = slot_of(c);
+    struct store_cluster settled;
+    struct pg_slot slot;
+    int rc;
+
+    if (!known || !known->slot_mark)
+        return 0;
+    n.name = known->slot;
+    rc = pg_slot_look(&n, false, &slot, err);
+    if (rc == -ENOENT || rc == -EINVAL)
+        return 0;
+    if (rc < 0 || slot.from != known->slot_mark)
+        return rc;
+    settled = *known;
+    settled.slot_mark = 0;
+    return store_set_cluster(c->writer.store, &settled, err);
 }
 
 /* A store that is of this cluster already, and has its slot. */
-static int choose_slot(struct creation *c, struct err *err)
+static int check_store(const struct creation *c, struct err *err)
 {
     const struct store_cluster *known = store_cluster(c->writer.store);
     struct store_cluster now = cluster_of(c);
@@ -70,36 +110,69 @@ static int choose_slot(struct creation *c, struct err *err)
                        "the store %s takes its log from %s: make another store for what is "
                        "received from a server",
                        c->writer.path, known->log ? known->log : "restore_command");
-    if (known && known->slot && c->req->slot && strcmp(known->slot, c->req->slot) != 0)
+    return 0;
+}
+
+static int choose_slot(struct creation *c, struct err *err)
+{
+    const struct store_cluster *known = store_cluster(c->writer.store);
+
+    if (has_slot(known) && c->req->slot && strcmp(known->slot, c->req->slot) != 0)
         return err_set(err, EINVAL, "the store %s has the replication slot \"%s\" already",
                        c->writer.path, known->slot);
-    c->slot = mem_strdup(known && known->slot ? known->slot
-                         : c->req->slot       ? c->req->slot
-                                              : BASE_SLOT);
+    c->slot = mem_strdup(has_slot(known)           ? known->slot
+                         : c->req->slot            ? c->req->slot
+                         : known && known->slot ? known->slot
+                                                   : BASE_SLOT);
     return 0;
 }
 
 /* ---- the slot and the log ---- */
 
+/* What the store knows of the slot: with a mark, before it is made; without, when it is there. */
+static int note_slot(struct creation *c, uint64_t mark, struct err *err)
+{
+    struct store_cluster cluster;
+
+    c->mark = mark;
+    cluster = cluster_of(c);
+    return store_set_cluster(c->writer.store, &cluster, err);
+}
+
+/* Whatever ends us in between: the store knows the slot before the server has it. */
+static int make_slot(struct creation *c, struct err *err)
+{
+    struct pg_slot_name n = slot_of(c);
+    struct pg_slot_making *m;
+    int rc = pg_slot_begin(&n, &m, &c->from, err);
+
+    if (rc < 0)
+        return rc;
+    rc = note_slot(c, c->from, err);
+    c->made_slot = rc == 0;
+    if (rc == 0)
+        rc = pg_slot_finish(m, err);
+    pg_slot_end(m);
+    return rc == 0 ? note_slot(c, 0, err) : rc;
+}
+
 /* The store's own slot serves on while the server keeps its log; else it is made anew. */
 static int take_slot(struct creation *c, struct err *err)
 {
-    const struct store_cluster *known = store_cluster(c->writer.store);
-    int64_t retained = -ENOENT;
-    int rc = 0;
+    struct pg_slot_name n = slot_of(c);
+    struct pg_slot slot = {0};
+    int rc = -ENOENT;
 
-    if (known && known->slot)
-        retained = pg_slot_retained(c->req->conninfo, c->slot, &c->slot_active, err);
-    if (retained >= 0)
+    if (has_slot(store_cluster(c->writer.store)))
+        rc = pg_slot_look(&n, false, &slot, err);
+    if (rc == 0 && !slot.lost) {
+        c->from = slot.from;
+        c->slot_active = slot.active;
         return 0;
-    if (retained == -ESTALE)
-        rc = pg_slot_drop(c->req->conninfo, c->slot, err);
-    else if (retained != -ENOENT)
-        return (int)retained;
+    }
     if (rc == 0)
-        rc = pg_slot_create(c->req->conninfo, c->slot, &c->from, err);
-    c->made_slot = rc == 0;
-    return rc;
+        rc = pg_slot_drop(&n, 0, err);
+    return rc == 0 || rc == -ENOENT ? make_slot(c, err) : rc;
 }
 
 static int make_log_directory(struct creation *c, struct err *err)
@@ -121,7 +194,8 @@ static int seed_log(struct creation *c, struct err *err)
     struct log_list l;
     char name[25];
     int fd, rc = log_read(dir, bytes, &l, err);
-    bool needed = rc == 0 && c->from && (l.n || c->source.version_num < 150000);
+    bool needed =
+        rc == 0 && c->from && !c->slot_active && (l.n || c->source.version_num < 150000);
     uint64_t number = c->from / bytes;
 
     if (needed && l.n && l.segments[l.n - 1].number >= number)
@@ -157,9 +231,16 @@ static int wait_for_log(struct creation *c, struct err *err)
     return rc;
 }
 
+/* Somebody may have begun to receive, or ceased, since. */
 static int receive_to_end(struct creation *c, struct err *err)
 {
-    if (c->slot_active)
+    struct pg_slot_name n = slot_of(c);
+    struct pg_slot slot;
+    int rc = pg_slot_look(&n, false, &slot, err);
+
+    if (rc < 0)
+        return rc;
+    if (slot.active)
         return wait_for_log(c, err);
     return pg_receive_log(&c->programs, c->req->conninfo, c->slot,
                           store_log_directory(c->writer.store), c->source.segment_bytes,
@@ -236,19 +317,56 @@ static int remember_source(struct creation *c, struct err *err)
 
 /* ---- all of it ---- */
 
+/* The store knows of the slot what it knew before. Where the slot may be left, it goes on to know
+ * it, and is not removed: so it can be dropped later. */
+static void undo_slot(struct creation *c)
+{
+    struct pg_slot_name n = slot_of(c);
+    struct err err;
+    int rc = pg_slot_drop(&n, c->mark, &err);
+
+    if (rc == 0 || rc == -ENOENT || rc == -EEXIST)
+        rc = store_set_cluster(c->writer.store,
+                               c->before.system_identifier ? &c->before : NULL, &err);
+    if (rc == 0)
+        return;
+    c->writer.fresh = c->writer.made_directory = false;
+    c->result->slot_left = mem_strdup(c->slot);
+    c->result->slot_left_why = mem_strdup(err.text);
+}
+
 static void undo_creation(struct creation *c)
 {
     struct stat st;
-    struct err err;
 
-    if (c->made_slot && pg_slot_drop(c->req->conninfo, c->slot, &err) < 0 && err.code != ENOENT) {
-        c->result->slot_left = mem_strdup(c->slot);
-        c->result->slot_left_why = mem_strdup(err.text);
-    }
+    if (c->made_slot)
+        undo_slot(c);
     if (c->seeded && stat(c->seeded, &st) == 0 && st.st_size == 0)
         unlink(c->seeded);
     if (c->made_log)
         io_remove_tree(store_log_directory(c->writer.store));
+}
+
+/* For undo_slot: a copy, as the store forgets what it gave. */
+static void remember_before(struct creation *c)
+{
+    const struct store_cluster *known = store_cluster(c->writer.store);
+
+    if (!known)
+        return;
+    c->before = *known;
+    c->before.conninfo = mem_strdup(known->conninfo);
+    c->before.slot = mem_strdup(known->slot);
+    c->before.log = mem_strdup(known->log);
+    c->before.restore_command = mem_strdup(known->restore_command);
+}
+
+static void forget_before(struct creation *c)
+{
+    free(c->before.conninfo);
+    free(c->before.slot);
+    free(c->before.log);
+    free(c->before.restore_command);
 }
 
 static int prepare_creation(struct creation *c, struct err *err)
@@ -256,9 +374,15 @@ static int prepare_creation(struct creation *c, struct err *err)
     int rc = writer_open_or_make(&c->writer, err);
 
     if (rc == 0)
+        rc = store_lock_cluster(c->writer.store, &c->lock_fd, err);
+    if (rc == 0)
         rc = pg_source_look(c->req->conninfo, c->req->stop_fd, &c->source, err);
     if (rc == 0)
         rc = check_slot_bound(c, err);
+    if (rc == 0)
+        rc = check_store(c, err);
+    if (rc == 0)
+        rc = settle_slot(c, err);
     if (rc == 0)
         rc = choose_slot(c, err);
     if (rc == 0)
@@ -273,6 +397,7 @@ static int create(struct creation *c, struct err *err)
 
     if (rc < 0)
         return rc;
+    remember_before(c);
     rc = take_slot(c, err);
     if (rc == 0)
         rc = make_log_directory(c, err);
@@ -291,7 +416,10 @@ int base_create(const struct base_create_request *req, struct base_create_result
                 struct err *err)
 {
     struct creation c = {
-        .req = req, .result = r, .writer = {.path = req->store, .run_as = req->run_as}};
+        .req = req,
+        .result = r,
+        .lock_fd = -1,
+        .writer = {.path = req->store, .run_as = req->run_as}};
     int rc;
 
     *r = (struct base_create_result){0};
@@ -300,6 +428,9 @@ int base_create(const struct base_create_request *req, struct base_create_result
         return rc;
     rc = create(&c, err);
     writer_close(&c.writer, rc);
+    if (c.lock_fd >= 0)
+        close(c.lock_fd);
+    forget_before(&c);
     pg_programs_free(&c.programs);
     free(c.kept);
     free(c.slot);
@@ -339,12 +470,16 @@ static int drop_slot(struct store *s, struct err *err)
 {
     const struct store_cluster *known = store_cluster(s);
     struct store_cluster without;
+    struct pg_slot_name n;
     int rc;
 
     if (!known || !known->slot)
         return 0;
-    rc = pg_slot_drop(known->conninfo, known->slot, err);
-    if (rc < 0 && rc != -ENOENT)
+    n = (struct pg_slot_name){.conninfo = known->conninfo,
+                              .name = known->slot,
+                              .system_identifier = known->system_identifier};
+    rc = pg_slot_drop(&n, known->slot_mark, err);
+    if (rc < 0 && rc != -ENOENT && rc != -EEXIST)
         return err_hint(err,
                         "The bases are dropped, but the server still keeps log for the replication "
                         "slot \"%s\". Try again, or drop it there: "
@@ -352,6 +487,7 @@ static int drop_slot(struct store *s, struct err *err)
                         known->slot, known->slot);
     without = *known;
     without.conninfo = without.slot = NULL;
+    without.slot_mark = 0;
     return store_set_cluster(s, &without, err);
 }
 
@@ -368,12 +504,16 @@ static int drop_log(struct store *s, struct err *err)
 
 static int drop_all(struct store *s, struct err *err)
 {
-    int rc = drop_bases(s, err);
+    int lock, rc = store_lock_cluster(s, &lock, err);
 
+    if (rc < 0)
+        return rc;
+    rc = drop_bases(s, err);
     if (rc == 0)
         rc = drop_slot(s, err);
     if (rc == 0)
         rc = drop_log(s, err);
+    close(lock);
     return rc;
 }
 

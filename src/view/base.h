@@ -36,13 +36,16 @@ struct base_create_request {
 struct base_create_result {
     char *id;
     struct pg_secrets left_out; /* of what the store keeps */
-    /* After a failure: the slot that was made and could not be dropped again, and why; or NULL. */
+    /* After a failure: the slot that may have been made and could not be dropped again, and why; or
+     * NULL. */
     char *slot_left, *slot_left_why;
 };
 
 /*
  * Everything that is refused is refused before the slot is made. On failure nothing is left: no
- * base, no store that was not there, and no slot but slot_left. The result is to be freed in any
+ * base, no store that was not there, and no slot; with slot_left, a store that knows it. Whatever
+ * ends the process, the store knows the slot before the server has it (pg/slot.h), the same call
+ * goes on with it, and base_drop drops it. -EBUSY: another process is at it. The result is to be freed in any
  * case.
  */
 int base_create(const struct base_create_request *req, struct base_create_result *r,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "pg/backup.h"
+#include "pg/slot.h"
 #include "view/writer.h"
 
 /* ---- bases ---- */

@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/proc.h"
 #include "pg/backup.h"
+#include "pg/slot.h"
 #include "view/writer.h"
 
 #define FIRST_DELAY_MS 250
@@ -32,6 +33,11 @@ static int check_followed(const struct store *s, struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
 
+    if (c && c->slot && c->slot_mark)
+        return err_set(err, EINVAL,
+                       "asofs base create was ended while it made the replication slot \"%s\" of "
+                       "the store %s: run it again",
+                       c->slot, store_path(s));
     if (c && c->conninfo && c->slot)
         return 0;
     return err_set(err, EINVAL,

@@ -178,7 +178,7 @@ int writer_open_or_make(struct writer *w, struct err *err)
 /* A store that was made for nothing. */
 static void undo_store(struct writer *w)
 {
-    static const char *const names[] = {"log", "base", "view", "lock", "store.json"};
+    static const char *const names[] = {"log", "base", "view", "taking", "lock", "store.json"};
     char *path;
     size_t i;
 
