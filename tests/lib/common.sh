@@ -104,10 +104,10 @@ wait_until() {
 
 # The same, but merely false when it never succeeds.
 soon() {
-	local deadline=$((SECONDS + ${2:-patience}))
+	local deadline=$((SECONDS + ${2:-patience})) tries=0
 	until eval "$1" >/dev/null 2>&1; do
 		((SECONDS < deadline)) || return 1
-		sleep 0.05
+		sleep "0.$((++tries < 20 ? 0 : 2))5" # who waits long keeps no others from what he waits for
 	done
 }
 
