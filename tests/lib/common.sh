@@ -99,7 +99,9 @@ patience=120
 
 # wait_until 'command' [seconds]: tries it again and again; fails the case when it never succeeds.
 wait_until() {
-	soon "$1" "${2:-$patience}" || fail "waited ${2:-$patience} s in vain for: $1"
+	soon "$1" "${2:-$patience}" && return
+	asofs_pids | dump_pids >&2
+	fail "waited ${2:-$patience} s in vain for: $1"
 }
 
 # The same, but merely false when it never succeeds.

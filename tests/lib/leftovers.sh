@@ -27,14 +27,17 @@ describe_pids() {
 	done
 }
 
-# Where every process of DIR stands: kernel stack where we may see it, and threads of the program by gdb.
-dump_stacks() {
+# Where every process of DIR stands.
+dump_stacks() { pids_with "$1" | dump_pids; }
+
+# Those on standard input: kernel stack where we may see it, and threads of the program by gdb.
+dump_pids() {
 	local pid
-	for pid in $(pids_with "$1"); do
+	while read -r pid; do
 		ps -L -o pid=,lwp=,stat=,wchan:24=,args= -p "$pid" || continue
 		cat "/proc/$pid/stack" 2>/dev/null || true
 		if [[ $(readlink "/proc/$pid/exe") == *asofs* ]] && command -v gdb >/dev/null; then
-			timeout 20 gdb -p "$pid" -batch -ex 'thread apply all bt 12' 2>/dev/null | tail -n 80 || true
+			timeout 60 gdb -p "$pid" -batch -ex 'thread apply all bt 12' 2>/dev/null </dev/null | tail -n 80 || true
 		fi
 	done
 }
