@@ -398,7 +398,7 @@ static void print_log(const struct base_list *l)
     char bytes[32], when[40];
     size_t i;
 
-    printf("log: %s: %zu segments, %s", l->log, l->segments,
+    printf("log: %s: %zu segment%s, %s", l->log, l->segments, units_s(l->segments),
            units_format_size(l->bytes, bytes, sizeof(bytes)));
     if (l->segments)
         printf(", last received %s", time_text(l->received, when));

@@ -97,12 +97,14 @@ static void print_whole(const struct inspected *i)
 
     if (strcmp(i->state, "extracting") == 0 && part > 0.01)
         units_format_seconds((int64_t)(i->extract_seconds * (1 - part) / part), left, sizeof(left));
-    printf("%s as of %s: %s, %zu tables, %s", i->source, i->moment, i->state, i->ntables,
-           units_format_size(i->bytes, size, sizeof(size)));
+    printf("%s as of %s: %s, %zu table%s, %s", i->source, i->moment, i->state, i->ntables,
+           units_s(i->ntables), units_format_size(i->bytes, size, sizeof(size)));
     if (*left)
         printf(", %d%%, %s left", (int)(part * 100), left);
-    printf("\nThe source %s held for %.1f seconds.\n", i->source_held ? "is being" : "was",
-           i->held_seconds);
+    putchar('\n');
+    if (i->source_held || i->held_seconds > 0) /* a page view has never held anybody */
+        printf("The source %s held for %.1f seconds.\n", i->source_held ? "is being" : "was",
+               i->held_seconds);
 }
 
 int cmd_status(int argc, char **argv)
@@ -254,7 +256,8 @@ int cmd_verify(int argc, char **argv)
     for (t = 0; t < i.ntables; t++)
         wrong += (size_t)verify_table(dir, &i.tables[t], o.quiet);
     if (wrong)
-        log_error("%zu of %zu files are not as they should be", wrong, i.ntables);
+        log_error("%zu of %zu file%s %s not as %s should be", wrong, i.ntables, units_s(i.ntables),
+                  wrong == 1 ? "is" : "are", wrong == 1 ? "it" : "they");
     inspect_free(&i);
     return fflush(stdout) != 0 || wrong > 0;
 }

@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/subcommand.h"
 #include "common/mem.h"
+#include "common/units.h"
 #include "store/check.h"
 #include "store/store.h"
 #include "view/place.h"
@@ -198,12 +199,12 @@ static void print_map(const struct map *m, const char *file, uint64_t size)
     int width = m->n ? snprintf(NULL, 0, "%" PRIu64, m->lines[m->n - 1].last) : 0;
     const struct map_line *l;
 
-    printf("%s: %" PRIu64 " bytes\n", file, size);
+    printf("%s: %" PRIu64 " byte%s\n", file, size, units_s(size));
     for (l = m->lines; l < m->lines + m->n; l++) {
         printf("%*" PRIu64 "-%-*" PRIu64 "  %s", width, l->first, width, l->last, l->place);
         if (l->unreadable)
-            printf("  UNREADABLE: %" PRIu64 " of %" PRIu64 " pages", l->unreadable,
-                   l->last - l->first + 1);
+            printf("  UNREADABLE: %" PRIu64 " of %" PRIu64 " page%s", l->unreadable,
+                   l->last - l->first + 1, units_s(l->last - l->first + 1));
         putchar('\n');
     }
 }

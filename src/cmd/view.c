@@ -223,7 +223,8 @@ static int run_verify(const void *options, char **operands)
     store_close(s);
     if (rc < 0)
         return command_failed(&err);
-    printf("Looked at %" PRIu64 " files with %" PRIu64 " stored pages. ", r.files, r.pages);
+    printf("Looked at %" PRIu64 " file%s with %" PRIu64 " stored page%s. ", r.files,
+           units_s(r.files), r.pages, units_s(r.pages));
     if (r.findings)
         printf("Findings: %" PRIu64 ".\n", r.findings);
     else

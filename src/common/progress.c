@@ -47,8 +47,8 @@ static void describe(const struct progress *p, const struct progress_state *s, i
         units_format_seconds((int64_t)((double)ms * (1 - f) / f / 1000), left, sizeof(left));
     else
         snprintf(left, sizeof(left), "-:--");
-    snprintf(text, room, "%3d%% %s %s/s left %s %u/%u tables", (int)(f * 100), size, rate, left,
-             s->files_done, s->files);
+    snprintf(text, room, "%3d%% %s %s/s left %s %u/%u table%s", (int)(f * 100), size, rate, left,
+             s->files_done, s->files, units_s(s->files));
 }
 
 static void draw(const char *text, double f)

@@ -604,8 +604,8 @@ static int check_worker_silence(struct coordinator *c, int64_t now, struct err *
         if ((s->state != SLOT_BUSY && s->state != SLOT_JOINING) ||
             now - s->heard < c->crew->worker_timeout_ms)
             continue;
-        snprintf(why, sizeof(why), "nothing came from it for %lld seconds (--worker-timeout)",
-                 (long long)((now - s->heard) / 1000));
+        snprintf(why, sizeof(why), "nothing came from it for %lld second%s (--worker-timeout)",
+                 (long long)((now - s->heard) / 1000), units_s((uint64_t)(now - s->heard) / 1000));
         rc = worker_lost(c, i, why, err);
         if (rc < 0)
             return rc;

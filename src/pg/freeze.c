@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/units.h"
 #include "pg/internal.h"
 
 #define MIN_TRIES 5 /* more as long as --lock-timeout allows */
@@ -26,9 +27,10 @@ static int check_lock_table(const struct pg_catalog *c, const struct pg_server *
         return 0;
     return err_set(
         err, ENOLCK,
-        "%zu locks would be needed on tables and partitions (%u sessions), and the server's lock "
+        "%zu lock%s would be needed on tables and partitions (%u session%s), and the server's lock "
         "table has room for about %lld\nraise max_locks_per_transaction, or take fewer tables%s",
-        n, sessions, (long long)server->lock_slots, sessions > 1 ? ", or fewer --jobs" : "");
+        n, units_s(n), sessions, units_s(sessions), (long long)server->lock_slots,
+        sessions > 1 ? ", or fewer --jobs" : "");
 }
 
 static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/units.h"
 #include "store/chain.h"
 #include "store/inflight.h"
 #include "store/layer.h"
@@ -205,9 +206,10 @@ static int open_side(struct file_look *f, uint64_t size)
     unclean = side_unclean_blocks(f->side);
     if (unclean && l->clean)
         finding(l->c,
-                "%s: %s: %" PRIu64 " blocks of %s do not match their checksum; they are rebuilt "
-                "when it is next opened",
-                l->what, f->path, unclean, f->side_path);
+                "%s: %s: %" PRIu64 " block%s of %s do%s not match the checksum; to be rebuilt when "
+                "it is next opened",
+                l->what, f->path, unclean, units_s(unclean), f->side_path,
+                unclean == 1 ? "es" : "");
     rc = unclean ? side_rebuild(f->side, f->diff, &found, &err) : 0;
     if (rc < 0)
         finding(l->c, "%s: %s: %s", l->what, f->path, err.text);

@@ -13,6 +13,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "common/units.h"
 #include "store/internal.h"
 #include "store/layer.h"
 #include "store/names.h"
@@ -476,8 +477,8 @@ int datadir_open_file(struct datadir *d, uint64_t id, struct pagefile **f)
     pthread_mutex_unlock(&d->lock);
     if (found.damaged)
         datadir_complain(d,
-                         "file %" PRIx64 ": %" PRIu64 " damaged pages, the first is page %" PRIu64,
-                         id, found.damaged, found.first_damaged);
+                         "file %" PRIx64 ": %" PRIu64 " damaged page%s, the first is page %" PRIu64,
+                         id, found.damaged, units_s(found.damaged), found.first_damaged);
     return rc;
 }
 

@@ -352,9 +352,10 @@ void cluster_print_summary(const struct view *v, const char *what)
         for (t = 0; t < r->n; t++)
             failed += r->tables[t].state == TABLE_FAILED;
     }
-    log_note("%s: %zu databases, %zu tables, %s, as of %s (extracted in %.2f s)", what, c->n,
-             tables, units_format_size(bytes, size, sizeof(size)), cluster_first(v)->moment.time,
-             (double)(clock_ms() - c->started) / 1000);
+    log_note("%s: %zu database%s, %zu table%s, %s, as of %s (extracted in %.2f s)", what, c->n,
+             units_s(c->n), tables, units_s(tables), units_format_size(bytes, size, sizeof(size)),
+             cluster_first(v)->moment.time, (double)(clock_ms() - c->started) / 1000);
     if (failed)
-        log_note("%s: %zu tables failed; .asofs/errors of each database says why", what, failed);
+        log_note("%s: %zu table%s failed; .asofs/errors of each database says why", what, failed,
+                 units_s(failed));
 }

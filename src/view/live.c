@@ -247,7 +247,7 @@ static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_
         .stop_fd = stop_fd,
         .partial = v->req->partial,
         .frozen_at = v->locked,
-        .hold_limit_ms = v->req->hold_limit_ms,
+        .hold_limit_ms = v->req->shown ? 0 : v->req->hold_limit_ms, /* of a store, nobody is */
         .spool_limit = v->req->spool_limit,
         .progress = &v->progress,
         .settled = settled,
@@ -405,8 +405,8 @@ void view_print_plan(const struct view *v, FILE *out)
         fprintf(out, "%10s %7zu  %s\n", units_format_size(bytes, size, sizeof(size)),
                 plan_table_chunks(&v->plan, i), v->tree.paths[i]);
     }
-    fprintf(out, "%10s %7zu  %zu tables\n", units_format_size(total, size, sizeof(size)),
-            v->plan.nchunks, v->catalog->ntables);
+    fprintf(out, "%10s %7zu  %zu table%s\n", units_format_size(total, size, sizeof(size)),
+            v->plan.nchunks, v->catalog->ntables, units_s(v->catalog->ntables));
 }
 
 void view_print_summary(const struct view *v, const char *what)
@@ -421,15 +421,16 @@ void view_print_summary(const struct view *v, const char *what)
         bytes += r->tables[t].bytes;
         failed += r->tables[t].state == TABLE_FAILED;
     }
-    log_note("%s: %zu tables, %s, as of %s (frozen in %.2f s, extracted in %.2f s)", what, r->n,
-             units_format_size(bytes, size, sizeof(size)), v->moment.time,
+    log_note("%s: %zu table%s, %s, as of %s (frozen in %.2f s, extracted in %.2f s)", what, r->n,
+             units_s(r->n), units_format_size(bytes, size, sizeof(size)), v->moment.time,
              (double)(v->frozen - v->started) / 1000, (double)(r->ended_at - v->frozen) / 1000);
     if (failed)
-        log_note("%s: %u tables failed; .asofs/errors says why", what, failed);
+        log_note("%s: %u table%s failed; .asofs/errors says why", what, failed, units_s(failed));
 }
 
 void view_print_frozen(const struct view *v, const char *what)
 {
-    log_note("%s: %zu tables, as of %s (frozen in %.2f s; extraction goes on)", what,
-             v->catalog->ntables, v->moment.time, (double)(v->frozen - v->started) / 1000);
+    log_note("%s: %zu table%s, as of %s (frozen in %.2f s; extraction goes on)", what,
+             v->catalog->ntables, units_s(v->catalog->ntables), v->moment.time,
+             (double)(v->frozen - v->started) / 1000);
 }

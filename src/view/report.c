@@ -105,6 +105,7 @@ static const char *state_name(const struct results *r, const struct totals *t)
 static void status(struct view *v, struct buf *out)
 {
     struct results *r = view_results(v);
+    bool store = v->req->shown; /* nobody is held */
     int64_t now = clock_ms();
     struct totals t;
     json_t *j;
@@ -112,8 +113,8 @@ static void status(struct view *v, struct buf *out)
     pthread_mutex_lock(&r->lock);
     t = add_up(r);
     j = json_pack("{s:s,s:b,s:f,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}", "state",
-                  state_name(r, &t), "source_held", !r->released, "held_seconds",
-                  (double)((r->released ? r->released_at : now) - v->locked) / 1000,
+                  state_name(r, &t), "source_held", !store && !r->released, "held_seconds",
+                  store ? 0.0 : (double)((r->released ? r->released_at : now) - v->locked) / 1000,
                   "freeze_seconds", (double)(v->frozen - v->started) / 1000, "extract_seconds",
                   (double)((r->ended ? r->ended_at : now) - v->frozen) / 1000, "tables", "all",
                   (json_int_t)r->n, "waiting", t.count[TABLE_WAITING], "running",

@@ -1022,7 +1022,7 @@ static void a_damaged_side_page_table_is_told(void **state)
     make_written_view(p, "v", NULL);
     side = only_file(p, "store/view/v/side");
     flip_byte(side, offsetof(struct side_block, stored));
-    check_says(p, 1, "view v: base/5/1259: 1 blocks of side/", "rebuilt");
+    check_says(p, 1, "view v: base/5/1259: 1 block of side/", "rebuilt");
     flip_byte(side, offsetof(struct side_block, stored));
     check_says(p, 0, "", "");
     flip_byte(side, offsetof(struct side_block, file));
