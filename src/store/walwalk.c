@@ -120,13 +120,19 @@ void wal_walk_free(struct wal_walk *w)
     free(w);
 }
 
-void wal_begin(struct wal_walk *w, uint64_t at)
+static void restart(struct wal_walk *w, uint64_t at)
 {
     w->at = at;
     w->prev = w->last_start = w->last_end = 0;
     w->timeline = 0;
     w->page.bytes = NULL;
     w->ending = (struct wal_ending){0};
+}
+
+void wal_begin(struct wal_walk *w, uint64_t at)
+{
+    w->segment = NULL;
+    restart(w, at);
 }
 
 /* Always 0. */
@@ -170,6 +176,15 @@ static unsigned major_of(uint16_t magic)
         if (magic == known[i])
             return 14 + i;
     return 0;
+}
+
+bool wal_system(const uint8_t *segment, size_t n, uint64_t *system)
+{
+    if (n < WAL_SEGMENT_HEAD || !get16(segment + HEAD_MAGIC) ||
+        !(get16(segment + HEAD_INFO) & LONG_HEAD))
+        return false;
+    *system = get64(segment + HEAD_SYSTEM);
+    return true;
 }
 
 /* The fields that only a segment's first page has. */
@@ -265,14 +280,15 @@ int wal_seek(struct wal_walk *w, uint64_t from, uint64_t to, uint64_t *at, struc
     uint64_t page = from - from % WAL_PAGE, first;
     int rc;
 
+    w->segment = NULL;
     for (; page < to && page <= UINT64_MAX - WAL_PAGE; page += WAL_PAGE) {
-        wal_begin(w, page);
+        restart(w, page);
         rc = load_page(w, page, err);
         if (rc < 0 || (rc == 0 && w->ending.end == WAL_END_MISSING))
             return rc;
         first = rc ? first_on_page(&w->page) : 0;
         if (first && first < to) {
-            wal_begin(w, first);
+            restart(w, first);
             *at = first;
             return 1;
         }

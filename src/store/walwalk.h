@@ -26,9 +26,10 @@
 struct wal_source {
     /*
      * The bytes of the segment of that number (LSN / segment_bytes), on the way that is to be
-     * walked: which timeline's, is for the callback to know. They stay until the next call. 1:
-     * there it is, all of it or its beginning; 0: there is none; negative: err says why, and the
-     * walk ends with it.
+     * walked: which timeline's, is for the callback to know. They stay until the next call, which
+     * comes for another segment, or when a walk begins, is sought or tried again. 1: there it is,
+     * all of it or its beginning; 0: there is none; negative: err says why, and the walk ends with
+     * it.
      */
     int (*segment)(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, struct err *err);
     void *arg;
@@ -100,6 +101,9 @@ const struct wal_ending *wal_ending(const struct wal_walk *w);
 /* The last record that wal_next gave; 0: none. */
 uint64_t wal_last_start(const struct wal_walk *w);
 uint64_t wal_last_end(const struct wal_walk *w);
+
+/* The cluster's identifier in a segment's first page; false: it says none. */
+bool wal_system(const uint8_t *segment, size_t n, uint64_t *system);
 
 /* A place on the border of a page as the server names it when a record begins there
  * (pg_current_wal_insert_lsn): behind the page's head. Others are themselves. */

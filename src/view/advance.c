@@ -231,6 +231,8 @@ static int replay(struct advance *a, struct page_standby *reached, struct err *e
                                       .view = a->view,
                                       .settings = plan.settings,
                                       .env = env,
+                                      .log_from = a->newest.start_lsn,
+                                      .log_segment_bytes = a->log.list.segment_bytes,
                                       .standby = true,
                                       .max_prepared = PAGE_PREPARED_MARGIN,
                                       .shared_buffers = PAGE_REPLAY_BUFFERS,

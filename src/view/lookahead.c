@@ -12,7 +12,6 @@
 
 #include "common/mem.h"
 #include "common/proc.h"
-#include "view/segment.h"
 #include "view/tablespaces.h"
 
 #define FAR 16          /* segments in front of the one that was asked for last */
@@ -26,6 +25,7 @@ struct lookahead {
     pthread_t thread;
     atomic_bool stop;
     size_t first; /* segment of the list */
+    struct tablespaces *tablespaces;
 };
 
 char *lookahead_command(const char *command)
@@ -67,19 +67,15 @@ static bool wait_for_turn(struct lookahead *l, uint64_t number)
 }
 
 /* The server wants to write to the last segment it replays. */
-static bool is_well(const struct lookahead *l, const char *segment)
+static bool is_well(const struct lookahead *l, const char *segment, const char *name)
 {
     int fd = open(segment, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     struct err ignored;
-    struct stat st;
-    bool is_file;
 
     if (fd < 0)
         return false;
-    is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     close(fd);
-    return is_file && segment_check_system(segment, l->req.system, &ignored) == 0 &&
-           tablespaces_look(segment, &ignored) == 0;
+    return tablespaces_look(l->tablespaces, segment, name, &ignored) == 0;
 }
 
 /* The link first: what is noted is there. */
@@ -106,7 +102,7 @@ static void look_at(const struct lookahead *l, const struct log_segment *s)
         return;
     log_segment_name(s->timeline, s->number, l->req.log->segment_bytes, name);
     segment = mem_printf("%s/%s", l->req.log_dir, name);
-    if (is_well(l, segment))
+    if (is_well(l, segment, name))
         put(l, segment, name);
     free(segment);
 }
@@ -132,6 +128,13 @@ static int make_notes(const struct lookahead_request *req)
     return rc;
 }
 
+static void free_lookahead(struct lookahead *l)
+{
+    tablespaces_free(l->tablespaces);
+    free(l->wal);
+    free(l);
+}
+
 struct lookahead *lookahead_start(const struct lookahead_request *req)
 {
     struct lookahead *l = mem_alloc(sizeof(*l));
@@ -139,12 +142,13 @@ struct lookahead *lookahead_start(const struct lookahead_request *req)
 
     l->req = *req;
     l->wal = mem_strdup(req->wal);
+    l->tablespaces = tablespaces_new(&(struct tablespaces_log){
+        .segment_bytes = req->log->segment_bytes, .system = req->system, .from = req->from});
     while (l->first < req->log->n && req->log->segments[l->first].number < number)
         l->first++;
     if (l->first < req->log->n && make_notes(req) == 0 && proc_thread(&l->thread, run, l) == 0)
         return l;
-    free(l->wal);
-    free(l);
+    free_lookahead(l);
     return NULL;
 }
 
@@ -154,6 +158,5 @@ void lookahead_stop(struct lookahead *l)
         return;
     atomic_store(&l->stop, true);
     pthread_join(l->thread, NULL);
-    free(l->wal);
-    free(l);
+    free_lookahead(l);
 }

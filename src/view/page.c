@@ -356,6 +356,7 @@ static int try_replay(struct page_view *v, struct replay *r, const struct stop_a
                                       .log = r->log.command ? NULL : &r->log.list,
                                       .log_dir = r->log.dir,
                                       .log_from = chosen(r)->facts.start_lsn,
+                                      .log_segment_bytes = r->log.list.segment_bytes,
                                       .log_system = store_cluster(v->store)->system_identifier,
                                       .recover = true,
                                       .connections = v->req->connections,

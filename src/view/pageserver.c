@@ -31,6 +31,7 @@
 
 #include "common/clock.h"
 #include "common/io.h"
+#include "common/lsn.h"
 #include "common/mem.h"
 #include "common/mounts.h"
 #include "common/proc.h"
@@ -38,6 +39,7 @@
 #include "pg/control.h"
 #include "view/lookahead.h"
 #include "view/reached.h"
+#include "view/segment.h"
 #include "view/tablespaces.h"
 
 #define MOUNT_TIMEOUT_MS 60000 /* checking a large base against its manifest takes a while */
@@ -373,12 +375,14 @@ static int make_signal(struct page_server *s, const char *name, struct err *err)
     return rc;
 }
 
-#define OWN_ENV 2
+#define OWN_ENV 3
 
-/* What is given, and where the server's own directory is, and this program. */
-static char **make_env(const struct page_server *s, char *const *given)
+/* What is given, and where the server's own directory is, and this program, and where replay begins.
+ */
+static char **make_env(const struct page_server *s, const struct page_server_request *req)
 {
-    char program[PATH_MAX];
+    char program[PATH_MAX], from[LSN_TEXT_MAX];
+    char *const *given = req->env;
     ssize_t len = readlink(proc_self(), program, sizeof(program));
     size_t n = 0;
     char **env;
@@ -391,6 +395,7 @@ static char **make_env(const struct page_server *s, char *const *given)
     env[n] = mem_printf("ASOFS_RUN=%s", s->run);
     env[n + 1] = s->tool_fd > 0 ? mem_printf("ASOFS_PROGRAM=/proc/self/fd/%d", PG_PROGRAM_FD)
                                 : mem_printf("ASOFS_PROGRAM=%.*s", len < 0 ? 0 : (int)len, program);
+    env[n + 2] = mem_printf(SEGMENT_FROM_ENV "=%s", lsn_text(req->log_from, from));
     return env;
 }
 
@@ -536,8 +541,8 @@ struct wal_file {
 /* Of every name in pg_wal but those that begin with a dot, until `f` returns something else than 0.
  * It may remove the file. */
 static int each_in_wal(const struct page_server *s,
-                       int (*f)(const struct wal_file *file, const char *arg, struct err *err),
-                       const char *arg, struct err *err)
+                       int (*f)(const struct wal_file *file, void *arg, struct err *err), void *arg,
+                       struct err *err)
 {
     char *wal = mem_printf("%s/pg_wal", s->data), *path;
     DIR *dir = opendir(wal);
@@ -567,15 +572,22 @@ static int remove_one(const char *dir, const char *name, struct err *err)
 }
 
 /* What lies in the base's own pg_wal may be replayed without being asked for. */
-static int look_for_tablespaces(const struct wal_file *file, const char *unused, struct err *err)
+static int look_at_segment(const struct wal_file *file, void *tablespaces, struct err *err)
 {
-    int rc;
+    int rc = tablespaces_look(tablespaces, file->path, file->name, err);
 
-    (void)unused;
-    if (strlen(file->name) != 24 || strspn(file->name, "0123456789ABCDEF") != 24)
-        return 0;
-    rc = tablespaces_look(file->path, err);
     return rc < 0 ? err_prefix(err, "segment %s", file->name) : 0;
+}
+
+static int look_for_tablespaces(const struct page_server *s, const struct page_server_request *req,
+                                struct err *err)
+{
+    struct tablespaces *t = tablespaces_new(&(struct tablespaces_log){
+        .segment_bytes = req->log_segment_bytes, .from = req->log_from});
+    int rc = each_in_wal(s, look_at_segment, t, err);
+
+    tablespaces_free(t);
+    return rc;
 }
 
 static bool is_link(const struct wal_file *file)
@@ -587,7 +599,7 @@ static bool is_link(const struct wal_file *file)
 
 /* A segment of the shipped log. Whoever runs a server on a copy of the view must not write to the
  * log through it. */
-static int remove_link(const struct wal_file *file, const char *unused, struct err *err)
+static int remove_link(const struct wal_file *file, void *unused, struct err *err)
 {
     (void)unused;
     return is_link(file) ? remove_one(file->dir, file->name, err) : 0;
@@ -605,7 +617,7 @@ static bool is_restored(const struct wal_file *file, const char *log_dir)
     return is;
 }
 
-static int remove_restored(const struct wal_file *file, const char *log_dir, struct err *err)
+static int remove_restored(const struct wal_file *file, void *log_dir, struct err *err)
 {
     char *done;
     int rc;
@@ -628,7 +640,7 @@ static int prepare_recovery(struct page_server *s, const struct page_server_requ
     int rc = make_signal(s, req->standby ? STANDBY_SIGNAL : RECOVERY_SIGNAL, err);
 
     if (rc == 0)
-        rc = each_in_wal(s, look_for_tablespaces, NULL, err);
+        rc = look_for_tablespaces(s, req, err);
     return rc;
 }
 
@@ -648,7 +660,7 @@ static struct lookahead *look_ahead(struct page_server *s, const struct page_ser
 
 static int run_server(struct page_server *s, const struct page_server_request *req, struct err *err)
 {
-    char **env = make_env(s, req->env);
+    char **env = make_env(s, req);
     struct pg_setting *settings = guard_settings(req);
     struct pg_private_request private = {.programs = req->programs,
                                          .data = s->data,
@@ -903,7 +915,7 @@ static int replay_and_stop(struct page_server *s, struct page_standby *r, struct
 
 static int put_in_order(struct page_server *s, const char *log_dir, struct err *err)
 {
-    int rc = each_in_wal(s, remove_restored, log_dir, err);
+    int rc = each_in_wal(s, remove_restored, (char *)(uintptr_t)log_dir, err);
 
     if (rc == 0)
         rc = remove_one(s->data, STANDBY_SIGNAL, err);

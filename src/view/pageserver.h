@@ -24,7 +24,8 @@ struct page_server_request {
      * log NULL: that is left to its restore_command. */
     const struct log_list *log;
     const char *log_dir;
-    uint64_t log_from;
+    uint64_t log_from; /* of any server that recovers or is a standby, as log_segment_bytes is */
+    uint32_t log_segment_bytes;
     uint64_t log_system; /* identifier of the cluster */
     bool recover;        /* archive recovery: recovery.signal is made */
     bool standby;        /* recovery that does not end: page_server_stop_standby */

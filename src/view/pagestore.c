@@ -249,7 +249,7 @@ char **page_log_env(const struct store *s, const struct page_log *log)
 
     env[0] = mem_printf("ASOFS_LOG=%s", log->dir);
     env[1] = mem_printf(SEGMENT_SYSTEM_ENV "=%" PRIu64, store_cluster(s)->system_identifier);
-    env[2] = mem_printf("ASOFS_SEGMENT_BYTES=%" PRIu32, store_cluster(s)->segment_bytes);
+    env[2] = mem_printf(SEGMENT_BYTES_ENV "=%" PRIu32, store_cluster(s)->segment_bytes);
     return env;
 }
 

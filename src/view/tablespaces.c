@@ -1,127 +1,246 @@
 #include "view/tablespaces.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "common/lsn.h"
 #include "common/mem.h"
+#include "store/log.h"
+#include "store/walrecord.h"
 #include "view/segment.h"
 
-#define PAGE 8192u       /* of the log */
-#define PAGE_HEADER 24u  /* in front of every page; */
-#define FIRST_HEADER 40u /* of every segment's first */
-#define HEADER 24u       /* of a record */
-#define INFO 16u         /* in it: flags, resource manager, 2 bytes of nothing, checksum */
-#define TABLESPACES 5    /* the resource manager */
-#define PATH_ROOM 1024u
 #define FATAL_TO_RECOVERY 130
 
-/* `n` bytes of a record from `at` on, as if there were no page headers; how many there are. */
-static size_t gather(const uint8_t *bytes, size_t len, size_t at, uint8_t *out, size_t n)
-{
-    size_t got = 0;
+struct tablespaces {
+    struct tablespaces_log log;
+    struct segment segment;
+    struct segment before; /* read when a record of both matters; else n is 0 */
+    struct wal_walk *walk; /* of the two */
+};
 
-    while (got < n && at < len) {
-        if (at % PAGE == 0) {
-            at += PAGE_HEADER;
-            continue;
-        }
-        out[got++] = bytes[at++];
-    }
-    return got;
+static int give(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, struct err *err)
+{
+    const struct tablespaces *t = arg;
+    const struct segment *s = number == t->segment.number  ? &t->segment
+                              : number == t->before.number ? &t->before
+                                                           : NULL;
+
+    (void)err;
+    if (!s || !s->n)
+        return 0;
+    *bytes = s->bytes;
+    *n = s->n;
+    return 1;
 }
 
-/* What follows the record's header: 255 and a length, or 254 and a longer one; number; path. */
-static const char *path_in(const uint8_t *data, size_t len)
+struct tablespaces *tablespaces_new(const struct tablespaces_log *log)
 {
-    size_t skip = data[0] == 255 ? 2 : 5;
+    struct tablespaces *t = mem_alloc(sizeof(*t));
+    struct wal_source source = {.segment = give, .arg = t, .segment_bytes = log->segment_bytes};
 
-    if (len < 1 || (data[0] != 255 && data[0] != 254))
-        return NULL;
-    skip += 4;
-    return len <= skip || data[skip] == '/' ? (const char *)data + skip : NULL;
+    t->log = *log;
+    t->walk = wal_walk_new(&source);
+    return t;
 }
 
-/* The header without its first `missing` bytes, which the segment in front of this one has. */
-static char *record_at(const uint8_t *bytes, size_t len, size_t at, unsigned missing)
+void tablespaces_free(struct tablespaces *t)
 {
-    uint8_t r[HEADER + 9 + PATH_ROOM + 1] = {0};
-    size_t n = gather(bytes, len, at, r + missing, HEADER + 9 + PATH_ROOM - missing);
-    const char *path;
-
-    n += missing;
-    if (n < INFO + 4 || r[INFO + 1] != TABLESPACES || (r[INFO] & 0xf0) || r[INFO + 2] ||
-        r[INFO + 3])
-        return NULL;
-    if (n <= HEADER) /* the rest is in the next segment */
-        return mem_strdup("(not known)");
-    path = path_in(r + HEADER, n - HEADER);
-    if (!path)
-        return NULL;
-    return mem_strdup(path < (const char *)r + n ? path : "(not known)");
+    if (!t)
+        return;
+    wal_walk_free(t->walk);
+    segment_free(&t->segment);
+    segment_free(&t->before);
+    free(t);
 }
 
-/* The bytes that tell, where they do not lie behind a page's end. */
-static bool is_worth_it(const uint8_t *bytes, size_t len, size_t at)
+/* ---- records ---- */
+
+/* xl_tblspc_create_rec (commands/tablespace.h): a number, and the place with its NUL. */
+#define PLACE 4u
+
+/* In pg_tblspc itself (allow_in_place_tablespaces). */
+static bool is_in_place(const struct wal_parts *p)
 {
-    return at % PAGE > PAGE - (INFO + 4) || at + INFO + 4 > len ||
-           (bytes[at + INFO + 1] == TABLESPACES && (bytes[at + INFO] & 0xf0) == 0);
+    return p->n_data == PLACE + 1 && !p->data[PLACE];
 }
 
-char *tablespaces_find(const uint8_t *bytes, size_t len)
+static bool is_creation(const struct wal_record *r)
 {
-    char *path = NULL;
-    size_t at;
+    struct wal_parts p;
 
-    /* Of a record that began 8 or 16 bytes before the end of the segment in front. */
-    if (len > FIRST_HEADER && (path = record_at(bytes, len, FIRST_HEADER, 8)))
-        return path;
-    if (len > FIRST_HEADER && (path = record_at(bytes, len, FIRST_HEADER, 16)))
-        return path;
-    for (at = 0; at < len && !path; at += 8)
-        if (is_worth_it(bytes, len, at))
-            path = record_at(bytes, len, at, 0);
-    return path;
+    return r->n >= WAL_RECORD_HEAD && r->manager == WAL_TBLSPC &&
+           (r->info & WAL_INFO) == WAL_TBLSPC_CREATE && !(wal_read_parts(r, &p) && is_in_place(&p));
 }
 
-int tablespaces_look(const char *path, struct err *err)
+static int refuse(const struct wal_record *r, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
-    struct stat st;
-    void *bytes = MAP_FAILED;
-    char *place = NULL;
+    struct wal_parts p;
+    char *place = wal_read_parts(r, &p) && p.n_data > PLACE
+                      ? mem_printf("%.*s", (int)(p.n_data - PLACE), (const char *)p.data + PLACE)
+                      : mem_strdup("a place that the next segment tells");
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        rc = err_errno(err, "cannot read the log %s", path);
-        goto out;
-    }
-    if (!st.st_size)
-        goto out;
-    bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (bytes == MAP_FAILED) {
-        rc = err_errno(err, "cannot read the log %s", path);
-        goto out;
-    }
-    place = tablespaces_find(bytes, (size_t)st.st_size);
-    if (place)
-        rc = err_set(err, ENOTSUP,
-                     "a tablespace is created in the log, at %s: replay would write there; "
-                     "moments behind it need a base that was taken later",
-                     place);
-out:
-    if (bytes != MAP_FAILED)
-        munmap(bytes, (size_t)st.st_size);
-    if (fd >= 0)
-        close(fd);
+    err_set(
+        err, ENOTSUP,
+        "a tablespace is created in the log, at %s: replay would write there; moments behind it "
+        "need a base that was taken later",
+        place);
     free(place);
+    return -ENOTSUP;
+}
+
+/* Records that begin before `to`, from where the walk is; then from where pages say. */
+static int look_on(struct tablespaces *t, uint64_t to, struct err *err)
+{
+    struct wal_record r;
+    uint64_t at;
+    int rc;
+
+    do {
+        while ((rc = wal_next(t->walk, &r, err)) == 1 && r.start < to && !is_creation(&r))
+            ;
+        if (rc < 0 || (r.n && r.start >= to))
+            return rc < 0 ? rc : 0;
+        if (rc == 1 || (wal_ending(t->walk)->end == WAL_END_UNFINISHED && is_creation(&r)))
+            return refuse(&r, err);
+        at = wal_ending(t->walk)->at;
+        rc = wal_seek(t->walk, at - at % WAL_PAGE + WAL_PAGE, to, &at, err);
+    } while (rc == 1);
     return rc;
 }
+
+/* Should no record begin where replay is said to begin, all of the segment is looked through. */
+static int begin(struct tablespaces *t, uint64_t start, uint64_t to, struct err *err)
+{
+    struct wal_record r;
+    uint64_t at;
+
+    if (t->log.from <= start)
+        return wal_seek(t->walk, start, to, &at, err);
+    wal_begin(t->walk, t->log.from);
+    if (wal_next(t->walk, &r, err) == 0 && wal_ending(t->walk)->end == WAL_END_BROKEN)
+        return wal_seek(t->walk, start, to, &at, err);
+    wal_begin(t->walk, t->log.from);
+    return 1;
+}
+
+static int look_through(struct tablespaces *t, uint64_t start, uint64_t to, struct err *err)
+{
+    int rc = begin(t, start, to, err);
+
+    return rc == 1 ? look_on(t, to, err) : rc;
+}
+
+/* ---- a record on two segments ---- */
+
+/* Bytes 16 and 17 of a record are the first, or 8 behind the first, that this segment has of it. */
+static bool may_be_split(const struct tablespaces *t)
+{
+    const uint8_t *p = t->segment.bytes + WAL_SEGMENT_HEAD;
+    unsigned there;
+
+    if (t->segment.n < WAL_SEGMENT_HEAD + WAL_RECORD_HEAD)
+        return false;
+    for (there = 0; there <= 8; there += 8)
+        if (p[there + 1] == WAL_TBLSPC && (p[there] & WAL_INFO) == WAL_TBLSPC_CREATE)
+            return true;
+    return false;
+}
+
+/* The segments in front of this one, whichever timeline's it was. *n: how many were read. */
+static int look_before(struct tablespaces *t, const char *dir, const struct log_segment *s,
+                       unsigned *n, struct err *err)
+{
+    uint64_t border = s->number * t->log.segment_bytes;
+    DIR *d = opendir(dir);
+    struct log_segment other;
+    struct dirent *e;
+    char *path;
+    int rc = 0;
+
+    while (d && rc == 0 && (e = readdir(d))) {
+        if (log_parse_name(e->d_name, t->log.segment_bytes, &other) < 0 ||
+            other.number + 1 != s->number || other.timeline > s->timeline)
+            continue;
+        path = mem_printf("%s/%s", dir, e->d_name);
+        if (segment_read(path, other.number, t->log.segment_bytes, &t->before, NULL) == 0) {
+            ++*n;
+            rc = look_through(t, border - t->log.segment_bytes, border, err);
+        }
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    t->before.n = 0;
+    return rc;
+}
+
+static int look_at_split(struct tablespaces *t, const char *path, const struct log_segment *s,
+                         struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? mem_printf("%.*s", (int)(slash - path), path) : mem_strdup(".");
+    unsigned n = 0;
+    int rc = look_before(t, dir, s, &n, err);
+
+    free(dir);
+    if (rc == 0 && !n)
+        return err_set(err, ENOTSUP,
+                       "it begins within a record that may create a tablespace, and the segment in "
+                       "front of it, which would tell, is not there");
+    return rc;
+}
+
+/* ---- a segment ---- */
+
+/* Only what its first page says of all of it: else recovery does not read on, either. */
+static int check_known(const struct tablespaces *t, uint64_t start, struct err *err)
+{
+    const struct wal_ending *e = wal_ending(t->walk);
+
+    if (e->end == WAL_END_FOREIGN && e->found_at == start)
+        return err_set(err, ENOTSUP, "it cannot be looked through: %s", e->why);
+    return 0;
+}
+
+/* A record may have begun in front of the segment. */
+static int look_at_border(struct tablespaces *t, const char *path, const struct log_segment *s,
+                          struct err *err)
+{
+    uint64_t start = s->number * t->log.segment_bytes, at;
+    int rc = wal_seek(t->walk, start, start + WAL_PAGE, &at, err);
+    bool goes_on = rc == 1 ? at != start + WAL_SEGMENT_HEAD : !wal_ending(t->walk)->end;
+
+    if (rc == 0)
+        rc = check_known(t, start, err);
+    if (rc < 0)
+        return rc;
+    return goes_on && t->log.from <= start && may_be_split(t) ? look_at_split(t, path, s, err) : 0;
+}
+
+int tablespaces_look(struct tablespaces *t, const char *path, const char *name, struct err *err)
+{
+    struct log_segment s;
+    uint64_t start;
+    int rc;
+
+    if (log_parse_name(name, t->log.segment_bytes, &s) < 0)
+        return 0;
+    start = s.number * t->log.segment_bytes;
+    if (start + t->log.segment_bytes <= t->log.from)
+        return 0;
+    rc = segment_read(path, s.number, t->log.segment_bytes, &t->segment, err);
+    if (rc == 0 && t->log.system)
+        rc = segment_check_system(&t->segment, t->log.system, err);
+    if (rc == 0)
+        rc = look_at_border(t, path, &s, err);
+    return rc < 0 ? rc : look_through(t, start, start + t->log.segment_bytes, err);
+}
+
+/* ---- the guard ---- */
 
 char *tablespaces_guarded(const char *command)
 {
@@ -131,22 +250,46 @@ char *tablespaces_guarded(const char *command)
         command, FATAL_TO_RECOVERY);
 }
 
-/* Histories have no headers. */
-static int look_at_system(const char *path, const char *name, struct err *err)
+static uint64_t number_in_env(const char *name)
 {
-    const char *system = getenv(SEGMENT_SYSTEM_ENV);
+    const char *text = getenv(name);
 
-    if (!system || strlen(name) != 24)
-        return 0;
-    return segment_check_system(path, strtoull(system, NULL, 10), err);
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
+/* What it does not know it cannot guard. */
+static int read_env(struct tablespaces_log *log, struct err *err)
+{
+    const char *from = getenv(SEGMENT_FROM_ENV);
+    uint64_t bytes = number_in_env(SEGMENT_BYTES_ENV);
+
+    log->system = number_in_env(SEGMENT_SYSTEM_ENV);
+    log->segment_bytes = (uint32_t)bytes;
+    if (bytes < WAL_PAGE || bytes > UINT32_MAX || bytes & (bytes - 1) || !from ||
+        lsn_parse(from, &log->from) < 0)
+        return err_set(err, EINVAL, "the environment lacks what asofs guard needs");
+    return 0;
+}
+
+static int guard(const char *path, const char *name, struct err *err)
+{
+    struct tablespaces_log log;
+    struct tablespaces *t;
+    int rc = read_env(&log, err);
+
+    if (rc < 0)
+        return rc;
+    t = tablespaces_new(&log);
+    rc = tablespaces_look(t, path, name, err);
+    tablespaces_free(t);
+    return rc;
 }
 
 int tablespaces_guard_main(int argc, char **argv)
 {
     struct err err;
 
-    if (argc == 3 && look_at_system(argv[1], argv[2], &err) == 0 &&
-        tablespaces_look(argv[1], &err) == 0)
+    if (argc == 3 && guard(argv[1], argv[2], &err) == 0)
         return 0;
     fprintf(stderr, "segment %s: %s\n", argc == 3 ? argv[2] : "?",
             argc == 3 ? err.text : "a file and its name are needed");

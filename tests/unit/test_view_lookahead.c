@@ -18,8 +18,9 @@
 #include "common/mem.h"
 #include "pg/identity.h"
 #include "view/lookahead.h"
+#include "walbytes.h"
 
-#define SEGMENT (1u << 20)
+#define SEGMENT WALBYTES_SEGMENT
 #define SEGMENTS 40u
 #define FIRST 5u /* number of the first one in the list */
 #define FROM 7u  /* where replay begins */
@@ -91,7 +92,7 @@ static struct lookahead *start(struct place *p)
     struct lookahead_request req = {.log_dir = p->log,
                                     .log = &p->list,
                                     .from = (uint64_t)FROM * SEGMENT + 5,
-                                    .system = 77,
+                                    .system = WALBYTES_SYSTEM,
                                     .wal = p->wal,
                                     .run = p->run};
 
@@ -153,22 +154,31 @@ static void segments_are_put_up_to_some_in_front_of_the_server(void **state)
     lookahead_stop(l);
 }
 
-/* CREATE TABLESPACE: resource manager 5, info 0, as tablespaces.c looks for it. */
+/* As a server would have written it, with a tablespace, and as one of another cluster. */
+static void write_log(const struct place *p, unsigned with_tablespace, unsigned of_another)
+{
+    struct walbytes w;
+
+    walbytes_make(&w, FIRST + with_tablespace, 1);
+    walbytes_fill(&w, w.start + 4096);
+    walbytes_tablespace(&w, "/x/y");
+    write_segment(p, with_tablespace, w.bytes, SEGMENT, 0);
+    walbytes_free(&w);
+    walbytes_make(&w, FIRST + of_another, 1);
+    walbytes_fill(&w, w.start + 4096);
+    memset(walbytes_at(&w, w.start + 24), 9, 8); /* the number of the cluster */
+    write_segment(p, of_another, w.bytes, SEGMENT, 0);
+    walbytes_free(&w);
+}
+
 static void what_is_not_well_is_left_to_the_command(void **state)
 {
-    static const uint8_t record[] = {50,  0,  0, 0, 0, 0, 0,   0,   0,   0,   0, 0,
-                                     0,   0,  0, 0, 0, 5, 0,   0,   9,   9,   9, 9,
-                                     255, 10, 1, 0, 0, 0, '/', 'x', '/', 'y', 0};
-    /* header of a segment: flags 2, address, number of the cluster */
-    const uint8_t header[] = {0x10, 0xd1, 2, 0, 1, 0, 0, 0, 0, 0, 0xd0, 0, 0, 0, 0, 0,
-                              0,    0,    0, 0, 0, 0, 0, 0, 9, 9, 9,    9, 9, 9, 9, 9};
     struct place *p = *state;
     unsigned first = FROM - FIRST;
     struct lookahead *l;
     char *path;
 
-    write_segment(p, first + 6, header, sizeof(header), 0);
-    write_segment(p, first + 1, record, sizeof(record), 4096);
+    write_log(p, first + 1, first + 6);
     p->segments[first + 2].partial = true;
     path = mem_printf("%s/%s", p->log, name_of(first + 3));
     assert_int_equal(unlink(path), 0); /* pruned meanwhile */

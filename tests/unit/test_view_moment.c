@@ -1,5 +1,4 @@
-/* view/moment: times as people write them, the choice of a base, and what the log covers.
- * view/tablespaces: whether the log creates one. view/segment: what its headers say. */
+/* view/moment: times as people write them, the choice of a base, and what the log covers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +15,6 @@
 
 #include "common/lsn.h"
 #include "view/moment.h"
-#include "view/segment.h"
-#include "view/tablespaces.h"
 
 #define SEGMENT (UINT32_C(16) << 20)
 #define US INT64_C(1000000)
@@ -475,146 +472,6 @@ static void what_only_replay_can_tell_passes(void **state)
     assert_int_equal(check(&lsn, &l, &err), 0);
 }
 
-/* ---- tablespaces that the log creates ---- */
-
-enum { LOG_PAGE = 8192, LOG_PAGES = 4, LOG_HEADER = 24 };
-
-/* CREATE TABLESPACE at /srv/late, as the log has it, from `at` on; page headers are left free. */
-static void put_record(uint8_t *log, size_t at, uint8_t manager, uint8_t info)
-{
-    static const char path[] = "/srv/late";
-    uint8_t r[24 + 2 + 4 + sizeof(path)] = {0};
-    size_t i;
-
-    r[0] = sizeof(r);
-    r[16] = info;
-    r[17] = manager;
-    memset(r + 20, 0xc5, 4);
-    r[24] = 255;
-    r[25] = 4 + sizeof(path);
-    memcpy(r + 30, path, sizeof(path));
-    for (i = 0; i < sizeof(r); i++, at++) {
-        if (at % LOG_PAGE == 0)
-            at += LOG_HEADER;
-        if (at < LOG_PAGES * LOG_PAGE)
-            log[at] = r[i];
-    }
-}
-
-static bool is_found(const uint8_t *log)
-{
-    char *path = tablespaces_find(log, LOG_PAGES * LOG_PAGE);
-    bool found = path != NULL;
-
-    free(path);
-    return found;
-}
-
-static void a_tablespace_is_found_wherever_its_record_begins(void **state)
-{
-    static uint8_t log[LOG_PAGES * LOG_PAGE];
-    size_t at;
-    char *path;
-
-    (void)state;
-    assert_false(is_found(log));
-    for (at = 40; at <= sizeof(log) - 24; at += 8) {
-        if (at % LOG_PAGE < LOG_HEADER)
-            continue;
-        memset(log, 0, sizeof(log));
-        put_record(log, at, 5, 0);
-        path = tablespaces_find(log, sizeof(log));
-        if (!path)
-            fail_msg("not found at %zu", at);
-        if (at < sizeof(log) - 100)
-            assert_string_equal(path, "/srv/late");
-        free(path);
-    }
-}
-
-static void a_record_split_between_two_segments_is_found_in_the_second(void **state)
-{
-    static uint8_t log[LOG_PAGES * LOG_PAGE], whole[LOG_PAGES * LOG_PAGE];
-    size_t missing;
-
-    (void)state;
-    put_record(whole, 1024, 5, 0);
-    for (missing = 8; missing <= 16; missing += 8) {
-        memset(log, 0, sizeof(log));
-        memcpy(log + 40, whole + 1024 + missing, 100);
-        assert_true(is_found(log));
-    }
-}
-
-static void other_records_are_no_tablespaces(void **state)
-{
-    static uint8_t log[LOG_PAGES * LOG_PAGE];
-
-    (void)state;
-    put_record(log, 1024, 4, 0);    /* a database */
-    put_record(log, 2048, 5, 0x10); /* dropped */
-    assert_false(is_found(log));
-}
-
-/* ---- headers of segments ---- */
-
-/* A file of three pages of log, the second of which begins in the middle of a record, as the header
- * of each says; 0x1000000 is its place. */
-static int make_segment(uint64_t system_identifier)
-{
-    static uint8_t log[3 * LOG_PAGE];
-    FILE *f = tmpfile();
-    int i;
-
-    assert_non_null(f);
-    for (i = 0; i < 3; i++) {
-        uint16_t magic = 0xd110, info = i == 0 ? 2 : i == 1 ? 1 : 0;
-        uint64_t address = 0x1000000 + (uint64_t)i * LOG_PAGE;
-
-        memcpy(log + i * LOG_PAGE, &magic, 2);
-        memcpy(log + i * LOG_PAGE + 2, &info, 2);
-        memcpy(log + i * LOG_PAGE + 8, &address, 8);
-    }
-    memcpy(log + 24, &system_identifier, 8);
-    assert_int_equal(pwrite(fileno(f), log, sizeof(log), 0), sizeof(log));
-    i = dup(fileno(f));
-    fclose(f);
-    return i;
-}
-
-static void a_page_on_which_a_record_may_begin_is_found(void **state)
-{
-    uint64_t start = 0x1000000, end = start + 3 * LOG_PAGE, from = start;
-    int fd = make_segment(1);
-
-    (void)state;
-    assert_int_equal(segment_find_page(fd, start, end, &from), start);
-    from += LOG_PAGE;
-    assert_int_equal(segment_find_page(fd, start, end, &from), start + 2 * LOG_PAGE);
-    from += LOG_PAGE;
-    assert_int_equal(segment_find_page(fd, start, end, &from), 0);
-    from = start + 0x1000000; /* a file used again: the addresses are others */
-    assert_int_equal(segment_find_page(fd, from, from + 3 * LOG_PAGE, &from), 0);
-    close(fd);
-}
-
-static void a_segment_of_another_cluster_is_noticed(void **state)
-{
-    int fd = make_segment(7711139641497919867);
-    char path[64];
-    struct err err;
-
-    (void)state;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    assert_int_equal(segment_check_system(path, 7711139641497919867, &err), 0);
-    assert_int_equal(segment_check_system(path, 7, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "7711139641497919867, that of the store is 7"));
-    assert_int_equal(ftruncate(fd, 20), 0); /* it says nothing */
-    assert_int_equal(segment_check_system(path, 7, &err), 0);
-    close(fd);
-    assert_int_equal(segment_check_system(path, 7, &err), -ENOENT);
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -638,11 +495,6 @@ int main(void)
         cmocka_unit_test(a_timeline_without_its_history_is_named),
         cmocka_unit_test(bases_on_a_branch_that_was_left_come_last),
         cmocka_unit_test(what_only_replay_can_tell_passes),
-        cmocka_unit_test(a_tablespace_is_found_wherever_its_record_begins),
-        cmocka_unit_test(a_record_split_between_two_segments_is_found_in_the_second),
-        cmocka_unit_test(other_records_are_no_tablespaces),
-        cmocka_unit_test(a_page_on_which_a_record_may_begin_is_found),
-        cmocka_unit_test(a_segment_of_another_cluster_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
