@@ -363,14 +363,17 @@ static void print_moments(const struct base_listed *b, const struct base_list *l
         return;
     }
     if (b->facts.consistent_lsn)
-        print_moment("  moments: from", b->facts.consistent_lsn, b->facts.consistent_time);
+        print_moment("  moments: from", b->facts.consistent_lsn, b->facts.consistent_time ? moment_first_time(&b->facts) : 0);
     else
         printf("  moments: from where replay finds it consistent, behind %s",
                lsn_text(b->facts.start_lsn, place));
-    if (b->log_end)
+    if (b->log_end) {
         print_moment(" to", b->log_end, b->log_end_time);
-    else
+        if (!b->log_end_time)
+            printf(" (--lsn, --latest: the log proves no later time yet)");
+    } else {
         printf(" on: the log has no segment %s", b->missing);
+    }
     puts(l->restore_command ? ", or as far as restore_command has log" : "");
 }
 

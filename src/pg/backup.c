@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -144,6 +145,73 @@ int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struc
         rc = take_facts(r, s, err);
     pg_answer_free(r);
     pg_conn_close(c);
+    return rc;
+}
+
+/* ---- where its log ends ---- */
+
+struct pg_watch {
+    struct pg_conn *conn;
+};
+
+enum { WATCH_STANDBY, WATCH_SYSTEM, WATCH_NOW, WATCH_LSN, WATCH_FILE };
+
+/* Columns are worked out from left to right: the clock is read first. */
+static const char watch_sql[] =
+    "SELECT pg_catalog.pg_is_in_recovery(),"
+    " (SELECT system_identifier FROM pg_catalog.pg_control_system()),"
+    " (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000000)::bigint,"
+    " CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_insert_lsn() END,"
+    " CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN"
+    " pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) END";
+
+static const struct pg_wanted watch_wanted = {"bniLT", 1, 1};
+
+int pg_watch_open(const char *conninfo, int stop_fd, struct pg_watch **w, struct err *err)
+{
+    struct pg_conn *conn;
+    int rc = pg_open_base(conninfo, stop_fd, 0, &conn, err);
+
+    *w = NULL;
+    if (rc < 0)
+        return rc;
+    *w = mem_alloc(sizeof(**w));
+    (*w)->conn = conn;
+    return 0;
+}
+
+void pg_watch_close(struct pg_watch *w)
+{
+    if (!w)
+        return;
+    pg_conn_close(w->conn);
+    free(w);
+}
+
+static int take_end(const struct pg_answer *r, uint64_t system, struct pg_log_end *end,
+                    struct err *err)
+{
+    if (pg_true(r, 0, WATCH_STANDBY))
+        return err_set(err, ENOTSUP, "the server is a standby");
+    if (pg_number(r, 0, WATCH_SYSTEM) != system)
+        return err_set(err, EINVAL, "the server is of another cluster");
+    end->now_us = pg_integer(r, 0, WATCH_NOW);
+    end->lsn = pg_lsn(r, 0, WATCH_LSN);
+    if (sscanf(pg_text(r, 0, WATCH_FILE), "%8" SCNx32, &end->timeline) != 1 || !end->lsn ||
+        end->now_us <= 0)
+        return err_set(err, EIO, "the server does not tell where its log ends");
+    return 0;
+}
+
+int pg_watch_look(struct pg_watch *w, uint64_t system_identifier, struct pg_log_end *end,
+                  struct err *err)
+{
+    struct pg_answer *r = NULL;
+    int rc = pg_ask(w->conn, watch_sql, 0, NULL, &watch_wanted, &r, err);
+
+    if (rc == 0)
+        rc = take_end(r, system_identifier, end, err);
+    pg_answer_free(r);
     return rc;
 }
 

@@ -29,6 +29,22 @@ struct pg_source {
  * REPLICATION, wal_level minimal), in words. */
 int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struct err *err);
 
+/* A connection that asks a server now and then where its log ends. */
+struct pg_watch;
+
+struct pg_log_end {
+    int64_t now_us; /* the server's clock, microseconds since 1970; what others can see of its
+                       transactions by then, is logged in front of */
+    uint64_t lsn;
+    uint32_t timeline;
+};
+
+int pg_watch_open(const char *conninfo, int stop_fd, struct pg_watch **w, struct err *err);
+void pg_watch_close(struct pg_watch *w); /* NULL is fine */
+/* -ENOTSUP: it is a standby, which does not know what its primary has; -EINVAL: another cluster. */
+int pg_watch_look(struct pg_watch *w, uint64_t system_identifier, struct pg_log_end *end,
+                  struct err *err);
+
 /*
  * pg_basebackup into the new directory `dir`, without log (-X none), with progress on a terminal
  * unless quiet. Tablespaces get directories in <dir>/../tablespaces. *end: where the backup ends,

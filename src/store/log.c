@@ -66,19 +66,6 @@ void log_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes
              (unsigned)(number % per_half));
 }
 
-/* Pages of the log have 8 KiB, of any version; the first of a segment has a longer header
- * (access/xlog_internal.h: XLogPageHeaderData, XLogLongPageHeaderData; 14 to 18). */
-#define LOG_PAGE 8192u
-#define LOG_HEADER 24u
-#define LOG_LONG_HEADER 40u
-
-uint64_t log_plain_lsn(uint64_t lsn, uint32_t segment_bytes)
-{
-    if (lsn % segment_bytes == LOG_LONG_HEADER)
-        return lsn - LOG_LONG_HEADER;
-    return lsn % segment_bytes > LOG_PAGE && lsn % LOG_PAGE == LOG_HEADER ? lsn - LOG_HEADER : lsn;
-}
-
 /* ---- reading a directory ---- */
 
 struct reading {
@@ -151,16 +138,21 @@ static int compare_numbers(uint64_t a, uint64_t b)
     return a < b ? -1 : a > b;
 }
 
+static int compare_places(const void *a, const void *b)
+{
+    const struct log_segment *x = a, *y = b;
+
+    return x->number != y->number ? compare_numbers(x->number, y->number)
+                                  : compare_numbers(x->timeline, y->timeline);
+}
+
 /* The whole one comes before the partial one of the same name. */
 static int compare_segments(const void *a, const void *b)
 {
     const struct log_segment *x = a, *y = b;
+    int order = compare_places(x, y);
 
-    if (x->number != y->number)
-        return compare_numbers(x->number, y->number);
-    if (x->timeline != y->timeline)
-        return compare_numbers(x->timeline, y->timeline);
-    return (int)x->partial - (int)y->partial;
+    return order ? order : (int)x->partial - (int)y->partial;
 }
 
 static void sort_and_merge(struct log_list *l)
@@ -214,6 +206,55 @@ void log_free(struct log_list *l)
     free(l->histories);
     free(l->segments);
     *l = (struct log_list){.segment_bytes = l->segment_bytes};
+}
+
+/* ---- a base's own ---- */
+
+static void *copy_of(const void *from, size_t n, size_t size)
+{
+    void *to = mem_array(n, size);
+
+    if (n)
+        memcpy(to, from, n * size);
+    return to;
+}
+
+static void copy_list(const struct log_list *l, struct log_list *all)
+{
+    size_t i;
+
+    *all = *l;
+    all->segments = copy_of(l->segments, l->n, sizeof(*l->segments));
+    all->histories = copy_of(l->histories, l->n_histories, sizeof(*l->histories));
+    for (i = 0; i < l->n_histories; i++)
+        all->histories[i].turns = copy_of(l->histories[i].turns, l->histories[i].n,
+                                          sizeof(*l->histories[i].turns));
+}
+
+static bool has_segment(const struct log_list *l, const struct log_segment *s)
+{
+    return bsearch(s, l->segments, l->n, sizeof(*s), compare_places) != NULL;
+}
+
+void log_add_own(const struct log_list *l, const char *pg_wal, struct log_list *all)
+{
+    struct log_list own;
+    struct err ignored;
+    size_t i, room = 0;
+
+    copy_list(l, all);
+    if (log_read(pg_wal, l->segment_bytes, &own, &ignored) < 0)
+        return;
+    for (i = 0; i < own.n; i++) {
+        if (own.segments[i].partial || has_segment(l, &own.segments[i]))
+            continue;
+        if (!room) /* the copy has none to spare */
+            all->segments = mem_resize(all->segments, room = l->n + own.n, sizeof(*all->segments));
+        all->segments[all->n] = own.segments[i];
+        all->segments[all->n++].own = true;
+    }
+    log_free(&own);
+    sort_and_merge(all);
 }
 
 /* ---- timelines ---- */
@@ -315,8 +356,7 @@ const struct log_segment *log_segment_at(const struct log_list *l, uint32_t towa
     return found;
 }
 
-bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end,
-                struct timespec *last_written)
+bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end)
 {
     uint32_t towards = log_newest(l, timeline, from);
     struct history h = history_of(l, towards);
@@ -324,12 +364,10 @@ bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint
     const struct log_segment *s;
 
     *end = from;
-    *last_written = (struct timespec){0};
     for (; (s = log_segment_at(l, towards, number)); number++) {
         left = left_at(&h, s, l->segment_bytes);
         next = (number + 1) * l->segment_bytes;
         *end = left < next ? left : next;
-        *last_written = s->written;
         if (s->partial || left < next) /* nothing that is behind it was received */
             break;
     }

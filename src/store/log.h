@@ -1,7 +1,7 @@
 /*
  * The shipped log: a directory of segments as pg_receivewal or an archive_command writes them
  * (24 hexadecimal digits; the last one with ".partial" while it is being received; <tli>.history).
- * What they mean is computed from names, sizes and times; their contents are PostgreSQL's matter.
+ * What they mean is computed from names and sizes here; what is in them is for walwalk.h.
  */
 #ifndef ASOFS_STORE_LOG_H
 #define ASOFS_STORE_LOG_H
@@ -17,7 +17,8 @@ struct log_segment {
     uint32_t timeline;
     uint64_t number; /* LSN / segment size */
     bool partial;
-    struct timespec written; /* mtime */
+    bool own;                /* log_add_own */
+    struct timespec written; /* mtime: when it came here, perhaps; of what is in it, nothing */
 };
 
 struct log_list {
@@ -32,6 +33,13 @@ struct log_list {
 /* Other files are left out; a segment of a wrong size (not partial) is refused by name. */
 int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct err *err);
 void log_free(struct log_list *l);
+
+/*
+ * The log as recovery of a base finds it: the segments of `l`, and of the base's own pg_wal those
+ * that are not there, marked as such. Whatever pg_wal has that is not to be read adds nothing. Freed
+ * by log_free; `l` stays as it is.
+ */
+void log_add_own(const struct log_list *l, const char *pg_wal, struct log_list *all);
 
 /*
  * The way: of all timelines whose history is there, the newest that comes through `at` on
@@ -58,14 +66,9 @@ const struct log_segment *log_without_history(const struct log_list *l, uint32_t
 /*
  * The run of segments without a gap from the one that holds `from` on, on the way from there to the
  * newest timeline: *end is the LSN behind it (of a partial segment, its end: how much of it is log
- * only PostgreSQL can say). False: the segment that holds `from` is missing.
+ * its records can say: logreach.h). False: the segment that holds `from` is missing.
  */
-bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end,
-                struct timespec *last_written);
-
-/* A server names the place of the next record; behind the header of a page, that is where the page
- * begins: the end of the record in front. */
-uint64_t log_plain_lsn(uint64_t lsn, uint32_t segment_bytes);
+bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end);
 
 /* 24 digits and NUL, and back (-EINVAL: it is none). Of the first segment that is missing behind a
  * run, the number is *end / segment_bytes. */

@@ -12,7 +12,7 @@
 #include "common/mem.h"
 #include "pg/backup.h"
 #include "pg/control.h"
-#include "store/log.h"
+#include "store/logreach.h"
 #include "store/page.h"
 #include "view/writer.h"
 
@@ -76,9 +76,10 @@ static int check_stopped(const char *dir, struct err *err)
 static bool find_stop(const struct adoption *a, const struct pg_backup_label *label,
                       struct pg_backup_stop *stop)
 {
+    const char *log = a->log ? a->log : store_log_directory(a->writer.store);
     char *wal = mem_printf("%s/pg_wal", a->dir);
     uint32_t bytes = a->control.segment_bytes;
-    bool found = (a->log && pg_backup_stop_read(a->log, label, bytes, stop) == 1) ||
+    bool found = pg_backup_stop_read(log, label, bytes, stop) == 1 ||
                  pg_backup_stop_read(wal, label, bytes, stop) == 1;
 
     free(wal);
@@ -115,26 +116,41 @@ static void facts_of_shutdown(struct adoption *a)
         a->facts.consistent_time = c->checkpoint_time + 1;
 }
 
-/* Recovered as after a crash, from the log in its own pg_wal: of which there must be that from the
- * last checkpoint on. */
+/*
+ * Recovered as after a crash, from the log in its own pg_wal: of which there must be that from the
+ * last checkpoint on. All of that is replayed, whatever the moment: it is shown from the end on.
+ */
 static int facts_of_crash(struct adoption *a, struct err *err)
 {
     const struct pg_control *c = &a->control;
     char *wal = mem_printf("%s/pg_wal", a->dir), name[25];
-    struct timespec written;
     struct log_list l;
-    uint64_t end;
+    struct log_way way = {.list = &l,
+                          .dir = wal,
+                          .system = c->system_identifier,
+                          .timeline = c->timeline,
+                          .from = c->redo,
+                          .before = UINT64_MAX};
+    struct log_reach reach = {0};
+    int64_t last = c->checkpoint_time;
     int rc = log_read(wal, c->segment_bytes, &l, err);
 
-    a->facts = (struct store_base_facts){
-        .start_lsn = c->redo, .start_time = c->checkpoint_time, .timeline = c->timeline};
-    if (rc == 0 && !log_covers(&l, c->timeline, c->redo, &end, &written)) {
+    if (rc == 0)
+        rc = log_reach(&way, &reach, err);
+    if (rc == 0 && !reach.end) {
         log_segment_name(c->timeline, c->redo / c->segment_bytes, c->segment_bytes, name);
         rc = err_set(err, EINVAL,
                      "%s was not shut down and cannot be recovered: the log segment %s, where its "
-                     "recovery begins, is not in its pg_wal",
+                     "recovery begins, is not in its pg_wal, or has no record there",
                      a->dir, name);
     }
+    if (reach.time_us / 1000000 > last)
+        last = reach.time_us / 1000000;
+    a->facts = (struct store_base_facts){.start_lsn = c->redo,
+                                         .start_time = c->checkpoint_time,
+                                         .consistent_lsn = reach.end,
+                                         .consistent_time = last + 1,
+                                         .timeline = c->timeline};
     log_free(&l);
     free(wal);
     return rc;

@@ -65,14 +65,13 @@ static int check_until(const struct advance *a, const struct advance_result *r, 
 static int look_for_log(const struct advance *a, const char *id, bool *has_log, struct err *err)
 {
     struct store_base_facts f;
-    struct timespec ignored;
     uint64_t end;
     int rc = store_base_facts(a->store, id, &f, err);
 
     if (rc < 0)
         return rc;
     *has_log =
-        a->log.command || (log_covers(&a->log.list, f.timeline, f.start_lsn, &end, &ignored) &&
+        a->log.command || (log_covers(&a->log.list, f.timeline, f.start_lsn, &end) &&
                            end > a->newest.start_lsn);
     return 0;
 }

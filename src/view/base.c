@@ -17,6 +17,7 @@
 #include "pg/control.h"
 #include "pg/slot.h"
 #include "store/log.h"
+#include "view/witness.h"
 #include "view/writer.h"
 
 #define LOOK_AGAIN_MS 200
@@ -315,6 +316,13 @@ static int remember_source(struct creation *c, struct err *err)
     return rc;
 }
 
+/* So that the base can be mounted as of its own end, however long nothing is committed. */
+static void note_end(const struct creation *c)
+{
+    witness_second(store_path(c->writer.store), c->req->conninfo, c->source.system_identifier,
+                   c->facts.consistent_time, c->req->stop_fd);
+}
+
 /* ---- all of it ---- */
 
 /* The store knows of the slot what it knew before. Where the slot may be left, it goes on to know
@@ -407,6 +415,8 @@ static int create(struct creation *c, struct err *err)
         rc = make_base(c, err);
     if (rc == 0)
         rc = remember_source(c, err);
+    if (rc == 0)
+        note_end(c);
     if (rc < 0)
         undo_creation(c);
     return rc;

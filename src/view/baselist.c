@@ -6,29 +6,55 @@
 
 #include "common/mem.h"
 #include "pg/slot.h"
+#include "view/pagestore.h"
 #include "view/writer.h"
 
 /* ---- bases ---- */
 
-static void look_at_log(struct base_listed *b, const struct log_list *log)
+/* From its first moment to the end, as a mount would find them. */
+static void take_range(struct base_listed *b, const struct log_list *all,
+                       const struct log_reach *reach)
 {
     const struct store_base_facts *f = &b->facts;
-    uint64_t first = f->consistent_lsn ? f->consistent_lsn : f->start_lsn, end;
-    uint32_t towards = log_newest(log, f->timeline, first), newest;
-    struct timespec written;
-    bool covered = log_covers(log, f->timeline, f->start_lsn, &end, &written);
+    uint64_t first = moment_first_lsn(f), end;
 
-    if (log_is_left(log, f->timeline, first, &newest)) {
-        b->left_for = newest;
-    } else if (covered && end > f->consistent_lsn) {
-        b->log_end = end;
-        b->log_end_time = written.tv_sec;
-    } else {
-        if (!covered)
-            end = f->start_lsn;
-        log_segment_name(log_timeline_at(log, towards, end), end / log->segment_bytes,
-                         log->segment_bytes, b->missing);
+    if (reach->end && moment_reaches(reach->end, first, all->segment_bytes)) {
+        b->log_end = reach->end;
+        b->log_end_time = moment_last_time(f, reach);
+        return;
     }
+    if (!log_covers(all, f->timeline, f->start_lsn, &end))
+        end = f->start_lsn;
+    log_segment_name(log_timeline_at(all, log_newest(all, f->timeline, first), end),
+                     end / all->segment_bytes, all->segment_bytes, b->missing);
+}
+
+static int look_at_log(struct base_listed *b, const struct store *s, const struct log_list *log,
+                       struct err *err)
+{
+    const struct store_base_facts *f = &b->facts;
+    char *own = mem_printf("%s/pg_wal", b->directory);
+    struct log_reach reach;
+    struct log_list all;
+    struct log_way way = {.list = &all,
+                          .dir = store_log_directory(s),
+                          .own = own,
+                          .system = store_cluster(s) ? store_cluster(s)->system_identifier : 0,
+                          .timeline = f->timeline,
+                          .from = f->start_lsn,
+                          .before = UINT64_MAX};
+    int rc = 0;
+
+    log_add_own(log, own, &all);
+    if (!log_is_left(log, f->timeline, moment_first_lsn(f), &b->left_for)) {
+        b->left_for = 0;
+        rc = page_log_reach(s, &way, &reach, err);
+        if (rc == 0)
+            take_range(b, &all, &reach);
+    }
+    log_free(&all);
+    free(own);
+    return rc;
 }
 
 static void look_at_base(struct base_listed *b, struct store *s, const struct log_list *log)
@@ -45,10 +71,10 @@ static void look_at_base(struct base_listed *b, struct store *s, const struct lo
         store_close_base(&opened);
         rc = store_base_facts(s, b->id, &b->facts, &err);
     }
+    if (rc == 0 && !b->facts.plain)
+        rc = look_at_log(b, s, log, &err);
     if (rc < 0)
         b->error = mem_strdup(err.text);
-    else if (!b->facts.plain)
-        look_at_log(b, log);
 }
 
 static int look_at_bases(struct base_list *l, struct store *s, const struct log_list *log,
@@ -98,14 +124,13 @@ static void add_gap(struct base_list *l, size_t *room, const struct log_list *lo
 
 static void find_gaps(struct base_list *l, const struct log_list *log)
 {
-    struct timespec written;
     size_t i = 0, room = 0;
     uint64_t end;
 
     while (i < log->n) {
         const struct log_segment *g = &log->segments[i];
 
-        log_covers(log, g->timeline, g->number * log->segment_bytes, &end, &written);
+        log_covers(log, g->timeline, g->number * log->segment_bytes, &end);
         end /= log->segment_bytes;
         while (i < log->n && log->segments[i].number < end)
             i++;

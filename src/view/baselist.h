@@ -14,10 +14,10 @@ struct base_listed {
     char *below;     /* the id of the base that it is a layer on; NULL: it is none */
     char *directory; /* that it stands on */
     struct store_base_facts facts;
-    /* The log of it goes as far as log_end without a gap; if not further than its first moment,
-     * `missing` is the segment that it ends at. */
+    /* The log of it, with what its own pg_wal has, goes as far as log_end without a gap; if not as
+     * far as its first moment, `missing` is the segment that it ends at. */
     uint64_t log_end;     /* LSN; 0: as `missing` says */
-    int64_t log_end_time; /* when that was received, seconds since 1970 */
+    int64_t log_end_time; /* the last time that can be mounted, seconds since 1970; 0: none yet */
     char missing[25];
     uint32_t left_for; /* the timeline that went another way: nothing can be mounted; 0: none */
 };

@@ -11,6 +11,7 @@
 #include "common/proc.h"
 #include "pg/backup.h"
 #include "pg/slot.h"
+#include "view/witness.h"
 #include "view/writer.h"
 
 #define FIRST_DELAY_MS 250
@@ -89,6 +90,7 @@ static int receive(struct following *f, struct err *err)
 
 static int follow(struct following *f, struct writer *w, struct err *err)
 {
+    struct witness *witness;
     int rc = writer_open(w, true, err);
 
     if (rc == 0)
@@ -101,7 +103,11 @@ static int follow(struct following *f, struct writer *w, struct err *err)
     if (rc < 0)
         return rc;
     tell(f, (struct follow_news){.event = FOLLOW_BEGINS, .slot = f->cluster->slot, .log = f->log});
-    return receive(f, err);
+    witness = witness_start(store_path(w->store), f->cluster->conninfo,
+                            f->cluster->system_identifier);
+    rc = receive(f, err);
+    witness_stop(witness);
+    return rc;
 }
 
 /* ---- the child that advances ---- */

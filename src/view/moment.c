@@ -10,6 +10,7 @@
 
 #include "common/lsn.h"
 #include "common/mem.h"
+#include "store/walwalk.h"
 
 #define US 1000000
 
@@ -276,18 +277,31 @@ static void name_missing(const struct store_base_facts *f, const struct log_list
                      log->segment_bytes, name);
 }
 
-static int out_of_range(const struct moment *m, const struct store_base_facts *f, uint64_t end,
-                        int64_t end_us, const struct log_list *log, struct err *err)
+bool moment_reaches(uint64_t end, uint64_t lsn, uint32_t segment_bytes)
+{
+    return wal_behind_head(lsn, segment_bytes) <= wal_behind_head(end, segment_bytes);
+}
+
+int64_t moment_last_time(const struct store_base_facts *f, const struct log_reach *reach)
+{
+    int64_t last = reach->time_us / US;
+
+    return last < moment_first_time(f) ? 0 : last;
+}
+
+static int out_of_range(const struct moment *m, const struct store_base_facts *f,
+                        const struct log_reach *reach, const struct log_list *log, uint64_t end,
+                        struct err *err)
 {
     char from[LSN_TEXT_MAX], to[LSN_TEXT_MAX], from_time[MOMENT_TIME_MAX], to_time[MOMENT_TIME_MAX];
     char missing[25], *words = moment_words(m);
+    bool has_time = moment_last_time(f, reach) != 0;
 
     name_missing(f, log, end, missing);
-    err_set(err, ERANGE,
-            "%s is behind the shipped log: moments from %s (%s) to %s (%s) can be mounted", words,
-            lsn_text(moment_first_lsn(f), from),
-            moment_time_text(moment_first_time(f) * US, from_time), lsn_text(end, to),
-            moment_time_text(end_us, to_time));
+    err_set(err, ERANGE, "%s is behind the shipped log: moments from %s (%s) to %s (%s) can be mounted",
+            words, lsn_text(moment_first_lsn(f), from),
+            moment_time_text(moment_first_time(f) * US, from_time), lsn_text(reach->end, to),
+            has_time ? moment_time_text(reach->time_us, to_time) : "of no later time yet");
     err_hint(err, "the next segment of the log would be %s", missing);
     free(words);
     return -ERANGE;
@@ -331,25 +345,27 @@ int moment_check_history(const struct moment_base *base, const struct log_list *
                     history);
 }
 
+static bool is_behind_log(const struct moment *m, const struct log_reach *reach, uint32_t bytes)
+{
+    return (m->kind == MOMENT_TIME && m->time_us > reach->time_us) ||
+           (m->kind == MOMENT_LSN && !moment_reaches(reach->end, m->lsn, bytes));
+}
+
 int moment_check_log(const struct moment *m, const struct moment_base *base,
-                     const struct log_list *log, int64_t *end_time_us, struct err *err)
+                     const struct log_list *log, const struct log_reach *reach, struct err *err)
 {
     const struct store_base_facts *f = &base->facts;
-    struct timespec written = {0};
     uint64_t end = 0;
     bool behind;
     int rc;
 
-    *end_time_us = 0;
-    if (!log->n || !log_covers(log, f->timeline, f->start_lsn, &end, &written))
-        return 0; /* what the base itself has may suffice; recovery tells */
-    *end_time_us = (int64_t)written.tv_sec * US + written.tv_nsec / 1000;
-    behind = (m->kind == MOMENT_TIME && m->time_us > *end_time_us) ||
-             (m->kind == MOMENT_LSN && m->lsn > end);
+    if (!reach->end || !log_covers(log, f->timeline, f->start_lsn, &end))
+        return 0; /* recovery tells */
+    behind = is_behind_log(m, reach, log->segment_bytes);
     rc = behind || m->kind == MOMENT_LATEST ? moment_check_history(base, log, UINT64_MAX, err)
          : m->kind == MOMENT_LSN            ? moment_check_history(base, log, m->lsn, err)
                                             : 0;
     if (rc < 0 || !behind)
         return rc < 0 || m->kind != MOMENT_LATEST ? rc : check_gap(base, log, end, err);
-    return out_of_range(m, f, end, *end_time_us, log, err);
+    return out_of_range(m, f, reach, log, end, err);
 }

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "store/log.h"
+#include "store/logreach.h"
 #include "store/store.h"
 
 enum moment_kind {
@@ -74,12 +74,20 @@ int moment_choose(const struct moment *m, const struct moment_base *bases, unsig
                   unsigned before);
 
 /*
- * The moment against the log: 0, or -ERANGE with err saying which moments can be had, or that a
- * segment or the history of a timeline is missing. What cannot be known here (xid, restore point, a
- * log that somebody else keeps) passes. *end_time: the last thing that the log says (0: nothing).
+ * The moment against the log, which reaches so far (its time_us also by what the source said of
+ * it): 0, or -ERANGE with err saying which moments can be had, or that a segment or the history of a
+ * timeline is missing. What cannot be known here (xid, restore point, a log that somebody else
+ * keeps) passes.
  */
 int moment_check_log(const struct moment *m, const struct moment_base *base,
-                     const struct log_list *log, int64_t *end_time_us, struct err *err);
+                     const struct log_list *log, const struct log_reach *reach, struct err *err);
+
+/* An LSN that is not behind `end` is in that log; both as places of records. */
+bool moment_reaches(uint64_t end, uint64_t lsn, uint32_t segment_bytes);
+
+/* The last time that can be asked for with a base and its log, seconds since 1970; 0: there is none,
+ * though there may be an LSN. */
+int64_t moment_last_time(const struct store_base_facts *f, const struct log_reach *reach);
 
 /* The log behind `at` is of a timeline whose history is missing: -ENOENT, which names it. */
 int moment_check_history(const struct moment_base *base, const struct log_list *log, uint64_t at,

@@ -83,7 +83,9 @@ struct replay {
     struct moment_base *bases; /* oldest first; behind them those on branches that were left */
     unsigned n_bases, n_left, base;
     struct page_log log;
-    int64_t end_time_us;
+    struct log_list all; /* the log, with what the base that was chosen has itself */
+    char *own;           /* its pg_wal */
+    struct log_reach reach;
     struct reached reached;
     char *fetcher; /* page_heard, of the last server; owned */
 };
@@ -205,8 +207,11 @@ static char *segment_path(const struct replay *r, const struct log_segment *s)
     char name[25];
 
     log_segment_name(s->timeline, s->number, r->log.list.segment_bytes, name);
-    return mem_printf("%s/%s%s", r->log.dir, name, s->partial ? ".partial" : "");
+    return mem_printf("%s/%s%s", s->own ? r->own : r->log.dir, name, s->partial ? ".partial" : "");
 }
+
+#define MORE_LOG                                                                                   \
+    "the log is damaged: recovery found its end behind %s, and there is more of it at %s"
 
 /* Log in one segment, behind where recovery found no more: it could not be read, or is damaged. */
 static int check_segment(const struct page_view *v, const struct replay *r,
@@ -228,31 +233,50 @@ static int check_segment(const struct page_view *v, const struct replay *r,
         rc = page_check_readable(&v->programs, path, err);
     if (at && rc == 0)
         rc = err_set(err, EIO,
-                     "the log is damaged: recovery found its end behind %s, and there is more of "
-                     "it at %s",
+                     MORE_LOG,
                      lsn_text(r->reached.last, lsn), lsn_text(at, there));
     free(path);
     return rc;
 }
 
-/* Where recovery found no more log, there must be none: else a record is damaged, cannot be read,
- * or is of a timeline that recovery could not know of. */
-static int check_end(const struct page_view *v, const struct replay *r, struct err *err)
+/* Why recovery did not get to the end that the log had when it began. */
+static int check_segments(const struct page_view *v, const struct replay *r, uint64_t from,
+                          struct err *err)
 {
-    const struct moment_base *base = chosen(r);
-    uint64_t from = r->reached.last ? r->reached.last : base->facts.start_lsn;
-    uint32_t towards = moment_towards(&base->facts, &r->log.list);
+    uint32_t towards = moment_towards(&chosen(r)->facts, &r->all);
     const struct log_segment *s;
     size_t i;
-    int rc = moment_check_history(base, &r->log.list, from, err);
+    int rc = 0;
 
-    for (i = 0; rc == 0 && i < r->log.list.n; i++) {
-        s = &r->log.list.segments[i];
-        if ((s->number + 1) * r->log.list.segment_bytes > from &&
-            s == log_segment_at(&r->log.list, towards, s->number))
+    for (i = 0; rc == 0 && i < r->all.n; i++) {
+        s = &r->all.segments[i];
+        if ((s->number + 1) * r->all.segment_bytes > from &&
+            s == log_segment_at(&r->all, towards, s->number))
             rc = check_segment(v, r, s, err);
     }
     return rc;
+}
+
+/*
+ * Recovery must have come to the end that the log had when it was looked at, and behind that there
+ * must have been none: else a record is damaged, cannot be read, or is of a timeline that recovery
+ * could not know of. What came meanwhile does not matter.
+ */
+static int check_end(const struct page_view *v, const struct replay *r, struct err *err)
+{
+    const struct moment_base *base = chosen(r);
+    uint64_t from = r->reached.last ? r->reached.last : moment_first_lsn(&base->facts), more = 0;
+    int rc = moment_check_history(base, &r->log.list, from, err);
+    char lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
+
+    if (r->reach.last > from)
+        more = r->reach.last;
+    else if (r->reach.last == from)
+        more = r->reach.damaged;
+    if (rc < 0 || !more)
+        return rc;
+    rc = check_segments(v, r, from, err);
+    return rc < 0 ? rc : err_set(err, EIO, MORE_LOG, lsn_text(from, lsn), lsn_text(more, there));
 }
 
 /* The moment is not in the log behind this base. */
@@ -272,11 +296,9 @@ static int check_end_again(const struct page_view *v, const struct replay *r,
                            const struct stop_at *stop, struct err *err)
 {
     const struct moment *m = &v->req->moment;
-    uint32_t bytes = r->log.list.segment_bytes;
-
     if (!stop->last && r->reached.last)
         return err_set(err, EAGAIN, "the log goes on, and had ended a moment ago: try again");
-    if (m->kind == MOMENT_LSN && log_plain_lsn(m->lsn, bytes) > r->reached.end)
+    if (m->kind == MOMENT_LSN && !moment_reaches(r->reached.end, m->lsn, r->all.segment_bytes))
         return not_found(v, r, err);
     return 0;
 }
@@ -425,10 +447,21 @@ static int explain_start(const struct page_view *v, const struct replay *r, stru
 static bool may_be_end(const struct page_view *v, const struct replay *r)
 {
     const struct moment *m = &v->req->moment;
-    uint64_t segment = r->reached.last / r->log.list.segment_bytes;
+    uint32_t bytes = r->all.segment_bytes;
+    uint64_t last = r->reached.last ? r->reached.last : moment_first_lsn(&chosen(r)->facts);
 
-    return (m->kind == MOMENT_TIME && r->end_time_us) ||
-           (m->kind == MOMENT_LSN && m->lsn / r->log.list.segment_bytes <= segment + 1);
+    return (m->kind == MOMENT_TIME && m->time_us <= r->reach.time_us) ||
+           (m->kind == MOMENT_LSN && m->lsn / bytes <= last / bytes + 1);
+}
+
+/* An LSN that no record lies behind is known to be the end. */
+static struct stop_at first_stop(const struct page_view *v, const struct replay *r)
+{
+    const struct moment *m = &v->req->moment;
+
+    if (m->kind != MOMENT_LSN || !r->reach.last || m->lsn <= r->reach.last)
+        return (struct stop_at){0};
+    return (struct stop_at){true, r->reach.last};
 }
 
 /*
@@ -437,7 +470,7 @@ static bool may_be_end(const struct page_view *v, const struct replay *r)
  */
 static int replay_from(struct page_view *v, struct replay *r, struct err *err)
 {
-    int rc = replay_once(v, r, (struct stop_at){0}, err);
+    int rc = replay_once(v, r, first_stop(v, r), err);
 
     if (rc < 0 && !r->reached.target_later)
         return explain_start(v, r, err);
@@ -472,6 +505,50 @@ static int refuse_early(const struct page_view *v, const struct replay *r, struc
     return -ERANGE;
 }
 
+/* pg_wal of the base's directory: what it has, recovery reads where the log has it not. */
+static int find_own(struct page_view *v, struct replay *r, struct err *err)
+{
+    struct store_base b;
+    int rc = store_open_base(v->store, chosen(r)->id, &b, err);
+
+    if (rc < 0)
+        return rc;
+    free(r->own);
+    r->own = mem_printf("%s/pg_wal", b.directory);
+    store_close_base(&b);
+    log_free(&r->all);
+    log_add_own(&r->log.list, r->own, &r->all);
+    return 0;
+}
+
+static struct log_way way_from(const struct page_view *v, const struct replay *r, uint64_t before)
+{
+    const struct store_base_facts *f = &chosen(r)->facts;
+
+    return (struct log_way){.list = &r->all,
+                            .dir = r->log.dir,
+                            .own = r->own,
+                            .system = store_cluster(v->store)->system_identifier,
+                            .timeline = f->timeline,
+                            .from = f->start_lsn,
+                            .before = before};
+}
+
+/* How far the log leads from the base that was chosen, and whether that is far enough. What a
+ * command fetches is not seen here. */
+static int look_from_base(struct page_view *v, struct replay *r, struct err *err)
+{
+    int rc = find_own(v, r, err);
+    struct log_way way;
+
+    r->reach = (struct log_reach){0};
+    if (rc < 0 || r->log.command)
+        return rc;
+    way = way_from(v, r, UINT64_MAX);
+    rc = page_log_reach(v->store, &way, &r->reach, err);
+    return rc < 0 ? rc : moment_check_log(&v->req->moment, chosen(r), &r->all, &r->reach, err);
+}
+
 static int replay(struct page_view *v, struct replay *r, struct err *err)
 {
     int rc, older;
@@ -484,7 +561,7 @@ static int replay(struct page_view *v, struct replay *r, struct err *err)
         if (older < 0)
             return r->reached.too_early ? refuse_early(v, r, err) : rc;
         r->base = (unsigned)older;
-        rc = moment_check_log(&v->req->moment, chosen(r), &r->log.list, &r->end_time_us, err);
+        rc = look_from_base(v, r, err);
         if (rc < 0)
             return rc;
     }
@@ -494,8 +571,15 @@ static int replay(struct page_view *v, struct replay *r, struct err *err)
 static struct page_shown shown_by(const struct page_view *v, const struct replay *r)
 {
     const struct moment *m = &v->req->moment;
+    struct log_way way = way_from(v, r, r->reached.end);
     int64_t us = chosen(r)->facts.start_time * INT64_C(1000000);
+    struct log_reach reach = {0};
+    struct err ignored;
 
+    if (m->kind != MOMENT_TIME && !r->log.command)
+        log_reach(&way, &reach, &ignored);
+    if (reach.time_us > us)
+        us = reach.time_us;
     if (r->reached.commit_us > us)
         us = r->reached.commit_us;
     return (struct page_shown){.lsn = r->reached.end,
@@ -539,7 +623,7 @@ static int choose_base(struct page_view *v, struct replay *r, struct err *err)
     if (i < 0)
         return before_first(v, r, err);
     r->base = (unsigned)i;
-    return moment_check_log(&v->req->moment, &r->bases[i], &r->log.list, &r->end_time_us, err);
+    return look_from_base(v, r, err);
 }
 
 /* Whether the log ends there, or could not be had, is for who reads it to judge. */
@@ -581,6 +665,8 @@ static int make_view(struct page_view *v, struct err *err)
                   (double)(clock_ms() - started) / 1000);
     free(r.fetcher);
     log_free(&r.log.list);
+    log_free(&r.all);
+    free(r.own);
     free(r.bases);
     if (ids)
         store_names_free(ids);

@@ -16,6 +16,7 @@
 #include "common/mem.h"
 #include "common/proc.h"
 #include "common/units.h"
+#include "store/logsaid.h"
 #include "view/pageserver.h"
 #include "view/segment.h"
 
@@ -241,6 +242,20 @@ int page_read_log(const struct store *s, const char *dir, const char *command, s
         return 0;
     rc = log_read(log->dir, c->segment_bytes, &log->list, err);
     return rc == -ENOENT && !dir && !c->log ? 0 : rc;
+}
+
+int page_log_reach(const struct store *s, const struct log_way *way, struct log_reach *r,
+                   struct err *err)
+{
+    struct log_said said[LOGSAID_MAX];
+    size_t n = logsaid_read(store_path(s), said);
+    uint32_t towards = log_newest(way->list, way->timeline, way->from);
+    int rc = log_reach(way, r, err);
+    int64_t us = rc == 0 && r->end ? logsaid_proves(said, n, way->list, towards, r->end) : 0;
+
+    if (us > r->time_us)
+        r->time_us = us;
+    return rc;
 }
 
 char **page_log_env(const struct store *s, const struct page_log *log)

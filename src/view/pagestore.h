@@ -59,6 +59,10 @@ struct page_log {
 int page_read_log(const struct store *s, const char *dir, const char *command, struct page_log *log,
                   struct err *err);
 
+/* log_reach(), with the times that the source itself said (logsaid.h). */
+int page_log_reach(const struct store *s, const struct log_way *way, struct log_reach *r,
+                   struct err *err);
+
 /* What a restore_command and its guard need; freed by store_names_free. */
 char **page_log_env(const struct store *s, const struct page_log *log);
 

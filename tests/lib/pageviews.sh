@@ -66,14 +66,19 @@ follow_start() {
 	wait_until "[[ \$(sql 'SELECT bool_or(active) FROM pg_replication_slots') == t ]]"
 }
 
-# Everything that was written so far is in whole segments. The times of files may be some milliseconds behind the
-# clock; what is noted has to be before the last segment was written by these too.
+# Everything that was written so far is in whole segments.
 log_ship() {
 	local last
 	sql 'INSERT INTO marker VALUES (-1)' 'DELETE FROM marker WHERE n = -1' 'SELECT clock_timestamp()' >"$TMPDIR/shipped"
-	sql 'SELECT pg_sleep(0.02)' >/dev/null
 	last=$(end_segment)
 	wait_until "[[ -f $STORE/log/$last ]]"
+}
+
+# The store's log is known to have everything that was committed until then (UTC).
+log_proves() {
+	local end
+	end=$("$ASOFS" base list "$STORE" | sed -n 's/^ *moments: .* to [0-9A-F/]* (\(2[^+]*\)+00).*/\1/p' | sort | tail -n 1)
+	[[ $end > $1 ]]
 }
 
 follow_stop() {

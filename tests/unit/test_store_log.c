@@ -96,8 +96,7 @@ static void odd_names_are_no_segments(void **state)
 
 struct run {
     bool covers;
-    uint64_t end;
-    int64_t written;
+    uint64_t end, last;
 };
 
 #define AT(number) ((uint64_t)(number)*16 * MIB)
@@ -110,8 +109,8 @@ static struct history histories[] = {{2, of_2, 1}, {3, of_3, 2}, {4, of_4, 1}};
 /* How many of the histories the log has. */
 static size_t n_histories;
 
-/* Segments of 16 MiB, in order; an empty one (timeline 0) ends them. `written` is what the test
- * tells them apart by: timeline * 100 + number. */
+/* Segments of 16 MiB, in order; an empty one (timeline 0) ends them. The last one of the run as
+ * timeline * 100 + number. */
 static struct run covers(const struct log_segment *segments, uint32_t timeline, uint64_t from)
 {
     struct log_segment copy[16];
@@ -119,26 +118,27 @@ static struct run covers(const struct log_segment *segments, uint32_t timeline, 
                          .segment_bytes = 16 * MIB,
                          .histories = histories,
                          .n_histories = n_histories};
-    struct timespec written;
-    struct run r;
+    const struct log_segment *s;
+    struct run r = {0};
 
-    for (; segments[l.n].timeline; l.n++) {
+    for (; segments[l.n].timeline; l.n++)
         copy[l.n] = segments[l.n];
-        copy[l.n].written.tv_sec = (time_t)(copy[l.n].timeline * 100 + copy[l.n].number);
-    }
-    r.covers = log_covers(&l, timeline, from, &r.end, &written);
-    r.written = written.tv_sec;
+    r.covers = log_covers(&l, timeline, from, &r.end);
+    if (!r.covers)
+        return r;
+    s = log_segment_at(&l, log_newest(&l, timeline, from), (r.end - 1) / l.segment_bytes);
+    r.last = s->timeline * 100 + s->number;
     return r;
 }
 
 static void assert_covers(const struct log_segment *segments, uint32_t timeline, uint64_t from,
-                          uint64_t end, int64_t written)
+                          uint64_t end, uint64_t last)
 {
     struct run r = covers(segments, timeline, from);
 
     assert_true(r.covers);
     assert_int_equal(r.end, end);
-    assert_int_equal(r.written, written);
+    assert_int_equal(r.last, last);
 }
 
 /* clang-format off */

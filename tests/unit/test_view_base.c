@@ -17,11 +17,14 @@
 #include "common/io.h"
 #include "common/mem.h"
 #include "store/store.h"
+#include "store/log.h"
 #include "view/base.h"
 #include "view/baselist.h"
+#include "walbytes.h"
 
 #define SEGMENT (UINT32_C(1) << 20)
 #define WRITTEN 1795000000 /* when every segment was */
+#define COMMITTED 1790000000
 
 struct place {
     char *dir, *data, *store;
@@ -77,7 +80,7 @@ static void put_base(struct place *p, const struct store_base_facts *f)
 
 static void put_cluster(struct place *p, const char *log)
 {
-    struct store_cluster c = {.system_identifier = 7,
+    struct store_cluster c = {.system_identifier = WALBYTES_SYSTEM,
                               .major = 15,
                               .segment_bytes = SEGMENT,
                               .log = (char *)(uintptr_t)log,
@@ -90,19 +93,46 @@ static void put_cluster(struct place *p, const char *log)
     store_close(s);
 }
 
-static void put_segment(const struct place *p, const char *name)
+/* Received at WRITTEN; a commit at COMMITTED is what all of it proves. */
+static void put_segment_in(const char *dir, const char *name, const void *bytes)
 {
     struct timespec written[2] = {{.tv_sec = WRITTEN}, {.tv_sec = WRITTEN}};
-    char *log = mem_printf("%s/log", p->store), *path = mem_printf("%s/%s", log, name);
+    char *path = mem_printf("%s/%s", dir, name);
     int fd;
 
-    mkdir(log, 0700);
+    mkdir(dir, 0700);
     fd = open(path, O_WRONLY | O_CREAT, 0600);
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, SEGMENT), 0);
+    if (bytes)
+        assert_int_equal(pwrite(fd, bytes, SEGMENT, 0), SEGMENT);
     assert_int_equal(futimens(fd, written), 0);
     close(fd);
     free(path);
+}
+
+static void put_segment(const struct place *p, const char *name)
+{
+    char *log = mem_printf("%s/log", p->store);
+
+    put_segment_in(log, name, NULL);
+    free(log);
+}
+
+/* Two segments full of log, the second in a directory of its own. */
+static void put_log(const struct place *p, uint64_t first, const char *second_dir)
+{
+    char *log = mem_printf("%s/log", p->store), name[25];
+    struct walbytes w;
+
+    walbytes_make_of(&w, first, 2, SEGMENT);
+    walbytes_commit(&w, COMMITTED * INT64_C(1000000));
+    walbytes_fill(&w, (first + 2) * SEGMENT);
+    log_segment_name(1, first, SEGMENT, name);
+    put_segment_in(log, name, w.bytes);
+    log_segment_name(1, first + 1, SEGMENT, name);
+    put_segment_in(second_dir ? second_dir : log, name, w.bytes + SEGMENT);
+    walbytes_free(&w);
     free(log);
 }
 
@@ -149,23 +179,41 @@ static void each_base_reaches_as_far_as_its_log(void **state)
     put_base(p, &early);
     put_base(p, &between);
     put_base(p, &last);
-    put_segment(p, "000000010000000000000002");
-    put_segment(p, "000000010000000000000003");
-    put_segment(p, "000000010000000000000006");
-    put_segment(p, "000000010000000000000007");
+    put_log(p, 2, NULL);
+    put_log(p, 6, NULL);
     l = list(p);
     assert_int_equal(l->n, 3);
     assert_true(l->bases[0].log_end == 4 * SEGMENT);
-    assert_int_equal(l->bases[0].log_end_time, WRITTEN);
+    assert_int_equal(l->bases[0].log_end_time, COMMITTED); /* no file's time counts */
     assert_int_equal(l->bases[1].log_end, 0);
     assert_string_equal(l->bases[1].missing, "000000010000000000000005");
-    assert_int_equal(l->bases[2].log_end, 0); /* no further than where it can first be shown */
-    assert_string_equal(l->bases[2].missing, "000000010000000000000008");
+    assert_true(l->bases[2].log_end == 8 * SEGMENT); /* just where it can first be shown */
+    assert_int_equal(l->bases[2].log_end_time, COMMITTED);
     assert_true(l->of_cluster);
     assert_int_equal(l->segments, 4);
     assert_true(l->bytes == 4 * SEGMENT);
     assert_int_equal(l->received, WRITTEN);
     assert_string_equal(l->slot, "kept");
+}
+
+/* A backup that brought its log along. */
+static void what_a_bases_own_pg_wal_has_is_its_log_too(void **state)
+{
+    const struct store_base_facts f = {
+        .start_lsn = 2 * SEGMENT + 40, .consistent_lsn = 3 * SEGMENT + 80, .timeline = 1};
+    struct place *p = *state;
+    char *own = mem_printf("%s/pg_wal", p->data);
+    const struct base_list *l;
+
+    put_cluster(p, NULL);
+    put_log(p, 2, own);
+    put_base(p, &f);
+    l = list(p);
+    assert_null(l->bases[0].error);
+    assert_true(l->bases[0].log_end == 4 * SEGMENT);
+    assert_int_equal(l->bases[0].log_end_time, COMMITTED);
+    assert_int_equal(l->segments, 1);
+    free(own);
 }
 
 static void gaps_are_named_by_their_first_and_last_segment(void **state)
@@ -241,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACED(a_store_without_a_cluster_has_bases_only),
         PLACED(each_base_reaches_as_far_as_its_log),
+        PLACED(what_a_bases_own_pg_wal_has_is_its_log_too),
         PLACED(gaps_are_named_by_their_first_and_last_segment),
         PLACED(log_of_the_store_may_be_missing_and_another_must_not),
         PLACED(a_base_that_cannot_be_opened_hides_no_other),

@@ -321,7 +321,7 @@ static void transactions_are_looked_for_from_the_newest_base_back(void **state)
 
 #define MAX_SEGMENTS 16
 
-/* Whole segments of timeline 1 from `first` on; written at 1000 s, 1010 s, … */
+/* Whole segments of timeline 1 from `first` on, which prove the time 1030 s. */
 struct some_log {
     struct log_segment segments[MAX_SEGMENTS];
     struct log_list list;
@@ -332,17 +332,17 @@ static void make_log(struct some_log *l, uint64_t first, size_t n)
     size_t i;
 
     for (i = 0; i < n; i++)
-        l->segments[i] = (struct log_segment){
-            .timeline = 1, .number = first + i, .written = {.tv_sec = 1000 + 10 * (time_t)i}};
+        l->segments[i] = (struct log_segment){.timeline = 1, .number = first + i};
     l->list = (struct log_list){.segments = l->segments, .n = n, .segment_bytes = SEGMENT};
 }
 
 static int check(const struct moment *m, struct some_log *l, struct err *err)
 {
-    int64_t end;
+    struct log_reach reach = {.time_us = 1030 * US};
 
     *err = (struct err){0};
-    return moment_check_log(m, &bases[0], &l->list, &end, err);
+    log_covers(&l->list, 1, SEGMENT, &reach.end);
+    return moment_check_log(m, &bases[0], &l->list, &reach, err);
 }
 
 static void a_moment_behind_the_log_names_the_range_and_the_next_segment(void **state)
@@ -354,13 +354,15 @@ static void a_moment_behind_the_log_names_the_range_and_the_next_segment(void **
     (void)state;
     make_log(&l, 1, 4); /* segments 1 to 4 */
     assert_int_equal(check(&m, &l, &err), 0);
+    m.lsn += 40; /* where the server names it, behind the head of the next segment */
+    assert_int_equal(check(&m, &l, &err), 0);
     m.lsn++;
     assert_int_equal(check(&m, &l, &err), -ERANGE);
     assert_non_null(strstr(err.text, "from 0/2000000 (1970-01-01 00:01:40+00) to 0/5000000"));
     assert_non_null(strstr(err.text, "000000010000000000000005"));
 }
 
-static void a_time_behind_the_last_writing_is_refused(void **state)
+static void a_time_that_the_log_does_not_prove_is_refused(void **state)
 {
     struct moment m = {.kind = MOMENT_TIME, .time_us = 1030 * US, .text = "x"};
     struct some_log l;
@@ -372,6 +374,24 @@ static void a_time_behind_the_last_writing_is_refused(void **state)
     m.time_us++;
     assert_int_equal(check(&m, &l, &err), -ERANGE);
     assert_non_null(strstr(err.text, "to 0/5000000 (1970-01-01 00:17:10+00)"));
+}
+
+/* An idle source: nothing in the log is later than the end of the backup. */
+static void a_log_that_proves_no_time_behind_the_base_has_places_only(void **state)
+{
+    struct moment m = {.kind = MOMENT_TIME, .time_us = 100 * US, .text = "x"};
+    struct log_reach reach = {.end = 3 * SEGMENT, .time_us = 100 * US - 1};
+    struct some_log l;
+    struct err err;
+
+    (void)state;
+    make_log(&l, 1, 2);
+    assert_int_equal(moment_last_time(&bases[0].facts, &reach), 0);
+    assert_int_equal(moment_check_log(&m, &bases[0], &l.list, &reach, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "to 0/3000000 (of no later time yet)"));
+    reach.time_us++;
+    assert_int_equal(moment_last_time(&bases[0].facts, &reach), 100);
+    assert_int_equal(moment_check_log(&m, &bases[0], &l.list, &reach, &err), 0);
 }
 
 static void behind_a_gap_there_is_no_moment_and_the_gap_is_named(void **state)
@@ -424,10 +444,11 @@ static void a_timeline_without_its_history_is_named(void **state)
     assert_non_null(strstr(err.text, "00000002.history"));
     m = (struct moment){.kind = MOMENT_LATEST, .text = ""};
     assert_int_equal(check(&m, &l, &err), -ENOENT);
-    m = (struct moment){.kind = MOMENT_TIME, .time_us = 1020 * US, .text = "x"};
+    m = (struct moment){.kind = MOMENT_TIME, .time_us = 1031 * US, .text = "x"};
     assert_int_equal(check(&m, &l, &err), -ENOENT);
     l.list.histories = &history_of_2;
     l.list.n_histories = 1;
+    m.time_us = 1020 * US;
     assert_int_equal(check(&m, &l, &err), 0);
     m.time_us = 2000 * US;
     assert_int_equal(check(&m, &l, &err), -ERANGE);
@@ -489,7 +510,8 @@ int main(void)
         cmocka_unit_test(the_second_in_which_a_base_was_made_is_not_shown_from_it),
         cmocka_unit_test(transactions_are_looked_for_from_the_newest_base_back),
         cmocka_unit_test(a_moment_behind_the_log_names_the_range_and_the_next_segment),
-        cmocka_unit_test(a_time_behind_the_last_writing_is_refused),
+        cmocka_unit_test(a_time_that_the_log_does_not_prove_is_refused),
+        cmocka_unit_test(a_log_that_proves_no_time_behind_the_base_has_places_only),
         cmocka_unit_test(behind_a_gap_there_is_no_moment_and_the_gap_is_named),
         cmocka_unit_test(the_latest_of_a_log_with_a_gap_is_refused),
         cmocka_unit_test(a_timeline_without_its_history_is_named),

@@ -7,15 +7,20 @@
 #include "common/mem.h"
 #include "store/page.h"
 
-void walbytes_make(struct walbytes *w, uint64_t first, size_t n)
+void walbytes_make_of(struct walbytes *w, uint64_t first, size_t n, uint32_t segment_bytes)
 {
-    *w = (struct walbytes){.start = first * WALBYTES_SEGMENT,
+    *w = (struct walbytes){.start = first * segment_bytes,
                            .n = n,
                            .timeline = 1,
                            .magic = 0xd110,
-                           .segment_bytes = WALBYTES_SEGMENT};
+                           .segment_bytes = segment_bytes};
     w->at = w->start;
-    w->bytes = mem_alloc(n * WALBYTES_SEGMENT);
+    w->bytes = mem_alloc(n * segment_bytes);
+}
+
+void walbytes_make(struct walbytes *w, uint64_t first, size_t n)
+{
+    walbytes_make_of(w, first, n, WALBYTES_SEGMENT);
 }
 
 void walbytes_free(struct walbytes *w)
@@ -32,7 +37,7 @@ uint8_t *walbytes_at(const struct walbytes *w, uint64_t lsn)
 static void put_head(struct walbytes *w, uint32_t rest)
 {
     uint8_t *p = walbytes_at(w, w->at);
-    uint16_t info = (uint16_t)((rest ? 1 : 0) | (w->at % WALBYTES_SEGMENT ? 0 : 2));
+    uint16_t info = (uint16_t)((rest ? 1 : 0) | (w->at % w->segment_bytes ? 0 : 2));
     uint64_t system = WALBYTES_SYSTEM;
     uint32_t sizes[] = {w->segment_bytes, WAL_PAGE};
 
@@ -58,7 +63,7 @@ static void put_bytes(struct walbytes *w, const uint8_t *bytes, size_t n)
         part = WAL_PAGE - w->at % WAL_PAGE;
         if (part > n)
             part = n;
-        assert(w->at + part <= w->start + w->n * WALBYTES_SEGMENT);
+        assert(w->at + part <= w->start + w->n * w->segment_bytes);
         memcpy(walbytes_at(w, w->at), bytes, part);
         w->at += part;
         bytes += part;
@@ -110,7 +115,7 @@ uint64_t walbytes_switch(struct walbytes *w)
 {
     uint64_t start = walbytes_put(w, WAL_XLOG, WAL_XLOG_SWITCH, 0, "", 0);
 
-    w->at = (w->at + WALBYTES_SEGMENT - 1) / WALBYTES_SEGMENT * WALBYTES_SEGMENT;
+    w->at = (w->at + w->segment_bytes - 1) / w->segment_bytes * w->segment_bytes;
     return start;
 }
 
@@ -142,6 +147,13 @@ void walbytes_fill(struct walbytes *w, uint64_t at)
     free(data);
 }
 
+uint64_t walbytes_commit(struct walbytes *w, int64_t time_us)
+{
+    int64_t time = time_us - INT64_C(946684800000000); /* since 2000 */
+
+    return walbytes_put(w, WAL_XACT, 0, 700, &time, sizeof(time));
+}
+
 uint64_t walbytes_tablespace(struct walbytes *w, const char *path)
 {
     uint8_t *data = mem_alloc(4 + strlen(path) + 1);
@@ -158,18 +170,18 @@ uint64_t walbytes_tablespace(struct walbytes *w, const char *path)
 static int give(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, struct err *err)
 {
     const struct walbytes *w = arg;
-    uint64_t first = w->start / WALBYTES_SEGMENT;
+    uint64_t first = w->start / w->segment_bytes;
 
     (void)err;
     if (number < first || number >= first + w->n)
         return 0;
-    *bytes = w->bytes + (number - first) * WALBYTES_SEGMENT;
-    *n = WALBYTES_SEGMENT;
+    *bytes = w->bytes + (number - first) * w->segment_bytes;
+    *n = w->segment_bytes;
     return 1;
 }
 
 struct wal_source walbytes_source(struct walbytes *w)
 {
     return (struct wal_source){
-        .segment = give, .arg = w, .segment_bytes = WALBYTES_SEGMENT, .system = WALBYTES_SYSTEM};
+        .segment = give, .arg = w, .segment_bytes = w->segment_bytes, .system = WALBYTES_SYSTEM};
 }

@@ -20,6 +20,7 @@ struct walbytes {
 
 /* n segments from number `first` on, all zeros; as of major 15. */
 void walbytes_make(struct walbytes *w, uint64_t first, size_t n);
+void walbytes_make_of(struct walbytes *w, uint64_t first, size_t n, uint32_t segment_bytes);
 void walbytes_free(struct walbytes *w);
 
 /* A record of main data alone; its start. */
@@ -31,6 +32,8 @@ uint64_t walbytes_put_raw(struct walbytes *w, uint8_t manager, uint8_t info, uin
 uint64_t walbytes_switch(struct walbytes *w);
 /* One that lasts until `at`, a multiple of 8 that is at least 48 behind where it begins. */
 void walbytes_fill(struct walbytes *w, uint64_t at);
+/* COMMIT; microseconds since 1970. */
+uint64_t walbytes_commit(struct walbytes *w, int64_t time_us);
 /* CREATE TABLESPACE at a path. */
 uint64_t walbytes_tablespace(struct walbytes *w, const char *path);
 

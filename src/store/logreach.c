@@ -1,0 +1,209 @@
+#include "store/logreach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/lsn.h"
+#include "common/mem.h"
+#include "store/walrecord.h"
+#include "store/walwalk.h"
+
+struct reading {
+    const struct log_way *way;
+    uint32_t towards;
+    uint64_t before; /* records from there on do not count */
+    uint8_t *bytes;  /* of one segment */
+    struct wal_walk *walk;
+    struct log_reach *reach;
+    bool timed; /* a record was met that was written at the time it has */
+};
+
+/* ---- segments ---- */
+
+/* Read, not mapped: a file that is cut meanwhile must not end us. 0: it is gone. */
+static int read_file(struct reading *g, const char *path, size_t *n, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    int64_t got;
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_errno(err, "cannot read the log segment %s", path);
+    if (fstat(fd, &st) < 0)
+        got = -errno;
+    else if (!S_ISREG(st.st_mode))
+        got = -EINVAL;
+    else
+        got = io_pread_full(fd, g->bytes, g->way->list->segment_bytes, 0);
+    close(fd);
+    if (got < 0)
+        return err_set(err, (int)-got, "cannot read the log segment %s: %s", path,
+                       strerror((int)-got));
+    *n = (size_t)got;
+    return 1;
+}
+
+/* One that was being received may have become whole. */
+static int read_segment(struct reading *g, const struct log_segment *s, size_t *n, struct err *err)
+{
+    const struct log_way *way = g->way;
+    char name[25], *path;
+    int rc = 0;
+
+    log_segment_name(s->timeline, s->number, way->list->segment_bytes, name);
+    if (s->partial) {
+        path = mem_printf("%s/%s.partial", way->dir, name);
+        rc = read_file(g, path, n, err);
+        free(path);
+    }
+    if (rc == 0) {
+        path = mem_printf("%s/%s", s->own ? way->own : way->dir, name);
+        rc = read_file(g, path, n, err);
+        free(path);
+    }
+    return rc;
+}
+
+static int take_segment(void *arg, uint64_t number, const uint8_t **bytes, size_t *n,
+                        struct err *err)
+{
+    struct reading *g = arg;
+    const struct log_segment *s = log_segment_at(g->way->list, g->towards, number);
+
+    *bytes = g->bytes;
+    return s ? read_segment(g, s, n, err) : 0;
+}
+
+/* ---- records ---- */
+
+/* A checkpoint has the time at which it began, and later commits lie in front of it. */
+static void take_time(struct reading *g, const struct wal_record *record, struct log_reach *r)
+{
+    struct wal_event event;
+
+    if (!wal_read_event(record, &event) || event.kind == WAL_EVENT_PREPARE || !event.time_us)
+        return;
+    if (event.time_us > r->time_us)
+        r->time_us = event.time_us;
+    g->timed |= event.kind != WAL_EVENT_CHECKPOINT && event.kind != WAL_EVENT_SHUTDOWN;
+}
+
+/* The walk up to its end, or to a record that begins at `to` or behind. 1: there were some. */
+static int walk(struct reading *g, uint64_t to, struct log_reach *r, struct err *err)
+{
+    struct wal_record record;
+    int rc, some = 0;
+
+    while ((rc = wal_next(g->walk, &record, err)) == 1 && record.start < to) {
+        some = 1;
+        r->last = record.start;
+        r->end = record.next;
+        take_time(g, &record, r);
+    }
+    return rc < 0 ? rc : some;
+}
+
+/* Where records begin in that segment: the walk is put there. */
+static int seek(struct reading *g, uint64_t number, uint64_t *at, struct err *err)
+{
+    uint64_t bytes = g->way->list->segment_bytes;
+
+    if (number > g->way->from / bytes)
+        return wal_seek(g->walk, number * bytes, (number + 1) * bytes, at, err);
+    *at = g->way->from;
+    wal_begin(g->walk, *at);
+    return 1;
+}
+
+/* A record in the pages behind the last one. The head of a page alone may be there before what it
+ * promises. */
+static int find_more(struct reading *g, uint64_t end, uint64_t *there, struct err *err)
+{
+    uint64_t page = end - end % WAL_PAGE;
+    struct wal_record record;
+    int rc;
+
+    do {
+        page += WAL_PAGE;
+        rc = page < g->before ? wal_seek(g->walk, page, g->before, there, err) : 0;
+        if (rc == 1)
+            rc = wal_next(g->walk, &record, err) == 1 ? 1 : 2;
+        page = *there - *there % WAL_PAGE;
+    } while (rc == 2);
+    return rc;
+}
+
+/*
+ * What follows the end may have been written since that was read: it is read again until nothing
+ * follows, or nothing leads there.
+ */
+static int check_end(struct reading *g, struct err *err)
+{
+    struct log_reach *r = g->reach;
+    uint64_t there;
+    int rc;
+
+    while ((rc = find_more(g, r->end, &there, err)) == 1) {
+        wal_begin(g->walk, r->end);
+        rc = walk(g, g->before, r, err);
+        if (rc == 0)
+            r->damaged = there;
+        if (rc <= 0)
+            break;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* Segments from the last one back: the last record of all, then the next one with a time. */
+static int read_backwards(struct reading *g, uint64_t last, struct err *err)
+{
+    uint64_t first = g->way->from / g->way->list->segment_bytes, number = last + 1, at;
+    struct log_reach *r = g->reach, found;
+    uint64_t to = g->before;
+    int rc = 0;
+
+    while (rc >= 0 && number-- > first && !g->timed) {
+        rc = seek(g, number, &at, err);
+        if (rc <= 0 || at >= to)
+            continue;
+        found = (struct log_reach){.time_us = r->time_us};
+        rc = walk(g, to, &found, err);
+        if (rc == 1 && !r->end)
+            *r = found;
+        if (rc == 1) {
+            r->time_us = found.time_us;
+            to = at;
+        }
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int log_reach(const struct log_way *way, struct log_reach *r, struct err *err)
+{
+    uint32_t bytes = way->list->segment_bytes;
+    struct reading g = {.way = way,
+                        .towards = log_newest(way->list, way->timeline, way->from),
+                        .reach = r};
+    struct wal_source source = {
+        .segment = take_segment, .arg = &g, .segment_bytes = bytes, .system = way->system};
+    uint64_t end;
+    int rc;
+
+    *r = (struct log_reach){0};
+    if (!log_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
+        return 0;
+    g.before = way->before < end ? way->before : end;
+    g.bytes = mem_alloc(bytes);
+    g.walk = wal_walk_new(&source);
+    rc = read_backwards(&g, (g.before - 1) / bytes, err);
+    if (rc == 0 && r->end && g.before == end)
+        rc = check_end(&g, err);
+    wal_walk_free(g.walk);
+    free(g.bytes);
+    return rc;
+}

@@ -1,0 +1,37 @@
+/*
+ * How far a log reaches, as its records say it: where the last one ends, and which time it proves.
+ * A commit (or another record with a time) proves that everything that was committed before is in
+ * front of it: times are taken just before their records are written.
+ *
+ * Read from the end backwards, as far as to a record with a time, so that it takes the same whatever
+ * there is in front. What is damaged further in front only recovery finds.
+ */
+#ifndef ASOFS_STORE_LOGREACH_H
+#define ASOFS_STORE_LOGREACH_H
+
+#include "store/log.h"
+
+struct log_reach {
+    uint64_t end;     /* behind the last record, or at the next segment after a switch; 0: none */
+    uint64_t last;    /* where that record begins */
+    int64_t time_us;  /* the newest that is proved, since 1970; 0: none */
+    uint64_t damaged; /* there is more log there, and none that leads to it; 0: no */
+};
+
+/*
+ * A log: the segments of `list`, which are in `dir`, or in `own` (log_add_own; NULL: none), of that
+ * cluster (0: any), from `from` on `timeline`, where a record begins, on the way to the newest
+ * timeline, and up to the first gap. Records that begin at `before` or behind do not count.
+ */
+struct log_way {
+    const struct log_list *list;
+    const char *dir, *own;
+    uint64_t system;
+    uint32_t timeline;
+    uint64_t from, before;
+};
+
+/* 0, also when there is nothing; a segment that cannot be read is an error. */
+int log_reach(const struct log_way *way, struct log_reach *r, struct err *err);
+
+#endif

@@ -1,0 +1,359 @@
+/* store/logreach, store/logsaid: how far a log reaches, by its records and by what its source said. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/mem.h"
+#include "store/logreach.h"
+#include "store/logsaid.h"
+#include "walbytes.h"
+
+#define SEGMENT WALBYTES_SEGMENT
+#define US INT64_C(1000000)
+#define NOON (INT64_C(1790000000) * US)
+
+struct place {
+    char *dir, *own;
+    struct walbytes w;
+};
+
+static int set_up(void **state)
+{
+    struct place *p = mem_alloc(sizeof(*p));
+    const char *tmp = getenv("TMPDIR");
+
+    p->dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(p->dir));
+    p->own = mem_printf("%s/own", p->dir);
+    assert_int_equal(mkdir(p->own, 0700), 0);
+    walbytes_make(&p->w, 1, 4);
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct place *p = *state;
+
+    io_remove_tree(p->dir);
+    walbytes_free(&p->w);
+    free(p->own);
+    free(p->dir);
+    free(p);
+    return 0;
+}
+
+static void put_file(const char *dir, uint64_t number, const char *end, const uint8_t *bytes)
+{
+    char name[25], *path;
+    struct err err;
+
+    log_segment_name(1, number, SEGMENT, name);
+    path = mem_printf("%s/%s%s", dir, name, end);
+    unlink(path);
+    assert_int_equal(io_write_file(AT_FDCWD, path, bytes, SEGMENT, &err), 0);
+    free(path);
+}
+
+/* Segments `from` to `to` of what was made. */
+static void put(const struct place *p, uint64_t from, uint64_t to)
+{
+    for (; from <= to; from++)
+        put_file(p->dir, from, "", walbytes_at(&p->w, from * SEGMENT));
+}
+
+static struct log_reach reach_before(const struct place *p, uint64_t before)
+{
+    struct log_list log, all;
+    struct log_way way = {.list = &all,
+                          .dir = p->dir,
+                          .own = p->own,
+                          .system = WALBYTES_SYSTEM,
+                          .timeline = 1,
+                          .from = SEGMENT + 40,
+                          .before = before};
+    struct log_reach r;
+    struct err err;
+
+    assert_int_equal(log_read(p->dir, SEGMENT, &log, &err), 0);
+    log_add_own(&log, p->own, &all);
+    assert_int_equal(log_reach(&way, &r, &err), 0);
+    log_free(&all);
+    log_free(&log);
+    return r;
+}
+
+static struct log_reach reach(const struct place *p)
+{
+    return reach_before(p, UINT64_MAX);
+}
+
+static void the_last_record_is_the_end_and_the_last_commit_the_time(void **state)
+{
+    struct place *p = *state;
+    struct log_reach r;
+    uint64_t last;
+
+    walbytes_commit(&p->w, NOON);
+    last = walbytes_put(&p->w, WAL_HEAP, 0, 701, "x", 1);
+    put(p, 1, 1);
+    r = reach(p);
+    assert_int_equal(r.last, last);
+    assert_int_equal(r.end, p->w.at);
+    assert_int_equal(r.time_us, NOON);
+    assert_int_equal(r.damaged, 0);
+}
+
+/* Commits are not quite in the order of their times. */
+static void the_newest_time_counts(void **state)
+{
+    struct place *p = *state;
+
+    walbytes_commit(&p->w, NOON + 7);
+    walbytes_commit(&p->w, NOON);
+    put(p, 1, 1);
+    assert_int_equal(reach(p).time_us, NOON + 7);
+}
+
+/* It is of when the checkpoint began. */
+static void a_checkpoint_has_an_older_time_than_the_commits_in_front_of_it(void **state)
+{
+    struct place *p = *state;
+    uint8_t checkpoint[88] = {0}; /* struct CheckPoint: the time is its 9th field */
+    int64_t seconds = NOON / US - 1;
+
+    memcpy(checkpoint + 64, &seconds, sizeof(seconds));
+    walbytes_commit(&p->w, NOON + 5);
+    walbytes_switch(&p->w);
+    walbytes_put(&p->w, WAL_XLOG, WAL_XLOG_CHECKPOINT, 0, checkpoint, sizeof(checkpoint));
+    put(p, 1, 2);
+    assert_int_equal(reach(p).time_us, NOON + 5);
+    assert_int_equal(reach(p).end, p->w.at);
+}
+
+static void a_time_is_looked_for_in_front_of_segments_that_have_none(void **state)
+{
+    struct place *p = *state;
+    struct log_reach r;
+
+    walbytes_commit(&p->w, NOON);
+    walbytes_fill(&p->w, 3 * SEGMENT + 4096); /* one record all through segment 2 */
+    walbytes_put(&p->w, WAL_HEAP, 0, 701, "x", 1);
+    put(p, 1, 3);
+    r = reach(p);
+    assert_int_equal(r.end, p->w.at);
+    assert_int_equal(r.time_us, NOON);
+}
+
+static void behind_a_switch_the_next_segment_is_the_end(void **state)
+{
+    struct place *p = *state;
+
+    walbytes_commit(&p->w, NOON);
+    walbytes_switch(&p->w);
+    put(p, 1, 1);
+    assert_int_equal(reach(p).end, 2 * SEGMENT);
+    put_file(p->dir, 2, ".partial", walbytes_at(&p->w, 2 * SEGMENT)); /* zeros */
+    assert_int_equal(reach(p).end, 2 * SEGMENT);
+}
+
+static void a_record_whose_rest_is_not_there_is_no_end_and_no_damage(void **state)
+{
+    struct place *p = *state;
+    struct log_reach r;
+    uint64_t end;
+
+    walbytes_commit(&p->w, NOON);
+    end = p->w.at;
+    walbytes_fill(&p->w, 2 * SEGMENT + 8192 + 512);
+    walbytes_commit(&p->w, NOON + 1);
+    memset(walbytes_at(&p->w, 2 * SEGMENT + 8192 + 100), 0, SEGMENT - 8192 - 100);
+    put(p, 1, 2); /* the head of the last page promises more than there is */
+    r = reach(p);
+    assert_int_equal(r.end, end);
+    assert_int_equal(r.time_us, NOON);
+    assert_int_equal(r.damaged, 0);
+}
+
+static void records_behind_one_that_is_damaged_are_noticed(void **state)
+{
+    struct place *p = *state;
+    struct log_reach r;
+    uint64_t last = walbytes_commit(&p->w, NOON);
+
+    walbytes_fill(&p->w, SEGMENT + 3 * 8192);
+    walbytes_commit(&p->w, NOON + 1);
+    *walbytes_at(&p->w, SEGMENT + 8192 + 200) ^= 1;
+    put(p, 1, 1);
+    r = reach(p);
+    assert_int_equal(r.last, last);
+    assert_int_equal(r.damaged, SEGMENT + 3 * 8192 + WAL_PAGE_HEAD);
+}
+
+static void of_an_earlier_place_only_what_is_in_front_counts(void **state)
+{
+    struct place *p = *state;
+    struct log_reach r;
+    uint64_t second;
+
+    walbytes_commit(&p->w, NOON);
+    second = walbytes_commit(&p->w, NOON + 1);
+    walbytes_commit(&p->w, NOON + 2);
+    put(p, 1, 1);
+    r = reach_before(p, second);
+    assert_int_equal(r.end, second);
+    assert_int_equal(r.time_us, NOON);
+    assert_int_equal(reach_before(p, SEGMENT).end, 0);
+}
+
+static void behind_a_gap_nothing_counts(void **state)
+{
+    struct place *p = *state;
+    uint64_t end;
+
+    walbytes_commit(&p->w, NOON);
+    end = p->w.at;
+    walbytes_fill(&p->w, 4 * SEGMENT);
+    walbytes_commit(&p->w, NOON + 1);
+    put(p, 1, 1);
+    put(p, 3, 4);
+    assert_int_equal(reach(p).end, end);
+    put_file(p->own, 2, "", walbytes_at(&p->w, 2 * SEGMENT)); /* the base has it itself */
+    assert_int_equal(reach(p).end, p->w.at);
+    assert_int_equal(reach(p).time_us, NOON + 1);
+}
+
+/* pg_wal of a stopped server has segments that it meant to use again. */
+static void what_a_segment_held_before_does_not_count(void **state)
+{
+    struct place *p = *state;
+
+    walbytes_commit(&p->w, NOON);
+    put(p, 1, 1);
+    put_file(p->dir, 2, "", walbytes_at(&p->w, SEGMENT));
+    assert_int_equal(reach(p).end, p->w.at);
+    assert_int_equal(reach(p).damaged, 0);
+}
+
+static void a_log_of_nothing_or_of_another_cluster_reaches_nowhere(void **state)
+{
+    struct place *p = *state;
+
+    assert_int_equal(reach(p).end, 0);
+    put(p, 1, 1);
+    assert_int_equal(reach(p).end, 0);
+    walbytes_commit(&p->w, NOON);
+    *walbytes_at(&p->w, SEGMENT + 24) ^= 1;
+    put(p, 1, 1);
+    assert_int_equal(reach(p).end, 0);
+}
+
+/* ---- what the source said ---- */
+
+static struct history_turn turn_of_2 = {1, 3 * SEGMENT + 100};
+static struct history history_of_2 = {2, &turn_of_2, 1};
+
+static void what_the_source_said_counts_as_far_as_the_log_reaches(void **state)
+{
+    const struct log_list l = {
+        .segment_bytes = SEGMENT, .histories = &history_of_2, .n_histories = 1};
+    const struct log_said said[] = {{NOON, 2 * SEGMENT, 1},
+                                    {NOON + 1, 3 * SEGMENT + 40, 1}, /* as the server names it */
+                                    {NOON + 2, 3 * SEGMENT + 200, 2}};
+
+    (void)state;
+    assert_int_equal(logsaid_proves(said, 3, &l, 2, 2 * SEGMENT - 8), 0);
+    assert_int_equal(logsaid_proves(said, 3, &l, 2, 2 * SEGMENT), NOON);
+    assert_int_equal(logsaid_proves(said, 3, &l, 2, 3 * SEGMENT), NOON + 1);
+    assert_int_equal(logsaid_proves(said, 3, &l, 2, 9 * SEGMENT), NOON + 2);
+    assert_int_equal(logsaid_proves(said, 3, &l, 1, 9 * SEGMENT), NOON + 1);
+    assert_int_equal(logsaid_proves(said, 0, &l, 1, 9 * SEGMENT), 0);
+}
+
+/* It was left before it came there: what was committed behind is lost. */
+static void what_a_branch_that_was_left_had_does_not_count(void **state)
+{
+    const struct log_list l = {
+        .segment_bytes = SEGMENT, .histories = &history_of_2, .n_histories = 1};
+    const struct log_said said = {NOON, 4 * SEGMENT, 1};
+
+    (void)state;
+    assert_int_equal(logsaid_proves(&said, 1, &l, 2, 9 * SEGMENT), 0);
+}
+
+static void the_last_ones_are_kept(void **state)
+{
+    struct log_said said = {NOON, SEGMENT, 3}, got[LOGSAID_MAX];
+    struct place *p = *state;
+    struct err err;
+    size_t i;
+
+    assert_int_equal(logsaid_read(p->dir, got), 0);
+    for (i = 0; i < LOGSAID_MAX + 3; i++, said.time_us++)
+        assert_int_equal(logsaid_add(p->dir, &said, &err), 0);
+    assert_int_equal(logsaid_read(p->dir, got), LOGSAID_MAX);
+    assert_int_equal(got[LOGSAID_MAX - 1].time_us, NOON + LOGSAID_MAX + 2);
+    assert_int_equal(got[0].time_us, NOON + 3);
+    assert_int_equal(got[0].lsn, SEGMENT);
+    assert_int_equal(got[0].timeline, 3);
+}
+
+static void a_file_that_is_damaged_says_nothing_more(void **state)
+{
+    static const char *const texts[] = {"",
+                                        "x",
+                                        "1790000000000000 0/10000",
+                                        "1790000000000000 0/10000 1",
+                                        "1790000000000000 0/10000 0\n",
+                                        "-5 0/10000 1\n",
+                                        "1790000000000000 nowhere 1\n",
+                                        "1790000000000000 0/10000 1 more\n"};
+    struct log_said got[LOGSAID_MAX];
+    struct place *p = *state;
+    char *path = mem_printf("%s/source-log", p->dir);
+    struct err err;
+    size_t i;
+
+    for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        unlink(path);
+        assert_int_equal(io_write_file(AT_FDCWD, path, texts[i], strlen(texts[i]), &err), 0);
+        assert_int_equal(logsaid_read(p->dir, got), 0);
+    }
+    free(path);
+}
+
+#define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLACED(the_last_record_is_the_end_and_the_last_commit_the_time),
+        PLACED(the_newest_time_counts),
+        PLACED(a_checkpoint_has_an_older_time_than_the_commits_in_front_of_it),
+        PLACED(a_time_is_looked_for_in_front_of_segments_that_have_none),
+        PLACED(behind_a_switch_the_next_segment_is_the_end),
+        PLACED(a_record_whose_rest_is_not_there_is_no_end_and_no_damage),
+        PLACED(records_behind_one_that_is_damaged_are_noticed),
+        PLACED(of_an_earlier_place_only_what_is_in_front_counts),
+        PLACED(behind_a_gap_nothing_counts),
+        PLACED(what_a_segment_held_before_does_not_count),
+        PLACED(a_log_of_nothing_or_of_another_cluster_reaches_nowhere),
+        cmocka_unit_test(what_the_source_said_counts_as_far_as_the_log_reaches),
+        cmocka_unit_test(what_a_branch_that_was_left_had_does_not_count),
+        PLACED(the_last_ones_are_kept),
+        PLACED(a_file_that_is_damaged_says_nothing_more),
+    };
+
+    return cmocka_run_group_tests_name("how far a log reaches", tests, NULL, NULL);
+}
