@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/lsn.h"
 #include "common/mem.h"
+#include "common/printable.h"
 #include "common/stop.h"
 #include "common/units.h"
 #include "pg/conn.h"
@@ -363,7 +364,8 @@ static void print_moments(const struct base_listed *b, const struct base_list *l
         return;
     }
     if (b->facts.consistent_lsn)
-        print_moment("  moments: from", b->facts.consistent_lsn, b->facts.consistent_time ? moment_first_time(&b->facts) : 0);
+        print_moment("  moments: from", b->facts.consistent_lsn,
+                     b->facts.consistent_time ? moment_first_time(&b->facts) : 0);
     else
         printf("  moments: from where replay finds it consistent, behind %s",
                lsn_text(b->facts.start_lsn, place));
@@ -388,7 +390,7 @@ static int print_base(const struct base_listed *b, const struct base_list *l)
     if (b->below)
         printf("base %s: a layer on base %s\n", b->id, b->below);
     else
-        printf("base %s: %s\n", b->id, b->directory);
+        printable_out("base %s: %s\n", b->id, b->directory);
     if (b->facts.plain)
         puts("  moments: not known (asofs store add-base)");
     else
@@ -401,8 +403,8 @@ static void print_log(const struct base_list *l)
     char bytes[32], when[40];
     size_t i;
 
-    printf("log: %s: %zu segment%s, %s", l->log, l->segments, units_s(l->segments),
-           units_format_size(l->bytes, bytes, sizeof(bytes)));
+    printable_out("log: %s: %zu segment%s, %s", l->log, l->segments, units_s(l->segments),
+                  units_format_size(l->bytes, bytes, sizeof(bytes)));
     if (l->segments)
         printf(", last received %s", time_text(l->received, when));
     putchar('\n');
@@ -412,7 +414,7 @@ static void print_log(const struct base_list *l)
         else
             printf("  gap: %s to %s are missing\n", l->gaps[i].first, l->gaps[i].last);
     if (l->restore_command)
-        printf("restore_command: %s\n", l->restore_command);
+        printable_out("restore_command: %s\n", l->restore_command);
 }
 
 /* The server may be away: that is no failure of a list. */
@@ -431,7 +433,7 @@ static void print_slot(const struct base_list *l)
     }
     while ((p = strchr(err.text, '\n')))
         *p = ' ';
-    printf("slot %s: not known: %s\n", l->slot, err.text);
+    printable_out("slot %s: not known: %s\n", l->slot, err.text);
 }
 
 static int run_list(const void *options, char **operands)

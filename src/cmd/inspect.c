@@ -13,6 +13,7 @@
 #include "cmd/subcommand.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/printable.h"
 #include "common/units.h"
 #include "fs/mountpoint.h"
 #include "view/inspect.h"
@@ -84,10 +85,10 @@ static void print_table(const struct inspected_table *t)
     if (t->seconds > 0.01)
         units_format_size((uint64_t)((double)t->bytes / t->seconds), rate, sizeof(rate));
     estimate_left(t, left, sizeof(left));
-    printf("%-9s %12llu %10s %10s %10s %7s  %s%s%s\n", t->state, (unsigned long long)t->rows,
-           units_format_size(t->bytes, size, sizeof(size)),
-           units_format_size(t->estimate, estimate, sizeof(estimate)), rate, left, t->file,
-           *t->error ? ": " : "", t->error);
+    printable_out("%-9s %12llu %10s %10s %10s %7s  %s%s%s\n", t->state, (unsigned long long)t->rows,
+                  units_format_size(t->bytes, size, sizeof(size)),
+                  units_format_size(t->estimate, estimate, sizeof(estimate)), rate, left, t->file,
+                  *t->error ? ": " : "", t->error);
 }
 
 static void print_whole(const struct inspected *i)
@@ -97,8 +98,8 @@ static void print_whole(const struct inspected *i)
 
     if (strcmp(i->state, "extracting") == 0 && part > 0.01)
         units_format_seconds((int64_t)(i->extract_seconds * (1 - part) / part), left, sizeof(left));
-    printf("%s as of %s: %s, %zu table%s, %s", i->source, i->moment, i->state, i->ntables,
-           units_s(i->ntables), units_format_size(i->bytes, size, sizeof(size)));
+    printable_out("%s as of %s: %s, %zu table%s, %s", i->source, i->moment, i->state, i->ntables,
+                  units_s(i->ntables), units_format_size(i->bytes, size, sizeof(size)));
     if (*left)
         printf(", %d%%, %s left", (int)(part * 100), left);
     putchar('\n');
@@ -228,7 +229,7 @@ static int verify_table(const char *dir, const struct inspected_table *t, bool q
     else
         wrong = 0;
     if (!wrong && !quiet)
-        printf("%s: OK\n", t->file);
+        printable_out("%s: OK\n", t->file);
     free(path);
     return wrong;
 }
@@ -271,11 +272,11 @@ static int print_mount(void *arg, const char *dir, const char *source)
 
     (void)arg;
     if (inspect_open(&i, dir, &err) < 0) {
-        printf("%-10s %-27s %s  %s\n", mountpoint_is_dead(dir) ? "dead" : "unknown", "-", dir,
-               source);
+        printable_out("%-10s %-27s %s  %s\n", mountpoint_is_dead(dir) ? "dead" : "unknown", "-",
+                      dir, source);
         return 0;
     }
-    printf("%-10s %-27s %s  %s\n", i.state, i.moment, dir, source);
+    printable_out("%-10s %-27s %s  %s\n", i.state, i.moment, dir, source);
     inspect_free(&i);
     return 0;
 }

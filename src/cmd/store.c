@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/subcommand.h"
 #include "common/mem.h"
+#include "common/printable.h"
 #include "common/units.h"
 #include "store/check.h"
 #include "store/store.h"
@@ -96,7 +97,7 @@ static int print_base(struct store *s, const char *id)
     else if (b.n_layers)
         printf("base %s  a layer on %s\n", id, b.directory);
     else
-        printf("base %s  %s\n", id, b.directory);
+        printable_out("base %s  %s\n", id, b.directory);
     store_close_base(&b);
     return 0;
 }
@@ -112,7 +113,7 @@ static int print_view(struct store *s, const char *name)
     if (rc == 0)
         close(lock);
     if (rc == 0 || rc == -EBUSY)
-        printf("view %s  of base %s%s\n", name, base, rc < 0 ? ", in use" : "");
+        printable_out("view %s  of base %s%s\n", name, base, rc < 0 ? ", in use" : "");
     else
         printf("view %s  cannot be opened\n", name);
     free(base);

@@ -10,6 +10,7 @@
 #include "cmd/subcommand.h"
 #include "common/lsn.h"
 #include "common/mem.h"
+#include "common/printable.h"
 #include "common/units.h"
 #include "store/check.h"
 #include "view/pagestore.h"
@@ -121,8 +122,8 @@ static void print_lines(const struct line *lines, size_t n)
     printf("%-*s  %-*s  %*s  %-*s  %s\n", name, "name", state, "state", bytes, "stored", base,
            "base", "moment");
     for (i = 0; i < n; i++)
-        printf("%-*s  %-*s  %*s  %-*s  %s\n", name, lines[i].name, state, lines[i].state, bytes,
-               lines[i].bytes, base, lines[i].base, lines[i].moment);
+        printable_out("%-*s  %-*s  %*s  %-*s  %s\n", name, lines[i].name, state, lines[i].state,
+                      bytes, lines[i].bytes, base, lines[i].base, lines[i].moment);
 }
 
 /* Those that cannot be read are told; the others are listed all the same. A view that is gone by

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <syslog.h>
 
+#include "common/printable.h"
+
 /* Set while there is one thread, before others start; read only afterwards. */
 static enum log_level level = LOG_LEVEL_NORMAL;
 static const char *name = "asofs";
@@ -35,14 +37,17 @@ void log_to_syslog(void)
 
 __attribute__((format(printf, 2, 0))) static void say(int priority, const char *fmt, va_list ap)
 {
+    struct buf shown = {0};
     char *text = NULL;
 
     if (vasprintf(&text, fmt, ap) < 0)
         return;
+    printable_put(&shown, text, "  ");
     if (use_syslog)
-        syslog(priority, "%s", text);
+        syslog(priority, "%s", shown.data);
     else
-        fprintf(stderr, "%s: %s\n", name, text);
+        fprintf(stderr, "%s: %s\n", name, shown.data);
+    buf_free(&shown);
     free(text);
 }
 

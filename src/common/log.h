@@ -1,6 +1,7 @@
 /*
  * Messages to people: standard error until the program is in the background, syslog afterwards.
- * Lines carry the prefix "asofs: ". Thread safe.
+ * Lines carry the prefix "asofs: ", what follows the first is indented, and all is made printable
+ * (printable.h). Thread safe.
  */
 #ifndef ASOFS_COMMON_LOG_H
 #define ASOFS_COMMON_LOG_H

@@ -31,6 +31,7 @@
 #include "common/mem.h"
 #include "common/msg.h"
 #include "common/option.h"
+#include "common/printable.h"
 #include "common/proc.h"
 #include "common/relay.h"
 #include "common/stop.h"
@@ -1528,7 +1529,7 @@ static void relay_says_what_a_child_says(void **state)
                          "printf 'no end' >&2");
 
     (void)state;
-    assert_non_null(strstr(said, "asofs: one\nasofs: two\nhas more\n"));
+    assert_non_null(strstr(said, "asofs: one\nasofs: two\n  has more\n"));
     assert_null(strstr(said, "asofs: asofs:"));
     assert_non_null(strstr(said, "three\n"));
     assert_non_null(strstr(said, "no end\n"));
@@ -1713,6 +1714,55 @@ static void lsn_refuses_what_is_none(void **state)
     assert_true(lsn == 7);
 }
 
+/* ---- printable ---------------------------------------------------------------------------------
+ */
+
+static void assert_shown(const char *text, const char *want)
+{
+    struct buf b = {0};
+
+    printable_put(&b, text, "  ");
+    assert_string_equal(b.data, want);
+    buf_free(&b);
+}
+
+static void what_is_harmless_is_shown_as_it_is(void **state)
+{
+    (void)state;
+    assert_shown("", "");
+    assert_shown("a \"b\"\t\\x1b \xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\x98",
+                 "a \"b\"\t\\x1b \xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\x98");
+    assert_shown("one\ntwo\n three\n\nfour\n", "one\n  two\n three\n\n  four\n");
+}
+
+static void what_moves_the_cursor_is_escaped(void **state)
+{
+    (void)state;
+    assert_shown("\x1b[2J\r\x07\x7f\x01", "\\x1b[2J\\x0d\\x07\\x7f\\x01");
+    assert_shown("\xc2\x9b"
+                 "31m",
+                 "\\xc2\\x9b31m");
+    assert_shown("\xe2\x80\xae"
+                 "fdp\xe2\x81\xa6\xe2\x80\xa8",
+                 "\\xe2\\x80\\xaefdp\\xe2\\x81\\xa6\\xe2\\x80\\xa8");
+}
+
+static void what_is_no_utf8_is_escaped(void **state)
+{
+    (void)state;
+    assert_shown("\xff\xfe", "\\xff\\xfe");
+    assert_shown("M\xfcller", "M\\xfcller");
+    assert_shown("\xc3", "\\xc3");
+    assert_shown("\xe2\x82", "\\xe2\\x82");
+    assert_shown("\xc0\x8a\xe0\x80\x8a", "\\xc0\\x8a\\xe0\\x80\\x8a");
+    assert_shown("\xed\xa0\x80", "\\xed\\xa0\\x80");
+    assert_shown("\xf4\x90\x80\x80\xf8", "\\xf4\\x90\\x80\\x80\\xf8");
+    assert_shown("\x80"
+                 "a",
+                 "\\x80"
+                 "a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1788,6 +1838,9 @@ int main(void)
         cmocka_unit_test(clock_never_goes_back),
         cmocka_unit_test(lsn_is_read_and_written_as_the_server_does),
         cmocka_unit_test(lsn_refuses_what_is_none),
+        cmocka_unit_test(what_is_harmless_is_shown_as_it_is),
+        cmocka_unit_test(what_moves_the_cursor_is_escaped),
+        cmocka_unit_test(what_is_no_utf8_is_escaped),
         cmocka_unit_test(hash_is_xxh3),
         cmocka_unit_test(hash_in_pieces_is_the_same),
     };
