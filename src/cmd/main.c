@@ -59,6 +59,7 @@ int main(int argc, char **argv)
     size_t i;
 
     proc_reset_signals();
+    proc_widen_limits();
     if (io_keep_std_fds() < 0)
         return 1;
     if (is_mounthelper(argv[0]))

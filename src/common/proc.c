@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,7 +46,7 @@ static char **merged_env(char *const extra[])
     return env;
 }
 
-#define ABOVE 64
+#define ABOVE 10 /* every number that a child is given: beyond the limit there may be none */
 
 static int move_fd(int fd)
 {
@@ -72,7 +74,7 @@ static int place_fds(posix_spawn_file_actions_t *acts, const struct proc_fd *fds
     for (i = 0; i < n; i++) {
         moved[i] = move_fd(fds[i].ours);
         if (moved[i] < 0)
-            return -errno;
+            return errno == EINVAL ? -EMFILE : -errno;
         posix_spawn_file_actions_adddup2(acts, moved[i], fds[i].theirs);
     }
     return 0;
@@ -96,8 +98,8 @@ int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
     posix_spawnattr_init(&attr);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                        POSIX_SPAWN_RESETIDS);
+    posix_spawnattr_setflags(&attr,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_RESETIDS);
     rc = place_fds(&acts, fds, nfds, moved);
     if (rc == 0)
         rc = -posix_spawnp(pid, path, &acts, &attr, argv, env);
@@ -111,6 +113,20 @@ int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
     if (rc < 0)
         return err_set(err, -rc, "cannot start %s: %s", path, strerror(-rc));
     return 0;
+}
+
+#define ENOUGH_FILES 65536 /* some programs look at each number that a descriptor may have */
+
+void proc_widen_limits(void)
+{
+    struct rlimit r;
+
+    signal(SIGXFSZ, SIG_IGN);
+    umask(umask(0) & ~(mode_t)0700);
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= ENOUGH_FILES)
+        return;
+    r.rlim_cur = r.rlim_max < ENOUGH_FILES ? r.rlim_max : ENOUGH_FILES;
+    setrlimit(RLIMIT_NOFILE, &r);
 }
 
 void proc_reset_signals(void)

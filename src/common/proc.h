@@ -35,6 +35,13 @@ int proc_spawn(const char *path, char *const argv[], char *const extra_env[],
  */
 void proc_reset_signals(void);
 
+/*
+ * Limits of whoever started us that would be met without words: more descriptors as far as that is
+ * ours to choose, too large a file is an error (EFBIG) and no signal, and a umask takes nothing
+ * from a file's owner, who has to go on working with it. At the very beginning of main.
+ */
+void proc_widen_limits(void);
+
 /* A command line that is put together. */
 struct proc_args {
     char **argv; /* NULL-terminated once something was added */
