@@ -504,15 +504,17 @@ static void give_to_leader(struct coordinator *c, uint32_t chunk)
 static int chunk_failed(struct coordinator *c, uint32_t chunk, const struct msg_answer *a,
                         struct err *err)
 {
-    bool place = a->code == ENOSPC || a->code == EDQUOT || a->code == EFBIG || a->code == EROFS;
+    bool full = a->code == ENOSPC || a->code == EDQUOT;
+    bool place = full || a->code == EFBIG || a->code == EROFS;
     char why[ERR_TEXT_MAX];
 
     if (a->code ==
         ECANCELED) /* somebody cancelled the statement: that says nothing about the table */
         return put_back(c, chunk, a->text, err);
     queue_done(c->queue, chunk);
-    snprintf(why, sizeof(why), "%s%s%s", a->text, place ? ", in " : "",
-             place ? c->crew->spool_dir : "");
+    snprintf(why, sizeof(why), "%s%s%s%s", a->text, place ? ", in " : "",
+             place ? c->crew->spool_dir : "",
+             full && c->cfg.out_fd < 0 ? " (--spool names a larger place)" : "");
     return table_failed(c, chunk, why, err);
 }
 

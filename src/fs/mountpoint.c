@@ -141,16 +141,19 @@ static int check_empty(const struct mountpoint *m, struct err *err)
     return 0;
 }
 
+#define WITHOUT_FUSE "asofs extract writes the same files without it"
+
 static int check_device(struct err *err)
 {
     if (access("/dev/fuse", F_OK) < 0)
         return err_set(err, ENODEV,
                        "there is no /dev/fuse; load the module (modprobe fuse), or give the "
-                       "container the device");
+                       "container the device\n" WITHOUT_FUSE);
     /* fusermount3 is setuid root, but opens the device with the rights of who called it. */
-    if (access("/dev/fuse", R_OK | W_OK) < 0)
-        return err_errno(err, "cannot use /dev/fuse");
-    return 0;
+    if (access("/dev/fuse", R_OK | W_OK) == 0)
+        return 0;
+    err_errno(err, "cannot use /dev/fuse");
+    return err_hint(err, WITHOUT_FUSE);
 }
 
 static int open_directory(struct mountpoint *m, struct err *err)

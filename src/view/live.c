@@ -142,14 +142,14 @@ static uint64_t source_bytes(const struct view *v)
  * by numbers and quotes. What is sure to fail is refused; what may fail is left to the limit and
  * the file system.
  */
-static int check_space(const struct view *v, const char *dir, struct err *err)
+static int check_space(const struct view *v, const char *dir, bool is_spool, struct err *err)
 {
     char need[32], have[32];
     struct statvfs fs;
     uint64_t room;
 
     if (statvfs(dir, &fs) < 0)
-        return err_errno(err, "cannot use %s for spool files", dir);
+        return err_errno(err, "cannot use %s for %s files", dir, is_spool ? "spool" : "these");
     room = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (v->req->spool_limit && v->req->spool_limit < room)
         room = v->req->spool_limit;
@@ -157,10 +157,11 @@ static int check_space(const struct view *v, const char *dir, struct err *err)
         return 0;
     return err_set(err, ENOSPC,
                    "the tables have %s, and %s has room for %s%s\n"
-                   "take fewer tables, or give --spool a larger place",
+                   "take fewer tables, or %s",
                    units_format_size(source_bytes(v), need, sizeof(need)), dir,
                    units_format_size(room, have, sizeof(have)),
-                   v->req->spool_limit ? " (--spool-limit)" : "");
+                   v->req->spool_limit ? " (--spool-limit)" : "",
+                   is_spool ? "give --spool a larger place" : "write to a larger disk");
 }
 
 int view_freeze(const struct view_request *req, struct view **view, struct err *err)
@@ -288,7 +289,7 @@ static bool any_complete(const struct view *v)
 
 int view_extract(struct view *v, struct err *err)
 {
-    int rc = check_space(v, v->req->spool_dir, err);
+    int rc = check_space(v, v->req->spool_dir, true, err);
 
     if (rc < 0)
         return rc;
@@ -313,7 +314,7 @@ static void *extract_thread(void *arg)
 
 int view_extract_begin(struct view *v, struct err *err)
 {
-    int rc = check_space(v, v->req->spool_dir, err);
+    int rc = check_space(v, v->req->spool_dir, true, err);
 
     if (rc < 0)
         return rc;
@@ -373,7 +374,7 @@ static void set_times(const struct view *v, int dir_fd)
 
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err)
 {
-    int rc = check_space(v, spool_dir, err);
+    int rc = check_space(v, spool_dir, false, err);
 
     if (rc == 0)
         rc = make_dirs(&v->tree, dir_fd, err);
