@@ -110,13 +110,11 @@ static int find_or_make_dir(struct datadir *d, uint64_t parent, const char *name
     return rc == -ENOENT ? datadir_make(d, parent, name, S_IFDIR | 0700, NULL, st) : rc;
 }
 
-/* CREATE TABLESPACE: is it a link to somewhere outside, in pg_tblspc of the root? */
-static bool leads_out(struct datadir *d, const char *target, uint64_t parent)
+static bool is_in_root(struct datadir *d, uint64_t dir, const char *name)
 {
     struct stat st;
 
-    return target[0] == '/' && datadir_lookup(d, FUSE_ROOT_ID, "pg_tblspc", &st) == 0 &&
-           st.st_ino == parent;
+    return datadir_lookup(d, FUSE_ROOT_ID, name, &st) == 0 && st.st_ino == dir;
 }
 
 /*
@@ -140,10 +138,28 @@ static void make_own_space(fuse_req_t req, fuse_ino_t parent, const char *name)
         make(req, parent, name, S_IFLNK | 0777, target);
 }
 
+/*
+ * A private server has two sorts of links: those of CREATE TABLESPACE, and, from what fetches the
+ * log, those in pg_wal, which are gone before anybody reads the view. No other one is to lead
+ * whoever reads it out of it.
+ */
+static void make_private_link(fuse_req_t req, const char *target, fuse_ino_t parent,
+                              const char *name)
+{
+    struct datadir *d = data_of(req);
+
+    if (target[0] == '/' && is_in_root(d, parent, "pg_tblspc"))
+        make_own_space(req, parent, name);
+    else if (is_in_root(d, parent, "pg_wal"))
+        make(req, parent, name, S_IFLNK | 0777, target);
+    else
+        fuse_reply_err(req, EPERM);
+}
+
 static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    if (fs_of(req)->options.own_spaces && leads_out(data_of(req), target, parent))
-        make_own_space(req, parent, name);
+    if (fs_of(req)->options.own_spaces)
+        make_private_link(req, target, parent, name);
     else
         make(req, parent, name, S_IFLNK | 0777, target);
 }

@@ -20,7 +20,8 @@ struct pagefs_options {
     gid_t gid;
     bool allow_other;
     bool writeback;  /* the kernel collects writes; what it holds is lost if this process ends */
-    bool own_spaces; /* a new tablespace comes to lie in the view, wherever its link leads */
+    bool own_spaces; /* a new tablespace comes to lie in the view, wherever its link leads; other
+                        links are made in pg_wal alone */
     bool strict;     /* once a page that the kernel wrote back could not be stored, reading fails:
                         the page of before is never shown in its stead */
     const char *source; /* for /proc/mounts */

@@ -17,6 +17,7 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "store/links.h"
 #include "store/page.h"
 
 #define NAME_BYTES_MAX 255 /* NAME_MAX of Linux */
@@ -231,7 +232,8 @@ static int fail(const struct walk *w, uint32_t dir, const char *name, int code)
     return rc;
 }
 
-/* By its components alone: whether a link `depth` directories below the top ends inside. */
+/* By its components alone: whether a link `depth` directories below the top ends inside. What it
+ * goes through may be links: check_links. */
 static bool stays_inside(const char *target, unsigned depth)
 {
     size_t len;
@@ -519,6 +521,21 @@ static int walk_all(struct walk *w)
     return rc;
 }
 
+/* When all is known that they can go through. */
+static int check_links(struct walk *w)
+{
+    const char *name;
+    uint32_t i;
+
+    for (i = 0; i < w->n; i++) {
+        if (!S_ISLNK(w->entries[i].mode) || links_stay(w->entries, w->text.data, i))
+            continue;
+        name = w->text.data + w->entries[i].name;
+        return refuse_link(w, w->entries[i].parent, name, name + strlen(name) + 1);
+    }
+    return 0;
+}
+
 static int save(struct walk *w, struct disk *out, const char *path)
 {
     struct manifest_header h = {.version = MANIFEST_VERSION};
@@ -576,6 +593,8 @@ int manifest_write(const char *directory, struct disk *out, const char *path, st
     if (w.root < 0)
         return err_errno(err, "cannot open the data directory %s", directory);
     rc = walk_all(&w);
+    if (rc == 0)
+        rc = check_links(&w);
     if (rc == 0)
         rc = save(&w, out, path);
     close(w.root);
@@ -729,6 +748,26 @@ static int check_entries(const struct manifest *m, struct err *err)
     return rc;
 }
 
+/* Of a base that was added by a program that did not look at what links go through. */
+static int check_ways(const struct manifest *m, struct err *err)
+{
+    char *path;
+    uint32_t i;
+
+    for (i = 0; i < m->header.count; i++) {
+        if (!S_ISLNK(m->entries[i].mode) || links_stay(m->entries, m->text, i))
+            continue;
+        path = manifest_path(m, i);
+        err_set(err, EINVAL,
+                "the base has a symbolic link that leads out of it: %s, to %s; put a copy in the "
+                "place of the link, and add the base anew",
+                path ? path : "(no memory)", manifest_target(m, i));
+        free(path);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int check_bytes(struct manifest *m, const char *bytes, uint64_t len, struct err *err)
 {
     struct manifest_header *h = &m->header;
@@ -744,7 +783,8 @@ static int check_bytes(struct manifest *m, const char *bytes, uint64_t len, stru
         return err_set(err, EIO, "the manifest is damaged: its checksum is wrong");
     m->entries = (const struct manifest_entry *)(bytes + sizeof(*h));
     m->text = (const char *)(m->entries + h->count);
-    return check_entries(m, err);
+    rc = check_entries(m, err);
+    return rc ? rc : check_ways(m, err);
 }
 
 int manifest_from_bytes(const void *bytes, uint64_t len, struct manifest **m, struct err *err)

@@ -10,8 +10,8 @@
  * directories do (breadth first). Text, in the order of the entries and without gaps: the entry's
  * name and a NUL; behind it, for symbolic links and outside directories, the target and a NUL.
  *
- * Symbolic links that stay inside the directory (relative, by their components) are kept as they
- * are. Two kinds may lead outside; what they lead to is taken in:
+ * Symbolic links that stay inside the directory (relative, whatever links they go through:
+ * store/links.h) are kept as they are. Two kinds may lead outside; what they lead to is taken in:
  *
  * - pg_tblspc/<oid>: the link's target becomes "../.tablespaces/<oid>", and .tablespaces/<oid> is a
  *   directory with MANIFEST_OUTSIDE, which is read at the absolute path in its text.

@@ -950,6 +950,52 @@ static void links_that_lead_outside_are_refused_by_name(void **state)
     manifest_close(add_base(b));
 }
 
+/* By their components they stay inside. */
+static void links_that_lead_outside_through_others_are_refused(void **state)
+{
+    static const char *const targets[] = {
+        "base/5/up/../x",      "base/5/up/base/5/up/..", "over/../../x", "none/../x",
+        "base/5/up/none/../x", "PG_VERSION/../../x",     "out2/.."};
+    struct base *b = *state;
+    size_t i;
+
+    put_link(b->dir, "base/5/up", "../..");
+    put_link(b->dir, "over", "base/5");
+    put_link(b->dir, "out2", "base/5/up");
+    for (i = 0; i < 7; i++) {
+        put_link(b->dir, "out", targets[i]);
+        if (i == 2)
+            remove_file(b->dir, "over"), put_link(b->dir, "over", "base");
+        expect_refused(b, EINVAL, "out of");
+        assert_non_null(strstr(b->err.text, targets[i]));
+        remove_file(b->dir, "out");
+    }
+    manifest_close(add_base(b));
+}
+
+/* The kernel follows none of them to its end. */
+static void links_that_lead_nowhere_are_kept(void **state)
+{
+    char name[16], target[16];
+    struct base *b = *state;
+    int i;
+
+    put_link(b->dir, "self", "self");
+    put_link(b->dir, "a", "base/b");
+    put_link(b->dir, "base/b", "../a");
+    put_link(b->dir, "chain0", "base");
+    for (i = 1; i <= 60; i++) {
+        snprintf(name, sizeof(name), "chain%d", i);
+        snprintf(target, sizeof(target), "chain%d", i - 1);
+        put_link(b->dir, name, target);
+    }
+    put_link(b->dir, "none", "self/x");
+    put_link(b->dir, "out", "self/../..");
+    expect_refused(b, EINVAL, "out of");
+    remove_file(b->dir, "out");
+    manifest_close(add_base(b));
+}
+
 static void tablespaces_are_taken_in(void **state)
 {
     struct base *b = *state;
@@ -1281,6 +1327,31 @@ static void other_versions_are_refused(void **state)
         memcpy(p.bytes, copy, p.len);                                                              \
     } while (0)
 
+/* As a program wrote it that looked at components alone: "link" led to "base", "5/up" to the root.
+ */
+static void a_link_that_leads_outside_is_refused_when_it_is_read(void **state)
+{
+    struct base *b = *state;
+    struct picture p;
+    struct manifest *m;
+    char *target;
+
+    put_link(b->dir, "base/5/up", "../..");
+    put_link(b->dir, "link", "base/5/up/5");
+    p = picture_of(b, b->dir);
+    target = p.text + p.entries[4].name + sizeof("link");
+    assert_string_equal(target, "base/5/up/5");
+    memcpy(target, "base/5/up/..", 11); /* "base/5/up/." */
+    seal(&p);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), 0);
+    manifest_close(m);
+    memcpy(target, "base/../../", 11);
+    seal(&p);
+    assert_int_equal(manifest_from_bytes(p.bytes, p.len, &m, &b->err), -EINVAL);
+    assert_non_null(strstr(b->err.text, "leads out of it: link, to base/../../"));
+    free(p.bytes);
+}
+
 static void numbers_that_cannot_be_are_refused(void **state)
 {
     struct base *b = *state;
@@ -1484,6 +1555,8 @@ int main(void)
         BASE(further_names_of_a_file_lead_to_its_first),
         BASE(links_that_stay_inside_are_kept),
         BASE(links_that_lead_outside_are_refused_by_name),
+        BASE(links_that_lead_outside_through_others_are_refused),
+        BASE(links_that_lead_nowhere_are_kept),
         BASE(tablespaces_are_taken_in),
         BASE(a_tablespace_that_is_not_there_is_refused),
         BASE(a_name_that_tablespaces_need_is_refused),
@@ -1498,6 +1571,7 @@ int main(void)
         BASE(a_file_that_was_added_shows),
         BASE(any_bit_that_flips_is_noticed),
         BASE(other_versions_are_refused),
+        BASE(a_link_that_leads_outside_is_refused_when_it_is_read),
         BASE(numbers_that_cannot_be_are_refused),
         BASE(a_directory_does_not_hold_itself),
         BASE(a_further_name_leads_to_a_first_one_at_once),
