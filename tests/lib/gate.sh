@@ -59,7 +59,7 @@ gate_wait_state() { wait_until "[[ \$(gate_state '$1' '$2') == $3 ]]" "${4:-$pat
 # Commands that have to be answered while others wait: a hang would last for ever.
 at_once() {
 	local status=0
-	timeout 60 "$@" || status=$?
+	timeout 300 "$@" || status=$?
 	((status != 124)) || fail "not answered at once: $*"
 	return "$status"
 }

@@ -44,20 +44,48 @@ signal_workers() { send "$1" $(worker_pids); }
 
 let_go() { signal_workers CONT; }
 
+# Workers below process $1, added to `known`. Without starting a process, which takes longer on a busy machine
+# than the workers have to do.
+find_workers() {
+	local file pid children arguments
+	for file in "/proc/$1/task/"*/children; do
+		children=()
+		{ read -r -a children <"$file" || true; } 2>/dev/null
+		for pid in "${children[@]}"; do
+			{ mapfile -d '' arguments <"/proc/$pid/cmdline" || true; } 2>/dev/null
+			if [[ ${arguments[*]} == *'snapshot worker'* ]]; then
+				known+=("$pid")
+			else
+				find_workers "$pid"
+			fi
+		done
+	done
+}
+
+stop_workers() {
+	known=()
+	find_workers "$begun_job"
+	send STOP "${known[@]}"
+}
+
 # Lets what was begun run in small steps, with its workers stopped (by SIGSTOP) in between, until the command
 # holds; it is left stopped there. So whatever the case does next is done in the middle of the extraction,
-# however fast that is. Looking for workers takes long, so those that are known are stopped first.
+# however fast that is. Workers are stopped as soon as they are there.
 hold_until() {
-	local known=()
+	local known=() before tick
+	exec {tick}<> <(:)
 	while still_begun; do
-		send STOP "${known[@]}"
-		mapfile -t known < <(worker_pids)
-		send STOP "${known[@]}"
-		if eval "$1" >/dev/null && [[ "$(worker_pids)" == "$(printf '%s\n' "${known[@]}")" ]]; then
-			return # and none was started meanwhile, that is not stopped
+		stop_workers
+		before=${known[*]}
+		if [[ -n $before ]] && eval "$1" >/dev/null; then
+			stop_workers
+			if [[ ${known[*]} == "$before" ]]; then # and none was started meanwhile
+				exec {tick}>&-
+				return
+			fi
 		fi
 		send CONT "${known[@]}"
-		sleep 0.005
+		read -r -t 0.005 -u "$tick" || true
 	done
 	fail "it ended before it could be held: $(cat "$TMPDIR/begun.err")"
 }
