@@ -326,11 +326,17 @@ static bool asks_for_page_view(const struct source_options *o)
 static const char *find_database(const struct source_options *o, struct err *err)
 {
     char *const *names = page_view_databases(o->page_view), *const * n;
+    const struct pg_omitted *left = page_view_omitted(o->page_view);
     struct buf all = {0};
 
+    while (left->name && strcmp(left->name, o->database) != 0)
+        left++;
     for (n = names; *n && strcmp(*n, o->database) != 0; n++)
         buf_printf(&all, "%s%s", all.len ? ", " : "", *n);
-    if (!*n)
+    if (!*n && left->name)
+        err_set(err, ENOENT, "the database \"%s\" cannot be shown at that moment: %s", o->database,
+                left->why);
+    else if (!*n)
         err_set(err, ENOENT, "there is no database \"%s\" at that moment; there are: %s",
                 o->database, all.data ? all.data : "none");
     buf_free(&all);

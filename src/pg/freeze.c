@@ -197,9 +197,15 @@ static void name_lock_holder(const struct pg_answer *a, size_t row, struct err *
 {
     char *name = pg_pattern_of(pg_text(a, row, 0), pg_text(a, row, 1));
 
-    err_hint(err, "%s is locked by process %s (user %s, application %s%s): %s", name,
-             pg_text(a, row, 2), pg_text(a, row, 4), pg_text(a, row, 5),
-             pg_true(a, row, 3) ? "" : ", itself waiting", pg_text(a, row, 6));
+    if (!pg_is_null(a, row, 7))
+        err_hint(err,
+                 "%s is locked by the prepared transaction \"%s\" (of the user %s, since %s), "
+                 "until COMMIT PREPARED or ROLLBACK PREPARED",
+                 name, pg_text(a, row, 7), pg_text(a, row, 8), pg_text(a, row, 9));
+    else
+        err_hint(err, "%s is locked by process %s (user %s, application %s%s): %s", name,
+                 pg_text(a, row, 2), pg_text(a, row, 4), pg_text(a, row, 5),
+                 pg_true(a, row, 3) ? "" : ", itself waiting", pg_text(a, row, 6));
     free(name);
 }
 
@@ -212,16 +218,22 @@ static void name_lock_holders(struct pg_conn *conn, const struct pg_catalog *c, 
 {
     static const char sql[] =
         "SELECT n.nspname, c.relname, l.pid, l.granted, coalesce(a.usename, '?'),"
-        " coalesce(nullif(a.application_name, ''), '?'), coalesce(pg_catalog.left(a.query, 60), '')"
+        " coalesce(nullif(a.application_name, ''), '?'), coalesce(pg_catalog.left(a.query, 60), "
+        "''),"
+        " p.gid, p.owner, pg_catalog.date_trunc('second', p.prepared)"
         " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+        /* A prepared transaction has no process, and locks its own number, too. */
+        " LEFT JOIN pg_catalog.pg_locks x ON l.pid IS NULL AND x.pid IS NULL"
+        "   AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction"
+        " LEFT JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = x.transactionid"
         " WHERE l.locktype = 'relation' AND l.mode = ANY ($2::pg_catalog.text[])"
-        " AND l.pid <> pg_catalog.pg_backend_pid()"
+        " AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()"
         " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"
         "   WHERE d.datname = pg_catalog.current_database())"
         " AND l.relation = ANY ($1::pg_catalog.oid[]) ORDER BY l.granted DESC, 1, 2 LIMIT 8";
-    static const struct pg_wanted wanted = {"ttNbttt", 0, 8};
+    static const struct pg_wanted wanted = {"ttNbtttTTT", 0, 8};
     struct buf oids = {0};
     const char *values[2];
     struct err ignored;

@@ -31,6 +31,7 @@
 
 #include "common/clock.h"
 #include "common/io.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/proc.h"
 #include "pg/internal.h"
@@ -64,8 +65,11 @@ struct pg_private {
     char *promote;      /* path of the file that asks for it; NULL: not wanted */
     int64_t promoted;   /* clock_ms: when the server was told last */
     char *likely;       /* database; NULL */
+    bool unread;
     char *conninfo;
     char **databases;
+    struct pg_omitted *omitted; /* ends with name NULL */
+    struct err refusal;         /* what the last try to connect said */
 };
 
 /* ---- settings -----------------------------------------------------------------------------------
@@ -161,6 +165,10 @@ static const struct fixed fixed_settings[] = {
     {0, 14, "stats_temp_directory", "pg_stat_tmp"},
     {0, 0, "restart_after_crash", "off"},
     {0, 0, "max_parallel_workers", "0"},
+
+    /* Nobody else is here: what holds a lock, as a prepared transaction can, never gives it back.
+     */
+    {0, 0, "lock_timeout", "20s"},
 
     /* Small and quick to start. posix: the others would write into the data directory. */
     {0, 0, "dynamic_shared_memory_type", "posix"},
@@ -478,6 +486,17 @@ static int launch(struct pg_private *s, struct err *err)
     return rc;
 }
 
+static void free_omitted(struct pg_omitted *omitted)
+{
+    struct pg_omitted *o;
+
+    for (o = omitted; o && o->name; o++) {
+        free(o->name);
+        free(o->why);
+    }
+    free(omitted);
+}
+
 static void free_private(struct pg_private *s)
 {
     size_t i;
@@ -494,6 +513,7 @@ static void free_private(struct pg_private *s)
     free(s->promote);
     free(s->likely);
     free_texts(s->databases);
+    free_omitted(s->omitted);
     if (s->log_fd >= 0)
         close(s->log_fd);
     free(s);
@@ -531,6 +551,7 @@ static int new_private(const struct pg_private_request *req, struct pg_private *
         return err_errno(err, "%s", req->run_dir);
     if (req->quick_end)
         s->promote = mem_printf("%s/" PG_PRIVATE_PROMOTE, s->data);
+    s->unread = req->unread;
     s->likely = req->database ? mem_strdup(req->database) : NULL;
     add_settings(s, req);
     return check_run_dir(s, err);
@@ -616,6 +637,48 @@ void pg_private_abandon(struct pg_private *s)
     free_private(s);
 }
 
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
+
+/* Looks at whole lines, each once. */
+static bool says_ready(struct pg_private *s)
+{
+    char *log = read_log(s, s->log_seen);
+    bool ready = strstr(log, READY) != NULL;
+    const char *end = strrchr(log, '\n');
+
+    s->log_seen += end ? (uint64_t)(end - log) + 1 : 0;
+    free(log);
+    return ready;
+}
+
+/*
+ * Once the file is there the server is up, and takes the signal well. One that came is not
+ * forgotten; it is sent again because a server that was not told would wait for weeks.
+ */
+static void promote(struct pg_private *s)
+{
+    if (!s->promote || clock_ms() - s->promoted < PROMOTE_AGAIN_MS ||
+        faccessat(AT_FDCWD, s->promote, F_OK, AT_EACCESS) < 0)
+        return;
+    kill(s->pid, SIGUSR1);
+    s->promoted = clock_ms();
+}
+
+static int wait_ready(struct pg_private *s, struct err *err)
+{
+    int status, rc;
+
+    do {
+        promote(s);
+        rc = nap(s, &status, err);
+    } while (rc == 0 && !says_ready(s));
+    free(s->promote); /* a server that is started again has not recovered, and is not yet ready for
+                         it */
+    s->promote = NULL;
+    return rc == 1 ? fail_ended(s, status, err) : rc;
+}
+
 /* ---- connecting ---------------------------------------------------------------------------------
  */
 
@@ -681,11 +744,11 @@ static int ask(struct pg_conn *conn, const char *sql, const struct pg_wanted *wa
     return rc;
 }
 
-static int is_bootstrap(struct pg_conn *conn, struct err *err)
+static int is_superuser(struct pg_conn *conn, struct err *err)
 {
     static const struct pg_wanted wanted = {"", 0, 1};
     struct pg_answer *a = NULL;
-    int rc = ask(conn, "SELECT FROM pg_catalog.pg_roles WHERE rolname = current_user AND oid = 10",
+    int rc = ask(conn, "SELECT FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper",
                  &wanted, &a, err);
 
     if (rc == 0)
@@ -694,172 +757,299 @@ static int is_bootstrap(struct pg_conn *conn, struct err *err)
     return rc;
 }
 
+/* Why a database cannot be shown, or "". A datconnlimit of -2: dropdb() of commands/dbcommands.c
+ * marks it so, and a connection is refused; servers before that fix just remove the directory. */
+static const char databases_sql[] =
+    "SELECT d.datname, CASE WHEN NOT d.datallowconn THEN 'it allows no connections'"
+    " WHEN d.datconnlimit = -2 THEN 'a DROP DATABASE of it was interrupted, or was under way'"
+    " WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_tablespace_databases(d.dattablespace) t"
+    "   WHERE t = d.oid) THEN 'its files are gone: a DROP DATABASE was under way'"
+    " ELSE '' END FROM pg_catalog.pg_database d WHERE NOT d.datistemplate"
+    " ORDER BY d.datname COLLATE \"C\"";
+
 static int read_databases(struct pg_private *s, struct pg_conn *conn, struct err *err)
 {
-    static const char sql[] = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn"
-                              " AND NOT datistemplate ORDER BY datname COLLATE \"C\"";
-    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"tt", 0, PG_MANY};
     struct pg_answer *a = NULL;
-    int rc = ask(conn, sql, &wanted, &a, err);
-    size_t i;
+    int rc = ask(conn, databases_sql, &wanted, &a, err);
+    size_t n = rc == 0 ? pg_rows(a) : 0, shown = 0, omitted = 0, i;
 
-    if (rc == 0) {
-        s->databases = mem_array(pg_rows(a) + 1, sizeof(*s->databases));
-        for (i = 0; i < pg_rows(a); i++)
-            s->databases[i] = mem_strdup(pg_text(a, i, 0));
+    s->databases = mem_array(n + 1, sizeof(*s->databases));
+    s->omitted = mem_array(n + 1, sizeof(*s->omitted));
+    for (i = 0; i < n; i++) {
+        char *name = mem_strdup(pg_text(a, i, 0));
+
+        if (*pg_text(a, i, 1))
+            s->omitted[omitted++] = (struct pg_omitted){name, mem_strdup(pg_text(a, i, 1))};
+        else
+            s->databases[shown++] = name;
     }
     pg_answer_free(a);
     return rc;
 }
 
-static const char *const databases[] = {"postgres", "template1"}; /* at least one is there */
-#define NDATABASES (sizeof(databases) / sizeof(*databases))
+/* ---- prepared transactions ---- */
 
-/* 1: that is the bootstrap superuser, and the databases are read. 0: it is not, or there is no such
- * database. */
-static int try_database(struct pg_private *s, const char *conninfo, const char *database,
-                        struct err *err)
+static int roll_back_one(struct pg_conn *conn, const char *gid, struct err *err)
 {
+    struct buf sql = {0};
+    int rc;
+
+    buf_puts(&sql, "ROLLBACK PREPARED ");
+    rc = pg_put_literal(conn, &sql, gid, err);
+    if (rc == 0)
+        rc = pg_run(conn, sql.data, err);
+    buf_free(&sql);
+    return rc;
+}
+
+static int roll_back_in(struct pg_private *s, const char *database, struct err *err)
+{
+    static const char sql[] = "SELECT gid FROM pg_catalog.pg_prepared_xacts"
+                              " WHERE database = pg_catalog.current_database()";
+    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
     struct pg_conn *conn = NULL;
-    int rc = open_conn(s, conninfo, database, &conn, err);
+    struct pg_answer *a = NULL;
+    int rc = open_conn(s, s->conninfo, database, &conn, err);
+    size_t i;
 
     if (rc == 0)
-        rc = is_bootstrap(conn, err);
-    else if (rc != -EINTR && rc != -ENOTSUP)
-        rc = 0;
-    if (rc == 1 && read_databases(s, conn, err) < 0)
-        rc = -EIO;
+        rc = ask(conn, sql, &wanted, &a, err);
+    for (i = 0; rc == 0 && i < pg_rows(a); i++)
+        rc = roll_back_one(conn, pg_text(a, i, 0), err);
+    pg_answer_free(a);
+    pg_conn_close(conn);
+    return rc < 0 ? err_prefix(err, "prepared transactions of the database \"%s\"", database) : 0;
+}
+
+/*
+ * What they did is not to be seen, and nobody will ever end them here; but their locks would stand
+ * in the way of who reads. It can be done only in their databases: those of which nothing is shown
+ * are left alone.
+ */
+static int roll_back_prepared(struct pg_private *s, struct pg_conn *conn, struct err *err)
+{
+    static const char sql[] = "SELECT DISTINCT database FROM pg_catalog.pg_prepared_xacts";
+    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
+    struct pg_answer *a = NULL;
+    char *const *name;
+    int rc = ask(conn, sql, &wanted, &a, err);
+    size_t i;
+
+    for (i = 0; rc == 0 && i < pg_rows(a); i++)
+        for (name = s->databases; rc == 0 && *name; name++)
+            if (strcmp(*name, pg_text(a, i, 0)) == 0)
+                rc = roll_back_in(s, *name, err);
+    pg_answer_free(a);
+    return rc;
+}
+
+/* ---- as whom, and where ---- */
+
+static int look_around(struct pg_private *s, struct pg_conn *conn, struct err *err)
+{
+    int rc = read_databases(s, conn, err);
+
+    return rc < 0 ? rc : roll_back_prepared(s, conn, err);
+}
+
+/* 1: that is a superuser, and s->conninfo and databases are set. 0: it is not, or cannot connect
+ * there. */
+static int try_database(struct pg_private *s, const char *user, const char *database,
+                        struct err *err)
+{
+    char *conninfo = make_conninfo(s, user);
+    struct pg_conn *conn = NULL;
+    int rc = open_conn(s, conninfo, database, &conn, &s->refusal);
+
+    if (rc == -EINTR || rc == -ENOTSUP)
+        *err = s->refusal;
+    else
+        rc = rc < 0 ? 0 : is_superuser(conn, err);
+    free(s->conninfo);
+    s->conninfo = conninfo;
+    if (rc == 1 && look_around(s, conn, err) < 0)
+        rc = -err->code;
     pg_conn_close(conn);
     return rc;
 }
 
-/* 1: that is the bootstrap superuser, and conninfo and databases are set. 0: it is not. */
-static int try_user(struct pg_private *s, const char *user, struct err *err)
+static int try_databases(struct pg_private *s, const char *user, char *const *names,
+                         struct err *err)
 {
-    char *conninfo = make_conninfo(s, user);
-    size_t i;
-    int rc = s->likely ? try_database(s, conninfo, s->likely, err) : 0;
+    int rc = 0;
 
-    for (i = 0; i < NDATABASES && rc == 0; i++)
-        rc = try_database(s, conninfo, databases[i], err);
-    if (rc == 1) {
-        free(s->conninfo);
-        s->conninfo = conninfo;
-    } else {
-        free(conninfo);
+    for (; *names && rc == 0; names++)
+        rc = try_database(s, user, *names, err);
+    return rc;
+}
+
+/* Those that are there in nearly every cluster; that nobody has to be asked for. Ends with NULL.
+ * template0 lets nobody in but a server without connections. */
+#define USUAL 5
+static void usual_databases(const struct pg_private *s, bool single, char *names[USUAL])
+{
+    static const char *const usual[] = {"postgres", "template1", "template0"};
+    size_t i, n = 0;
+
+    if (s->likely)
+        names[n++] = s->likely;
+    for (i = 0; i < (single ? 3u : 2u); i++)
+        names[n++] = (char *)(uintptr_t)usual[i];
+    names[n] = NULL;
+}
+
+/* What a server without connections is asked, a line each, and answers in hexadecimal digits,
+ * whatever characters the names hold. */
+static const char insiders_sql[] =
+    "SELECT pg_catalog.concat('r', pg_catalog.encode(pg_catalog.namesend(rolname), 'hex')) AS "
+    "asofs_name FROM pg_catalog.pg_authid WHERE rolsuper AND rolcanlogin "
+    "ORDER BY oid OPERATOR(pg_catalog.<>) 10, oid LIMIT 10\n"
+    "SELECT pg_catalog.concat('d', pg_catalog.encode(pg_catalog.namesend(datname), 'hex')) AS "
+    "asofs_name FROM pg_catalog.pg_database WHERE datallowconn "
+    "AND datconnlimit OPERATOR(pg_catalog.<>) -2 ORDER BY datistemplate, oid LIMIT 10\n"
+    "SELECT pg_catalog.concat('b', pg_catalog.encode(pg_catalog.namesend(rolname), 'hex')) AS "
+    "asofs_name FROM pg_catalog.pg_authid WHERE oid OPERATOR(pg_catalog.=) 10\n";
+
+struct insiders {
+    struct proc_args roles, databases; /* superusers who may log in; where one may */
+    char *bootstrap;                   /* OID 10, who always is there */
+};
+
+static void free_insiders(struct insiders *in)
+{
+    proc_args_free(&in->roles);
+    proc_args_free(&in->databases);
+    free(in->bootstrap);
+}
+
+/* A line of a server without protocol: <tab> 1: asofs_name = "r626f7373"<tab>(typeid = ... */
+static void parse_names(const char *out, struct insiders *in)
+{
+    static const char mark[] = "asofs_name = \"";
+    const char *at = out;
+    unsigned byte;
+
+    while ((at = strstr(at, mark))) {
+        struct buf b = {0};
+        char kind = *(at += sizeof(mark) - 1);
+
+        for (at += kind != 0; sscanf(at, "%2x", &byte) == 1 && *at != '"'; at += 2)
+            buf_putc(&b, (char)byte);
+        if (b.len && kind == 'r')
+            proc_args_add(&in->roles, buf_steal(&b));
+        else if (b.len && kind == 'd')
+            proc_args_add(&in->databases, buf_steal(&b));
+        else if (b.len && kind == 'b' && !in->bootstrap)
+            in->bootstrap = buf_steal(&b);
+        buf_free(&b);
+    }
+}
+
+/* In the first of the usual databases that is there: a server without connections does not mind
+ * whether one allows them. */
+static int run_single(struct pg_private *s, const char *sql, struct buf *out, struct err *err)
+{
+    char *names[USUAL], *const *name, **argv;
+    int rc = -ENOENT;
+
+    usual_databases(s, true, names);
+    for (name = names; *name && rc < 0 && rc != -EINTR; name++) {
+        buf_clear(out);
+        argv = build_argv(s, "--single", *name);
+        rc = pg_program_run(s->programs, "postgres", argv, NULL, sql, s->stop_fd, out, err);
+        free_texts(argv);
     }
     return rc;
 }
 
-/* A line of a server without protocol: <tab> 1: name = "626f7373"<tab>(typeid = ... */
-static char *parse_name(const char *out)
+static int ask_insiders(struct pg_private *s, struct insiders *in, struct err *err)
 {
-    static const char mark[] = "asofs_name = \"";
-    const char *at = strstr(out, mark);
-    struct buf b = {0};
-    unsigned byte;
-
-    if (!at)
-        return NULL;
-    for (at += sizeof(mark) - 1; sscanf(at, "%2x", &byte) == 1 && *at != '"'; at += 2)
-        buf_putc(&b, (char)byte);
-    if (!b.len)
-        return NULL;
-    return buf_steal(&b);
-}
-
-/* In hexadecimal digits, whatever characters it holds. */
-static char *ask_single(struct pg_private *s, const char *database, struct err *err)
-{
-    static const char sql[] = "SELECT pg_catalog.encode(pg_catalog.namesend(rolname), 'hex') AS "
-                              "asofs_name FROM pg_catalog.pg_authid WHERE oid "
-                              "OPERATOR(pg_catalog.=) 10\n";
-    char **argv = build_argv(s, "--single", database), *name = NULL;
     struct buf out = {0};
-    int rc = pg_program_run(s->programs, "postgres", argv, NULL, sql, s->stop_fd, &out, err);
+    int rc = run_single(s, insiders_sql, &out, err);
 
     if (rc == 0)
-        name = parse_name(out.data);
-    if (rc == 0 && !name)
-        err_set(err, EIO, "cannot find out the name of the bootstrap superuser");
+        parse_names(out.data, in);
     buf_free(&out);
-    free_texts(argv);
-    return name;
+    if (rc == 0 && !in->bootstrap)
+        rc = err_set(err, EIO, "cannot find out the name of the bootstrap superuser");
+    if (rc == 0 && !in->databases.n)
+        rc = err_set(err, ENOENT, "the cluster has no database that allows connections");
+    return rc;
 }
 
-/* Looks at whole lines, each once. */
-static bool says_ready(struct pg_private *s)
+/* The data directory that this server writes is nobody else's: a view that is kept, or whose pages
+ * are shown, has another over it for who reads. */
+static int let_bootstrap_in(struct pg_private *s, struct insiders *in, struct err *err)
 {
-    char *log = read_log(s, s->log_seen);
-    bool ready = strstr(log, READY) != NULL;
-    const char *end = strrchr(log, '\n');
+    static const char sql[] = "UPDATE pg_catalog.pg_authid SET rolcanlogin = true, rolsuper = true "
+                              "WHERE oid OPERATOR(pg_catalog.=) 10\n";
+    struct buf out = {0};
+    int rc = run_single(s, sql, &out, err);
 
-    s->log_seen += end ? (uint64_t)(end - log) + 1 : 0;
-    free(log);
-    return ready;
-}
-
-/*
- * Once the file is there the server is up, and takes the signal well. One that came is not
- * forgotten; it is sent again because a server that was not told would wait for weeks.
- */
-static void promote(struct pg_private *s)
-{
-    if (!s->promote || clock_ms() - s->promoted < PROMOTE_AGAIN_MS ||
-        faccessat(AT_FDCWD, s->promote, F_OK, AT_EACCESS) < 0)
-        return;
-    kill(s->pid, SIGUSR1);
-    s->promoted = clock_ms();
-}
-
-static int wait_ready(struct pg_private *s, struct err *err)
-{
-    int status, rc;
-
-    do {
-        promote(s);
-        rc = nap(s, &status, err);
-    } while (rc == 0 && !says_ready(s));
-    free(s->promote); /* a server that is started again has not recovered, and is not yet ready for
-                         it */
-    s->promote = NULL;
-    return rc == 1 ? fail_ended(s, status, err) : rc;
-}
-
-/* Only a server without connections tells who it was made by: stop it, ask, start it again. */
-static int find_other_user(struct pg_private *s, struct err *err)
-{
-    char *name = NULL;
-    size_t i;
-    int rc = shut_down(s, err);
-
+    buf_free(&out);
     if (rc < 0)
         return rc;
-    for (i = 0; i < NDATABASES && !name; i++)
-        name = ask_single(s, databases[i], err);
-    if (!name)
-        return err ? -err->code : -EIO;
-    rc = launch(s, err);
+    log_note("no superuser may log in at that moment: \"%s\" may, in the private server alone",
+             in->bootstrap);
+    proc_args_add(&in->roles, mem_strdup(in->bootstrap));
+    return 0;
+}
+
+static int restart(struct pg_private *s, struct err *err)
+{
+    int rc = launch(s, err);
+
+    return rc < 0 ? rc : wait_ready(s, err);
+}
+
+static int try_insiders(struct pg_private *s, const struct insiders *in, struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < in->roles.n && rc == 0; i++)
+        rc = try_databases(s, in->roles.argv[i], in->databases.argv, err);
+    return rc != 0 ? rc
+                   : err_set(err, EIO, "no superuser can connect to the private server: %s",
+                             s->refusal.text);
+}
+
+/* Only a server without connections tells who may connect: stop it, ask, start it again. */
+static int find_insiders(struct pg_private *s, struct err *err)
+{
+    struct insiders in = {0};
+    int rc = shut_down(s, err);
+
     if (rc == 0)
-        rc = wait_ready(s, err);
+        rc = ask_insiders(s, &in, err);
+    if (rc == 0 && !in.roles.n)
+        rc = let_bootstrap_in(s, &in, err);
     if (rc == 0)
-        rc = try_user(s, name, err);
+        rc = restart(s, err);
     if (rc == 0)
-        rc = err_set(err, EIO,
-                     "the bootstrap superuser \"%s\" cannot connect to the private server: %s",
-                     name, "is there neither a database \"postgres\" nor \"template1\"?");
-    free(name);
-    return rc < 0 ? rc : 1;
+        rc = try_insiders(s, &in, err);
+    free_insiders(&in);
+    return rc;
+}
+
+/* Most clusters have them. */
+static int try_usual(struct pg_private *s, struct err *err)
+{
+    char *names[USUAL];
+
+    usual_databases(s, false, names);
+    return try_databases(s, "postgres", names, err);
 }
 
 int pg_private_wait(struct pg_private *s, struct err *err)
 {
     int rc = wait_ready(s, err);
 
-    if (rc == 0)
-        rc = try_user(s, "postgres", err);
-    if (rc == 0)
-        rc = find_other_user(s, err);
+    if (rc == 0 && !s->unread)
+        rc = try_usual(s, err);
+    if (rc == 0 && !s->unread)
+        rc = find_insiders(s, err);
     return rc < 0 ? rc : 0;
 }
 
@@ -871,4 +1061,9 @@ const char *pg_private_conninfo(const struct pg_private *s)
 char *const *pg_private_databases(const struct pg_private *s)
 {
     return s->databases;
+}
+
+const struct pg_omitted *pg_private_omitted(const struct pg_private *s)
+{
+    return s->omitted;
 }

@@ -38,6 +38,7 @@ struct pg_private_request {
     unsigned connections;              /* at most; at least 5 are made */
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: 128 MiB */
+    bool unread;             /* it is stopped next: nobody connects, and nothing is changed there */
     const char *database;    /* that is likely to be asked for; NULL: none in particular */
     /* Recovery may end without a checkpoint, which is work in vain unless the server is stopped
      * next. Its restore_command makes the file "promote" (PG_PRIVATE_PROMOTE) for that. */
@@ -54,6 +55,11 @@ int pg_private_start(const struct pg_private_request *req, struct pg_private **s
 /*
  * Until it accepts connections. When it ends instead: -EIO with the last lines of its log that say
  * why (FATAL, PANIC, and the lines around them).
+ *
+ * Unless `unread`, a superuser and a database that lets him in are found, and what would keep
+ * tables from being read is put aside, which changes the data directory: transactions that are
+ * prepared in databases that can be shown are rolled back; and where no superuser may log in, the
+ * bootstrap superuser may (and a note says so).
  */
 int pg_private_wait(struct pg_private *s, struct err *err);
 
@@ -68,15 +74,22 @@ int pg_private_wait_end_or(struct pg_private *s, bool (*enough)(void *arg), void
                            struct err *err);
 
 /*
- * A libpq connection string without dbname: the socket, and the bootstrap superuser (OID 10,
- * whatever its name), with session_preload_libraries and local_preload_libraries empty, which
- * outdoes ALTER ROLE and ALTER DATABASE SET. Owned by s. Only after pg_private_wait.
+ * A libpq connection string without dbname: the socket, and a superuser ("postgres" if he is one,
+ * else the bootstrap superuser, else another), with session_preload_libraries and
+ * local_preload_libraries empty, which outdoes ALTER ROLE and ALTER DATABASE SET. Owned by s. Only
+ * after pg_private_wait.
  */
 const char *pg_private_conninfo(const struct pg_private *s);
 
-/* Names of the databases that allow connections, sorted, templates left out; NULL-terminated. Owned
- * by s. Only after pg_private_wait. */
+/* Names of the databases that can be shown, sorted, templates left out; NULL-terminated. Owned by
+ * s. Only after pg_private_wait. */
 char *const *pg_private_databases(const struct pg_private *s);
+
+/* The others (no templates either), and why; ends with name NULL. Owned by s. */
+struct pg_omitted {
+    char *name, *why;
+};
+const struct pg_omitted *pg_private_omitted(const struct pg_private *s);
 
 /* Its log so far; freed by the caller. */
 char *pg_private_log(struct pg_private *s);

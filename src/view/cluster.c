@@ -107,16 +107,25 @@ static void point(struct cluster *c)
     }
 }
 
+static void note_omitted(const struct page_view *page)
+{
+    const struct pg_omitted *o;
+
+    for (o = page_view_omitted(page); o->name; o++)
+        log_note("the database \"%s\" is left out: %s", o->name, o->why);
+}
+
 static int open_cluster(const struct cluster_request *r, struct view **v, struct err *err)
 {
     char *const *names = page_view_databases(r->page);
     struct cluster *c;
     size_t n = 0;
 
+    note_omitted(r->page);
     while (names[n])
         n++;
     if (!n)
-        return err_set(err, ENOENT, "the cluster has no database at that moment but templates");
+        return err_set(err, ENOENT, "the cluster has no database at that moment that can be shown");
     c = mem_alloc(sizeof(*c));
     c->started = clock_ms();
     c->members = mem_array(n, sizeof(*c->members));

@@ -385,6 +385,7 @@ static int try_replay(struct page_view *v, struct replay *r, const struct stop_a
                                       .max_prepared = v->prepared,
                                       .shared_buffers = enough_buffers(r, &v->req->moment),
                                       .database = v->req->database,
+                                      .unread = is_completed(v),
                                       .stop_fd = v->req->stop_fd};
     int rc = create_view(v, chosen(r)->id, err);
 
@@ -816,6 +817,11 @@ int page_view_open(const struct page_request *req, struct page_view **result, st
 char *const *page_view_databases(const struct page_view *v)
 {
     return pg_private_databases(page_server_private(v->server));
+}
+
+const struct pg_omitted *page_view_omitted(const struct page_view *v)
+{
+    return pg_private_omitted(page_server_private(v->server));
 }
 
 const char *page_view_bindir(const struct page_view *v)

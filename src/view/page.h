@@ -19,6 +19,7 @@
 #ifndef ASOFS_VIEW_PAGE_H
 #define ASOFS_VIEW_PAGE_H
 
+#include "pg/private.h"
 #include "store/store.h"
 #include "view/moment.h"
 
@@ -45,6 +46,9 @@ int page_view_open(const struct page_request *req, struct page_view **v, struct 
 /* Names of its databases, sorted, templates left out; NULL-terminated. Owned by v, until
  * page_view_release. */
 char *const *page_view_databases(const struct page_view *v);
+
+/* Those that cannot be shown, and why; ends with name NULL. The same. */
+const struct pg_omitted *page_view_omitted(const struct page_view *v);
 
 /* Where PostgreSQL's programs are. Owned by v. */
 const char *page_view_bindir(const struct page_view *v);

@@ -672,6 +672,7 @@ static int run_server(struct page_server *s, const struct page_server_request *r
                                          .max_prepared = req->max_prepared,
                                          .shared_buffers = req->shared_buffers,
                                          .database = req->database,
+                                         .unread = req->unread,
                                          .quick_end = req->recover,
                                          .stop_fd = req->stop_fd};
     struct lookahead *ahead = NULL;

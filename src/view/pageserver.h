@@ -33,6 +33,7 @@ struct page_server_request {
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: default */
     const char *database;    /* that is likely to be asked for; NULL */
+    bool unread;             /* page_server_stop is next: nobody connects */
     int stop_fd;             /* -1: none */
 };
 
