@@ -11,12 +11,15 @@
 #include "cmd/cmd.h"
 #include "cmd/source.h"
 #include "cmd/subcommand.h"
+#include "common/ask.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/printable.h"
 #include "common/units.h"
 #include "fs/mountpoint.h"
 #include "view/inspect.h"
+#include "view/pageserver.h"
 
 struct options {
     bool json;
@@ -145,19 +148,33 @@ int cmd_status(int argc, char **argv)
 
 /* ---- wait ---- */
 
+/* What follows "DATABASE/" in a view of several; NULL: it is of another one. */
+static const char *in_database(const char *name, const struct inspected_table *t)
+{
+    size_t len = t->database ? strlen(t->database) : 0;
+
+    if (!len)
+        return name;
+    return strncmp(name, t->database, len) == 0 && name[len] == '/' ? name + len + 1 : NULL;
+}
+
+static bool is_named(const struct inspected_table *t, const char *name)
+{
+    const char *rest = in_database(name, t);
+    size_t len = strlen(t->schema);
+
+    return strcmp(t->file, name) == 0 || (rest && strncmp(rest, t->schema, len) == 0 &&
+                                          rest[len] == '.' && strcmp(rest + len + 1, t->name) == 0);
+}
+
 /* A table as a person writes it: schema.table, or the name of its file below DIR. */
 static const struct inspected_table *find_table(const struct inspected *i, const char *name)
 {
     size_t t;
 
-    for (t = 0; t < i->ntables; t++) {
-        const struct inspected_table *x = &i->tables[t];
-        size_t len = strlen(x->schema);
-
-        if (strcmp(x->file, name) == 0 || (strncmp(name, x->schema, len) == 0 && name[len] == '.' &&
-                                           strcmp(name + len + 1, x->name) == 0))
-            return x;
-    }
+    for (t = 0; t < i->ntables; t++)
+        if (is_named(&i->tables[t], name))
+            return &i->tables[t];
     return NULL;
 }
 
@@ -265,20 +282,113 @@ int cmd_verify(int argc, char **argv)
 
 /* ---- list ---- */
 
-static int print_mount(void *arg, const char *dir, const char *source)
+struct listed {
+    char *dir, *source;
+    struct ask ask;
+};
+
+struct listing {
+    struct listed *mounts;
+    size_t n, room;
+};
+
+/* No flat files, but the data directory of a cluster: asofs pagefs. */
+static bool is_data_directory(const char *dir)
 {
+    char *path = mem_printf("%s/PG_VERSION", dir);
+    bool is = access(path, F_OK) == 0;
+
+    free(path);
+    return is;
+}
+
+static const char *other_state(const char *dir, const struct err *err)
+{
+    return mountpoint_is_dead(dir)                       ? "dead"
+           : is_data_directory(dir)                      ? "pages"
+           : strstr(err->text, strerror(EACCES)) != NULL ? "closed"
+                                                         : "unknown";
+}
+
+#define LINE "%-10s %-27s %s  %s\n"
+
+static void print_line(FILE *out, const char *state, const char *moment, const struct listed *l)
+{
+    fprintf(out, LINE, state, moment, l->dir, l->source); /* our parent makes it printable */
+}
+
+/* In a child: whoever serves the mount may have stopped. */
+static int describe(void *arg, FILE *out)
+{
+    const struct listed *l = arg;
     struct inspected i;
     struct err err;
 
-    (void)arg;
-    if (inspect_open(&i, dir, &err) < 0) {
-        printable_out("%-10s %-27s %s  %s\n", mountpoint_is_dead(dir) ? "dead" : "unknown", "-",
-                      dir, source);
+    if (inspect_open(&i, l->dir, &err) < 0) {
+        print_line(out, other_state(l->dir, &err), "-", l);
         return 0;
     }
-    printable_out("%-10s %-27s %s  %s\n", i.state, i.moment, dir, source);
+    print_line(out, i.state, i.moment, l);
     inspect_free(&i);
     return 0;
+}
+
+static int add_mount(void *arg, const char *dir, const char *source)
+{
+    struct listing *l = arg;
+
+    if (page_server_has_mounted(dir))
+        return 0;
+    l->mounts = mem_grow(l->mounts, l->n + 1, &l->room, sizeof(*l->mounts));
+    l->mounts[l->n++] = (struct listed){.dir = mem_strdup(dir), .source = mem_strdup(source)};
+    return 0;
+}
+
+/* All are asked at once, so that many that do not answer take no longer than one. */
+static int ask_all(struct listing *l, struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < l->n && rc == 0; i++)
+        rc = ask_start(&l->mounts[i].ask, describe, &l->mounts[i], err);
+    return rc;
+}
+
+static void print_answers(struct listing *l)
+{
+    int64_t deadline = clock_ms() + ASK_PATIENCE_MS;
+    size_t i;
+
+    for (i = 0; i < l->n; i++) {
+        struct buf answer = {0};
+        int rc = ask_wait(&l->mounts[i].ask, deadline, &answer);
+
+        if (rc == 0)
+            printable_out("%s", answer.data);
+        else
+            printable_out(LINE, rc == -ETIMEDOUT ? "no answer" : "unknown", "-", l->mounts[i].dir,
+                          l->mounts[i].source);
+        buf_free(&answer);
+    }
+}
+
+static int list_mounts(struct err *err)
+{
+    struct listing l = {0};
+    size_t i;
+    int rc = inspect_each_mount(add_mount, &l, err);
+
+    if (rc == 0)
+        rc = ask_all(&l, err);
+    if (rc == 0)
+        print_answers(&l);
+    for (i = 0; i < l.n; i++) {
+        free(l.mounts[i].dir);
+        free(l.mounts[i].source);
+    }
+    free(l.mounts);
+    return rc;
 }
 
 int cmd_list(int argc, char **argv)
@@ -293,7 +403,7 @@ int cmd_list(int argc, char **argv)
 
     if (parse(&o, defs, help, argc, argv, NULL, 0, 0, &status) < 0)
         return status;
-    if (inspect_each_mount(print_mount, NULL, &err) < 0)
+    if (list_mounts(&err) < 0)
         return command_failed(&err);
     return fflush(stdout) != 0;
 }

@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "common/ask.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/mounts.h"
@@ -187,21 +188,63 @@ bool mountpoint_is_dead(const char *path)
     return statvfs(path, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
-int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err)
+/* Where it is; 1: it is dead. 2: what is wrong. */
+static int find_place(void *dir, FILE *out)
+{
+    char *path = absolute_path(dir);
+
+    if (!path) {
+        fputs(strerror(errno), out);
+        return 2;
+    }
+    fputs(path, out);
+    return mountpoint_is_dead(path);
+}
+
+/* The mount there, or one above it, may be of a process that has stopped. */
+static int ask_for_place(const char *dir, char **path, struct err *err)
+{
+    struct buf answer = {0};
+    int rc = ask(find_place, (char *)(uintptr_t)dir, &answer, err);
+
+    if (rc == -ETIMEDOUT)
+        err_set(err, ETIMEDOUT,
+                "%s does not answer: it is, or lies on, a mount whose process has stopped; unmount "
+                "it first (umount -l)",
+                dir);
+    else if (rc == 2)
+        rc = err_set(err, ENOENT, "cannot mount on %s: %s", dir, answer.data);
+    else if (rc == -EIO)
+        err_set(err, EIO, "cannot mount on %s: it cannot be looked at", dir);
+    *path = rc >= 0 ? buf_steal(&answer) : NULL;
+    buf_free(&answer);
+    return rc;
+}
+
+static int check_place(struct mountpoint *m, bool dead, struct err *err)
 {
     int rc = 0;
 
-    *m = (struct mountpoint){.path = absolute_path(dir), .parent = -1, .dir = -1};
-    if (!m->path)
-        return err_errno(err, "cannot mount on %s", dir);
-    m->is_set = true;
     m->parent = open_parent(m->path);
     if (m->parent < 0)
         rc = err_errno(err, "cannot mount on %s", m->path);
-    else if (mountpoint_is_dead(m->path))
+    else if (dead)
         rc = take_away_dead(m, err);
     if (rc == 0)
         rc = open_directory(m, err);
+    return rc;
+}
+
+int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err)
+{
+    char *path;
+    int rc = ask_for_place(dir, &path, err);
+
+    *m = (struct mountpoint){.path = path, .parent = -1, .dir = -1};
+    if (rc < 0)
+        return rc;
+    m->is_set = true;
+    rc = check_place(m, rc == 1, err);
     if (rc == 0)
         rc = check_directory(m, err);
     if (rc == 0)

@@ -25,8 +25,8 @@ struct mountpoint {
 
 /*
  * Refuse what cannot become a mount: a path that is missing, no directory, not empty or a mount
- * point already, and a machine without a usable /dev/fuse. A dead asofs mount (its process was
- * killed) is taken away first. On success mountpoint_close is due.
+ * point already, and a machine without a usable /dev/fuse. One that does not answer is refused, too
+ * (ask.h). A dead asofs mount (its process was killed) is taken away first. On success mountpoint_close is due.
  */
 int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err);
 void mountpoint_close(struct mountpoint *m); /* once more, or one that is all zero, is fine */
@@ -46,7 +46,7 @@ int mountpoint_unmount(struct mountpoint *m, bool lazily);
 /* The root of what is mounted there, for reading. A descriptor, or a negative errno. */
 int mountpoint_open(const struct mountpoint *m);
 
-/* The path is a mount whose process is gone. */
+/* The path is a mount whose process is gone. Waits for ever when that process has stopped. */
 bool mountpoint_is_dead(const char *path);
 
 #endif

@@ -1,17 +1,21 @@
 #include "view/inspect.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buf.h"
 #include "common/csv.h"
 #include "common/hash.h"
 #include "common/mem.h"
+#include "common/mounts.h"
+#include "common/proc.h"
 
 #define COLUMNS 12
 #define PIECE (1u << 20)
@@ -150,7 +154,7 @@ static int read_tables(struct inspected *i, const char *dir, struct err *err)
     return rc;
 }
 
-int inspect_open(struct inspected *i, const char *dir, struct err *err)
+static int open_one(struct inspected *i, const char *dir, struct err *err)
 {
     int rc;
 
@@ -165,6 +169,162 @@ int inspect_open(struct inspected *i, const char *dir, struct err *err)
     return rc;
 }
 
+/* ---- a view of several databases, each a view in a directory of its own ---- */
+
+static bool has_status(const char *dir)
+{
+    char *path = mem_printf("%s/.asofs/status.json", dir);
+    bool has = access(path, F_OK) == 0;
+
+    free(path);
+    return has;
+}
+
+/* Nothing but such directories, all of one file system: what holds several mounts is no view. */
+static bool is_member(const char *dir, const char *name, dev_t dev)
+{
+    char *path = mem_printf("%s/%s", dir, name);
+    struct stat st;
+    bool is = lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_dev == dev && has_status(path);
+
+    free(path);
+    return is;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The databases, sorted; none when something else is there, too. The pages of a cluster are in
+ * .asofs. */
+static void find_members(const char *dir, struct proc_args *names)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    struct stat st;
+    bool all = d && fstat(dirfd(d), &st) == 0;
+
+    while (all && (e = readdir(d))) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            strcmp(e->d_name, ".asofs") == 0)
+            continue;
+        all = is_member(dir, e->d_name, st.st_dev);
+        if (all)
+            proc_args_add(names, mem_strdup(e->d_name));
+    }
+    if (d)
+        closedir(d);
+    if (!all) {
+        proc_args_free(names);
+        *names = (struct proc_args){0};
+    }
+    if (names->n)
+        qsort(names->argv, names->n, sizeof(*names->argv), by_name);
+}
+
+static void move_tables(struct inspected *all, struct inspected *one, const char *name)
+{
+    size_t t;
+
+    all->tables = mem_resize(all->tables, all->ntables + one->ntables + 1, sizeof(*all->tables));
+    for (t = 0; t < one->ntables; t++) {
+        struct inspected_table *to = &all->tables[all->ntables++];
+        char *file = mem_printf("%s/%s", name, one->tables[t].file);
+
+        *to = one->tables[t];
+        free(to->file);
+        to->file = file;
+        to->database = mem_strdup(name);
+    }
+    one->ntables = 0;
+}
+
+static const char *worse(const char *a, const char *b)
+{
+    static const char *const states[] = {"failed", "extracting"};
+    size_t i;
+
+    for (i = 0; i < sizeof(states) / sizeof(*states); i++)
+        if (strcmp(a, states[i]) == 0 || strcmp(b, states[i]) == 0)
+            return states[i];
+    return a;
+}
+
+/* "erp of /srv/store": the last part has a slash, as a name of a database hardly has. */
+static char *source_of_all(const char *source)
+{
+    const char *of = strstr(source, " of /");
+
+    return mem_strdup(of ? of + 4 : source);
+}
+
+static void add_up(struct inspected *all, const struct inspected *one)
+{
+    char *state = mem_strdup(all->state ? worse(all->state, one->state) : one->state);
+
+    free(all->state);
+    all->state = state;
+    if (!all->moment) {
+        all->moment = mem_strdup(one->moment);
+        all->source = source_of_all(one->source);
+    }
+    all->source_held |= one->source_held;
+    if (one->held_seconds > all->held_seconds)
+        all->held_seconds = one->held_seconds;
+    all->extract_seconds += one->extract_seconds;
+    all->estimate += one->estimate;
+    all->estimate_done += one->estimate_done;
+    all->bytes += one->bytes;
+}
+
+static int add_member(struct inspected *all, const char *dir, const char *name, json_t *databases,
+                      struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, name);
+    struct inspected one;
+    int rc = open_one(&one, path, err);
+
+    free(path);
+    if (rc < 0)
+        return rc;
+    json_object_set_new(databases, name, json_loads(one.json, 0, NULL));
+    add_up(all, &one);
+    move_tables(all, &one, name);
+    inspect_free(&one);
+    return 0;
+}
+
+static int open_members(struct inspected *all, const char *dir, const struct proc_args *names,
+                        struct err *err)
+{
+    json_t *databases = json_object(), *j;
+    size_t k;
+    int rc = 0;
+
+    *all = (struct inspected){0};
+    for (k = 0; k < names->n && rc == 0; k++)
+        rc = add_member(all, dir, names->argv[k], databases, err);
+    j = json_pack("{s:s*,s:o}", "state", all->state, "databases", databases);
+    all->json = json_dumps(j, JSON_INDENT(2));
+    json_decref(j);
+    if (rc < 0)
+        inspect_free(all);
+    return rc;
+}
+
+int inspect_open(struct inspected *i, const char *dir, struct err *err)
+{
+    struct proc_args names = {0};
+    int rc;
+
+    if (!has_status(dir))
+        find_members(dir, &names);
+    rc = names.n ? open_members(i, dir, &names, err) : open_one(i, dir, err);
+    proc_args_free(&names);
+    return rc;
+}
+
 void inspect_free(struct inspected *i)
 {
     size_t t;
@@ -172,6 +332,7 @@ void inspect_free(struct inspected *i)
     for (t = 0; t < i->ntables; t++) {
         struct inspected_table *x = &i->tables[t];
 
+        free(x->database);
         free(x->schema);
         free(x->name);
         free(x->file);
@@ -221,7 +382,7 @@ int inspect_each_mount(int (*f)(void *arg, const char *dir, const char *source),
     if (!mounts)
         return err_errno(err, "cannot read /proc/self/mounts");
     while (rc == 0 && (m = getmntent(mounts)))
-        if (strcmp(m->mnt_type, "fuse.asofs") == 0)
+        if (strcmp(m->mnt_type, MOUNTS_OURS) == 0)
             rc = f(arg, m->mnt_dir, m->mnt_fsname);
     endmntent(mounts);
     return rc;

@@ -1,6 +1,6 @@
 /*
  * Looking at a view from outside, through its .asofs/ files: a mount, complete or not, or a
- * directory that `asofs extract` made.
+ * directory that `asofs extract` made; of one database, or of a cluster, with a directory for each.
  */
 #ifndef ASOFS_VIEW_INSPECT_H
 #define ASOFS_VIEW_INSPECT_H
@@ -12,6 +12,7 @@
 #include "common/err.h"
 
 struct inspected_table {
+    char *database; /* the directory of its database, in a view of several; else NULL */
     char *schema, *name;
     char *file;     /* below the view's directory */
     char *state;    /* waiting, running, complete, failed */
@@ -22,10 +23,10 @@ struct inspected_table {
 };
 
 struct inspected {
-    char *json;   /* status.json as it is */
+    char *json;   /* status.json as it is; of several: {"state": …, "databases": {NAME: …}} */
     char *state;  /* extracting, complete, failed */
     char *moment; /* ISO 8601 */
-    char *source; /* "dbname@host" */
+    char *source; /* "dbname@host", "dbname of STORE"; of several: "STORE" */
     bool source_held;
     double held_seconds, extract_seconds;
     uint64_t estimate, estimate_done, bytes;

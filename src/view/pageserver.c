@@ -98,6 +98,15 @@ static int lock_directory(struct page_server *s, const char *dir, struct err *er
     return 0;
 }
 
+bool page_server_has_mounted(const char *dir)
+{
+    static const char begins[] = PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX;
+    size_t len = sizeof(begins) - 1 + sizeof("XXXXXX") - 1;
+
+    return strlen(dir) > len && strncmp(dir, begins, sizeof(begins) - 1) == 0 &&
+           strcmp(dir + len, "/" DATA) == 0;
+}
+
 static int make_locked(struct page_server *s, char **dir, struct err *err)
 {
     int rc = 0;

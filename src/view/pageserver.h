@@ -42,6 +42,9 @@ struct page_server;
 /* Removes what processes that were killed left in /tmp. */
 void page_server_clear(const struct pg_identity *as);
 
+/* Whether a mount is one that a private server works on, and nobody else. */
+bool page_server_has_mounted(const char *dir);
+
 struct page_heard {
     char *log;     /* what the server said, or NULL */
     uint64_t end;  /* reached_switch_point(), of a server that recovers; 0: it has not ended it */
