@@ -4,6 +4,7 @@
  * and what is said.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "view/base.h"
 #include "view/baselist.h"
 #include "view/follow.h"
+#include "view/rebase.h"
 
 #define DEFAULT_DELAY_MS 30000 /* between attempts to receive, at most */
 
@@ -31,7 +33,7 @@ struct options {
     const char *slot, *run_as, *bindir, *log, *restore_command;
     int64_t restart_delay_ms, advance_every_ms, every_ms; /* the last two 0: never, once */
     struct moment until;
-    bool unbounded_slot, crashed, all, quiet, help;
+    bool unbounded_slot, crashed, all, unproven, quiet, help;
 };
 
 static int set_slot(void *o, const char *v, struct err *err)
@@ -133,6 +135,13 @@ static int set_crashed(void *o, const char *v, struct err *err)
 {
     (void)v, (void)err;
     ((struct options *)o)->crashed = true;
+    return 0;
+}
+
+static int set_unproven(void *o, const char *v, struct err *err)
+{
+    (void)v, (void)err;
+    ((struct options *)o)->unproven = true;
     return 0;
 }
 
@@ -468,6 +477,39 @@ static int run_drop(const void *options, char **operands)
     return base_drop(operands[0], operands[1], o->run_as, &err) < 0 ? command_failed(&err) : 0;
 }
 
+/* ---- rebase ---- */
+
+static void print_rebased(void *arg, const char *id, uint64_t proved, uint64_t unproven)
+{
+    (void)arg;
+    printf("base %s: taken as it is now; %" PRIu64 " files have the checksums that they had", id,
+           proved);
+    if (unproven)
+        printf(", %" PRIu64 " only the sizes and times", unproven);
+    putchar('\n');
+}
+
+static void print_finding(void *arg, const char *line)
+{
+    (void)arg;
+    log_error("%s", line);
+}
+
+static int run_rebase(const void *options, char **operands)
+{
+    const struct options *o = options;
+    struct rebase_request req = {.store = operands[0],
+                                 .run_as = o->run_as,
+                                 .unproven = o->unproven,
+                                 .rebased = print_rebased,
+                                 .finding = print_finding};
+    struct err err;
+
+    if (base_rebase(&req, &err) < 0)
+        return command_failed(&err);
+    return command_printed(0);
+}
+
 /* ---- which of them ---- */
 
 #define HELP_ROW                                                                                   \
@@ -517,6 +559,8 @@ static const struct option_def advance_defs[] = {
     HELP_ROW,
     {0}};
 static const struct option_def list_defs[] = {RUN_AS_ROW, HELP_ROW, {0}};
+static const struct option_def rebase_defs[] = {
+    {"unproven", 0, false, false, set_unproven}, RUN_AS_ROW, HELP_ROW, {0}};
 static const struct option_def drop_defs[] = {
     {"all", 0, false, false, set_all}, RUN_AS_ROW, HELP_ROW, {0}};
 
@@ -588,6 +632,16 @@ static const struct subcommand subcommands[] = {
      "  --all               all bases, the log that was received, and the slot on the "
      "server\n" RUN_AS_HELP HELP_HELP,
      drop_defs, 1, 2, run_drop},
+    {"rebase", "STORE is",
+     "Usage: asofs base rebase STORE [--unproven]\n"
+     "Take the bases of a store that was moved, copied or restored as they are now: names and "
+     "sizes of\n"
+     "their files must be as they were, and their contents those of the backup_manifest. Then "
+     "layers and\n"
+     "views are checked.\n\n"
+     "  --unproven          also files that no checksum proves, if size and time are as they "
+     "were\n" RUN_AS_HELP HELP_HELP,
+     rebase_defs, 1, 1, run_rebase},
 };
 
 static const char general_help[] =
@@ -599,7 +653,8 @@ static const char general_help[] =
     "  asofs base advance STORE            replay the newest forward, so that later moments are "
     "near\n"
     "  asofs base list STORE               what there is, and which moments can be mounted\n"
-    "  asofs base drop STORE ID|--all      remove one, or all and the slot\n\n"
+    "  asofs base drop STORE ID|--all      remove one, or all and the slot\n"
+    "  asofs base rebase STORE             of a store that was moved or restored\n\n"
     "The manual is asofs-base(1).\n";
 
 int cmd_base(int argc, char **argv)

@@ -941,7 +941,9 @@ bool manifest_same(const struct manifest_entry *e, const struct stat *st)
 static int stale(struct err *err, const char *path, const char *what)
 {
     err_set(err, ESTALE, "%s %s", *path ? path : "the base's directory itself", what);
-    return err ? err_hint(err, "the base changed since it was added; it must be added anew")
+    return err ? err_hint(err,
+                          "the base changed since it was added; it must be added anew (or, if the "
+                          "store was moved or restored: asofs base rebase)")
                : -ESTALE;
 }
 

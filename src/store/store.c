@@ -22,6 +22,7 @@
 #include "common/mem.h"
 #include "store/layer.h"
 #include "store/page.h"
+#include "store/rebase.h"
 
 #define DESCRIPTION_MAX (64u << 10)
 #define ID_DIGITS 9
@@ -1125,6 +1126,16 @@ static void reverse(char **names, unsigned n)
     }
 }
 
+/* The directory of a base that was made here, wherever the store is by now; NULL: it is none. */
+static char *own_directory(const struct store *s, const char *id)
+{
+    char *base = mem_printf("base/%s", id);
+    char *own = has_file(s, base, "data") ? mem_printf("%s/%s/data", s->path, base) : NULL;
+
+    free(base);
+    return own;
+}
+
 /* From the base that is asked for down to a directory: b->layer_ids, *root and b->directory. */
 static int resolve(struct store *s, struct store_base *b, char **root, struct err *err)
 {
@@ -1145,7 +1156,9 @@ static int resolve(struct store *s, struct store_base *b, char **root, struct er
     }
     reverse(b->layer_ids, b->n_layers);
     b->directory_id = mem_strdup(*root);
-    b->directory = mem_strdup(d.path);
+    b->directory = own_directory(s, *root);
+    if (!b->directory)
+        b->directory = mem_strdup(d.path);
     store_description_free(&d);
     return rc;
 }
@@ -1400,6 +1413,135 @@ int store_add_base(struct store *s, const char *directory, const struct store_ba
         *id = NULL;
     }
     free(real);
+    return rc;
+}
+
+/* ---- a base that was moved ---- */
+
+#define NEW_MANIFEST "files.now"
+
+/* Where the tablespace of that name lies beside its base; NULL: the link leads elsewhere. */
+static char *own_space(const struct store *s, const char *id, const char *name, const char *target)
+{
+    char *tail = mem_printf("/base/%s/tablespaces/%s", id, name);
+    char *own = mem_printf("%s%s", s->path, tail);
+    size_t len = strlen(target), n = strlen(tail);
+
+    if (len < n || strcmp(target + len - n, tail) != 0 || strcmp(target, own) == 0 ||
+        access(own, X_OK) < 0) {
+        free(own);
+        own = NULL;
+    }
+    free(tail);
+    return own;
+}
+
+struct relinking {
+    const struct store *s;
+    const char *id;
+    int dir;
+};
+
+static int relink_one(void *arg, const char *name)
+{
+    struct relinking *r = arg;
+    char target[PATH_MAX], *own;
+    ssize_t n = readlinkat(r->dir, name, target, sizeof(target) - 1);
+    int rc = 0;
+
+    if (n < 0)
+        return 0; /* no link */
+    target[n] = '\0';
+    own = own_space(r->s, r->id, name, target);
+    if (own && (unlinkat(r->dir, name, 0) < 0 || symlinkat(own, r->dir, name) < 0))
+        rc = -errno;
+    free(own);
+    return rc;
+}
+
+static int relink_spaces(const struct store *s, const struct store_base *b, struct err *err)
+{
+    char *path = mem_printf("%s/pg_tblspc", b->directory), *own = own_directory(s, b->id);
+    struct relinking r = {s, b->id, own ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1};
+    int rc = r.dir < 0 ? 0 : b->disk->ops->list(b->disk, "pg_tblspc", relink_one, &r);
+
+    if (rc < 0)
+        err_set(err, -rc, "cannot change the links in %s: %s", path, strerror(-rc));
+    if (r.dir >= 0)
+        close(r.dir);
+    free(own);
+    free(path);
+    return rc;
+}
+
+/* What is there, compared with what was, and proved. */
+static int look_anew(struct store *s, const struct store_base *b, struct disk *d,
+                     int (*prove)(void *arg, const struct store_rebased *r, struct err *err),
+                     void *arg, struct err *err)
+{
+    struct store_rebased r = {.was = b->manifest, .disk = b->disk};
+    char *own = mem_printf("%s/base/%s", s->path, b->id);
+    struct manifest *now = NULL;
+    int rc = manifest_write(b->directory, d, NEW_MANIFEST, err);
+
+    if (rc == 0)
+        rc = manifest_open(d, NEW_MANIFEST, &now, err);
+    if (rc == 0)
+        rc = check_outside(s, now, own, err);
+    if (rc == 0)
+        rc = rebase_compare(b->manifest, now, err);
+    r.now = now;
+    if (rc == 0)
+        rc = prove(arg, &r, err);
+    if (now)
+        manifest_close(now);
+    free(own);
+    return rc;
+}
+
+static int take_anew(struct store *s, const struct store_base *b, struct disk *d, struct err *err)
+{
+    char *shown = mem_printf("%s/base/%s", s->path, b->id);
+    struct store_base_facts f;
+    int rc = store_base_facts(s, b->id, &f, err);
+
+    if (rc == 0)
+        rc = save(d, "base.json", shown, describe_base(b->directory, NULL, &f), err);
+    if (rc == 0)
+        rc = rebase_manifest(d, NEW_MANIFEST, MANIFEST, manifest_id(b->manifest), err);
+    free(shown);
+    return rc;
+}
+
+int store_rebase_base(struct store *s, const char *id,
+                      int (*prove)(void *arg, const struct store_rebased *r, struct err *err),
+                      void *arg, struct err *err)
+{
+    struct store_base b;
+    struct disk *d = NULL;
+    char *path = mem_printf("base/%s", id);
+    int lock = -1, rc = store_open_base(s, id, &b, err);
+
+    if (rc < 0 || b.n_layers || manifest_check(b.manifest, b.disk, NULL) == 0)
+        goto out;
+    rc = begin_change(s, &lock, err);
+    if (rc == 0)
+        rc = open_disk(s, path, &d, err);
+    if (rc == 0)
+        rc = relink_spaces(s, &b, err);
+    if (rc == 0)
+        rc = look_anew(s, &b, d, prove, arg, err);
+    if (rc == 0)
+        rc = take_anew(s, &b, d, err);
+    if (d)
+        d->ops->remove(d, NEW_MANIFEST);
+    rc = rc < 0 ? rc : 1;
+out:
+    if (lock >= 0)
+        close(lock);
+    free_disk(d);
+    store_close_base(&b);
+    free(path);
     return rc;
 }
 

@@ -116,6 +116,20 @@ int store_finish_layer(struct store *s, const char *view, const struct store_bas
 
 int store_base_facts(struct store *s, const char *id, struct store_base_facts *f, struct err *err);
 
+/*
+ * A base whose directory was copied or moved, with the store or without it: names, types and sizes
+ * are compared, `prove` vouches for the contents (or returns a negative errno), and from then on
+ * the files as they are now are the base. 1: so it is; 0: it is as it was, or a layer. Links to
+ * tablespaces that lie in the store are made to lead there.
+ */
+struct store_rebased {
+    const struct manifest *was, *now; /* the same entries */
+    struct disk *disk;                /* of the directory */
+};
+int store_rebase_base(struct store *s, const char *id,
+                      int (*prove)(void *arg, const struct store_rebased *r, struct err *err),
+                      void *arg, struct err *err);
+
 /* -EBUSY, by name: a view or a layer stands on it. A directory that was adopted stays. */
 int store_drop_base(struct store *s, const char *id, struct err *err);
 
