@@ -3,7 +3,8 @@
 
 SOCKET is that of a real server. For each PLACE:ODDITY there is DIR/PLACE:ODDITY/.s.PGSQL.5432, which passes everything
 on to the real server and back, until a statement of the PLACE comes: what is answered to that is the ODDITY's. PLACE
-"start" is the beginning of a connection itself. "ready" is printed when all of them listen, and the name of one each time that it is odd. It ends with its standard input.
+"start" is the beginning of a connection itself. "ready" is printed when all of them listen, and the name of one each time that it is
+odd. It ends with its standard input.
 """
 import os
 import re
@@ -170,7 +171,9 @@ class Odd:
     def flood_of_settings(self): return self.ahead(msg(b"S", b"k%d\0" % i + CHUNK + b"\0") for i in range(1 << 30))
     def flood_of_notifications(self): return self.ahead(endless(msg(b"A", struct.pack("!I", 1) + b"c\0" + CHUNK + b"\0")))
     def flood_of_commands(self): return self.ahead(endless(msg(b"C", b"SET\0") * 500))
-    def huge_value(self): return self.ahead(iter([b"D" + struct.pack("!IHI", 0x3ffffff0, self.columns(), 0x3fffff00)] + [CHUNK] * (1 << 17)))
+    def huge_value(self):
+        head = b"D" + struct.pack("!IHI", 0x3ffffff0, self.columns(), 0x3fffff00)
+        return self.ahead(iter([head] + [CHUNK] * (1 << 17)))
 
     # the beginning of a connection
     def nonsense(self): return b"HTTP/1.1 400 Bad Request\r\n\r\n"
