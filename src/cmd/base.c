@@ -185,8 +185,8 @@ static void tell_created(const struct base_create_result *r, const struct err *f
     else
         printf("%s\n", r->id);
     if (!failed && r->left_out.password)
-        log_note("the password is not kept: asofs base follow, list and drop --all need it in a "
-                 "password file (or in PGPASSWORD)");
+        log_note("the password is not kept: asofs base follow, list and drop --all need it in the "
+                 "password file (~/.pgpass, passfile=) of the user who runs them, or in PGPASSWORD");
     if (!failed && r->left_out.others)
         log_note(
             "sslpassword is not kept: it is of no use to pg_receivewal, which gets the password "
@@ -228,7 +228,7 @@ static void tell_followed(void *arg, const struct follow_news *news)
 {
     (void)arg;
     switch (news->event) {
-    case FOLLOW_BEGINS:
+    case FOLLOW_RECEIVES:
         log_note("receiving the log of the replication slot \"%s\" into %s", news->slot, news->log);
         break;
     case FOLLOW_FAILED:

@@ -61,7 +61,7 @@ static bool is_in(const char *name, const char *const *names)
 
 /* The connection that was made, spelled out for a program that knows no home directory; without
  * secrets (dispchar "*"), which have their way through the environment. */
-static char *spell_out(struct pg_conn *c)
+static char *spell_out(struct pg_conn *c, const char *name)
 {
     static const char *const ours[] = {
         "application_name", "client_encoding",      "host",   "hostaddr", "port", "service",
@@ -78,7 +78,7 @@ static char *spell_out(struct pg_conn *c)
     put_if_set(&b, "host", pinned.host);
     put_if_set(&b, "hostaddr", pinned.hostaddr);
     put_if_set(&b, "port", pinned.port);
-    put_if_set(&b, "application_name", "asofs base");
+    put_if_set(&b, "application_name", name);
     pg_target_free(&pinned);
     PQconninfoFree(opts);
     return buf_steal(&b);
@@ -243,10 +243,10 @@ static void free_call(struct call *a)
     free(a->env[0]);
 }
 
-static void add_connection(struct call *a, struct pg_conn *c)
+static void add_connection(struct call *a, struct pg_conn *c, const char *name)
 {
     const char *password = PQpass(c->pq);
-    char *where = spell_out(c);
+    char *where = spell_out(c, name);
 
     add(a, mem_strdup("--no-password"));
     add(a, mem_printf("--dbname=%s", where));
@@ -341,7 +341,7 @@ int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char
     add(&a, mem_strdup("--wal-method=none"));
     add(&a, mem_strdup("--checkpoint=fast"));
     add(&a, mem_strdup("--label=asofs base"));
-    add_connection(&a, c);
+    add_connection(&a, c, "asofs base");
     rc = add_tablespaces(&a, c, dir, err);
     pg_conn_close(c); /* it may take hours */
     if (rc == 0 && !quiet && isatty(STDERR_FILENO)) {
@@ -446,32 +446,87 @@ static int empty_half_made(const char *log_dir, uint32_t segment_bytes, struct e
     return rc;
 }
 
-int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char *slot,
-                   const char *log_dir, uint32_t segment_bytes, uint64_t until, int stop_fd,
-                   struct err *err)
+struct watch {
+    const struct pg_receive *what;
+    struct pg_conn *conn; /* NULL: seen, or cannot be seen any more */
+    char name[32];        /* of our receiver, and nobody else's */
+};
+
+static void end_watch(struct watch *w)
 {
-    struct call a = {0};
-    struct pg_conn *c;
+    pg_conn_close(w->conn);
+    w->conn = NULL;
+}
+
+/* A slot is somebody's from the moment on that it is sent from. The state is shown to those who may
+ * read all statistics. */
+static bool is_receiving(struct watch *w, struct err *err)
+{
+    static const char sql[] =
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s"
+        " JOIN pg_catalog.pg_stat_replication r ON r.pid = s.active_pid"
+        " WHERE s.slot_name = $1 AND r.application_name = $2"
+        " AND coalesce(r.state, 'streaming') IN ('catchup', 'streaming'))";
+    static const struct pg_wanted wanted = {"b", 1, 1};
+    const char *values[] = {w->what->slot, w->name};
+    struct pg_answer *r = NULL;
+    bool seen = false;
+
+    if (pg_ask(w->conn, sql, 2, values, &wanted, &r, err) == 0)
+        seen = pg_true(r, 0, 0);
+    else
+        end_watch(w);
+    pg_answer_free(r);
+    return seen;
+}
+
+static bool watch(void *arg)
+{
+    struct watch *w = arg;
+    struct err ignored;
+
+    if (w->conn && is_receiving(w, &ignored)) {
+        w->what->receiving(w->what->arg);
+        end_watch(w);
+    }
+    return w->conn != NULL;
+}
+
+static void add_receive(struct call *a, const struct watch *w)
+{
+    const struct pg_receive *what = w->what;
     char lsn[LSN_TEXT_MAX];
-    int rc = pg_open_base(conninfo, stop_fd, 0, &c, err);
+
+    add(a, mem_strdup("pg_receivewal"));
+    add(a, mem_printf("--directory=%s", what->log_dir));
+    add(a, mem_printf("--slot=%s", what->slot));
+    add(a, mem_strdup("--no-loop"));
+    add(a, mem_strdup("--status-interval=5"));
+    if (what->until) /* it ends when it has received more than that */
+        add(a, mem_printf("--endpos=%s", lsn_text(what->until - 1, lsn)));
+    add_connection(a, w->conn, w->name);
+}
+
+int pg_receive_log(const struct pg_programs *p, const struct pg_receive *what, struct err *err)
+{
+    struct watch w = {.what = what};
+    struct call a = {0};
+    int rc = pg_open_base(what->conninfo, what->stop_fd, 0, &w.conn, err);
 
     if (rc < 0)
         return rc;
-    rc = empty_half_made(log_dir, segment_bytes, err);
-    if (rc < 0) {
-        pg_conn_close(c);
-        return rc;
+    snprintf(w.name, sizeof(w.name), "asofs base %d", (int)getpid());
+    rc = pg_check_identifier(w.conn, what->system_identifier, err);
+    if (rc == 0)
+        rc = empty_half_made(what->log_dir, what->segment_bytes, err);
+    if (rc == 0) {
+        add_receive(&a, &w);
+        if (!what->receiving)
+            end_watch(&w);
+        rc = pg_program_run_watched(p, "pg_receivewal", a.argv, a.env, what->stop_fd, watch, &w,
+                                    err);
     }
-    add(&a, mem_strdup("pg_receivewal"));
-    add(&a, mem_printf("--directory=%s", log_dir));
-    add(&a, mem_printf("--slot=%s", slot));
-    add(&a, mem_strdup("--no-loop"));
-    add(&a, mem_strdup("--status-interval=5"));
-    if (until) /* it ends when it has received more than that */
-        add(&a, mem_printf("--endpos=%s", lsn_text(until - 1, lsn)));
-    add_connection(&a, c);
-    pg_conn_close(c);
-    rc = pg_program_run(p, "pg_receivewal", a.argv, a.env, NULL, stop_fd, NULL, err);
+    end_watch(&w);
     free_call(&a);
     return rc;
 }

@@ -57,10 +57,19 @@ int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char
  * WAL LOCATION of the label. 1; 0: not known, or that of another backup. */
 int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end);
 
-/* pg_receivewal of the slot into `log_dir` until `until` (0: until stopped). It ends with asofs.
- * Nobody else receives into that directory. */
-int pg_receive_log(const struct pg_programs *p, const char *conninfo, const char *slot,
-                   const char *log_dir, uint32_t segment_bytes, uint64_t until, int stop_fd,
-                   struct err *err);
+/* All strings are borrowed for the call. */
+struct pg_receive {
+    const char *conninfo, *slot;
+    uint64_t system_identifier; /* another cluster's log is refused: -EINVAL */
+    const char *log_dir;        /* nobody else receives into it */
+    uint32_t segment_bytes;
+    uint64_t until; /* LSN; 0: until it is stopped */
+    int stop_fd;
+    void (*receiving)(void *arg); /* the server sends it to us; NULL: nobody wants to know */
+    void *arg;
+};
+
+/* pg_receivewal; it ends with asofs. */
+int pg_receive_log(const struct pg_programs *p, const struct pg_receive *what, struct err *err);
 
 #endif

@@ -98,8 +98,7 @@ static int fail_parse(const char *source, const char *why, struct err *err)
                     first ? "; it is not shown, for a password can stand in it" : "");
 }
 
-/* A connection string taken to pieces; *opts stays NULL for the name of a database. */
-static int parse_source(const char *source, PQconninfoOption **opts, struct err *err)
+int pg_target_parse(const char *source, PQconninfoOption **opts, struct err *err)
 {
     char *why = NULL;
     int rc;
@@ -129,7 +128,7 @@ static char *find_secret(const char *source, int *n)
     struct err ignored;
 
     *n = 0;
-    if (parse_source(source, &opts, &ignored) < 0)
+    if (pg_target_parse(source, &opts, &ignored) < 0)
         return mem_strdup(source);
     for (o = opts; o && o->keyword; o++) {
         if (!is_secret(o) || !*o->val)
@@ -197,43 +196,6 @@ void pg_put_option(struct buf *conninfo, const char *key, const char *value)
         buf_putc(conninfo, *value);
     }
     buf_putc(conninfo, '\'');
-}
-
-/* Empty ones too: host='' is not what PGHOST says. */
-static char *write_options(const PQconninfoOption *o)
-{
-    struct buf b = {0};
-
-    buf_puts(&b, "");
-    for (; o->keyword; o++)
-        if (o->val && !is_secret(o))
-            pg_put_option(&b, o->keyword, o->val);
-    return buf_steal(&b);
-}
-
-int pg_target_without_secrets(const char *source, char **without, struct pg_secrets *left_out,
-                              struct err *err)
-{
-    PQconninfoOption *opts, *o;
-    bool any = false;
-    int rc = parse_source(source, &opts, err);
-
-    *left_out = (struct pg_secrets){0};
-    *without = NULL;
-    if (rc < 0)
-        return rc;
-    for (o = opts; o && o->keyword; o++) {
-        if (!is_secret(o))
-            continue;
-        any = true;
-        if (*o->val && strcmp(o->keyword, "password") == 0)
-            left_out->password = true;
-        else if (*o->val)
-            left_out->others = true;
-    }
-    *without = any ? write_options(opts) : mem_strdup(source);
-    PQconninfoFree(opts);
-    return 0;
 }
 
 char *pg_target_describe(const struct pg_conn *conn)
@@ -397,7 +359,7 @@ int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct p
 {
     struct pg_conn *conn;
     PQconninfoOption *opts;
-    int rc = parse_source(t->source, &opts, err);
+    int rc = pg_target_parse(t->source, &opts, err);
 
     if (rc < 0)
         return rc;

@@ -64,20 +64,11 @@ void pg_target_get(struct reader *r, struct pg_target *t);
  * longer. */
 void pg_target_scrub(char *source);
 
-/* What pg_target_without_secrets found and left out; an empty one is left out without a word. */
+/* What pg_target_keep (reach.h) found and left out; an empty one is left out without a word. */
 struct pg_secrets {
     bool password;
     bool others; /* sslpassword, and what else libpq marks as secret */
 };
-
-/*
- * A source to be kept, with the same meaning less its secrets: as it was given when there is none
- * in it, else spelled out anew (a URI becomes key='value'). passfile and service stay. -EINVAL: no
- * connection string; err then has libpq's words less what they quote of it. *without is owned by
- * the caller.
- */
-int pg_target_without_secrets(const char *source, char **without, struct pg_secrets *left_out,
-                              struct err *err);
 
 /* "dbname@host" for people and /proc/mounts: no secret in it. The caller frees it. */
 char *pg_target_describe(const struct pg_conn *conn);

@@ -57,11 +57,17 @@ int pg_take_input(struct pg_conn *conn, bool in_copy, struct err *err);
 /* PQconnectPoll, what arrived counted. */
 PostgresPollingStatusType pg_connect_on(struct pg_conn *conn);
 
+/* A connection string taken to pieces; *opts is NULL for the name of a database, and after a
+ * failure. */
+int pg_target_parse(const char *source, PQconninfoOption **opts, struct err *err);
+
 /* backup.c: a connection of asofs base. timeout_ms: to connect, and for each query; 0: patient. */
 int pg_open_base(const char *conninfo, int stop_fd, int64_t timeout_ms, struct pg_conn **c,
                  struct err *err);
 /* -EACCES: the user may not ask */
 int pg_ask_identifier(struct pg_conn *conn, uint64_t *system_identifier, struct err *err);
+/* slot.c: -EINVAL, told, when it is another; 0: it does not matter. */
+int pg_check_identifier(struct pg_conn *conn, uint64_t wanted, struct err *err);
 
 /* Append key='value' to a connection string. */
 void pg_put_option(struct buf *conninfo, const char *key, const char *value);

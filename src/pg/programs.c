@@ -247,6 +247,8 @@ struct run {
     pid_t pid;
     int fds[2]; /* its output and error, or -1 */
     struct buf *into[2];
+    bool (*look)(void *arg); /* NULL: there is nothing to be looked for (any more) */
+    void *arg;
 };
 
 /* A file, so that nobody waits for anybody. */
@@ -322,13 +324,18 @@ static int read_all(struct run *r, int stop_fd, struct err *err)
         p[0] = (struct pollfd){.fd = r->fds[0], .events = POLLIN};
         p[1] = (struct pollfd){.fd = r->fds[1], .events = POLLIN};
         p[2] = (struct pollfd){.fd = stop_fd, .events = POLLIN};
-        if (poll(p, 3, -1) < 0 && errno != EINTR)
-            return err_errno(err, "cannot wait for a program");
+        if (poll(p, 3, r->look ? PG_LOOK_MS : -1) < 0) {
+            if (errno != EINTR)
+                return err_errno(err, "cannot wait for a program");
+            continue;
+        }
         if (p[2].revents)
             return err_set(err, EINTR, "interrupted");
         for (i = 0; i < 2; i++)
             if (r->fds[i] >= 0 && p[i].revents)
                 read_some(r, i);
+        if (r->look && !r->look(r->arg))
+            r->look = NULL;
     }
     return 0;
 }
@@ -358,6 +365,19 @@ static int finish_run(struct run *r, const char *program, struct err *err)
                    len ? ": " : "", (int)(len - from), len ? b->data + from : "");
 }
 
+static int run_to_end(struct run *r, const char *program, int stop_fd, struct err *err)
+{
+    int rc = read_all(r, stop_fd, err);
+
+    if (rc < 0)
+        end_run(r);
+    else
+        rc = finish_run(r, program, err);
+    close_fd(&r->fds[0]);
+    close_fd(&r->fds[1]);
+    return rc;
+}
+
 int pg_program_run_heard(const struct pg_programs *p, const char *program, char *const argv[],
                          char *const env[], const char *input, int stop_fd, struct buf *out,
                          struct buf *complaints, struct err *err)
@@ -368,17 +388,27 @@ int pg_program_run_heard(const struct pg_programs *p, const char *program, char 
 
     if (rc < 0)
         return rc;
-    rc = read_all(&r, stop_fd, err);
-    if (rc < 0)
-        end_run(&r);
-    else
-        rc = finish_run(&r, program, err);
-    close_fd(&r.fds[0]);
-    close_fd(&r.fds[1]);
+    rc = run_to_end(&r, program, stop_fd, err);
     buf_free(&dropped);
     if (out)
         buf_puts(out, "");
     buf_puts(complaints, "");
+    return rc;
+}
+
+int pg_program_run_watched(const struct pg_programs *p, const char *program, char *const argv[],
+                           char *const env[], int stop_fd, bool (*look)(void *arg), void *arg,
+                           struct err *err)
+{
+    struct buf dropped = {0}, complaints = {0};
+    struct run r = {
+        .fds = {-1, -1}, .into = {&dropped, &complaints}, .look = look, .arg = arg};
+    int rc = open_run(&r, p, program, argv, env, NULL, err);
+
+    if (rc == 0)
+        rc = run_to_end(&r, program, stop_fd, err);
+    buf_free(&dropped);
+    buf_free(&complaints);
     return rc;
 }
 

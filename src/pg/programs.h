@@ -71,6 +71,15 @@ int pg_program_run_heard(const struct pg_programs *p, const char *program, char 
                          char *const env[], const char *input, int stop_fd, struct buf *out,
                          struct buf *complaints, struct err *err);
 
+/*
+ * As pg_program_run, and every PG_LOOK_MS look() is called until it returns false: there is no more to
+ * be looked for. It must not take long.
+ */
+#define PG_LOOK_MS 200
+int pg_program_run_watched(const struct pg_programs *p, const char *program, char *const argv[],
+                           char *const env[], int stop_fd, bool (*look)(void *arg), void *arg,
+                           struct err *err);
+
 /* Wait for its end at most timeout_ms: 1 and its wait status, or 0. */
 int pg_program_ended(pid_t pid, int timeout_ms, int *status);
 

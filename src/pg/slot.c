@@ -55,7 +55,7 @@ static int look(struct pg_conn *c, const char *name, struct pg_slot *slot, struc
     return rc;
 }
 
-static int check_cluster(struct pg_conn *c, uint64_t wanted, struct err *err)
+int pg_check_identifier(struct pg_conn *c, uint64_t wanted, struct err *err)
 {
     uint64_t found = 0;
     int rc = wanted ? pg_ask_identifier(c, &found, err) : 0;
@@ -64,7 +64,7 @@ static int check_cluster(struct pg_conn *c, uint64_t wanted, struct err *err)
         return rc;
     return err_set(err, EINVAL,
                    "the server is of the cluster with system identifier %llu, the store of %llu: "
-                   "nothing is done to its replication slots",
+                   "nothing is done with its replication slots",
                    (unsigned long long)found, (unsigned long long)wanted);
 }
 
@@ -75,7 +75,7 @@ static int open_for(const struct pg_slot_name *n, int64_t timeout_ms, struct pg_
 
     if (rc < 0)
         return rc;
-    rc = check_cluster(*c, n->system_identifier, err);
+    rc = pg_check_identifier(*c, n->system_identifier, err);
     if (rc < 0)
         pg_conn_close(*c);
     return rc;
@@ -93,6 +93,14 @@ int pg_slot_look(const struct pg_slot_name *n, bool brief, struct pg_slot *slot,
     return rc;
 }
 
+int pg_slot_fail_lost(const char *name, struct err *err)
+{
+    return err_set(err, ESTALE,
+                   "the replication slot \"%s\" is lost: the server kept no more log than its "
+                   "max_slot_wal_keep_size",
+                   name);
+}
+
 int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, struct err *err)
 {
     struct pg_slot_name n = {.conninfo = conninfo, .name = name};
@@ -100,10 +108,7 @@ int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, s
     int rc = pg_slot_look(&n, true, &slot, err);
 
     if (rc == 0 && slot.lost)
-        rc = err_set(err, ESTALE,
-                     "the replication slot \"%s\" is lost: the server kept no more log than its "
-                     "max_slot_wal_keep_size",
-                     name);
+        rc = pg_slot_fail_lost(name, err);
     if (active)
         *active = rc == 0 && slot.active;
     return rc < 0 ? rc : slot.retained < 0 ? 0 : slot.retained;

@@ -32,6 +32,8 @@ struct pg_slot {
 /* -ENOENT: there is none. -EINVAL: it is a logical one. A brief look gives up after 2 s. */
 int pg_slot_look(const struct pg_slot_name *n, bool brief, struct pg_slot *slot, struct err *err);
 
+int pg_slot_fail_lost(const char *name, struct err *err); /* -ESTALE, in words */
+
 /* Bytes of log that the server keeps for the slot. -ENOENT: there is none; -ESTALE: the server did
  * not keep its log ("lost"). Gives up after 2 s. active (may be NULL): somebody receives from it.
  */

@@ -15,6 +15,7 @@
 #include "pg/backup.h"
 #include "pg/conn.h"
 #include "pg/control.h"
+#include "pg/reach.h"
 #include "pg/slot.h"
 #include "store/log.h"
 #include "view/witness.h"
@@ -236,6 +237,7 @@ static int wait_for_log(struct creation *c, struct err *err)
 static int receive_to_end(struct creation *c, struct err *err)
 {
     struct pg_slot_name n = slot_of(c);
+    struct pg_receive what;
     struct pg_slot slot;
     int rc = pg_slot_look(&n, false, &slot, err);
 
@@ -243,9 +245,14 @@ static int receive_to_end(struct creation *c, struct err *err)
         return rc;
     if (slot.active)
         return wait_for_log(c, err);
-    return pg_receive_log(&c->programs, c->req->conninfo, c->slot,
-                          store_log_directory(c->writer.store), c->source.segment_bytes,
-                          c->facts.consistent_lsn, c->req->stop_fd, err);
+    what = (struct pg_receive){.conninfo = c->req->conninfo,
+                               .slot = c->slot,
+                               .system_identifier = c->source.system_identifier,
+                               .log_dir = store_log_directory(c->writer.store),
+                               .segment_bytes = c->source.segment_bytes,
+                               .until = c->facts.consistent_lsn,
+                               .stop_fd = c->req->stop_fd};
+    return pg_receive_log(&c->programs, &what, err);
 }
 
 /* ---- the backup ---- */
@@ -383,6 +390,8 @@ static int prepare_creation(struct creation *c, struct err *err)
 
     if (rc == 0)
         rc = store_lock_cluster(c->writer.store, &c->lock_fd, err);
+    if (rc == 0) /* as who will follow */
+        rc = pg_target_keep(c->req->conninfo, &c->kept, &c->result->left_out, err);
     if (rc == 0)
         rc = pg_source_look(c->req->conninfo, c->req->stop_fd, &c->source, err);
     if (rc == 0)
@@ -433,9 +442,6 @@ int base_create(const struct base_create_request *req, struct base_create_result
     int rc;
 
     *r = (struct base_create_result){0};
-    rc = pg_target_without_secrets(req->conninfo, &c.kept, &r->left_out, err);
-    if (rc < 0)
-        return rc;
     rc = create(&c, err);
     writer_close(&c.writer, rc);
     if (c.lock_fd >= 0)

@@ -21,7 +21,7 @@
 /* All strings are borrowed for the call. */
 struct base_create_request {
     const char *store;    /* made when there is none */
-    const char *conninfo; /* the store keeps it without secrets */
+    const char *conninfo; /* the store keeps what is needed of it (pg/reach.h) */
     const char *slot;     /* NULL: that of the store, or BASE_SLOT */
     bool unbounded_slot;  /* also where max_slot_wal_keep_size has no bound */
     const char *run_as;   /* NULL: the owner of the store, or postgres */

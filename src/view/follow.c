@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "common/proc.h"
 #include "pg/backup.h"
+#include "pg/reach.h"
 #include "pg/slot.h"
 #include "view/witness.h"
 #include "view/writer.h"
@@ -23,6 +23,7 @@ struct following {
     const struct store_cluster *cluster;
     const char *log;
     struct pg_programs programs;
+    bool received; /* in this attempt */
 };
 
 static void tell(const struct following *f, struct follow_news news)
@@ -47,38 +48,68 @@ static int check_followed(const struct store *s, struct err *err)
                    store_path(s));
 }
 
-/* What no further attempt makes good; -EAGAIN: another attempt may. */
 static int check_slot(const struct following *f, struct err *err)
 {
-    struct err why;
-    int64_t rc = pg_slot_retained(f->cluster->conninfo, f->cluster->slot, NULL, &why);
+    struct pg_slot_name n = {.conninfo = f->cluster->conninfo,
+                             .name = f->cluster->slot,
+                             .system_identifier = f->cluster->system_identifier};
+    struct pg_slot slot;
+    int rc = pg_slot_look(&n, true, &slot, err);
 
-    if (rc != -ENOENT && rc != -ESTALE)
-        return -EAGAIN;
-    err_set(err, why.code, "%s", why.text);
-    return err_hint(err, "the log has a gap from here on: make a new base with asofs base create");
+    if (rc == 0 && slot.lost)
+        rc = pg_slot_fail_lost(n.name, err);
+    if (rc == -ENOENT || rc == -ESTALE)
+        err_hint(err, "the log has a gap from here on: make a new base with asofs base create");
+    return rc == -ENOENT || rc == -ESTALE || rc == -EINVAL ? rc : -EAGAIN;
+}
+
+/* What no further attempt makes good; -EAGAIN: another attempt may. */
+static int check_failure(const struct following *f, struct err *err)
+{
+    int rc = pg_target_is_mistaken(f->cluster->conninfo, f->req->stop_fd, err);
+
+    if (rc == -EACCES)
+        err_hint(err, "that stays so until it is mended, in the password file, in pg_hba.conf or in "
+                      "the role; the server goes on to keep log meanwhile");
+    return rc < 0 ? rc : check_slot(f, err);
+}
+
+static void tell_receiving(void *arg)
+{
+    struct following *f = arg;
+
+    f->received = true;
+    tell(f, (struct follow_news){
+                .event = FOLLOW_RECEIVES, .slot = f->cluster->slot, .log = f->log});
 }
 
 /* Until it is stopped, which is fine, or the slot is gone. */
 static int receive(struct following *f, struct err *err)
 {
-    int64_t delay = FIRST_DELAY_MS, most = f->req->restart_delay_ms, began;
+    const struct pg_receive what = {.conninfo = f->cluster->conninfo,
+                                    .slot = f->cluster->slot,
+                                    .system_identifier = f->cluster->system_identifier,
+                                    .log_dir = f->log,
+                                    .segment_bytes = f->cluster->segment_bytes,
+                                    .stop_fd = f->req->stop_fd,
+                                    .receiving = tell_receiving,
+                                    .arg = f};
+    int64_t delay = FIRST_DELAY_MS, most = f->req->restart_delay_ms;
     int rc;
 
     for (;;) {
-        began = clock_ms();
-        rc = pg_receive_log(&f->programs, f->cluster->conninfo, f->cluster->slot, f->log,
-                            f->cluster->segment_bytes, 0, f->req->stop_fd, err);
+        f->received = false;
+        rc = pg_receive_log(&f->programs, &what, err);
         if (rc == -EINTR || stop_within(f->req->stop_fd, 0))
             return 0;
-        if (clock_ms() - began > most)
-            delay = FIRST_DELAY_MS; /* it went well for a while */
+        if (f->received)
+            delay = FIRST_DELAY_MS;
         if (delay > most)
             delay = most;
         if (rc == 0)
             err_set(err, EIO, "the server ended the connection");
         tell(f, (struct follow_news){.event = FOLLOW_FAILED, .why = err->text});
-        rc = check_slot(f, err);
+        rc = check_failure(f, err);
         if (rc != -EAGAIN)
             return rc;
         tell(f, (struct follow_news){.event = FOLLOW_PAUSES, .pause_ms = delay});
@@ -102,7 +133,6 @@ static int follow(struct following *f, struct writer *w, struct err *err)
     rc = pg_programs_find((int)f->cluster->major, f->req->bindir, &w->who, &f->programs, err);
     if (rc < 0)
         return rc;
-    tell(f, (struct follow_news){.event = FOLLOW_BEGINS, .slot = f->cluster->slot, .log = f->log});
     witness = witness_start(store_path(w->store), f->cluster->conninfo,
                             f->cluster->system_identifier);
     rc = receive(f, err);

@@ -16,9 +16,9 @@
 #include "view/advance.h"
 
 enum follow_event {
-    FOLLOW_BEGINS, /* slot, log */
-    FOLLOW_FAILED, /* why: an attempt did, or the server ended it */
-    FOLLOW_PAUSES, /* pause_ms, then there is another */
+    FOLLOW_RECEIVES, /* slot, log: the server sends it, as it says itself; after each attempt anew */
+    FOLLOW_FAILED,   /* why: an attempt did, or the server ended it */
+    FOLLOW_PAUSES,   /* pause_ms, then there is another */
 };
 
 struct follow_news {
@@ -41,8 +41,9 @@ struct follow_request {
 };
 
 /*
- * 0: it was stopped. -ENOENT, -ESTALE: the slot is gone, or its log is: no further attempt makes
- * that good. -EINVAL: the store receives no log. The child, if any, is gone too.
+ * 0: it was stopped. What no further attempt makes good: -ENOENT, -ESTALE: the slot is gone, or its
+ * log is; -EINVAL: the store receives no log, the server is of another cluster, or libpq cannot use
+ * what the store keeps (a service is gone); -EACCES: the server refuses who asks. The child, if any, is gone too.
  */
 int base_follow(const struct follow_request *req, struct err *err);
 

@@ -16,6 +16,7 @@
 #include "pg/copysql.h"
 #include "pg/internal.h"
 #include "pg/pattern.h"
+#include "pg/reach.h"
 
 /* ---- patterns -----------------------------------------------------------------------------------
  */
@@ -506,7 +507,7 @@ static void assert_kept(const char *source, const char *expected, bool password,
     struct err err;
     char *kept;
 
-    assert_int_equal(pg_target_without_secrets(source, &kept, &left_out, &err), 0);
+    assert_int_equal(pg_target_keep(source, &kept, &left_out, &err), 0);
     assert_string_equal(kept, expected);
     assert_int_equal(left_out.password, password);
     assert_int_equal(left_out.others, others);
@@ -521,7 +522,6 @@ static void kept_as_given_without_a_password(void **state)
                                           "erp",
                                           "a database's name",
                                           "password",
-                                          "service=erp",
                                           "host=h user=u passfile=/p",
                                           "host = '' dbname='it\\'s'",
                                           "postgresql://u@h%2Fx/db?sslmode=disable",
@@ -543,7 +543,6 @@ static void kept_without_the_password(void **state)
     assert_kept(" host = h  password = secret\n\tport =  5433 ", "host='h' port='5433'", true,
                 false);
     assert_kept("user=secret password=secret", "user='secret'", true, false);
-    assert_kept("service=erp password=secret", "service='erp'", true, false);
     assert_kept("passfile='/my pass' password=secret", "passfile='/my pass'", true, false);
 }
 
@@ -617,7 +616,7 @@ static void what_is_no_connection_string_is_not_kept(void **state)
 
     (void)state;
     for (i = 0; i < sizeof(sources) / sizeof(*sources); i++) {
-        assert_int_equal(pg_target_without_secrets(sources[i], &kept, &left_out, &err), -EINVAL);
+        assert_int_equal(pg_target_keep(sources[i], &kept, &left_out, &err), -EINVAL);
         assert_null(kept);
         assert_int_equal(err.code, EINVAL);
         assert_true(strlen(err.text) > 0);
@@ -645,7 +644,7 @@ static void what_cannot_be_read_is_not_shown(void **state)
 
     (void)state;
     for (i = 0; i < sizeof(sources) / sizeof(*sources); i++) {
-        assert_int_equal(pg_target_without_secrets(sources[i], &kept, &left_out, &err), -EINVAL);
+        assert_int_equal(pg_target_keep(sources[i], &kept, &left_out, &err), -EINVAL);
         assert_null(strcasestr(err.text, "cret"));
         assert_null(strstr(err.text, "S3"));
         copy = mem_strdup(sources[i]);
@@ -653,8 +652,62 @@ static void what_cannot_be_read_is_not_shown(void **state)
         assert_int_equal(strspn(copy, "x"), strlen(sources[i]));
         free(copy);
     }
-    assert_int_equal(pg_target_without_secrets("colour=red", &kept, &left_out, &err), -EINVAL);
+    assert_int_equal(pg_target_keep("colour=red", &kept, &left_out, &err), -EINVAL);
     assert_non_null(strstr(err.text, "invalid connection option \"colour\""));
+}
+
+static void what_came_from_the_environment_is_kept(void **state)
+{
+    struct pg_secrets left_out;
+    struct err err;
+    char *kept;
+
+    (void)state;
+    setenv("PGHOST", "/run/erp", 1);
+    setenv("PGPASSFILE", "/srv/pass", 1);
+    setenv("PGPASSWORD", "secret", 1);
+    setenv("PGAPPNAME", "me", 1);
+    assert_int_equal(pg_target_keep("user=walter", &kept, &left_out, &err), 0);
+    assert_string_equal(kept, "user='walter' passfile='/srv/pass' host='/run/erp'");
+    assert_true(left_out.password);
+    free(kept);
+    assert_int_equal(pg_target_keep("erp", &kept, &left_out, &err), 0);
+    assert_string_equal(kept, "passfile='/srv/pass' dbname='erp' host='/run/erp'");
+    free(kept);
+    assert_int_equal(pg_target_keep("host=db passfile=/own password=a", &kept, &left_out, &err), 0);
+    assert_string_equal(kept, "passfile='/own' host='db'");
+    free(kept);
+    unsetenv("PGHOST");
+    unsetenv("PGPASSFILE");
+    unsetenv("PGPASSWORD");
+    unsetenv("PGAPPNAME");
+}
+
+static void failures_that_stay_are_told_from_those_that_pass(void **state)
+{
+    static const char refused[] = "connection to server on socket \"/s\" failed: FATAL:  28P01\n",
+                      away[] = "connection to server on socket \"/s\" failed: No such file\n"
+                               "\tIs the server running?\n",
+                      starting[] = "connection to server failed: FATAL:  57P03\n",
+                      full[] = "connection to server failed: FATAL:  53300\n";
+    char both[512];
+
+    (void)state;
+    assert_true(pg_failure_stays(refused));
+    assert_true(pg_failure_stays("connection failed: FATAL:  28000"));
+    snprintf(both, sizeof(both), "%spassword retrieved from file \"/p\"\n", refused);
+    assert_true(pg_failure_stays(both));
+    assert_true(pg_failure_stays("connection failed: FATAL:  3D000\n"));
+    assert_true(pg_failure_stays("connection failed: FATAL:  42501\n"));
+    assert_false(pg_failure_stays(away));
+    assert_false(pg_failure_stays(starting));
+    assert_false(pg_failure_stays(full));
+    assert_false(pg_failure_stays(""));
+    assert_false(pg_failure_stays("28P01"));
+    snprintf(both, sizeof(both), "%s%s", refused, away); /* one of two servers may come back */
+    assert_false(pg_failure_stays(both));
+    snprintf(both, sizeof(both), "%s%s", refused, refused);
+    assert_true(pg_failure_stays(both));
 }
 
 /* ---- targets ------------------------------------------------------------------------------------
@@ -882,6 +935,8 @@ int main(void)
         cmocka_unit_test(kept_without_either_of_two_passwords),
         cmocka_unit_test(what_is_no_connection_string_is_not_kept),
         cmocka_unit_test(what_cannot_be_read_is_not_shown),
+        cmocka_unit_test(what_came_from_the_environment_is_kept),
+        cmocka_unit_test(failures_that_stay_are_told_from_those_that_pass),
         cmocka_unit_test(target_comes_back_from_a_message),
         cmocka_unit_test(formats_have_names_and_extensions),
         WITH_CONNECTION(copy_of_a_plain_table_names_its_columns),
