@@ -259,3 +259,28 @@ amcheck_of() {
 	grep -qE '^ *([1-9][0-9]*)/\1 relations \(100%\)' "$TMPDIR/amcheck.log" ||
 		fail "pg_amcheck did not look at everything: $(cat "$TMPDIR/amcheck.log")"
 }
+
+# own_tmp: the case goes on in a mount namespace of its own, with a /tmp where only it, its program and its sources are.
+own_tmp() {
+	[[ -z ${OWN_TMP:-} ]] || return 0
+	trap - EXIT ERR
+	# shellcheck disable=SC2016 # for the inner shell
+	exec unshare -m --propagation private bash -euc '
+		aside=/run/asofs-test.$$ n=0
+		case=$1
+		shift
+		for dir; do
+			mkdir -p "$aside/$((++n))"
+			mount --rbind "$dir" "$aside/$n"
+		done
+		mount -t tmpfs -o mode=1777 tmpfs /tmp
+		n=0
+		for dir; do
+			mkdir -p "$dir"
+			mount --rbind "$aside/$((++n))" "$dir"
+			umount -l "$aside/$n"
+			rmdir "$aside/$n"
+		done
+		rmdir "$aside"
+		OWN_TMP=yes exec bash "$case"' bash "$(realpath "$0")" "$(realpath "$lib/../..")" "$BUILD" "$TMPDIR"
+}
