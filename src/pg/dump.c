@@ -72,6 +72,19 @@ static char *conninfo(struct pg_conn *leader)
     return buf_steal(&b);
 }
 
+/*
+ * pg_dump's time for each statement until its locks are held, all of them in one statement since version 16: enough for a
+ * busy server, short where it stands behind an exclusive lock that waits for ours.
+ */
+static size_t lock_milliseconds(const struct pg_catalog *c)
+{
+    size_t i, ms = 2000;
+
+    for (i = 0; i < c->ntables; i++)
+        ms += 2 * (1 + c->tables[i].nleaves);
+    return ms;
+}
+
 static void build_args(struct proc_args *a, struct pg_conn *leader, const struct pg_catalog *c,
                        bool everything, const char *snapshot_id)
 {
@@ -81,7 +94,7 @@ static void build_args(struct proc_args *a, struct pg_conn *leader, const struct
     proc_args_add(a, mem_strdup("pg_dump"));
     proc_args_add(a, mem_strdup("--schema-only"));
     proc_args_add(a, mem_strdup("--no-password"));
-    proc_args_add(a, mem_strdup("--lock-wait-timeout=500"));
+    proc_args_add(a, mem_printf("--lock-wait-timeout=%zu", lock_milliseconds(c)));
     proc_args_add(a, mem_strdup("--encoding=UTF8"));
     if (snapshot_id)
         proc_args_add(a, mem_printf("--snapshot=%s", snapshot_id));
