@@ -64,7 +64,7 @@ find_workers() {
 
 stop_workers() {
 	known=()
-	find_workers "$begun_job"
+	find_workers "${begun_job:?nothing was begun}"
 	send STOP "${known[@]}"
 }
 
