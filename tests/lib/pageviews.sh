@@ -282,5 +282,5 @@ own_tmp() {
 			rmdir "$aside/$n"
 		done
 		rmdir "$aside"
-		OWN_TMP=yes exec bash "$case"' bash "$(realpath "$0")" "$(realpath "$lib/../..")" "$BUILD" "$TMPDIR"
+		OWN_TMP=yes exec bash "$case"' bash "$(realpath "$0")" "$(realpath "$(dirname "$0")/../..")" "$BUILD" "$TMPDIR"
 }
