@@ -415,7 +415,7 @@ static void print_log(const struct base_list *l)
     printable_out("log: %s: %zu segment%s, %s", l->log, l->segments, units_s(l->segments),
                   units_format_size(l->bytes, bytes, sizeof(bytes)));
     if (l->segments)
-        printf(", last received %s", time_text(l->received, when));
+        printf(", its newest file is of %s", time_text(l->received, when));
     putchar('\n');
     for (i = 0; i < l->n_gaps; i++)
         if (strcmp(l->gaps[i].first, l->gaps[i].last) == 0)

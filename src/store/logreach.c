@@ -183,27 +183,62 @@ static int read_backwards(struct reading *g, uint64_t last, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-int log_reach(const struct log_way *way, struct log_reach *r, struct err *err)
+static void begin(struct reading *g, const struct log_way *way, struct log_reach *r)
 {
     uint32_t bytes = way->list->segment_bytes;
-    struct reading g = {.way = way,
-                        .towards = log_newest(way->list, way->timeline, way->from),
-                        .reach = r};
     struct wal_source source = {
-        .segment = take_segment, .arg = &g, .segment_bytes = bytes, .system = way->system};
+        .segment = take_segment, .arg = g, .segment_bytes = bytes, .system = way->system};
+
+    *r = (struct log_reach){0};
+    *g = (struct reading){.way = way,
+                          .towards = log_newest(way->list, way->timeline, way->from),
+                          .reach = r,
+                          .bytes = mem_alloc(bytes),
+                          .walk = wal_walk_new(&source)};
+}
+
+static void finish(struct reading *g)
+{
+    wal_walk_free(g->walk);
+    free(g->bytes);
+}
+
+int log_reach(const struct log_way *way, struct log_reach *r, struct err *err)
+{
+    struct reading g;
     uint64_t end;
     int rc;
 
     *r = (struct log_reach){0};
     if (!log_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
         return 0;
+    begin(&g, way, r);
     g.before = way->before < end ? way->before : end;
-    g.bytes = mem_alloc(bytes);
-    g.walk = wal_walk_new(&source);
-    rc = read_backwards(&g, (g.before - 1) / bytes, err);
+    rc = read_backwards(&g, (g.before - 1) / way->list->segment_bytes, err);
     if (rc == 0 && r->end && g.before == end)
         rc = check_end(&g, err);
-    wal_walk_free(g.walk);
-    free(g.bytes);
+    finish(&g);
     return rc;
+}
+
+int log_first_time(const struct log_way *way, int64_t *time_us, struct err *err)
+{
+    struct wal_record record;
+    struct log_reach r;
+    struct reading g;
+    uint64_t at;
+    int rc;
+
+    *time_us = 0;
+    if (!way->list->segment_bytes)
+        return 0;
+    begin(&g, way, &r);
+    rc = wal_seek(g.walk, way->from, way->before, &at, err);
+    while (rc == 1 && !g.timed && (rc = wal_next(g.walk, &record, err)) == 1)
+        if (record.start >= way->from && record.start < way->before)
+            take_time(&g, &record, &r);
+    if (g.timed)
+        *time_us = r.time_us;
+    finish(&g);
+    return rc < 0 ? rc : 0;
 }

@@ -34,4 +34,8 @@ struct log_way {
 /* 0, also when there is nothing; a segment that cannot be read is an error. */
 int log_reach(const struct log_way *way, struct log_reach *r, struct err *err);
 
+/* The first time that a record from way->from on proves: what is committed later is behind that
+ * place. Microseconds since 1970; 0: there is none, or a gap is in front of it. */
+int log_first_time(const struct log_way *way, int64_t *time_us, struct err *err);
+
 #endif

@@ -33,7 +33,7 @@ struct base_list {
     char *log;        /* the directory */
     size_t segments;  /* in it */
     uint64_t bytes;   /* of them, each as a whole one */
-    int64_t received; /* when the last one was, seconds since 1970; 0: there is none */
+    int64_t received; /* the time of the newest file, which proves nothing; 0: there is none */
     struct log_gap *gaps;
     size_t n_gaps;
     char *restore_command; /* NULL: none */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "store/logreach.h"
 #include "view/pagestore.h"
 #include "view/place.h"
 
@@ -44,16 +45,21 @@ static void forget(struct pruning *p)
 
 /* ---- looking ---- */
 
-/* A segment's last change is no earlier than what it holds. */
-static int64_t time_in_log(const struct log_list *l, const struct store_base_facts *f)
+/* Of a base whose own moment is not known: the log says when it was consistent at the latest. */
+static int time_in_log(const struct pruning *p, const struct store_base_facts *f, int64_t *time,
+                       struct err *err)
 {
-    uint64_t number = l->segment_bytes ? f->consistent_lsn / l->segment_bytes : 0;
-    size_t i;
+    const struct log_way way = {.list = &p->log,
+                                .dir = store_log_directory(p->s),
+                                .system = store_cluster(p->s)->system_identifier,
+                                .timeline = f->timeline,
+                                .from = f->consistent_lsn,
+                                .before = UINT64_MAX};
+    int64_t us = 0;
+    int rc = f->consistent_lsn ? log_first_time(&way, &us, err) : 0;
 
-    for (i = 0; f->consistent_lsn && i < l->n; i++)
-        if (l->segments[i].number == number && l->segments[i].timeline == f->timeline)
-            return l->segments[i].written.tv_sec;
-    return 0;
+    *time = us ? us / 1000000 + 1 : 0;
+    return rc;
 }
 
 /* The index of the base that a layer lies on; -1: it is none. */
@@ -85,10 +91,10 @@ static int look_at_base(struct pruning *p, size_t i, struct err *err)
     p->directories[i] = mem_strdup(b.directory);
     base->below = find_below(p, i, &b);
     base->first_time = base->facts.consistent_time;
-    if (!base->first_time)
-        base->first_time = time_in_log(&p->log, &base->facts);
+    if (!base->first_time && p->log.n)
+        rc = time_in_log(p, &base->facts, &base->first_time, err);
     store_close_base(&b);
-    return 0;
+    return rc;
 }
 
 static int look_at_bases(struct pruning *p, struct err *err)

@@ -115,6 +115,42 @@ static void the_last_record_is_the_end_and_the_last_commit_the_time(void **state
     assert_int_equal(r.damaged, 0);
 }
 
+static int64_t first_time(const struct place *p, uint64_t from)
+{
+    struct log_list log;
+    struct log_way way = {.list = &log,
+                          .dir = p->dir,
+                          .system = WALBYTES_SYSTEM,
+                          .timeline = 1,
+                          .from = from,
+                          .before = UINT64_MAX};
+    int64_t us;
+    struct err err;
+
+    assert_int_equal(log_read(p->dir, SEGMENT, &log, &err), 0);
+    assert_int_equal(log_first_time(&way, &us, &err), 0);
+    log_free(&log);
+    return us;
+}
+
+/* Whatever times the files have, which are those of this test. */
+static void the_first_time_is_that_of_the_first_commit_from_there_on(void **state)
+{
+    struct place *p = *state;
+    uint64_t from;
+
+    walbytes_commit(&p->w, NOON);
+    from = walbytes_put(&p->w, WAL_HEAP, 0, 701, "x", 1);
+    put(p, 1, 1);
+    assert_int_equal(first_time(p, from), 0);
+    walbytes_commit(&p->w, NOON + 3 * US);
+    walbytes_commit(&p->w, NOON + 4 * US);
+    put(p, 1, 1);
+    assert_int_equal(first_time(p, from), NOON + 3 * US);
+    assert_int_equal(first_time(p, SEGMENT + 40), NOON);
+    assert_int_equal(first_time(p, 9 * SEGMENT), 0);
+}
+
 /* Commits are not quite in the order of their times. */
 static void the_newest_time_counts(void **state)
 {
@@ -340,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACED(the_last_record_is_the_end_and_the_last_commit_the_time),
         PLACED(the_newest_time_counts),
+        PLACED(the_first_time_is_that_of_the_first_commit_from_there_on),
         PLACED(a_checkpoint_has_an_older_time_than_the_commits_in_front_of_it),
         PLACED(a_time_is_looked_for_in_front_of_segments_that_have_none),
         PLACED(behind_a_switch_the_next_segment_is_the_end),
