@@ -170,8 +170,9 @@ static const struct fixed fixed_settings[] = {
      */
     {0, 0, "lock_timeout", "20s"},
 
-    /* Small and quick to start. posix: the others would write into the data directory. */
-    {0, 0, "dynamic_shared_memory_type", "posix"},
+    /* Small and quick to start. mmap: in the view, and gone with it; what is in /dev/shm outlives a
+     * server that is killed. */
+    {0, 0, "dynamic_shared_memory_type", "mmap"},
     {0, 0, "shared_memory_type", "mmap"},
     {0, 0, "huge_pages", "off"},
     {0, 0, "min_dynamic_shared_memory", "0"},
