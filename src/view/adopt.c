@@ -95,7 +95,7 @@ static void facts_of_label(struct adoption *a, const struct pg_backup_label *lab
         .start_lsn = label->start, .start_time = label->start_time, .timeline = label->timeline};
     if (find_stop(a, label, &stop)) {
         a->facts.consistent_lsn = stop.lsn;
-        a->facts.consistent_time = stop.time;
+        a->facts.consistent_time = stop.time ? stop.time + 1 : 0; /* of which a part is gone */
     }
     if (pg_backup_end(a->dir, label->start, &stop.lsn) == 1)
         a->facts.consistent_lsn = stop.lsn;

@@ -291,7 +291,7 @@ static int back_up(struct creation *c, const char *data, struct err *err)
         rc = pg_source_look(c->req->conninfo, c->req->stop_fd, &after, err);
     if (rc < 0)
         return rc;
-    c->facts.consistent_time = after.now;
+    c->facts.consistent_time = after.now + 1; /* the backup may have commits of that second */
     return receive_to_end(c, err);
 }
 

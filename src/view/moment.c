@@ -307,21 +307,23 @@ static int out_of_range(const struct moment *m, const struct store_base_facts *f
     return -ERANGE;
 }
 
-/* Log lies behind the run that ends at `end`: the end of the run is not the end of the log. */
+/* Log lies behind the run that ends at `end`: the end of the run is not the end of the log. What a
+ * base has itself is one run; behind that are files that its server kept to use again. */
 static int check_gap(const struct moment_base *base, const struct log_list *log, uint64_t end,
                      struct err *err)
 {
     uint32_t towards = moment_towards(&base->facts, log);
-    const struct log_segment *there = NULL;
+    const struct log_segment *there = NULL, *s;
     char missing[25], name[25];
     size_t i;
 
     for (i = 0; i < log->n && !there; i++)
-        if (log->segments[i].number * log->segment_bytes >= end)
+        if (!log->segments[i].own && log->segments[i].number * log->segment_bytes >= end)
             there = log_segment_at(log, towards, log->segments[i].number);
     if (!there)
         return 0;
-    name_missing(&base->facts, log, end, missing);
+    s = log_segment_at(log, towards, (end - 1) / log->segment_bytes);
+    name_missing(&base->facts, log, s && s->partial ? end - 1 : end, missing);
     log_segment_name(there->timeline, there->number, log->segment_bytes, name);
     return err_set(err, ERANGE, "the log has a gap: segment %s is missing, and there is %s",
                    missing, name);

@@ -140,7 +140,9 @@ static const char link_segment[] =
     "f=\"$ASOFS_LOG/%f\"; if [ -w \"$f\" ]; then ln -sf -- \"$f\" \"%p\"; "
     "elif [ -e \"$f\" ]; then cp -- \"$f\" \"%p\"; "
     "elif [ -e \"$f.partial\" ]; then cp -- \"$f.partial\" \"%p\" 2>/dev/null && "
-    "[ \"$(wc -c <\"%p\")\" -eq \"$ASOFS_SEGMENT_BYTES\" ] || { rm -f -- \"%p\"; false; }; "
+    "{ [ \"$(wc -c <\"%p\")\" -eq \"$ASOFS_SEGMENT_BYTES\" ] || "
+    "{ [ -n \"$(head -c 16 <\"%p\" | tr -d '\\0')\" ] && "
+    "truncate -s \"$ASOFS_SEGMENT_BYTES\" -- \"%p\"; }; } || { rm -f -- \"%p\"; false; }; "
     "else false; fi";
 
 /* Where recovery is told to stop: at what was asked for, or where the log ended that has nothing

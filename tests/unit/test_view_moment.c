@@ -421,7 +421,24 @@ static void the_latest_of_a_log_with_a_gap_is_refused(void **state)
     assert_int_equal(check(&m, &l, &err), 0);
     l.segments[3].number = 5;
     assert_int_equal(check(&m, &l, &err), -ERANGE);
-    assert_non_null(strstr(err.text, "000000010000000000000004"));
+    assert_non_null(strstr(err.text, "segment 000000010000000000000004 is missing"));
+    l.segments[3].own = true; /* a server keeps old files for later use */
+    assert_int_equal(check(&m, &l, &err), 0);
+}
+
+static void the_rest_of_a_segment_may_be_the_gap(void **state)
+{
+    struct moment m = {.kind = MOMENT_LATEST, .text = ""};
+    struct some_log l;
+    struct err err;
+
+    (void)state;
+    make_log(&l, 1, 4);
+    l.segments[2].partial = true;
+    assert_int_equal(check(&m, &l, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "segment 000000010000000000000003 is missing"));
+    l.segments[3].own = true;
+    assert_int_equal(check(&m, &l, &err), 0);
 }
 
 /* 2 left 1 in segment 3. */
@@ -514,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_log_that_proves_no_time_behind_the_base_has_places_only),
         cmocka_unit_test(behind_a_gap_there_is_no_moment_and_the_gap_is_named),
         cmocka_unit_test(the_latest_of_a_log_with_a_gap_is_refused),
+        cmocka_unit_test(the_rest_of_a_segment_may_be_the_gap),
         cmocka_unit_test(a_timeline_without_its_history_is_named),
         cmocka_unit_test(bases_on_a_branch_that_was_left_come_last),
         cmocka_unit_test(what_only_replay_can_tell_passes),
