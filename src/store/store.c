@@ -743,7 +743,7 @@ static int fill_store(struct disk *d, const char *path, struct err *err)
         rc = d->ops->make_dir(d, "view");
     if (rc < 0)
         return err_set(err, -rc, "cannot make a directory in %s: %s", path, strerror(-rc));
-    rc = save(d, "store.json", path, describe_empty(), err);
+    rc = save(d, STORE_FILE, path, describe_empty(), err);
     if (rc == 0)
         d->ops->sync_dir(d, ".."); /* may be a place where we may write but not read: as it can */
     return rc;
@@ -819,7 +819,7 @@ static int load_cluster(struct store *s, struct err *err)
 {
     struct store_description d;
     struct store_cluster c = {0};
-    int rc = load(s, STORE_JSON, "store.json", &d, err);
+    int rc = load(s, STORE_JSON, STORE_FILE, &d, err);
 
     if (rc < 0)
         return rc;
@@ -878,9 +878,9 @@ static int save_cluster(struct store *s, const struct store_cluster *c, struct e
     char id[24], mark[LSN_TEXT_MAX];
 
     if (!c->system_identifier)
-        return save(s->disk, "store.json", s->path, describe_empty(), err);
+        return save(s->disk, STORE_FILE, s->path, describe_empty(), err);
     snprintf(id, sizeof(id), "%llu", (unsigned long long)c->system_identifier);
-    return save(s->disk, "store.json", s->path,
+    return save(s->disk, STORE_FILE, s->path,
                 json_pack("{s:i,s:i,s:s,s:I,s:I,s:s*,s:s*,s:s*,s:s*,s:s*}", "format", STORE_FORMAT,
                           "page_bytes", (int)PAGE_BYTES, "system_identifier", id, "major",
                           (json_int_t)c->major, "segment_bytes", (json_int_t)c->segment_bytes,

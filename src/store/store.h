@@ -31,6 +31,7 @@
 #include "common/err.h"
 #include "store/datadir.h"
 
+#define STORE_FILE "store.json" /* its description; no directory without it is a store */
 #define STORE_FORMAT 1
 #define STORE_NAME_MAX 63
 

@@ -50,12 +50,50 @@ static int give_below(int fd, const struct pg_identity *to)
     return rc;
 }
 
+static bool is_empty(int fd)
+{
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *e;
+    bool empty = dir != NULL;
+
+    while (empty && (e = readdir(dir)))
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    if (dir)
+        closedir(dir);
+    return empty;
+}
+
+/* A name that was mistyped is no reason to give all of /etc to somebody, nor is what others could
+ * put into a directory. */
+static int check_is_store(const struct writer *w, int fd, struct err *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(err, "cannot look at %s", w->path);
+    if (st.st_uid != 0 || st.st_mode & (S_IWGRP | S_IWOTH))
+        return err_set(err, EPERM, "%s can be written by others than root; name a directory of its own",
+                       w->path);
+    if (is_empty(fd) || (fstatat(fd, STORE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                         S_ISREG(st.st_mode) && st.st_uid == 0))
+        return 0;
+    return err_set(err, ENOTEMPTY, "%s is not empty, and no store; name a directory of its own",
+                   w->path);
+}
+
 /* A store of root's (asofs store create) becomes that of who writes it from now on. */
 static int give_store(struct writer *w, struct err *err)
 {
     int fd = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -errno : give_below(fd, &w->who);
+    int rc = fd < 0 ? -errno : 0;
 
+    if (fd >= 0 && check_is_store(w, fd, err) < 0) {
+        close(fd);
+        return -err->code;
+    }
+    if (rc == 0)
+        rc = give_below(fd, &w->who);
     if (rc == 0 && fchown(fd, w->who.uid, w->who.gid) < 0)
         rc = -errno;
     if (fd >= 0)

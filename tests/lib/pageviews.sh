@@ -264,8 +264,8 @@ amcheck_of() {
 own_tmp() {
 	[[ -z ${OWN_TMP:-} ]] || return 0
 	trap - EXIT ERR
-	# shellcheck disable=SC2016 # for the inner shell
-	exec unshare -m --propagation private bash -euc '
+	# shellcheck disable=SC2016,SC2154 # for the inner shell; common.sh has lib
+	exec "$lib/alone" bash -euc '
 		aside=/run/asofs-test.$$ n=0
 		case=$1
 		shift
