@@ -163,19 +163,20 @@ static void leave_served(void *arg)
     leave(arg, &ignored);
 }
 
-/* Not told by --owner, it is as the store is. */
+/* Not told by --owner, it is as the store is. Who started us for a mount, and tells, has looked. */
 static int find_owner(struct options *o, struct err *err)
 {
+    bool told = o->parent && o->has_owner;
     struct stat st;
 
     if (geteuid() != 0)
         return 0;
-    if (!o->has_owner && stat(o->store, &st) < 0)
+    if (!told && stat(o->store, &st) < 0)
         return err_errno(err, "cannot open the store %s", o->store);
     o->owner.uid = o->has_owner ? o->uid : st.st_uid;
     o->owner.gid = o->has_owner ? o->gid : st.st_gid;
     o->owner.change = o->owner.uid != 0;
-    return 0;
+    return told ? 0 : pg_identity_check_place(o->store, st.st_uid, &o->owner, err);
 }
 
 /* ---- the view ---- */

@@ -43,9 +43,13 @@ static const struct option_def with_view[] = {
 static int run_create(const void *options, char **operands)
 {
     struct err err;
+    int rc;
 
     (void)options;
-    return store_create(operands[0], &err) < 0 ? command_failed(&err) : 0;
+    rc = place_check_new(operands[0], &err);
+    if (rc == 0)
+        rc = store_create(operands[0], &err);
+    return rc < 0 ? command_failed(&err) : 0;
 }
 
 static int run_add_base(const void *options, char **operands)

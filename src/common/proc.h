@@ -52,6 +52,14 @@ struct proc_args {
 void proc_args_add(struct proc_args *a, char *owned); /* taken over */
 void proc_args_free(struct proc_args *a);
 
+/*
+ * For who gives up rights for good, and for what is started as somebody else: whoever that is may
+ * trace it, and with a controlling terminal could type there (TIOCSTI) what the shell of who had
+ * the rights runs next. What the keys send still comes; a leader of a session stays as it is, for
+ * nobody else reads there.
+ */
+void proc_leave_terminal(void);
+
 /* The program that is running, as a path that can be started again even if the file was replaced.
  */
 const char *proc_self(void);

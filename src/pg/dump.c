@@ -132,18 +132,18 @@ static char *find_program(const char *bindir)
     return mem_strdup("pg_dump");
 }
 
+/* The password is the leader's also when that has none: not one of our environment. */
 static int spawn_dump(struct pg_dump *d, const char *program, struct proc_args *a,
                       const char *password, struct err *err)
 {
     char *env[] = {mem_printf("PGPASSWORD=%s", password ? password : ""), NULL};
     int out[2], complaints[2], null_fd, rc;
-    char *const *extra = password && *password ? env : NULL;
 
     rc = make_pipes(out, complaints, err);
     if (rc == 0) {
         null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         struct proc_fd fds[] = {{null_fd, 0}, {out[1], 1}, {complaints[1], 2}};
-        rc = proc_spawn(program, a->argv, extra, fds, 3, &d->pid, err);
+        rc = proc_spawn(program, a->argv, env, fds, 3, &d->pid, err);
         close(null_fd);
         close(out[1]);
         close(complaints[1]);

@@ -5,8 +5,12 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "common/proc.h"
+#include "common/way.h"
 
 /* ---- who ---- */
 
@@ -51,6 +55,39 @@ int pg_identity_find(const char *name, uid_t owner, struct pg_identity *id, stru
     if (pw && pw->pw_uid != geteuid())
         return err_set(err, EPERM, "only root can run PostgreSQL's programs as \"%s\"", name);
     return 0;
+}
+
+/* ---- where ---- */
+
+/* Nobody but its owner puts anything there; and it is still his. */
+static int check_owned(const char *path, uid_t owner, struct err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return err_errno(err, "cannot open the store %s", path);
+    if (st.st_uid != owner)
+        return err_set(err, ESTALE, "%s is somebody else's now: it was exchanged", path);
+    if (S_ISDIR(st.st_mode) && st.st_mode & (owner ? S_IWOTH : S_IWOTH | S_IWGRP))
+        return err_set(err, EPERM,
+                       "%s can be written by others than its owner (user %u): no store is safe "
+                       "there",
+                       path, (unsigned)owner);
+    return 0;
+}
+
+int pg_identity_check_place(const char *path, uid_t owner, const struct pg_identity *as,
+                            struct err *err)
+{
+    const uid_t trusted[] = {owner, as->uid};
+    int rc = geteuid() == 0 ? way_check(path, trusted, 2, err) : 0;
+
+    return rc == 0 && geteuid() == 0 ? check_owned(path, owner, err) : rc;
+}
+
+int pg_identity_check_new(const char *path, const struct pg_identity *as, struct err *err)
+{
+    return geteuid() == 0 ? way_check(path, &as->uid, 1, err) : 0;
 }
 
 /* ---- for a while ---- */
@@ -106,6 +143,7 @@ int pg_identity_become(const struct pg_identity *id, bool keep_root)
 
     if (!id->change)
         return 0;
+    proc_leave_terminal();
     rc = pw ? initgroups(pw->pw_name, id->gid) : setgroups(0, NULL);
     if (rc < 0 || setgid(id->gid) < 0 || setresuid(id->uid, id->uid, keep_root ? 0 : id->uid) < 0)
         return -errno;

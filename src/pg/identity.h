@@ -11,8 +11,9 @@
  * the store, the base and the private server's directory everything is done entered, and asofs
  * leaves for a mount point, a spool, a directory of results, which are its own.
  *
- * For good (become): the whole process, with all groups of the user. The commands that need root
- * for nothing else work like this, and whoever connects to a server as that user.
+ * For good (become): the whole process, with all groups of the user, and without a terminal. The
+ * commands that need root for nothing else work like this, and whoever connects to a server as that
+ * user.
  *
  * With each change of an id the kernel forgets PR_SET_PDEATHSIG of the thread, and that a process
  * may be looked at by its own user (PR_SET_DUMPABLE): whoever needs one of them asks for it again.
@@ -37,6 +38,16 @@ struct pg_identity {
  * without a name, who is not root runs them as himself.
  */
 int pg_identity_find(const char *name, uid_t owner, struct pg_identity *id, struct err *err);
+
+/*
+ * Whose the store at `path` is was looked at, and told who to be there, or to stay root (as->uid is
+ * 0). That is worth something only where nobody else can put another directory in its place, or
+ * something into it: else he would have it taken for somebody's whose it is not. Of who is not root
+ * nothing is checked. _new: of one that is still to be made. 0 or -EPERM or -ESTALE, in words.
+ */
+int pg_identity_check_place(const char *path, uid_t owner, const struct pg_identity *as,
+                            struct err *err);
+int pg_identity_check_new(const char *path, const struct pg_identity *as, struct err *err);
 
 /*
  * What follows does nothing where id->change is not set. 0 or a negative errno: who it is that we

@@ -351,20 +351,37 @@ static int check_run_dir(const struct pg_private *s, struct err *err)
 /* ---- the log ------------------------------------------------------------------------------------
  */
 
-static char *read_log(const struct pg_private *s, uint64_t from)
+#define LOG_MOST (UINT64_C(64) << 20) /* its user can make the file as long as he likes */
+
+static uint64_t log_size(const struct pg_private *s)
 {
-    struct buf b = {0};
     struct stat st;
+
+    return fstat(s->log_fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* Up to LOG_MOST bytes; *len: how many they are. */
+static char *read_piece(const struct pg_private *s, uint64_t from, size_t *len)
+{
+    uint64_t size = log_size(s), left = size > from ? size - from : 0;
+    char *text;
     int64_t n;
 
-    buf_puts(&b, "");
-    if (fstat(s->log_fd, &st) == 0 && (uint64_t)st.st_size > from) {
-        buf_reserve(&b, (size_t)((uint64_t)st.st_size - from) + 1);
-        n = io_pread_full(s->log_fd, b.data, (size_t)((uint64_t)st.st_size - from), from);
-        b.len = n > 0 ? (size_t)n : 0;
-        b.data[b.len] = 0;
-    }
-    return buf_steal(&b);
+    *len = (size_t)(left < LOG_MOST ? left : LOG_MOST);
+    text = mem_alloc(*len + 1);
+    n = io_pread_full(s->log_fd, text, *len, from);
+    *len = n > 0 ? (size_t)n : 0;
+    text[*len] = '\0';
+    return text;
+}
+
+/* To its end; of what is too long the end. */
+static char *read_log(const struct pg_private *s, uint64_t from)
+{
+    uint64_t size = log_size(s);
+    size_t len;
+
+    return read_piece(s, size > LOG_MOST && size - LOG_MOST > from ? size - LOG_MOST : from, &len);
 }
 
 char *pg_private_log(struct pg_private *s)
@@ -644,11 +661,15 @@ void pg_private_abandon(struct pg_private *s)
 /* Looks at whole lines, each once. */
 static bool says_ready(struct pg_private *s)
 {
-    char *log = read_log(s, s->log_seen);
+    size_t len;
+    char *log = read_piece(s, s->log_seen, &len);
     bool ready = strstr(log, READY) != NULL;
     const char *end = strrchr(log, '\n');
 
-    s->log_seen += end ? (uint64_t)(end - log) + 1 : 0;
+    if (end)
+        s->log_seen += (uint64_t)(end - log) + 1;
+    else if (len == LOG_MOST) /* that is no line */
+        s->log_seen += len;
     free(log);
     return ready;
 }
@@ -685,7 +706,8 @@ static int wait_ready(struct pg_private *s, struct err *err)
 
 /*
  * What libpq would take from our environment is said here. The options outdo ALTER ROLE and ALTER
- * DATABASE SET; role=none keeps the session a superuser's.
+ * DATABASE SET; role=none keeps the session a superuser's. No password is asked for, and none is
+ * told: another server may stand at the socket, which is in a directory of its user's.
  */
 static char *make_conninfo(const struct pg_private *s, const char *user)
 {
@@ -694,6 +716,7 @@ static char *make_conninfo(const struct pg_private *s, const char *user)
         {"sslmode", "disable"},   {"gssencmode", "disable"},
         {"requirepeer", ""},      {"channel_binding", "disable"},
         {"replication", "false"}, {"target_session_attrs", "any"},
+        {"password", ""},         {"passfile", "/nonexistent"},
     };
     struct buf b = {0}, options = {0};
     size_t i;

@@ -88,6 +88,7 @@ static int change_user(const char *user)
     if (sscanf(user, "%u:%u%c", &uid, &gid, &rest) != 2)
         return -EINVAL;
     only = (gid_t)gid;
+    proc_leave_terminal();
     if (setgroups(1, &only) < 0 || setgid(only) < 0 || setuid((uid_t)uid) < 0)
         return -errno;
     return 0;

@@ -83,6 +83,8 @@ int page_open_store(const char *path, const char *run_as, const char *bindir, st
         return err_errno(err, "cannot open the store %s", path);
     rc = pg_identity_find(run_as, st.st_uid, &p->as, err);
     if (rc == 0)
+        rc = pg_identity_check_place(path, st.st_uid, &p->as, err);
+    if (rc == 0)
         rc = page_enter(p, err);
     if (rc < 0)
         p->as.change = false; /* nothing to leave */

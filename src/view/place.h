@@ -10,6 +10,9 @@
  * that user put there. */
 int place_open(const char *path, struct store **s, struct err *err);
 
+/* Root makes one only where nobody else can put something else in its place. */
+int place_check_new(const char *path, struct err *err);
+
 /* Bytes on disk below STORE/name, symbolic links not followed; what is not there has none. */
 uint64_t place_bytes(const struct store *s, const char *name);
 

@@ -98,9 +98,10 @@ static int give_store(struct writer *w, struct err *err)
         rc = -errno;
     if (fd >= 0)
         close(fd);
-    return rc < 0 ? err_set(err, -rc, "cannot give %s to the user %u: %s", w->path,
-                            (unsigned)w->who.uid, strerror(-rc))
-                  : 0;
+    if (rc == 0 || rc == -ENOTEMPTY)
+        return rc;
+    return err_set(err, -rc, "cannot give %s to the user %u: %s", w->path,
+                   (unsigned)w->who.uid, strerror(-rc));
 }
 
 /* The kernel's default for those who never changed. */
@@ -142,15 +143,18 @@ static int choose_writer(struct writer *w, bool needs_programs, struct err *err)
 
     if (!needs_programs && there && geteuid() == 0 && st.st_uid == 0 && !w->run_as) {
         w->who = (struct pg_identity){.uid = 0};
-        return 0;
+        return pg_identity_check_place(w->path, 0, &w->who, err);
     }
     rc = pg_identity_find(w->run_as, there ? st.st_uid : geteuid(), &w->who, err);
+    if (rc == 0)
+        rc = there ? pg_identity_check_place(w->path, st.st_uid, &w->who, err)
+                   : pg_identity_check_new(w->path, &w->who, err);
     if (rc == 0 && needs_programs && there && w->who.change && st.st_uid == 0)
         rc = give_store(w, err);
     return rc;
 }
 
-/* Only if it is root's, who has made it, and nothing that somebody else has put in its place. */
+/* Only if it is as root has made it, and nothing that somebody else has put in its place. */
 static int fchown_own(int fd, const struct pg_identity *to)
 {
     struct stat st;
@@ -158,7 +162,7 @@ static int fchown_own(int fd, const struct pg_identity *to)
     if (fstat(fd, &st) < 0)
         return -1;
     errno = ESTALE;
-    return st.st_uid == geteuid() ? fchown(fd, to->uid, to->gid) : -1;
+    return st.st_uid == geteuid() && is_empty(fd) ? fchown(fd, to->uid, to->gid) : -1;
 }
 
 /* The directory, made by root for him who fills it. */
@@ -182,8 +186,10 @@ int writer_open(struct writer *w, bool needs_programs, struct err *err)
 {
     int rc;
 
-    if (!store_is(w->path))
-        return store_open(w->path, &w->store, err); /* says what is wrong */
+    if (!store_is(w->path)) {
+        rc = store_open(w->path, &w->store, err); /* says what is wrong */
+        return rc < 0 ? rc : err_set(err, ESTALE, "%s was no store a moment ago", w->path);
+    }
     rc = choose_writer(w, needs_programs, err);
     if (rc == 0)
         rc = become(w, err);
