@@ -20,12 +20,12 @@
 #include "common/stop.h"
 #include "common/units.h"
 #include "pg/conn.h"
-#include "view/adopt.h"
-#include "view/advance.h"
-#include "view/base.h"
-#include "view/baselist.h"
-#include "view/follow.h"
-#include "view/rebase.h"
+#include "base/adopt.h"
+#include "base/advance.h"
+#include "base/create.h"
+#include "base/list.h"
+#include "base/follow.h"
+#include "base/rebase.h"
 
 #define DEFAULT_DELAY_MS 30000 /* between attempts to receive, at most */
 

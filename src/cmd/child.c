@@ -1,9 +1,9 @@
 /* Internal. asofs child becomes one of PostgreSQL's programs (pg/programs.h); asofs guard looks at
- * a segment of the log before recovery does (view/tablespaces.h). */
+ * a segment of the log before recovery does (replay/tablespaces.h). */
 #include "cmd/cmd.h"
 #include "common/log.h"
 #include "pg/programs.h"
-#include "view/tablespaces.h"
+#include "replay/tablespaces.h"
 
 int cmd_child(int argc, char **argv)
 {

@@ -19,7 +19,7 @@
 #include "common/units.h"
 #include "fs/mountpoint.h"
 #include "view/inspect.h"
-#include "view/pageserver.h"
+#include "replay/pageserver.h"
 
 struct options {
     bool json;

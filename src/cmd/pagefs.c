@@ -17,8 +17,8 @@
 #include "fs/pagefs.h"
 #include "pg/identity.h"
 #include "store/store.h"
-#include "view/pagestore.h"
-#include "view/pageserver.h"
+#include "replay/making.h"
+#include "replay/pageserver.h"
 
 struct options {
     const char *store, *dir; /* operands */

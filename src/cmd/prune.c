@@ -9,8 +9,8 @@
 #include "cmd/source.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "view/place.h"
-#include "view/pruning.h"
+#include "base/place.h"
+#include "base/prune.h"
 
 #define DEFAULT_KEEP_MS (INT64_C(7) * 86400 * 1000)
 

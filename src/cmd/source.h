@@ -6,7 +6,7 @@
 
 #include "common/option.h"
 #include "pg/pattern.h"
-#include "view/cluster.h"
+#include "view/databases.h"
 #include "view/outdir.h"
 
 struct source_options {

@@ -13,7 +13,7 @@
 #include "common/units.h"
 #include "store/check.h"
 #include "store/store.h"
-#include "view/place.h"
+#include "base/place.h"
 
 struct options {
     const char *view;

@@ -13,8 +13,8 @@
 #include "common/printable.h"
 #include "common/units.h"
 #include "store/check.h"
-#include "view/pagestore.h"
-#include "view/place.h"
+#include "replay/making.h"
+#include "base/place.h"
 
 struct options {
     bool all;

@@ -20,7 +20,7 @@
 #include <utlist.h>
 
 #include "fs/internal.h"
-#include "store/pagefile.h"
+#include "pages/pagefile.h"
 
 struct datafiles_handle {
     struct pagefile *file;          /* of a file; else NULL */

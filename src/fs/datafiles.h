@@ -1,5 +1,5 @@
 /*
- * The part of a file system that reads a data directory (store/datadir.h): names, attributes, open
+ * The part of a file system that reads a data directory (pages/datadir.h): names, attributes, open
  * files and directories. pagefs adds what changes it; viewfs shows one below .asofs/pages.
  *
  * Each function answers one request of the kernel; which, its name says.
@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "store/datadir.h"
+#include "pages/datadir.h"
 
 struct datafiles_handle;
 

@@ -1,4 +1,4 @@
-/* What the file systems of this room have in common. Implemented in viewfs.c. */
+/* What the file systems of this room have in common. The session is in session.c. */
 #ifndef ASOFS_FS_INTERNAL_H
 #define ASOFS_FS_INTERNAL_H
 

@@ -29,8 +29,8 @@
 #include "common/proc.h"
 #include "fs/datafiles.h"
 #include "fs/internal.h"
-#include "store/manifest.h"
-#include "store/pagefile.h"
+#include "pages/manifest.h"
+#include "pages/pagefile.h"
 
 #define MAX_READAHEAD (1u << 20)
 #define MAX_BACKGROUND 64 /* requests for reading ahead and writing back */

@@ -1,5 +1,5 @@
 /*
- * pagefs: a data directory (store/datadir.h) as a writable file system, for one PostgreSQL server.
+ * pagefs: a data directory (pages/datadir.h) as a writable file system, for one PostgreSQL server.
  * It translates; what a call does is in store/.
  */
 #ifndef ASOFS_FS_PAGEFS_H
@@ -11,7 +11,7 @@
 #include "common/err.h"
 #include "common/stop.h"
 #include "fs/mountpoint.h"
-#include "store/datadir.h"
+#include "pages/datadir.h"
 
 struct pagefs;
 

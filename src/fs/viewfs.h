@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 #include "fs/mountpoint.h"
-#include "store/datadir.h"
+#include "pages/datadir.h"
 #include "view/view.h"
 
 struct viewfs_options {

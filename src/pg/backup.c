@@ -45,6 +45,19 @@ int pg_open_base(const char *conninfo, int stop_fd, int64_t timeout_ms, struct p
     return rc;
 }
 
+int pg_check_identifier(struct pg_conn *c, uint64_t wanted, struct err *err)
+{
+    uint64_t found = 0;
+    int rc = wanted ? pg_ask_identifier(c, &found, err) : 0;
+
+    if (rc < 0 || found == wanted)
+        return rc;
+    return err_set(err, EINVAL,
+                   "the server is of the cluster with system identifier %llu, the store of %llu: "
+                   "nothing is done with its replication slots",
+                   (unsigned long long)found, (unsigned long long)wanted);
+}
+
 static void put_if_set(struct buf *b, const char *key, const char *value)
 {
     if (value && *value)

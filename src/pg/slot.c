@@ -55,19 +55,6 @@ static int look(struct pg_conn *c, const char *name, struct pg_slot *slot, struc
     return rc;
 }
 
-int pg_check_identifier(struct pg_conn *c, uint64_t wanted, struct err *err)
-{
-    uint64_t found = 0;
-    int rc = wanted ? pg_ask_identifier(c, &found, err) : 0;
-
-    if (rc < 0 || found == wanted)
-        return rc;
-    return err_set(err, EINVAL,
-                   "the server is of the cluster with system identifier %llu, the store of %llu: "
-                   "nothing is done with its replication slots",
-                   (unsigned long long)found, (unsigned long long)wanted);
-}
-
 static int open_for(const struct pg_slot_name *n, int64_t timeout_ms, struct pg_conn **c,
                     struct err *err)
 {

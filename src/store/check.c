@@ -10,11 +10,11 @@
 
 #include "common/mem.h"
 #include "common/units.h"
-#include "store/chain.h"
-#include "store/inflight.h"
-#include "store/layer.h"
-#include "store/page.h"
-#include "store/pagefile.h"
+#include "pages/chain.h"
+#include "pages/inflight.h"
+#include "pages/layer.h"
+#include "pages/page.h"
+#include "pages/pagefile.h"
 
 #define JOURNAL_MAX (1u << 30)
 

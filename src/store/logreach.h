@@ -9,7 +9,7 @@
 #ifndef ASOFS_STORE_LOGREACH_H
 #define ASOFS_STORE_LOGREACH_H
 
-#include "store/log.h"
+#include "store/wal.h"
 
 struct log_reach {
     uint64_t end;     /* behind the last record, or at the next segment after a switch; 0: none */

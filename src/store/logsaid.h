@@ -9,7 +9,7 @@
 #ifndef ASOFS_STORE_LOGSAID_H
 #define ASOFS_STORE_LOGSAID_H
 
-#include "store/log.h"
+#include "store/wal.h"
 
 struct log_said {
     int64_t time_us; /* since 1970; what was committed until then lies before `lsn` */

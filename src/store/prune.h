@@ -8,7 +8,7 @@
 #ifndef ASOFS_STORE_PRUNE_H
 #define ASOFS_STORE_PRUNE_H
 
-#include "store/log.h"
+#include "store/wal.h"
 #include "store/store.h"
 
 enum prune_why {

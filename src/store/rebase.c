@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/page.h"
+#include "pages/page.h"
 
 #define BYTES_MAX SIZE_MAX
 

@@ -7,8 +7,8 @@
 #define ASOFS_STORE_REBASE_H
 
 #include "common/err.h"
-#include "store/disk.h"
-#include "store/manifest.h"
+#include "pages/disk.h"
+#include "pages/manifest.h"
 
 /* -ESTALE, with the first that differs named: names, types and sizes of files are not the same. */
 int rebase_compare(const struct manifest *was, const struct manifest *now, struct err *err);

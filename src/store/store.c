@@ -20,8 +20,8 @@
 #include "common/io.h"
 #include "common/lsn.h"
 #include "common/mem.h"
-#include "store/layer.h"
-#include "store/page.h"
+#include "pages/layer.h"
+#include "pages/page.h"
 #include "store/rebase.h"
 
 #define DESCRIPTION_MAX (64u << 10)

@@ -3,7 +3,7 @@
  *
  *   store.json                format version, page size, and whose cluster it is
  *   lock                      held (flock) while the store itself is changed
- *   log/                      the shipped log (log.h), where it does not lie elsewhere
+ *   log/                      the shipped log (wal.h), where it does not lie elsewhere
  *   base/<id>/base.json       where the base's directory is, or on which base it is a layer; facts
  *   base/<id>/files           manifest, of a directory                  (manifest.h)
  *   base/<id>/data/           the directory itself, of a base that was made here
@@ -29,7 +29,7 @@
 #include <sys/stat.h>
 
 #include "common/err.h"
-#include "store/datadir.h"
+#include "pages/datadir.h"
 
 #define STORE_FILE "store.json" /* its description; no directory without it is a store */
 #define STORE_FORMAT 1

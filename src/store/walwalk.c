@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "store/page.h"
+#include "pages/page.h"
 #include "store/walrecord.h"
 
 /* XLogPageHeaderData and XLogLongPageHeaderData (access/xlog_internal.h). */

@@ -7,7 +7,7 @@
 #include "common/buf.h"
 #include "common/progress.h"
 #include "extract/coordinator.h"
-#include "view/live.h"
+#include "view/snapshot.h"
 
 struct cluster; /* cluster.h */
 

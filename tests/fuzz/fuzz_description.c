@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "store/page.h"
+#include "pages/page.h"
 #include "store/store.h"
 
 static void require(int truth)

@@ -4,8 +4,8 @@
 
 #include "fuzz.h"
 #include "memdisk.h"
-#include "store/inflight.h"
-#include "store/page.h"
+#include "pages/inflight.h"
+#include "pages/page.h"
 
 static void try(const uint8_t *data, size_t size)
 {

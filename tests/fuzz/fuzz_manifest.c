@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "store/manifest.h"
-#include "store/page.h"
+#include "pages/manifest.h"
+#include "pages/page.h"
 
 static void promise(int kept)
 {

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 
 #include "fuzz.h"
-#include "store/dirtree.h"
-#include "store/manifest.h"
-#include "store/names.h"
-#include "store/page.h"
+#include "pages/dirtree.h"
+#include "pages/manifest.h"
+#include "pages/names.h"
+#include "pages/page.h"
 
 #define MANIFEST_ID 0x1122334455667788u
 #define COUNT 6

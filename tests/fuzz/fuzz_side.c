@@ -5,8 +5,8 @@
 
 #include "fuzz.h"
 #include "memdisk.h"
-#include "store/page.h"
-#include "store/side.h"
+#include "pages/page.h"
+#include "pages/side.h"
 
 #define PAGES 4
 

@@ -1,5 +1,5 @@
 /*
- * A disk in memory (store/disk.h) that fails, ends or fills up where a test wants it to.
+ * A disk in memory (pages/disk.h) that fails, ends or fills up where a test wants it to.
  *
  * Files are sparse in blocks of 4096 bytes, as on ext4: a block is data once something was written
  * to it (zeros too) or once it was mapped `shared` and holds anything but zeros; allocated blocks
@@ -7,7 +7,7 @@
  * the file's memory, and touching pages behind the end is SIGBUS. Each file with contents takes one
  * file descriptor of the process.
  *
- * Paths: those of store/disk.h; "" and "." are the root, which is there, as is "/". There are no
+ * Paths: those of pages/disk.h; "" and "." are the root, which is there, as is "/". There are no
  * links. Time advances by a second with every changing operation, beginning at 1,000,000.
  *
  * Changing operations are counted: an open that makes the file, make_dir, remove, rename, sync_dir,
@@ -36,7 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "store/disk.h"
+#include "pages/disk.h"
 
 #define MEMDISK_BLOCK 4096u
 

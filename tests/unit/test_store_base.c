@@ -18,9 +18,9 @@
 #include "common/io.h"
 #include "common/mem.h"
 #include "memdisk.h"
-#include "store/disk.h"
-#include "store/manifest.h"
-#include "store/page.h"
+#include "pages/disk.h"
+#include "pages/manifest.h"
+#include "pages/page.h"
 
 #define BLOCK MEMDISK_BLOCK
 

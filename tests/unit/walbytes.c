@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "store/page.h"
+#include "pages/page.h"
 
 void walbytes_make_of(struct walbytes *w, uint64_t first, size_t n, uint32_t segment_bytes)
 {

@@ -1,0 +1,316 @@
+#include "base/adopt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/mem.h"
+#include "pg/backup.h"
+#include "pg/control.h"
+#include "store/logreach.h"
+#include "pages/page.h"
+#include "base/writer.h"
+
+struct adoption {
+    const struct base_adopt_request *req;
+    struct writer writer;
+    char *dir, *log; /* absolute; log NULL: not given */
+    struct pg_programs programs;
+    struct pg_control control;
+    struct store_base_facts facts;
+    char *id; /* of the base, once it is one */
+    int lock_fd; /* store_lock_cluster; -1 */
+};
+
+/* ---- no server runs on it ---- */
+
+#define PID_FILE_MAX (64 << 10)
+
+/* The first line of postmaster.pid; negative numbers are of servers for one user. */
+static pid_t read_pid(const char *dir)
+{
+    char *path = mem_printf("%s/postmaster.pid", dir), *text;
+    long pid = 0;
+
+    if (io_read_text(AT_FDCWD, path, PID_FILE_MAX, &text) == 0)
+        pid = labs(strtol(text, NULL, 10));
+    free(text);
+    free(path);
+    return (pid_t)pid;
+}
+
+/* Numbers are used again: another program with the number is no server. */
+static bool is_postgres(pid_t pid)
+{
+    char *path = mem_printf("/proc/%ld/comm", (long)pid), name[32] = "postgres";
+    FILE *f = fopen(path, "re");
+
+    free(path);
+    if (f) {
+        if (!fgets(name, sizeof(name), f))
+            name[0] = '\0';
+        fclose(f);
+    }
+    return strncmp(name, "postgres", 8) == 0 || strncmp(name, "postmaster", 10) == 0;
+}
+
+static int check_stopped(const char *dir, struct err *err)
+{
+    pid_t pid = read_pid(dir);
+
+    if (pid <= 0 || (kill(pid, 0) < 0 && errno != EPERM) || !is_postgres(pid))
+        return 0;
+    return err_set(err, EBUSY,
+                   "a server runs on %s (process %ld, says its postmaster.pid): a base must not "
+                   "change; stop it, or make a base with asofs base create",
+                   dir, (long)pid);
+}
+
+/* ---- from when on it can be shown ---- */
+
+static bool find_stop(const struct adoption *a, const struct pg_backup_label *label,
+                      struct pg_backup_stop *stop)
+{
+    const char *log = a->log ? a->log : store_log_directory(a->writer.store);
+    char *wal = mem_printf("%s/pg_wal", a->dir);
+    uint32_t bytes = a->control.segment_bytes;
+    bool found = pg_backup_stop_read(log, label, bytes, stop) == 1 ||
+                 pg_backup_stop_read(wal, label, bytes, stop) == 1;
+
+    free(wal);
+    return found;
+}
+
+/* A backup: replay begins at its start, and it can be shown from its end on. */
+static void facts_of_label(struct adoption *a, const struct pg_backup_label *label)
+{
+    struct pg_backup_stop stop;
+
+    a->facts = (struct store_base_facts){
+        .start_lsn = label->start, .start_time = label->start_time, .timeline = label->timeline};
+    if (find_stop(a, label, &stop)) {
+        a->facts.consistent_lsn = stop.lsn;
+        a->facts.consistent_time = stop.time ? stop.time + 1 : 0; /* of which a part is gone */
+    }
+    if (pg_backup_end(a->dir, label->start, &stop.lsn) == 1)
+        a->facts.consistent_lsn = stop.lsn;
+}
+
+static void facts_of_shutdown(struct adoption *a)
+{
+    const struct pg_control *c = &a->control;
+    bool standby = c->state == PG_STATE_SHUT_DOWN_IN_RECOVERY;
+
+    a->facts = (struct store_base_facts){.start_lsn = c->redo,
+                                         .start_time = c->checkpoint_time,
+                                         .consistent_lsn = c->checkpoint,
+                                         .timeline = c->timeline};
+    if (standby && c->min_recovery > c->checkpoint)
+        a->facts.consistent_lsn = c->min_recovery; /* its time is known to the log only */
+    else /* the time is a whole second, and the base has all that was committed in it */
+        a->facts.consistent_time = c->checkpoint_time + 1;
+}
+
+/*
+ * Recovered as after a crash, from the log in its own pg_wal: of which there must be that from the
+ * last checkpoint on. All of that is replayed, whatever the moment: it is shown from the end on.
+ */
+static int facts_of_crash(struct adoption *a, struct err *err)
+{
+    const struct pg_control *c = &a->control;
+    char *wal = mem_printf("%s/pg_wal", a->dir), name[25];
+    struct log_list l;
+    struct log_way way = {.list = &l,
+                          .dir = wal,
+                          .system = c->system_identifier,
+                          .timeline = c->timeline,
+                          .from = c->redo,
+                          .before = UINT64_MAX};
+    struct log_reach reach = {0};
+    int64_t last = c->checkpoint_time;
+    int rc = log_read(wal, c->segment_bytes, &l, err);
+
+    if (rc == 0)
+        rc = log_reach(&way, &reach, err);
+    if (rc == 0 && !reach.end) {
+        log_segment_name(c->timeline, c->redo / c->segment_bytes, c->segment_bytes, name);
+        rc = err_set(err, EINVAL,
+                     "%s was not shut down and cannot be recovered: the log segment %s, where its "
+                     "recovery begins, is not in its pg_wal, or has no record there",
+                     a->dir, name);
+    }
+    if (reach.time_us / 1000000 > last)
+        last = reach.time_us / 1000000;
+    a->facts = (struct store_base_facts){.start_lsn = c->redo,
+                                         .start_time = c->checkpoint_time,
+                                         .consistent_lsn = reach.end,
+                                         .consistent_time = last + 1,
+                                         .timeline = c->timeline};
+    log_free(&l);
+    free(wal);
+    return rc;
+}
+
+static int refuse_state(const struct adoption *a, struct err *err)
+{
+    err_set(err, EINVAL,
+            "%s was not shut down (pg_control says \"%s\") and is no backup (it has no "
+            "backup_label)",
+            a->dir, a->control.state_text);
+    if (a->control.state == PG_STATE_IN_PRODUCTION)
+        return err_hint(err,
+                        "A copy that was made while a server ran cannot be recovered without "
+                        "its backup_label. If it is what a crash or an atomic snapshot left, with "
+                        "its pg_wal: --crashed.");
+    return err_hint(err, "Start a server on it and stop that, then add it.");
+}
+
+static int find_facts(struct adoption *a, struct err *err)
+{
+    struct pg_backup_label label;
+    int rc = pg_backup_label_read(a->dir, &label, err);
+
+    if (rc < 0)
+        return rc;
+    if (rc == 1)
+        facts_of_label(a, &label);
+    else if (a->control.backup_start)
+        return err_set(err, EINVAL,
+                       "%s is a backup whose recovery was begun and not ended (pg_control says "
+                       "that it needs the log from its start): start a server on it until it is "
+                       "consistent, and stop that",
+                       a->dir);
+    else if (a->control.state == PG_STATE_SHUT_DOWN ||
+             a->control.state == PG_STATE_SHUT_DOWN_IN_RECOVERY)
+        facts_of_shutdown(a);
+    else if (a->control.state == PG_STATE_IN_PRODUCTION && a->req->crashed)
+        return facts_of_crash(a, err);
+    else
+        return refuse_state(a, err);
+    return 0;
+}
+
+static int look_at_directory(struct adoption *a, struct err *err)
+{
+    int major = pg_version_of(a->dir, err), rc;
+
+    if (major == -ENOENT)
+        return err_hint(err, "A backup that its program keeps compressed, or several files in one, "
+                             "has to be restored into a directory first.");
+    if (major < 0)
+        return major;
+    rc = check_stopped(a->dir, err);
+    if (rc == 0)
+        rc = pg_programs_find(major, a->req->bindir, &a->writer.who, &a->programs, err);
+    if (rc == 0)
+        rc = pg_control_read(&a->programs, a->dir, &a->control, err);
+    if (rc == 0 && a->control.block_bytes != PAGE_BYTES)
+        rc = err_set(err, ENOTSUP, "%s has pages of %u bytes; a store holds pages of %u bytes",
+                     a->dir, a->control.block_bytes, PAGE_BYTES);
+    return rc == 0 ? find_facts(a, err) : rc;
+}
+
+/* ---- whose it is, and where its log is ---- */
+
+/* What the store knows, and what was said now. */
+static int merge_cluster(const struct adoption *a, struct store_cluster *c, struct err *err)
+{
+    const struct store_cluster *known = store_cluster(a->writer.store);
+
+    *c = known ? *known : (struct store_cluster){0};
+    c->system_identifier = a->control.system_identifier;
+    c->major = (uint32_t)a->programs.major;
+    c->segment_bytes = a->control.segment_bytes;
+    if ((a->log || a->req->restore_command) && known && known->slot)
+        return err_set(err, EINVAL,
+                       "the store %s receives its log with the replication slot \"%s\": a log "
+                       "from elsewhere needs a store of its own",
+                       a->writer.path, known->slot);
+    if (a->log && known && known->log && strcmp(known->log, a->log) != 0)
+        return err_set(err, EINVAL, "the store %s takes its log from %s already", a->writer.path,
+                       known->log);
+    if (a->log)
+        c->log = a->log;
+    if (a->req->restore_command)
+        c->restore_command = (char *)(uintptr_t)a->req->restore_command;
+    return 0;
+}
+
+/* A log of another segment size, or a cut one, is refused before it is relied on. */
+static int check_log(const struct adoption *a, struct err *err)
+{
+    struct log_list l;
+    int rc = a->log ? log_read(a->log, a->control.segment_bytes, &l, err) : 0;
+
+    if (a->log && rc == 0)
+        log_free(&l);
+    return rc;
+}
+
+/* ---- all of it ---- */
+
+static int adopt(struct adoption *a, struct err *err)
+{
+    struct store_cluster cluster;
+    int rc = writer_open_or_make(&a->writer, err);
+
+    if (rc == 0)
+        rc = store_lock_cluster(a->writer.store, &a->lock_fd, err);
+    if (rc == 0)
+        rc = look_at_directory(a, err);
+    if (rc == 0)
+        rc = merge_cluster(a, &cluster, err);
+    if (rc == 0)
+        rc = store_check_cluster(a->writer.store, &cluster, err);
+    if (rc == 0)
+        rc = check_log(a, err);
+    if (rc == 0)
+        rc = store_add_base(a->writer.store, a->dir, &a->facts, &a->id, err);
+    if (rc < 0)
+        return rc;
+    rc = check_stopped(a->dir, err); /* nobody started one while its files were noted */
+    if (rc == 0)
+        rc = store_set_cluster(a->writer.store, &cluster, err);
+    if (rc < 0)
+        store_drop_base(a->writer.store, a->id, NULL);
+    return rc;
+}
+
+static int find_paths(struct adoption *a, struct err *err)
+{
+    a->dir = realpath(a->req->dir, NULL);
+    if (!a->dir)
+        return err_errno(err, "cannot open %s", a->req->dir);
+    if (a->req->log) {
+        a->log = realpath(a->req->log, NULL);
+        if (!a->log)
+            return err_errno(err, "cannot open the log directory %s", a->req->log);
+    }
+    return 0;
+}
+
+int base_adopt(const struct base_adopt_request *req, char **id, struct err *err)
+{
+    struct adoption a = {
+        .req = req, .lock_fd = -1, .writer = {.path = req->store, .run_as = req->run_as}};
+    int rc = find_paths(&a, err);
+
+    if (rc == 0)
+        rc = adopt(&a, err);
+    writer_close(&a.writer, rc);
+    if (a.lock_fd >= 0)
+        close(a.lock_fd);
+    pg_programs_free(&a.programs);
+    free(a.dir);
+    free(a.log);
+    if (rc == 0)
+        *id = a.id;
+    else
+        free(a.id);
+    return rc;
+}

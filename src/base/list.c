@@ -1,0 +1,213 @@
+#include "base/list.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "pg/slot.h"
+#include "replay/making.h"
+#include "base/writer.h"
+
+/* ---- bases ---- */
+
+/* From its first moment to the end, as a mount would find them. */
+static void take_range(struct base_listed *b, const struct log_list *all,
+                       const struct log_reach *reach)
+{
+    const struct store_base_facts *f = &b->facts;
+    uint64_t first = moment_first_lsn(f), end;
+
+    if (reach->end && moment_reaches(reach->end, first, all->segment_bytes)) {
+        b->log_end = reach->end;
+        b->log_end_time = moment_last_time(f, reach);
+        return;
+    }
+    if (!log_covers(all, f->timeline, f->start_lsn, &end))
+        end = f->start_lsn;
+    log_segment_name(log_timeline_at(all, log_newest(all, f->timeline, first), end),
+                     end / all->segment_bytes, all->segment_bytes, b->missing);
+}
+
+static int look_at_log(struct base_listed *b, const struct store *s, const struct log_list *log,
+                       struct err *err)
+{
+    const struct store_base_facts *f = &b->facts;
+    char *own = mem_printf("%s/pg_wal", b->directory);
+    struct log_reach reach;
+    struct log_list all;
+    struct log_way way = {.list = &all,
+                          .dir = store_log_directory(s),
+                          .own = own,
+                          .system = store_cluster(s) ? store_cluster(s)->system_identifier : 0,
+                          .timeline = f->timeline,
+                          .from = f->start_lsn,
+                          .before = UINT64_MAX};
+    int rc = 0;
+
+    log_add_own(log, own, &all);
+    if (!log_is_left(log, f->timeline, moment_first_lsn(f), &b->left_for)) {
+        b->left_for = 0;
+        rc = page_log_reach(s, &way, &reach, err);
+        if (rc == 0)
+            take_range(b, &all, &reach);
+    }
+    log_free(&all);
+    free(own);
+    return rc;
+}
+
+static void look_at_base(struct base_listed *b, struct store *s, const struct log_list *log)
+{
+    struct store_base opened;
+    struct err err;
+    int rc = store_open_base(s, b->id, &opened, &err);
+
+    if (rc == 0) {
+        b->directory = mem_strdup(opened.directory);
+        if (opened.n_layers)
+            b->below = mem_strdup(opened.n_layers > 1 ? opened.layer_ids[opened.n_layers - 2]
+                                                      : opened.directory_id);
+        store_close_base(&opened);
+        rc = store_base_facts(s, b->id, &b->facts, &err);
+    }
+    if (rc == 0 && !b->facts.plain)
+        rc = look_at_log(b, s, log, &err);
+    if (rc < 0)
+        b->error = mem_strdup(err.text);
+}
+
+static int look_at_bases(struct base_list *l, struct store *s, const struct log_list *log,
+                         struct err *err)
+{
+    char **ids, **id;
+    int rc = store_bases(s, &ids, err);
+
+    if (rc < 0)
+        return rc;
+    for (id = ids; *id; id++)
+        l->n++;
+    l->bases = mem_array(l->n, sizeof(*l->bases));
+    for (l->n = 0, id = ids; *id; id++) {
+        l->bases[l->n].id = mem_strdup(*id);
+        look_at_base(&l->bases[l->n++], s, log);
+    }
+    store_names_free(ids);
+    return 0;
+}
+
+/* ---- the log ---- */
+
+/* The log, or an empty one where there is none (yet). */
+static int read_log(const struct store *s, struct log_list *log, struct err *err)
+{
+    const struct store_cluster *c = store_cluster(s);
+    int rc;
+
+    *log = (struct log_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
+    if (!c)
+        return 0;
+    rc = log_read(store_log_directory(s), c->segment_bytes, log, err);
+    return rc == -ENOENT && !c->log ? 0 : rc;
+}
+
+static void add_gap(struct base_list *l, size_t *room, const struct log_list *log,
+                    const struct log_segment *behind, uint64_t first)
+{
+    struct log_gap *gap;
+
+    l->gaps = mem_grow(l->gaps, l->n_gaps, room, sizeof(*l->gaps));
+    gap = &l->gaps[l->n_gaps++];
+    log_segment_name(behind->timeline, first, log->segment_bytes, gap->first);
+    log_segment_name(behind->timeline, behind->number - 1, log->segment_bytes, gap->last);
+}
+
+static void find_gaps(struct base_list *l, const struct log_list *log)
+{
+    size_t i = 0, room = 0;
+    uint64_t end;
+
+    while (i < log->n) {
+        const struct log_segment *g = &log->segments[i];
+
+        log_covers(log, g->timeline, g->number * log->segment_bytes, &end);
+        end /= log->segment_bytes;
+        while (i < log->n && log->segments[i].number < end)
+            i++;
+        if (i < log->n && log->segments[i].number != end) /* else a timeline that begins anew */
+            add_gap(l, &room, log, &log->segments[i], end);
+    }
+}
+
+static void describe_log(struct base_list *l, const struct store *s, const struct log_list *log)
+{
+    l->log = mem_strdup(store_log_directory(s));
+    l->segments = log->n;
+    l->bytes = (uint64_t)log->n * log->segment_bytes;
+    if (log->n)
+        l->received = log->segments[log->n - 1].written.tv_sec;
+    find_gaps(l, log);
+}
+
+/* ---- all of it ---- */
+
+static int read_store(struct base_list *l, struct store *s, struct err *err)
+{
+    const struct store_cluster *c = store_cluster(s);
+    struct log_list log;
+    int rc = read_log(s, &log, err);
+
+    if (rc < 0)
+        return rc;
+    rc = look_at_bases(l, s, &log, err);
+    if (rc == 0 && c) {
+        l->of_cluster = true;
+        describe_log(l, s, &log);
+        l->restore_command = mem_strdup(c->restore_command);
+        l->conninfo = mem_strdup(c->conninfo);
+        l->slot = mem_strdup(c->slot);
+    }
+    log_free(&log);
+    return rc;
+}
+
+int base_list_read(const char *store, const char *run_as, struct base_list *l, struct err *err)
+{
+    struct writer w = {.path = store, .run_as = run_as};
+    int rc = writer_open(&w, false, err);
+
+    *l = (struct base_list){0};
+    if (rc == 0)
+        rc = read_store(l, w.store, err);
+    writer_close(&w, rc);
+    return rc;
+}
+
+void base_list_free(struct base_list *l)
+{
+    size_t i;
+
+    for (i = 0; i < l->n; i++) {
+        free(l->bases[i].id);
+        free(l->bases[i].error);
+        free(l->bases[i].below);
+        free(l->bases[i].directory);
+    }
+    free(l->bases);
+    free(l->log);
+    free(l->gaps);
+    free(l->restore_command);
+    free(l->conninfo);
+    free(l->slot);
+    *l = (struct base_list){0};
+}
+
+int base_list_slot(const struct base_list *l, struct slot_listed *slot, struct err *err)
+{
+    int64_t retained = pg_slot_retained(l->conninfo, l->slot, &slot->active, err);
+
+    if (retained < 0)
+        return (int)retained;
+    slot->retained = (uint64_t)retained;
+    return 0;
+}

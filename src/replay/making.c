@@ -1,0 +1,419 @@
+#include "replay/making.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/proc.h"
+#include "common/units.h"
+#include "store/logsaid.h"
+#include "replay/pageserver.h"
+#include "replay/segment.h"
+
+#define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
+
+const char *const page_hidden[] = {
+    SETTINGS,         "postmaster.pid", "postmaster.opts", "recovery.signal",
+    "standby.signal", "tablespace_map", "promote",         NULL};
+
+/* Those of them that somebody who restores a cluster wants back. */
+static const char *const page_settings[] = {SETTINGS, NULL};
+
+int page_enter(const struct pg_programs *p, struct err *err)
+{
+    int rc = pg_identity_enter(&p->as);
+
+    return rc < 0 ? err_set(err, -rc, "cannot become the owner of the store (user %u): %s",
+                            (unsigned)p->as.uid, strerror(-rc))
+                  : 0;
+}
+
+void page_leave(const struct pg_programs *p)
+{
+    pg_identity_leave(&p->as);
+}
+
+static int check_writable(const char *path, const struct pg_programs *p, uid_t owner,
+                          struct err *err)
+{
+    if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    err_errno(err, "the user %u cannot write the store %s", (unsigned)p->as.uid, path);
+    return err->code == EACCES
+               ? err_hint(err, "It belongs to the user %u. Replayed pages are kept there.",
+                          (unsigned)owner)
+               : -err->code;
+}
+
+static int find_programs(const struct store *s, const char *bindir, struct pg_programs *p,
+                         struct err *err)
+{
+    const struct store_cluster *c = store_cluster(s);
+    struct pg_identity as = p->as;
+    int rc;
+
+    if (!c)
+        return err_set(err, EINVAL, "the store %s has no base of a PostgreSQL cluster yet",
+                       store_path(s));
+    rc = pg_programs_find((int)c->major, bindir, &as, p, err);
+    p->as = as;
+    return rc;
+}
+
+/* Whose the store is, root may look at: it opens nothing for that. */
+int page_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
+                    struct pg_programs *p, struct err *err)
+{
+    bool is_store = store_is(path);
+    struct stat st;
+    int rc;
+
+    *p = (struct pg_programs){0};
+    if (stat(path, &st) < 0)
+        return err_errno(err, "cannot open the store %s", path);
+    rc = pg_identity_find(run_as, st.st_uid, &p->as, err);
+    if (rc == 0)
+        rc = pg_identity_check_place(path, st.st_uid, &p->as, err);
+    if (rc == 0)
+        rc = page_enter(p, err);
+    if (rc < 0)
+        p->as.change = false; /* nothing to leave */
+    if (rc == 0 && is_store)
+        rc = check_writable(path, p, st.st_uid, err);
+    if (rc == 0)
+        rc = store_open(path, s, err); /* says what is no store */
+    return rc == 0 ? find_programs(*s, bindir, p, err) : rc;
+}
+
+/* ---- names and locks of views ---- */
+
+static char *making_path(const struct store *s, const char *name)
+{
+    return mem_printf("%s/" PAGE_MAKING "%s", store_path(s), name);
+}
+
+#define LOCK_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+
+/* Whose lock it is that path leads to now: it may have been removed, and made anew, in between. */
+static bool is_at(const char *path, int fd)
+{
+    struct stat own, at;
+
+    return fstat(fd, &own) == 0 && S_ISREG(own.st_mode) && lstat(path, &at) == 0 &&
+           own.st_ino == at.st_ino && own.st_dev == at.st_dev;
+}
+
+/* 1: somebody has it. 0 and no *fd: it was not there, or is another one now. */
+static int try_making(const char *path, bool take, int *fd, struct err *err)
+{
+    int rc = 0;
+
+    *fd = open(path, take ? O_RDWR | O_CREAT | LOCK_FLAGS : O_RDONLY | LOCK_FLAGS, 0600);
+    if (*fd < 0)
+        return take ? err_errno(err, "cannot make %s", path) : 0;
+    if (flock(*fd, (take ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
+        rc = errno == EWOULDBLOCK ? 1 : err_errno(err, "cannot lock %s", path);
+    if (rc == 0 && take && is_at(path, *fd))
+        return 0;
+    close(*fd);
+    *fd = -1;
+    return rc;
+}
+
+#define MAKING_TRIES 100
+
+int page_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err)
+{
+    char *path = making_path(s, name);
+    int rc = try_making(path, take, fd, err), i;
+
+    for (i = 0; rc == 0 && take && *fd < 0; i++)
+        rc = i < MAKING_TRIES ? try_making(path, take, fd, err)
+                              : err_set(err, EINVAL, "cannot lock %s: it is no file", path);
+    free(path);
+    return rc;
+}
+
+void page_unlock_making(const struct store *s, const char *name, int fd)
+{
+    char *path = making_path(s, name);
+
+    unlink(path);
+    close(fd);
+    free(path);
+}
+
+/* Locks that nobody has: of processes that were killed. */
+static void clear_making(const struct store *s)
+{
+    DIR *dir = opendir(store_path(s));
+    struct dirent *e;
+    char *path;
+    int fd;
+
+    while (dir && (e = readdir(dir))) {
+        if (strncmp(e->d_name, PAGE_MAKING, strlen(PAGE_MAKING)) != 0)
+            continue;
+        path = making_path(s, e->d_name + strlen(PAGE_MAKING));
+        if (try_making(path, true, &fd, NULL) == 0 && fd >= 0) {
+            unlink(path);
+            close(fd);
+        }
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+bool page_is_temporary(const char *name)
+{
+    size_t n = strlen(name), end = strlen(PAGE_TEMPORARY);
+
+    return n > end && strcmp(name + n - end, PAGE_TEMPORARY) == 0;
+}
+
+/* "NAME-<pid>.tmp": of a process that may have ended. */
+static bool is_leftover(const char *name)
+{
+    const char *dash = strrchr(name, '-');
+    char *end;
+    long pid = dash ? strtol(dash + 1, &end, 10) : 0;
+
+    return pid > 0 && strcmp(end, PAGE_TEMPORARY) == 0 && proc_has_ended((pid_t)pid);
+}
+
+char *page_temporary_name(const char *what)
+{
+    return mem_printf("%s-%d%s", what, (int)getpid(), PAGE_TEMPORARY);
+}
+
+/* Those on others first: they are the scratch views. */
+void page_clear_leftovers(struct store *s)
+{
+    char **names, **n;
+    int round;
+
+    if (store_views(s, &names, NULL) < 0)
+        return;
+    for (round = 0; round < 2; round++)
+        for (n = names; *n; n++)
+            if (is_leftover(*n))
+                store_drop_view(s, *n, NULL);
+    store_names_free(names);
+    clear_making(s);
+}
+
+int page_read_bases(struct store *s, char *const *ids, struct moment_base **bases, unsigned *n,
+                    struct err *err)
+{
+    size_t count = 0;
+    int rc = 0;
+
+    while (ids[count])
+        count++;
+    *bases = mem_array(count + 1, sizeof(**bases));
+    for (*n = 0; rc == 0 && *ids; ids++) {
+        (*bases)[*n].id = *ids;
+        rc = store_base_facts(s, *ids, &(*bases)[*n].facts, err);
+        if (rc == 0 && !(*bases)[*n].facts.plain)
+            (*n)++;
+    }
+    return rc;
+}
+
+int page_read_log(const struct store *s, const char *dir, const char *command, struct page_log *log,
+                  struct err *err)
+{
+    const struct store_cluster *c = store_cluster(s);
+    int rc;
+
+    *log = (struct page_log){.dir = dir ? dir : store_log_directory(s),
+                             .command = command || dir ? command : c->restore_command,
+                             .list = {.segment_bytes = c->segment_bytes}};
+    if (log->command)
+        return 0;
+    rc = log_read(log->dir, c->segment_bytes, &log->list, err);
+    return rc == -ENOENT && !dir && !c->log ? 0 : rc;
+}
+
+int page_log_reach(const struct store *s, const struct log_way *way, struct log_reach *r,
+                   struct err *err)
+{
+    struct log_said said[LOGSAID_MAX];
+    size_t n = logsaid_read(store_path(s), said);
+    uint32_t towards = log_newest(way->list, way->timeline, way->from);
+    int rc = log_reach(way, r, err);
+    int64_t us = rc == 0 && r->end ? logsaid_proves(said, n, way->list, towards, r->end) : 0;
+
+    if (us > r->time_us)
+        r->time_us = us;
+    return rc;
+}
+
+char **page_log_env(const struct store *s, const struct page_log *log)
+{
+    char **env = mem_array(4, sizeof(*env));
+
+    env[0] = mem_printf("ASOFS_LOG=%s", log->dir);
+    env[1] = mem_printf(SEGMENT_SYSTEM_ENV "=%" PRIu64, store_cluster(s)->system_identifier);
+    env[2] = mem_printf(SEGMENT_BYTES_ENV "=%" PRIu32, store_cluster(s)->segment_bytes);
+    return env;
+}
+
+int page_check_readable(const struct pg_programs *p, const char *path, struct err *err)
+{
+    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
+        return err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
+                         (unsigned)p->as.uid, path);
+    return 0;
+}
+
+int page_check_missing(const struct pg_programs *p, const char *dir, const char *segment,
+                       struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, segment);
+    int rc = *segment ? page_check_readable(p, path, err) : 0;
+
+    free(path);
+    return rc;
+}
+
+const char *page_target_timeline(const struct page_log *log, const struct store_base_facts *base,
+                                 char out[PAGE_TIMELINE_MAX])
+{
+    uint32_t towards = moment_towards(base, &log->list);
+
+    if (log->command)
+        return "latest";
+    if (towards == base->timeline)
+        return "current";
+    snprintf(out, PAGE_TIMELINE_MAX, "%u", towards);
+    return out;
+}
+
+#define LOCKS_OF_NEW_TABLES 16384u /* that are only in the log */
+#define FEWEST_LOCKS 10u           /* that PostgreSQL allows */
+
+const char *page_enough_locks(struct store *s, const char *view, unsigned transactions,
+                              char out[PAGE_LOCKS_MAX])
+{
+    uint64_t files = 1u << 17, each;
+    struct store_base b;
+
+    if (store_open_below_view(s, view, &b, NULL) == 0) {
+        files = manifest_entries(b.manifest);
+        store_close_base(&b);
+    }
+    each = (2 * files + LOCKS_OF_NEW_TABLES) / transactions + FEWEST_LOCKS;
+    snprintf(out, PAGE_LOCKS_MAX, "%" PRIu64, each);
+    return out;
+}
+
+/* Restartpoints name it in a sentence, the end of recovery does not: "Last …", "last …". */
+int64_t page_last_commit(const char *log)
+{
+    static const char mark[] = "ast completed transaction was at log time ";
+    const char *p, *last = NULL;
+    struct moment m;
+    int64_t us = 0;
+    char *line;
+
+    for (p = log; (p = strstr(p, mark)); p++)
+        last = p + sizeof(mark) - 1;
+    if (!last)
+        return 0;
+    line = mem_printf("%.*s", (int)strcspn(last, "\n"), last);
+    if (*line && line[strlen(line) - 1] == '.')
+        line[strlen(line) - 1] = '\0'; /* the end of the sentence */
+    if (moment_parse(MOMENT_TIME, line, &m, NULL) == 0) {
+        us = m.time_us;
+        moment_free(&m);
+    }
+    free(line);
+    return us;
+}
+
+static void complain(void *arg, const char *text)
+{
+    (void)arg;
+    log_error("%s", text);
+}
+
+int page_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err)
+{
+    struct datadir_recovery recovery;
+    const char *const *name;
+    /* All files of the base were compared for the server a moment ago; each is once more when it is
+     * opened. */
+    int rc = store_open_view(s, view, STORE_READ_ONLY | STORE_NO_BASE_CHECK, complain, NULL, v,
+                             &recovery, err);
+
+    for (name = page_settings; rc == 0 && *name; name++)
+        rc = dirtree_show(datadir_tree(store_view_datadir(*v)), *name, err);
+    if (rc < 0 && *v)
+        store_close_view(*v, NULL);
+    if (rc < 0)
+        *v = NULL;
+    return rc;
+}
+
+#define LITTLE (UINT64_C(64) << 20) /* a server needs new segments of log, too */
+
+/* What has no room is the place of the private server, or memory that it shares. */
+static bool is_elsewhere(const char *text)
+{
+    const char *place = strstr(text, PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX);
+    size_t len = strlen(PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX "XXXXXX");
+
+    if (strstr(text, "shared memory segment"))
+        return true;
+    return place && strlen(place) > len && strncmp(place + len, "/data", 5) != 0;
+}
+
+void page_hint_full(const struct store *s, struct err *err)
+{
+    struct statvfs disk;
+    char size[32];
+    uint64_t free_bytes;
+
+    if (!strstr(err->text, strerror(ENOSPC)) || is_elsewhere(err->text) ||
+        statvfs(store_path(s), &disk) < 0)
+        return;
+    free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (free_bytes < LITTLE)
+        err_hint(err,
+                 "The disk of the store %s is full (%s are free): pages that replay changes are "
+                 "kept there. Make room on it (asofs view drop, asofs prune), and try again.",
+                 store_path(s), units_format_size(free_bytes, size, sizeof(size)));
+}
+
+int page_hint_fetcher(const char *said, struct err *err)
+{
+    return err_hint(err, "the command that fetches the log failed last with:\n%s", said);
+}
+
+int page_make_durable(struct store *s, const char *view, struct err *err)
+{
+    struct datadir_recovery recovery;
+    struct store_view *v = NULL;
+    int rc = store_open_view(s, view, STORE_NO_BASE_CHECK, NULL, NULL, &v, &recovery, err);
+
+    if (rc == 0 && recovery.unclean)
+        rc =
+            err_set(err, EIO, "the view \"%s\" was not closed by the process that served it", view);
+    if (rc == 0)
+        rc = datadir_complete(store_view_datadir(v), err);
+    if (v && store_close_view(v, rc < 0 ? NULL : err) < 0 && rc == 0)
+        rc = -err->code;
+    return rc;
+}

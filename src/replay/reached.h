@@ -1,0 +1,30 @@
+/* Where a replay ended, from what its server said and left. */
+#ifndef ASOFS_REPLAY_REACHED_H
+#define ASOFS_REPLAY_REACHED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reached {
+    bool stopped;      /* at the target */
+    bool target_later; /* the log ended before it */
+    bool too_early;    /* before the base was consistent: at the target, or as the log ended there */
+    uint64_t last;     /* LSN of the last record that was replayed; 0: there was none */
+    uint64_t end;      /* LSN behind it; 0: recovery did not come to its end */
+    int64_t commit_us; /* of the last commit that was replayed; 0: none */
+};
+
+/* log: of the server, with log_checkpoints off. Sets all but `end`. Pure. */
+void reached_read_log(const char *log, struct reached *r);
+
+/*
+ * pg_wal of a server that has ended its recovery: where the timeline begins that it made for
+ * itself, which is behind the last record that it replayed. 0: it has made none.
+ */
+uint64_t reached_switch_point(const char *wal);
+
+/* The same of that timeline's history. Its last line counts: where recovery stopped in front of the
+ * timelines that it was on the way to, those stand there too, with places behind. Pure. */
+uint64_t reached_parse_history(const char *text);
+
+#endif
