@@ -397,7 +397,7 @@ static int print_base(const struct base_listed *b, const struct base_list *l)
         return 1;
     }
     if (b->below)
-        printf("base %s: a layer on base %s\n", b->id, b->below);
+        printable_out("base %s: a layer on base %s\n", b->id, b->below);
     else
         printable_out("base %s: %s\n", b->id, b->directory);
     if (b->facts.plain)

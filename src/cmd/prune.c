@@ -8,6 +8,7 @@
 #include "cmd/cmd.h"
 #include "cmd/source.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "common/units.h"
 #include "base/place.h"
 #include "base/prune.h"
@@ -87,7 +88,7 @@ static void tell(void *arg, const struct pruning_news *news)
         tell_log(news, done);
         break;
     case PRUNING_ELSEWHERE:
-        printf("log: %s is not of the store: left as it is\n", news->log);
+        printable_out("log: %s is not of the store: left as it is\n", news->log);
         break;
     }
 }

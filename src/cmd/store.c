@@ -99,7 +99,7 @@ static int print_base(struct store *s, const char *id)
     if (b.n_layers > 1)
         printf("base %s  a layer on base %s\n", id, b.layer_ids[b.n_layers - 2]);
     else if (b.n_layers)
-        printf("base %s  a layer on %s\n", id, b.directory);
+        printable_out("base %s  a layer on %s\n", id, b.directory);
     else
         printable_out("base %s  %s\n", id, b.directory);
     store_close_base(&b);
@@ -204,9 +204,9 @@ static void print_map(const struct map *m, const char *file, uint64_t size)
     int width = m->n ? snprintf(NULL, 0, "%" PRIu64, m->lines[m->n - 1].last) : 0;
     const struct map_line *l;
 
-    printf("%s: %" PRIu64 " byte%s\n", file, size, units_s(size));
+    printable_out("%s: %" PRIu64 " byte%s\n", file, size, units_s(size));
     for (l = m->lines; l < m->lines + m->n; l++) {
-        printf("%*" PRIu64 "-%-*" PRIu64 "  %s", width, l->first, width, l->last, l->place);
+        printable_out("%*" PRIu64 "-%-*" PRIu64 "  %s", width, l->first, width, l->last, l->place);
         if (l->unreadable)
             printf("  UNREADABLE: %" PRIu64 " of %" PRIu64 " page%s", l->unreadable,
                    l->last - l->first + 1, units_s(l->last - l->first + 1));

@@ -359,7 +359,7 @@ expect_fail() {
 	pids=$(asofs_pids)
 	"$@" >"$TMPDIR/out" 2>"$TMPDIR/err" </dev/null || status=$?
 	[[ $status =~ ^$want$ ]] || refused_wrongly "exit status $status instead of $want" "$@"
-	tr '\n' ' ' <"$TMPDIR/err" | grep -qE -e "$regex" || refused_wrongly "nothing matches $regex" "$@"
+	tr -s '\n ' ' ' <"$TMPDIR/err" | grep -qE -e "$regex" || refused_wrongly "nothing matches $regex" "$@"
 	[[ $(grep -v -m 1 '^fusermount3: ' "$TMPDIR/err") == 'asofs: '* ]] ||
 		refused_wrongly 'it does not begin with "asofs: "' "$@"
 	[[ $(mounts_below "$TMPDIR") == "$mounts" ]] || refused_wrongly 'something is mounted' "$@"

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1299,6 +1300,90 @@ static void io_remove_tree_does_not_follow_links(void **state)
     remove_dir(kept);
 }
 
+#define BAIT 8       /* files */
+#define EXCHANGES 300 /* removals meanwhile */
+
+struct exchange {
+    char *dir, *tree, *below, *link, *victim;
+    atomic_bool ends;
+};
+
+static void *exchange(void *arg)
+{
+    struct exchange *x = arg;
+
+    while (!atomic_load(&x->ends))
+        renameat2(AT_FDCWD, x->below, AT_FDCWD, x->link, RENAME_EXCHANGE);
+    return NULL;
+}
+
+static void put_files(const char *dir)
+{
+    unsigned i;
+
+    for (i = 0; i < BAIT; i++) {
+        char *path = mem_printf("%s/%u", dir, i);
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        close(fd);
+        free(path);
+    }
+}
+
+static void all_there(const char *dir)
+{
+    unsigned i;
+
+    for (i = 0; i < BAIT; i++) {
+        char *path = mem_printf("%s/%u", dir, i);
+
+        assert_int_equal(access(path, F_OK), 0);
+        free(path);
+    }
+}
+
+/* A directory of the tree, with files in it, and a link beside the tree to somewhere else. */
+static void set_up_exchange(struct exchange *x)
+{
+    assert_int_equal(mkdir(x->tree, 0700), 0);
+    assert_int_equal(mkdir(x->below, 0700), 0);
+    put_files(x->below);
+    assert_int_equal(symlink(x->victim, x->link), 0);
+}
+
+/* Somebody exchanges a directory for a link again and again while it is removed. */
+static void io_remove_tree_stays_inside_whatever_is_exchanged(void **state)
+{
+    struct exchange x = {.dir = make_dir()};
+    pthread_t thread;
+    unsigned i;
+
+    (void)state;
+    x.tree = mem_printf("%s/tree", x.dir);
+    x.below = mem_printf("%s/tree/below", x.dir);
+    x.link = mem_printf("%s/link", x.dir);
+    x.victim = mem_printf("%s/victim", x.dir);
+    assert_int_equal(mkdir(x.victim, 0700), 0);
+    put_files(x.victim);
+    assert_int_equal(pthread_create(&thread, NULL, exchange, &x), 0);
+    for (i = 0; i < EXCHANGES; i++) {
+        set_up_exchange(&x);
+        io_remove_tree(x.tree); /* may fail: what was exchanged is not what it began with */
+        all_there(x.victim);
+        while (access(x.tree, F_OK) == 0)
+            io_remove_tree(x.tree);
+        assert_int_equal(io_remove_tree(x.link), 0);
+    }
+    atomic_store(&x.ends, true);
+    pthread_join(thread, NULL);
+    free(x.tree);
+    free(x.below);
+    free(x.link);
+    free(x.victim);
+    remove_dir(x.dir);
+}
+
 /* In a child, which reports by its exit status. */
 static int keep_std_fds_when_closed(int first, int last)
 {
@@ -1957,6 +2042,7 @@ int main(void)
         cmocka_unit_test(io_tells_errors_as_they_come),
         cmocka_unit_test(io_write_file_makes_new_files_only),
         cmocka_unit_test(io_remove_tree_does_not_follow_links),
+        cmocka_unit_test(io_remove_tree_stays_inside_whatever_is_exchanged),
         cmocka_unit_test(io_keep_std_fds_fills_the_gaps),
         cmocka_unit_test(proc_arguments_are_counted_and_end_with_null),
         cmocka_unit_test(proc_knows_who_has_ended),
