@@ -35,10 +35,10 @@
 #include "common/mem.h"
 #include "common/proc.h"
 #include "pg/internal.h"
+#include "pg/serverlog.h"
 
 #define PORT "5432"
 #define SOCKET_NAME "/.s.PGSQL." PORT
-#define READY "database system is ready to accept"
 #define NAP_MS 3
 #define PROMOTE_AGAIN_MS 200
 #define LONGEST_DELAY "2147483647" /* ms */
@@ -389,60 +389,10 @@ char *pg_private_log(struct pg_private *s)
     return read_log(s, 0);
 }
 
-static bool begins(const char *line, const char *word)
-{
-    return strncmp(line, word, strlen(word)) == 0;
-}
-
-static bool is_cause(const char *line)
-{
-    return begins(line, "FATAL:") || begins(line, "PANIC:");
-}
-
-/* A line that belongs to the message in front of it. */
-static bool is_more(const char *line)
-{
-    return begins(line, "DETAIL:") || begins(line, "HINT:") || begins(line, "CONTEXT:") ||
-           begins(line, "\t");
-}
-
-static const char *next_line(const char *line)
-{
-    line += strcspn(line, "\n");
-    return *line ? line + 1 : line;
-}
-
-/*
- * Every FATAL and PANIC with what belongs to it, and the message before the first, which often is
- * the reason ("invalid checkpoint record"). Without any, all of it.
- */
-static char *find_cause(const char *log)
-{
-    const char *line, *before = NULL;
-    struct buf b = {0};
-    bool in_cause = false;
-
-    for (line = log; *line; line = next_line(line)) {
-        if (!is_more(line)) {
-            in_cause = is_cause(line);
-            if (in_cause && !b.len && before)
-                buf_put(&b, before, (size_t)(line - before));
-            before = line;
-        }
-        if (in_cause)
-            buf_put(&b, line, (size_t)(next_line(line) - line));
-    }
-    if (!b.len)
-        buf_puts(&b, log);
-    while (b.len && (b.data[b.len - 1] == '\n' || b.data[b.len - 1] == ' '))
-        b.data[--b.len] = 0;
-    return buf_steal(&b);
-}
-
 /* Why it ended, from its log. */
 static int fail_ended(struct pg_private *s, int status, struct err *err)
 {
-    char *log = read_log(s, s->log_start), *cause = find_cause(log), how[96];
+    char *log = read_log(s, s->log_start), *cause = serverlog_cause(log), how[96];
     size_t len = strlen(cause);
 
     s->pid = 0;
@@ -663,7 +613,7 @@ static bool says_ready(struct pg_private *s)
 {
     size_t len;
     char *log = read_piece(s, s->log_seen, &len);
-    bool ready = strstr(log, READY) != NULL;
+    bool ready = serverlog_says_ready(log);
     const char *end = strrchr(log, '\n');
 
     if (end)

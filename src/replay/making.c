@@ -16,6 +16,7 @@
 #include "common/mem.h"
 #include "common/proc.h"
 #include "common/units.h"
+#include "pg/serverlog.h"
 #include "store/logsaid.h"
 #include "replay/pageserver.h"
 #include "replay/segment.h"
@@ -319,27 +320,17 @@ const char *page_enough_locks(struct store *s, const char *view, unsigned transa
     return out;
 }
 
-/* Restartpoints name it in a sentence, the end of recovery does not: "Last …", "last …". */
 int64_t page_last_commit(const char *log)
 {
-    static const char mark[] = "ast completed transaction was at log time ";
-    const char *p, *last = NULL;
+    char *text = serverlog_last_commit(log);
     struct moment m;
     int64_t us = 0;
-    char *line;
 
-    for (p = log; (p = strstr(p, mark)); p++)
-        last = p + sizeof(mark) - 1;
-    if (!last)
-        return 0;
-    line = mem_printf("%.*s", (int)strcspn(last, "\n"), last);
-    if (*line && line[strlen(line) - 1] == '.')
-        line[strlen(line) - 1] = '\0'; /* the end of the sentence */
-    if (moment_parse(MOMENT_TIME, line, &m, NULL) == 0) {
+    if (text && moment_parse(MOMENT_TIME, text, &m, NULL) == 0) {
         us = m.time_us;
         moment_free(&m);
     }
-    free(line);
+    free(text);
     return us;
 }
 
@@ -375,7 +366,7 @@ static bool is_elsewhere(const char *text)
     const char *place = strstr(text, PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX);
     size_t len = strlen(PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX "XXXXXX");
 
-    if (strstr(text, "shared memory segment"))
+    if (serverlog_names_shared_memory(text))
         return true;
     return place && strlen(place) > len && strncmp(place + len, "/data", 5) != 0;
 }

@@ -17,6 +17,7 @@
 #include "common/mem.h"
 #include "pg/control.h"
 #include "pg/private.h"
+#include "pg/serverlog.h"
 #include "replay/pageserver.h"
 #include "replay/making.h"
 #include "replay/reached.h"
@@ -51,7 +52,7 @@ static bool is_completed(const struct page_view *v)
 static bool needs_more_prepared(struct page_view *v, const struct err *err)
 {
     if (v->prepared >= PAGE_PREPARED_MARGIN ||
-        !strstr(err->text, "maximum number of prepared transactions reached"))
+        !serverlog_says_prepared_full(err->text))
         return false;
     v->prepared = PAGE_PREPARED_MARGIN;
     return true;
@@ -429,7 +430,7 @@ static int explain_start(const struct page_view *v, const struct replay *r, stru
     struct err reading;
     char *path, name[25];
 
-    if (r->log.command || !strstr(err->text, "could not locate required checkpoint record"))
+    if (r->log.command || !serverlog_says_no_checkpoint(err->text))
         return -err->code;
     s = log_segment_at(&r->log.list, towards, f->start_lsn / bytes);
     log_segment_name(log_timeline_at(&r->log.list, towards, f->start_lsn), f->start_lsn / bytes,

@@ -7,38 +7,19 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "common/lsn.h"
+#include "pg/serverlog.h"
 #include "store/history.h"
 #include "replay/making.h"
 
 #define HISTORY_MAX (1 << 20) /* bytes */
 
-/* What FATAL says of a target in front of the base's first moment, and of a log that ends there. */
-static bool says_too_early(const char *log)
-{
-    static const char *const words[] = {
-        "requested recovery stop point is before consistent recovery point",
-        "WAL ends before end of online backup", "WAL ends before consistent recovery point"};
-    size_t i;
-
-    for (i = 0; i < sizeof(words) / sizeof(*words); i++)
-        if (strstr(log, words[i]))
-            return true;
-    return false;
-}
-
 void reached_read_log(const char *log, struct reached *r)
 {
-    const char *p = strstr(log, "redo done at ");
-    char lsn[LSN_TEXT_MAX] = "";
-
-    *r = (struct reached){.stopped = strstr(log, "recovery stopping ") != NULL,
-                          .target_later = strstr(log, "recovery ended before configured recovery "
-                                                      "target") != NULL,
-                          .too_early = says_too_early(log),
+    *r = (struct reached){.stopped = serverlog_says_stopped(log),
+                          .target_later = serverlog_says_target_later(log),
+                          .too_early = serverlog_says_too_early(log),
+                          .last = serverlog_last_record(log),
                           .commit_us = page_last_commit(log)};
-    if (p && sscanf(p, "redo done at %23[0-9A-F/]", lsn) == 1)
-        lsn_parse(lsn, &r->last);
 }
 
 /* The newest of the histories is its own: it takes a number behind all that it finds. */
