@@ -98,10 +98,9 @@ static int give_store(struct writer *w, struct err *err)
         rc = -errno;
     if (fd >= 0)
         close(fd);
-    if (rc == 0 || rc == -ENOTEMPTY)
-        return rc;
-    return err_set(err, -rc, "cannot give %s to the user %u: %s", w->path,
-                   (unsigned)w->who.uid, strerror(-rc));
+    return rc < 0 ? err_set(err, -rc, "cannot give %s to the user %u: %s", w->path,
+                            (unsigned)w->who.uid, strerror(-rc))
+                  : 0;
 }
 
 /* The kernel's default for those who never changed. */

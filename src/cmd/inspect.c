@@ -239,7 +239,7 @@ static int verify_table(const char *dir, const struct inspected_table *t, bool q
     else if ((uint64_t)st.st_size != t->bytes)
         log_error("%s: %lld bytes, should be %llu", t->file, (long long)st.st_size,
                   (unsigned long long)t->bytes);
-    else if (inspect_checksum(path, sum, &err) < 0)
+    else if (inspect_checksum(dir, t->file, sum, &err) < 0)
         log_error("%s", err.text);
     else if (strcmp(sum, t->checksum) != 0)
         log_error("%s: checksum %s, should be %s", t->file, sum, t->checksum);

@@ -151,10 +151,10 @@ static int make_directories(struct page_server *s, struct err *err)
     return rc;
 }
 
-/* In the server's directory, as who that is of: what `f` says of it, or -errno. */
-static int in_run(int dir, int (*f)(int fd))
+/* In one of the two directories, as who that is of: what `f` says of it, or -errno. */
+static int in_one(int dir, const char *name, int (*f)(int fd))
 {
-    int fd = openat(dir, RUN, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc;
     struct pg_identity of = {.change = geteuid() == 0};
     struct stat st;
 
@@ -174,17 +174,22 @@ static int in_run(int dir, int (*f)(int fd))
     return rc;
 }
 
+/* What is mounted is busy. */
+static int remove_one_own(int dir, const char *name)
+{
+    int rc = unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+
+    if (rc == -ENOTEMPTY)
+        rc = in_one(dir, name, io_remove_below);
+    if (rc == 0 && unlinkat(dir, name, AT_REMOVEDIR) < 0)
+        rc = -errno;
+    return rc == -ENOENT ? 0 : rc;
+}
+
 /* As who made it. What is still mounted stays, and so does all else then. */
 static void remove_own(int dir, const char *path)
 {
-    int rc;
-
-    if (unlinkat(dir, DATA, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return;
-    rc = in_run(dir, io_remove_below);
-    if (rc == 0)
-        rc = unlinkat(dir, RUN, AT_REMOVEDIR);
-    if (rc == 0 || rc == -ENOENT)
+    if (remove_one_own(dir, DATA) == 0 && remove_one_own(dir, RUN) == 0)
         rmdir(path);
 }
 
@@ -309,7 +314,7 @@ static void clear_one(int place, const char *name)
     struct stat st;
 
     if (dir >= 0 && fstat(dir, &st) == 0 && is_own(&st) && flock(dir, LOCK_EX | LOCK_NB) == 0 &&
-        in_run(dir, has_server) != 1) {
+        in_one(dir, RUN, has_server) != 1) {
         detach(dir, path);
         remove_own(dir, path);
     }

@@ -38,8 +38,10 @@ struct inspected {
 int inspect_open(struct inspected *i, const char *dir, struct err *err);
 void inspect_free(struct inspected *i);
 
-/* XXH3 of a file as 16 hexadecimal digits. */
-int inspect_checksum(const char *path, char out[17], struct err *err);
+/* XXH3 of a file as 16 hexadecimal digits. It is a regular one below dir; that goes for what
+ * inspect_open reads, too: tables.csv, which names it, may be somebody else's. No link is followed,
+ * and no pipe waited for. */
+int inspect_checksum(const char *dir, const char *file, char out[17], struct err *err);
 
 /*
  * The views mounted on this machine, as "path\0": calls f for each, in the order of

@@ -1204,11 +1204,34 @@ static void inspect_sums_files_up_as_xxhsum_does(void **state)
     char sum[17];
 
     assert_int_equal(io_write_file(AT_FDCWD, p->out, "abc", 3, &err), 0);
-    assert_int_equal(inspect_checksum(p->out, sum, &err), 0);
+    assert_int_equal(inspect_checksum(p->dir, strrchr(p->out, '/') + 1, sum, &err), 0);
     assert_string_equal(sum, "78af5f94892f3950");
-    assert_int_equal(inspect_checksum(p->dir, sum, &err), -EISDIR);
-    assert_int_equal(inspect_checksum("/nonexistent", sum, &err), -ENOENT);
-    assert_non_null(strstr(err.text, "/nonexistent"));
+    assert_int_equal(inspect_checksum(p->dir, ".", sum, &err), -EINVAL);
+    assert_int_equal(inspect_checksum(p->dir, "absent", sum, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "absent"));
+}
+
+/* tables.csv can be somebody else's. */
+static void inspect_reads_nothing_outside(void **state)
+{
+    struct place_below *p = *state;
+    char *around = mem_printf("..%s/out", strrchr(p->dir, '/'));
+    const char *const names[] = {"link", "pipe", "below/link", "/dev/null", p->out, around};
+    struct err err;
+    char sum[17];
+    size_t i;
+    int dir = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    assert_int_equal(io_write_file(AT_FDCWD, p->out, "abc", 3, &err), 0);
+    assert_int_equal(symlinkat("out", dir, "link"), 0);
+    assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
+    assert_int_equal(mkdirat(dir, "below", 0700), 0);
+    assert_int_equal(symlinkat("../out", dir, "below/link"), 0);
+    assert_int_equal(inspect_checksum(p->dir, "below/../out", sum, &err), 0);
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+        assert_true(inspect_checksum(p->dir, names[i], sum, &err) < 0);
+    free(around);
+    close(dir);
 }
 
 #define WITH_VIEW(f) cmocka_unit_test_setup_teardown(f, set_up_view, tear_down_view)
@@ -1256,6 +1279,7 @@ int main(void)
         WITH_PLACE(inspect_refuses_damaged_files),
         WITH_PLACE(inspect_refuses_what_is_no_view),
         WITH_PLACE(inspect_sums_files_up_as_xxhsum_does),
+        WITH_PLACE(inspect_reads_nothing_outside),
     };
 
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
