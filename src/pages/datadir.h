@@ -18,7 +18,7 @@
 #include "common/err.h"
 #include "pages/dirtree.h"
 #include "pages/disk.h"
-#include "pages/side.h"
+#include "pages/recovery.h"
 
 struct datadir;
 struct pagefile;
@@ -42,15 +42,6 @@ struct datadir_options {
  * (NULL-terminated; those that the base lacks are ignored). */
 int datadir_create_layer(struct disk *layer, const struct manifest *m, const char *const *hidden,
                          struct err *err);
-
-struct datadir_recovery {
-    bool unclean;         /* the newest layer had not been closed */
-    uint64_t writes;      /* announced writes looked at, */
-    uint64_t writes_lost; /* of which so many pages are neither old nor new: reading them is EIO */
-    uint64_t truncations; /* done again */
-    uint64_t orphans;     /* difference files without a name, removed */
-    struct side_findings sides;
-};
 
 int datadir_open(const struct datadir_options *o, struct datadir **d,
                  struct datadir_recovery *recovery, struct err *err);

@@ -14,8 +14,14 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-struct pagefile;
+#include "common/err.h"
+#include "pages/dirtree.h"
+#include "pages/side.h"
 
+struct pagefile;
+struct stack;
+
+uint64_t pagefile_id(const struct pagefile *f); /* of its node in the tree */
 uint64_t pagefile_size(const struct pagefile *f);
 
 /* Bytes read (less than len only at the end), or -EIO: a page whose checksum does not match, a base
@@ -36,5 +42,27 @@ int pagefile_sync(struct pagefile *f);
 /* Where a page comes from, for people: index of the layer (0 the oldest), CHAIN_BASE or CHAIN_ZERO.
  */
 int pagefile_place(const struct pagefile *f, uint64_t page);
+
+/* ---- for who keeps the open files (datadir.c), and puts them right (recovery.c) ---- */
+
+/* found NULL: unclean side page tables are left as they are, for pagefile_settle. */
+int pagefile_open(struct stack *s, const struct dirtree_node *node, struct pagefile **f,
+                  struct side_findings *found, struct err *err);
+
+/* The side page table becomes clean. */
+void pagefile_close(struct pagefile *f);
+
+/* Difference storage in the newest layer from now on. */
+int pagefile_touch(struct pagefile *f);
+
+/* After a write that did not end: each page is found as written, as before, or damaged (counted).
+ */
+int pagefile_settle(struct pagefile *f, uint64_t page, uint32_t n, const uint32_t *crc,
+                    uint64_t *damaged);
+
+int pagefile_stat(struct pagefile *f, struct stat *st); /* size, times */
+
+/* As utimensat. */
+int pagefile_set_times(struct pagefile *f, const struct timespec times[2]);
 
 #endif
