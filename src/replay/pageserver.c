@@ -756,13 +756,19 @@ static struct page_heard hear(const struct page_server *s)
     return (struct page_heard){.log = pg_private_log(s->server), .fetcher = read_said(s)};
 }
 
-static uint64_t switch_point(const struct page_server *s)
+/* Where recovery has ended. What a command fetched is seen only now. */
+static void hear_end(const struct page_server *s, const struct page_server_request *req,
+                     struct page_heard *heard)
 {
     char *wal = mem_printf("%s/pg_wal", s->data);
-    uint64_t end = reached_switch_point(wal);
+    struct reached reached = {0};
 
+    heard->end = reached_switch_point(wal);
+    if (!req->log && heard->log) {
+        reached_read_log(heard->log, &reached);
+        heard->more = reached_damage(wal, reached.last, req->log_segment_bytes);
+    }
     free(wal);
-    return end;
 }
 
 void page_heard_free(struct page_heard *heard)
@@ -791,7 +797,7 @@ int page_server_start(const struct page_server_request *req, struct page_server 
     if (s->server && heard)
         *heard = hear(s);
     if (rc == 0 && heard && req->recover)
-        heard->end = switch_point(s);
+        hear_end(s, req, heard);
     if (rc < 0) {
         page_server_abandon(s);
         return rc;

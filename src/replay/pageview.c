@@ -88,7 +88,8 @@ struct replay {
     char *own;           /* its pg_wal */
     struct log_reach reach;
     struct reached reached;
-    char *fetcher; /* page_heard, of the last server; owned */
+    uint64_t more; /* page_heard, of the last server */
+    char *fetcher; /* the same; owned */
 };
 
 static const struct moment_base *chosen(const struct replay *r)
@@ -268,7 +269,8 @@ static int check_segments(const struct page_view *v, const struct replay *r, uin
 static int check_end(const struct page_view *v, const struct replay *r, struct err *err)
 {
     const struct moment_base *base = chosen(r);
-    uint64_t from = r->reached.last ? r->reached.last : moment_first_lsn(&base->facts), more = 0;
+    uint64_t from = r->reached.last ? r->reached.last : moment_first_lsn(&base->facts);
+    uint64_t more = r->more;
     int rc = moment_check_history(base, &r->log.list, from, err);
     char lsn[LSN_TEXT_MAX], there[LSN_TEXT_MAX];
 
@@ -330,6 +332,7 @@ static void take_heard(struct page_heard *heard, struct replay *r)
     if (heard->log)
         reached_read_log(heard->log, &r->reached);
     r->reached.end = heard->end;
+    r->more = heard->more;
     free(r->fetcher);
     r->fetcher = heard->fetcher;
     heard->fetcher = NULL;

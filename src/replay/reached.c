@@ -8,8 +8,9 @@
 
 #include "common/io.h"
 #include "pg/serverlog.h"
-#include "store/history.h"
 #include "replay/making.h"
+#include "store/history.h"
+#include "store/logreach.h"
 
 #define HISTORY_MAX (1 << 20) /* bytes */
 
@@ -72,4 +73,38 @@ uint64_t reached_switch_point(const char *wal)
         end = read_history(dirfd(dir), timeline);
     closedir(dir);
     return end;
+}
+
+/* The newest timeline of which there is that segment, but the server's own; 0: none. */
+static uint32_t timeline_of(const char *wal, uint64_t number, uint32_t segment_bytes)
+{
+    DIR *dir = opendir(wal);
+    struct log_segment s;
+    uint32_t newest = 0, own;
+    struct dirent *e;
+
+    if (!dir)
+        return 0;
+    own = newest_timeline(dir);
+    rewinddir(dir);
+    while ((e = readdir(dir)))
+        if (log_parse_name(e->d_name, segment_bytes, &s) == 0 && !s.partial && s.number == number &&
+            s.timeline < own && s.timeline > newest)
+            newest = s.timeline;
+    closedir(dir);
+    return newest;
+}
+
+uint64_t reached_damage(const char *wal, uint64_t last, uint32_t segment_bytes)
+{
+    struct log_segment s = {.number = last / segment_bytes};
+    const struct log_list l = {.segments = &s, .n = 1, .segment_bytes = segment_bytes};
+    struct log_way way = {.list = &l, .dir = wal, .from = last, .before = UINT64_MAX};
+    struct log_reach reach = {0};
+    struct err ignored;
+
+    s.timeline = way.timeline = last ? timeline_of(wal, s.number, segment_bytes) : 0;
+    if (!s.timeline || log_reach(&way, &reach, &ignored) < 0)
+        return 0;
+    return reach.last == last ? reach.damaged : 0;
 }

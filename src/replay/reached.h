@@ -23,7 +23,14 @@ void reached_read_log(const char *log, struct reached *r);
  */
 uint64_t reached_switch_point(const char *wal);
 
-/* The same of that timeline's history. Its last line counts: where recovery stopped in front of the
+/*
+ * The same pg_wal, of a server that replayed the record at `last` as the last one: log that lies
+ * behind it in its segment, and that no record leads to. 0: there is none. (What lay in the next
+ * segment the server has removed.)
+ */
+uint64_t reached_damage(const char *wal, uint64_t last, uint32_t segment_bytes);
+
+/* The switch point of a timeline's history. Its last line counts: where recovery stopped in front of the
  * timelines that it was on the way to, those stand there too, with places behind. Pure. */
 uint64_t reached_parse_history(const char *text);
 
