@@ -68,9 +68,11 @@ static void look_at_base(struct base_listed *b, struct store *s, const struct lo
         if (opened.n_layers)
             b->below = mem_strdup(opened.n_layers > 1 ? opened.layer_ids[opened.n_layers - 2]
                                                       : opened.directory_id);
+        rc = manifest_check(opened.manifest, opened.disk, &err); /* as a mount does */
         store_close_base(&opened);
-        rc = store_base_facts(s, b->id, &b->facts, &err);
     }
+    if (rc == 0)
+        rc = store_base_facts(s, b->id, &b->facts, &err);
     if (rc == 0 && !b->facts.plain)
         rc = look_at_log(b, s, log, &err);
     if (rc < 0)

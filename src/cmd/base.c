@@ -295,8 +295,8 @@ static int advance_once(const struct advance_request *req)
     else if (r.id)
         printf("%s\n", r.id);
     else
-        log_note("base %s stays the newest: the log behind it holds no checkpoint that could be "
-                 "reached%s%s",
+        log_note("base %s stays the newest: the whole segments behind it hold no checkpoint that "
+                 "could be reached (SELECT pg_switch_wal() ends the one being written)%s%s",
                  r.parent,
                  r.fetcher ? "\nthe command that fetches the log failed last with:\n" : "",
                  r.fetcher ? r.fetcher : "");
@@ -453,6 +453,8 @@ static int run_list(const void *options, char **operands)
     size_t i;
     int rc = base_list_read(operands[0], o->run_as, &l, &err), status = 0;
 
+    if (rc == 0 && !l.n)
+        puts("no bases");
     for (i = 0; rc == 0 && i < l.n; i++)
         status |= print_base(&l.bases[i], &l);
     if (rc == 0 && l.of_cluster)
@@ -474,14 +476,18 @@ static int run_drop(const void *options, char **operands)
         err_set(&err, EINVAL, "STORE and either ID or --all are needed");
         return usage_error("base drop", &err);
     }
-    return base_drop(operands[0], operands[1], o->run_as, &err) < 0 ? command_failed(&err) : 0;
+    if (base_drop(operands[0], operands[1], o->run_as, &err) < 0)
+        return command_failed(&err);
+    if (o->all)
+        log_note("%s holds no base any more; what is not needed can be removed (rm -r)", operands[0]);
+    return 0;
 }
 
 /* ---- rebase ---- */
 
 static void print_rebased(void *arg, const char *id, uint64_t proved, uint64_t unproven)
 {
-    (void)arg;
+    *(bool *)arg = true;
     printf("base %s: taken as it is now; %" PRIu64 " files have the checksums that they had", id,
            proved);
     if (unproven)
@@ -498,7 +504,9 @@ static void print_finding(void *arg, const char *line)
 static int run_rebase(const void *options, char **operands)
 {
     const struct options *o = options;
+    bool some = false;
     struct rebase_request req = {.store = operands[0],
+                                 .arg = &some,
                                  .run_as = o->run_as,
                                  .unproven = o->unproven,
                                  .rebased = print_rebased,
@@ -507,6 +515,8 @@ static int run_rebase(const void *options, char **operands)
 
     if (base_rebase(&req, &err) < 0)
         return command_failed(&err);
+    if (!some)
+        puts("Nothing has to be done: every base is as it was when it was added.");
     return command_printed(0);
 }
 

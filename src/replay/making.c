@@ -51,8 +51,10 @@ static int check_writable(const char *path, const struct pg_programs *p, uid_t o
         return 0;
     err_errno(err, "the user %u cannot write the store %s", (unsigned)p->as.uid, path);
     return err->code == EACCES
-               ? err_hint(err, "It belongs to the user %u. Replayed pages are kept there.",
-                          (unsigned)owner)
+               ? err_hint(err,
+                          "It belongs to the user %u. Replayed pages are kept there: give all of "
+                          "it to the one who works on it (chown -R %u), or name him with --run-as.",
+                          (unsigned)owner, (unsigned)p->as.uid)
                : -err->code;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/mem.h"
 #include "common/units.h"
 #include "pages/chain.h"
@@ -44,12 +45,15 @@ struct look {
 
 static void tell(const struct checking *c, const char *fmt, va_list ap)
 {
-    char line[ERR_TEXT_MAX], *p;
+    char text[ERR_TEXT_MAX], *at, *end;
+    struct buf line = {0};
 
-    vsnprintf(line, sizeof(line), fmt, ap);
-    while ((p = strchr(line, '\n')))
-        *p = ' ';
-    c->tell(c->arg, line);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    for (at = text; (end = strchr(at, '\n')); at = end + 1)
+        buf_printf(&line, "%.*s; ", (int)(end - at), at);
+    buf_puts(&line, at);
+    c->tell(c->arg, line.data);
+    buf_free(&line);
 }
 
 __attribute__((format(printf, 2, 3))) static void finding(struct checking *c, const char *fmt, ...)

@@ -233,7 +233,7 @@ static void copy_list(const struct log_list *l, struct log_list *all)
 
 static bool has_segment(const struct log_list *l, const struct log_segment *s)
 {
-    return bsearch(s, l->segments, l->n, sizeof(*s), compare_places) != NULL;
+    return l->n && bsearch(s, l->segments, l->n, sizeof(*s), compare_places);
 }
 
 void log_add_own(const struct log_list *l, const char *pg_wal, struct log_list *all)
