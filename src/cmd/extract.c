@@ -34,7 +34,7 @@ static int extract_into(struct source_options *o, struct outdir *d, struct err *
     if (rc == 0)
         rc = source_extract_files(o, d, &v, err);
     if (rc == 0)
-        cluster_print_summary(v, d->path);
+        view_print_summary(v, d->path);
     view_free(v);
     source_release(o);
     return rc;

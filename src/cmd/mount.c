@@ -158,7 +158,7 @@ static int extract_then_mount(struct mount_options *o, const struct stop *stop, 
     if (rc == 0)
         rc = viewfs_mount(*fs, &o->at, err);
     if (rc == 0)
-        cluster_print_summary(*v, o->at.path);
+        view_print_summary(*v, o->at.path);
     return rc;
 }
 
@@ -175,7 +175,6 @@ static int mount_then_extract(struct mount_options *o, struct view **v, struct v
     if (rc < 0)
         return rc;
     view_on_settled(*v, viewfs_settled, *fs);
-    o->source.request.partial = true;
     rc = view_extract_begin(*v, err);
     if (rc == 0)
         rc = viewfs_mount(*fs, &o->at, err);

@@ -395,7 +395,7 @@ int source_open(struct source_options *o, struct err *err)
         return rc;
     o->request.bindir = page_view_bindir(o->page_view);
     if (!o->database) {
-        o->cluster = (struct cluster_request){&o->request, o->page_view, o->page.store};
+        o->databases = (struct databases_request){&o->request, o->page_view, o->page.store};
         return 0;
     }
     database = find_database(o, err);
@@ -417,8 +417,8 @@ int source_extract(struct source_options *o, struct view **v, struct err *err)
 {
     int rc;
 
-    if (o->cluster.page)
-        return cluster_extract(&o->cluster, v, err);
+    if (o->databases.page)
+        return databases_extract(&o->databases, v, err);
     rc = view_freeze(&o->request, v, err);
     return rc == 0 ? view_extract(*v, err) : rc;
 }
@@ -428,15 +428,15 @@ int source_extract_files(struct source_options *o, const struct outdir *d, struc
 {
     int rc;
 
-    if (o->cluster.page)
-        return cluster_extract_files(&o->cluster, d->fd, d->hidden, v, err);
+    if (o->databases.page)
+        return databases_extract_files(&o->databases, d->fd, d->hidden, v, err);
     rc = view_freeze(&o->request, v, err);
     return rc == 0 ? view_extract_files(*v, d->fd, d->hidden, err) : rc;
 }
 
 void source_release(struct source_options *o)
 {
-    o->cluster.page = NULL;
+    o->databases.page = NULL;
     if (o->request.pages)
         page_view_release(o->page_view);
     else
@@ -450,7 +450,7 @@ struct store_view *source_pages(const struct source_options *o)
 
 void source_close(struct source_options *o)
 {
-    o->cluster.page = NULL;
+    o->databases.page = NULL;
     page_view_close(o->page_view);
     o->page_view = NULL;
     free((char *)(uintptr_t)o->page.store);
@@ -474,16 +474,17 @@ int source_check_spool(const struct source_options *o, struct err *err)
 
 static int print_plan(struct source_options *o, struct err *err)
 {
-    struct view *v = NULL;
+    struct snapshot *s;
     int rc;
 
-    if (o->cluster.page)
-        return cluster_print_plan(&o->cluster, stdout, err);
-    rc = view_freeze(&o->request, &v, err);
-    if (rc == 0)
-        view_print_plan(v, stdout);
-    view_free(v);
-    return rc;
+    if (o->databases.page)
+        return databases_print_plan(&o->databases, stdout, err);
+    rc = snapshot_freeze(&o->request, &s, err);
+    if (rc < 0)
+        return rc;
+    snapshot_print_plan(s, stdout);
+    snapshot_free(s);
+    return 0;
 }
 
 int source_dry_run(struct source_options *o)

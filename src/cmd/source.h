@@ -17,7 +17,7 @@ struct source_options {
     struct view_shown shown;
     char *shown_source;
     struct page_view *page_view;
-    struct cluster_request cluster; /* of all its databases; .page NULL: of one, request.source */
+    struct databases_request databases; /* of all; .page NULL: of one, request.source */
     bool dry_run;
     bool quiet;
     bool debug;
@@ -109,8 +109,8 @@ int source_check_spool(const struct source_options *o, struct err *err);
 
 /*
  * Before view_freeze: a SOURCE that is a store becomes a private server that shows the moment asked
- * for, and request.source says how to reach the database, or `cluster` that all of them are meant.
- * Other sources are left as they are.
+ * for, and request.source says how to reach the database, or `databases` that all of them are
+ * meant. Other sources are left as they are.
  */
 int source_open(struct source_options *o, struct err *err);
 

@@ -12,98 +12,54 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/escape.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "common/units.h"
 #include "view/internal.h"
 
-struct member {
+struct database {
     struct view_request request;
     struct view_shown shown;
-    const char *database; /* borrowed from the page view */
-    char *dir;            /* its name, escaped */
+    const char *name; /* borrowed from the page view */
+    char *dir;        /* the name, escaped */
     char *shown_source;
-    struct view *view;
 };
 
-struct cluster {
-    struct member *members; /* sorted by dir */
-    uint32_t *first;        /* tree_join */
+struct databases {
+    struct database *all; /* sorted by dir */
     size_t n;
-    int64_t started;
 };
-
-/* ---- what view.h asks ---- */
-
-/* The root is the first one's: a directory is like another. */
-struct view *cluster_member(const struct view *v, uint32_t *node)
-{
-    uint32_t k = v->tree.nodes[*node].member, first = v->cluster->first[k];
-
-    *node = *node < first ? 0 : *node - first + 1;
-    return v->cluster->members[k].view;
-}
-
-struct view *cluster_first(const struct view *v)
-{
-    return v->cluster->members[0].view;
-}
-
-void cluster_free(struct view *v)
-{
-    struct cluster *c = v->cluster;
-    size_t i;
-
-    for (i = 0; i < c->n; i++) {
-        struct member *m = &c->members[i];
-
-        view_free(m->view);
-        free((char *)(uintptr_t)m->request.source);
-        free(m->shown_source);
-        free(m->dir);
-    }
-    free(c->members);
-    free(c->first);
-    free(c);
-    tree_free(&v->tree);
-    free(v->source);
-    free(v);
-}
-
-/* ---- the databases ---- */
 
 static int by_dir(const void *a, const void *b)
 {
-    const struct member *x = a, *y = b;
+    const struct database *x = a, *y = b;
 
     return strcmp(x->dir, y->dir);
 }
 
-static void add_member(struct cluster *c, const struct cluster_request *r, const char *database)
+static void add_database(struct databases *d, const struct databases_request *r, const char *name)
 {
     struct page_shown shown = page_view_shown(r->page);
-    struct member *m = &c->members[c->n++];
+    struct database *b = &d->all[d->n++];
 
-    m->database = database;
-    m->dir = escape_name(database);
-    m->shown_source = mem_printf("%s of %s", database, r->store);
-    m->shown = (struct view_shown){.unix_us = shown.time_us, .lsn = shown.lsn};
-    m->request = *r->request;
-    m->request.source = page_view_source(r->page, database);
-    m->request.may_miss = true;
-    m->request.pages = false; /* they are of all together */
+    b->name = name;
+    b->dir = escape_name(name);
+    b->shown_source = mem_printf("%s of %s", name, r->store);
+    b->shown = (struct view_shown){.unix_us = shown.time_us, .lsn = shown.lsn};
+    b->request = *r->request;
+    b->request.source = page_view_source(r->page, name);
+    b->request.may_miss = true;
+    b->request.pages = false; /* they are of all together */
 }
 
-/* What members point at is known once they have their place. */
-static void point(struct cluster *c)
+/* What they point at is known once they have their place. */
+static void point(struct databases *d)
 {
     size_t i;
 
-    for (i = 0; i < c->n; i++) {
-        c->members[i].shown.source = c->members[i].shown_source;
-        c->members[i].request.shown = &c->members[i].shown;
+    for (i = 0; i < d->n; i++) {
+        d->all[i].shown.source = d->all[i].shown_source;
+        d->all[i].request.shown = &d->all[i].shown;
     }
 }
 
@@ -115,62 +71,68 @@ static void note_omitted(const struct page_view *page)
         log_note("the database \"%s\" is left out: %s", o->name, o->why);
 }
 
-static int open_cluster(const struct cluster_request *r, struct view **v, struct err *err)
+static int open_databases(const struct databases_request *r, struct databases *d, struct err *err)
 {
     char *const *names = page_view_databases(r->page);
-    struct cluster *c;
     size_t n = 0;
 
+    *d = (struct databases){0};
     note_omitted(r->page);
     while (names[n])
         n++;
     if (!n)
         return err_set(err, ENOENT, "the cluster has no database at that moment that can be shown");
-    c = mem_alloc(sizeof(*c));
-    c->started = clock_ms();
-    c->members = mem_array(n, sizeof(*c->members));
-    c->first = mem_array(n, sizeof(*c->first));
+    d->all = mem_array(n, sizeof(*d->all));
     for (; *names; names++)
-        add_member(c, r, *names);
-    qsort(c->members, c->n, sizeof(*c->members), by_dir);
-    point(c);
-    *v = mem_alloc(sizeof(**v));
-    (*v)->cluster = c;
-    (*v)->source = mem_strdup(r->store);
+        add_database(d, r, *names);
+    qsort(d->all, d->n, sizeof(*d->all), by_dir);
+    point(d);
     return 0;
 }
 
-static int in_database(const struct member *m, struct err *err)
+static void close_databases(struct databases *d)
 {
-    return err_prefix(err, "database \"%s\"", m->database);
+    size_t i;
+
+    for (i = 0; i < d->n; i++) {
+        free((char *)(uintptr_t)d->all[i].request.source);
+        free(d->all[i].shown_source);
+        free(d->all[i].dir);
+    }
+    free(d->all);
 }
 
-static int freeze_member(struct member *m, bool looking, struct err *err)
+static int in_database(const struct database *b, struct err *err)
 {
-    m->request.looking = looking;
-    return view_freeze(&m->request, &m->view, err) < 0 ? in_database(m, err) : 0;
+    return err_prefix(err, "database \"%s\"", b->name);
+}
+
+static int freeze_one(struct database *b, bool looking, struct snapshot **s, struct err *err)
+{
+    b->request.looking = looking;
+    return snapshot_freeze(&b->request, s, err) < 0 ? in_database(b, err) : 0;
 }
 
 /* ---- entries that match nothing anywhere ---- */
 
-static void count_missed(const struct view *v, size_t *missed)
+static void count_missed(const struct snapshot *s, size_t *missed)
 {
-    const struct pg_catalog *c = v->catalog;
+    const struct pg_catalog *c = s->catalog;
     size_t i;
 
     for (i = 0; i < c->nmissed; i++)
-        if (c->missed[i] < v->req->tables.n)
+        if (c->missed[i] < s->req.tables.n)
             missed[c->missed[i]]++;
 }
 
-static int refuse_missed(const struct cluster *c, const struct tablelist *l, const size_t *missed,
+static int refuse_missed(const struct databases *d, const struct tablelist *l, const size_t *missed,
                          struct err *err)
 {
     size_t *numbers = mem_array(l->n, sizeof(*numbers)), n = 0, i;
     int rc;
 
     for (i = 0; i < l->n; i++)
-        if (missed[i] == c->n)
+        if (missed[i] == d->n)
             numbers[n++] = i;
     rc = pg_refuse_missed("no table of any database matches", l->entries, numbers, n, err);
     free(numbers);
@@ -179,31 +141,30 @@ static int refuse_missed(const struct cluster *c, const struct tablelist *l, con
 
 /* Every database is looked at before the first is extracted, which can take long: entries that
  * match nowhere, tables that cannot be taken, types and encodings. */
-static int check_all(struct cluster *c, const struct tablelist *l, struct err *err)
+static int check_all(struct databases *d, const struct tablelist *l, struct err *err)
 {
     size_t *missed = mem_array(l->n, sizeof(*missed)), i;
+    struct snapshot *s;
     int rc = 0;
 
-    for (i = 0; i < c->n && (l->n || c->n > 1) && rc == 0; i++) {
-        struct member *m = &c->members[i];
-
-        rc = freeze_member(m, true, err);
-        if (rc == 0)
-            count_missed(m->view, missed);
-        view_free(m->view);
-        m->view = NULL;
+    for (i = 0; i < d->n && (l->n || d->n > 1) && rc == 0; i++) {
+        rc = freeze_one(&d->all[i], true, &s, err);
+        if (rc < 0)
+            break;
+        count_missed(s, missed);
+        snapshot_free(s);
     }
     if (rc == 0)
-        rc = refuse_missed(c, l, missed, err);
+        rc = refuse_missed(d, l, missed, err);
     free(missed);
     return rc;
 }
 
 /* ---- extraction ---- */
 
-static void add_up(const struct view *v, uint64_t *bytes, size_t *own_files)
+static void add_up(const struct snapshot *s, uint64_t *bytes, size_t *own_files)
 {
-    const struct results *r = view_results(v);
+    const struct results *r = snapshot_results(s);
     size_t t;
 
     for (t = 0; t < r->n; t++) {
@@ -212,15 +173,14 @@ static void add_up(const struct view *v, uint64_t *bytes, size_t *own_files)
     }
 }
 
-/* What is left for database i by those before it. 0 would be "no limit". */
-static void share_out(struct cluster *c, size_t i)
+/* What is left for the next of n databases by the view's members. 0 would be "no limit". */
+static void share_out(struct view_request *req, size_t n, const struct view *v)
 {
-    struct view_request *req = &c->members[i].request;
-    size_t used_files = c->n * (req->jobs + 1), k; /* spools stay open */
+    size_t used_files = n * (req->jobs + 1), k; /* spools stay open */
     uint64_t used_bytes = 0;
 
-    for (k = 0; k < i; k++)
-        add_up(c->members[k].view, &used_bytes, &used_files);
+    for (k = 0; k < v->n; k++)
+        add_up(v->members[k].snapshot, &used_bytes, &used_files);
     if (req->spool_limit)
         req->spool_limit = used_bytes < req->spool_limit ? req->spool_limit - used_bytes : 1;
     req->own_files = used_files < req->own_files ? req->own_files - used_files : 0;
@@ -231,79 +191,87 @@ struct place { /* where plain files go; dir_fd -1: into the spool */
     const char *spool_dir;
 };
 
-static int extract_files(struct member *m, const struct place *p, struct err *err)
+static int extract_files(struct view *v, const char *dir, const struct place *p, struct err *err)
 {
     int rc, fd;
 
-    if (mkdirat(p->dir_fd, m->dir, 0777) < 0)
-        return err_errno(err, "cannot create %s", m->dir);
-    fd = openat(p->dir_fd, m->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (mkdirat(p->dir_fd, dir, 0777) < 0)
+        return err_errno(err, "cannot create %s", dir);
+    fd = openat(p->dir_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return err_errno(err, "cannot open %s", m->dir);
-    rc = view_extract_files(m->view, fd, p->spool_dir, err);
+        return err_errno(err, "cannot open %s", dir);
+    rc = view_extract_files(v, fd, p->spool_dir, err);
     close(fd);
     return rc;
 }
 
-static int extract_member(struct member *m, const struct place *p, struct err *err)
+static int extract_one(struct database *b, const struct place *p, struct view *v, struct err *err)
 {
-    int rc = freeze_member(m, false, err);
+    struct snapshot *s;
+    int rc = freeze_one(b, false, &s, err);
 
     if (rc < 0)
         return rc;
-    log_debug("extracting the database \"%s\"", m->database);
-    rc = p->dir_fd < 0 ? view_extract(m->view, err) : extract_files(m, p, err);
-    return rc < 0 ? in_database(m, err) : 0;
+    view_add(v, s);
+    log_debug("extracting the database \"%s\"", b->name);
+    rc = p->dir_fd < 0 ? view_extract(v, err) : extract_files(v, b->dir, p, err);
+    return rc < 0 ? in_database(b, err) : 0;
 }
 
-static void join(struct view *v, bool pages)
+static void join(const struct databases *d, struct view *v, bool pages)
 {
-    struct cluster *c = v->cluster;
-    const struct tree **trees = mem_array(c->n, sizeof(*trees));
-    char **dirs = mem_array(c->n, sizeof(*dirs));
+    char **dirs = mem_array(d->n, sizeof(*dirs));
     size_t i;
 
-    for (i = 0; i < c->n; i++) {
-        trees[i] = &c->members[i].view->tree;
-        dirs[i] = c->members[i].dir;
-    }
-    tree_join(&v->tree, trees, dirs, c->n, pages, c->first);
-    free(trees);
+    for (i = 0; i < d->n; i++)
+        dirs[i] = d->all[i].dir;
+    view_join(v, dirs, pages);
     free(dirs);
 }
 
-static int extract_all(const struct cluster_request *r, const struct place *p, struct view **view,
+static int extract_each(const struct databases_request *r, struct databases *d,
+                        const struct place *p, struct view *v, struct err *err)
+{
+    int rc = check_all(d, &r->request->tables, err);
+    size_t i;
+
+    for (i = 0; i < d->n && rc == 0; i++) {
+        share_out(&d->all[i].request, d->n, v);
+        rc = extract_one(&d->all[i], p, v, err);
+    }
+    if (rc == 0)
+        join(d, v, r->request->pages);
+    return rc;
+}
+
+static int extract_all(const struct databases_request *r, const struct place *p, struct view **view,
                        struct err *err)
 {
+    struct databases d;
     struct view *v;
-    size_t i;
-    int rc = open_cluster(r, &v, err);
+    int rc = open_databases(r, &d, err);
 
     if (rc < 0)
         return rc;
-    rc = check_all(v->cluster, &r->request->tables, err);
-    for (i = 0; i < v->cluster->n && rc == 0; i++) {
-        share_out(v->cluster, i);
-        rc = extract_member(&v->cluster->members[i], p, err);
-    }
-    if (rc < 0) {
+    v = view_new(r->store, d.n);
+    rc = extract_each(r, &d, p, v, err);
+    close_databases(&d);
+    if (rc < 0)
         view_free(v);
-        return rc;
-    }
-    join(v, r->request->pages);
-    *view = v;
-    return 0;
+    else
+        *view = v;
+    return rc;
 }
 
-int cluster_extract(const struct cluster_request *r, struct view **v, struct err *err)
+int databases_extract(const struct databases_request *r, struct view **v, struct err *err)
 {
     struct place p = {.dir_fd = -1};
 
     return extract_all(r, &p, v, err);
 }
 
-int cluster_extract_files(const struct cluster_request *r, int dir_fd, const char *spool_dir,
-                          struct view **v, struct err *err)
+int databases_extract_files(const struct databases_request *r, int dir_fd, const char *spool_dir,
+                            struct view **v, struct err *err)
 {
     struct place p = {dir_fd, spool_dir};
     int rc = extract_all(r, &p, v, err);
@@ -316,55 +284,32 @@ int cluster_extract_files(const struct cluster_request *r, int dir_fd, const cha
     return rc;
 }
 
-/* ---- words ---- */
+/* ---- the plan ---- */
 
-int cluster_print_plan(const struct cluster_request *r, FILE *out, struct err *err)
+static int print_one(struct database *b, bool first, FILE *out, struct err *err)
 {
-    struct view *v;
-    size_t i;
-    int rc = open_cluster(r, &v, err);
+    struct snapshot *s;
+    int rc = freeze_one(b, false, &s, err);
 
     if (rc < 0)
         return rc;
-    rc = check_all(v->cluster, &r->request->tables, err);
-    for (i = 0; i < v->cluster->n && rc == 0; i++) {
-        struct member *m = &v->cluster->members[i];
-
-        rc = freeze_member(m, false, err);
-        if (rc < 0)
-            break;
-        fprintf(out, "%s%s:\n", i ? "\n" : "", m->dir);
-        view_print_plan(m->view, out);
-        view_free(m->view);
-        m->view = NULL;
-    }
-    view_free(v);
-    return rc;
+    fprintf(out, "%s%s:\n", first ? "" : "\n", b->dir);
+    snapshot_print_plan(s, out);
+    snapshot_free(s);
+    return 0;
 }
 
-void cluster_print_summary(const struct view *v, const char *what)
+int databases_print_plan(const struct databases_request *r, FILE *out, struct err *err)
 {
-    const struct cluster *c = v->cluster;
-    size_t i, t, tables = 0, failed = 0, ignored = 0;
-    uint64_t bytes = 0;
-    char size[32];
+    struct databases d;
+    size_t i;
+    int rc = open_databases(r, &d, err);
 
-    if (!c) {
-        view_print_summary(v, what);
-        return;
-    }
-    for (i = 0; i < c->n; i++) {
-        const struct results *r = view_results(c->members[i].view);
-
-        tables += r->n;
-        add_up(c->members[i].view, &bytes, &ignored);
-        for (t = 0; t < r->n; t++)
-            failed += r->tables[t].state == TABLE_FAILED;
-    }
-    log_note("%s: %zu database%s, %zu table%s, %s, as of %s (extracted in %.2f s)", what, c->n,
-             units_s(c->n), tables, units_s(tables), units_format_size(bytes, size, sizeof(size)),
-             cluster_first(v)->moment.time, (double)(clock_ms() - c->started) / 1000);
-    if (failed)
-        log_note("%s: %zu table%s failed; .asofs/errors of each database says why", what, failed,
-                 units_s(failed));
+    if (rc < 0)
+        return rc;
+    rc = check_all(&d, &r->request->tables, err);
+    for (i = 0; i < d.n && rc == 0; i++)
+        rc = print_one(&d.all[i], i == 0, out, err);
+    close_databases(&d);
+    return rc;
 }

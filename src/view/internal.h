@@ -1,4 +1,10 @@
-/* What the files of view/ share. Not to be included from other rooms. */
+/*
+ * What the files of view/ share. Not to be included from other rooms.
+ *
+ * A view is one or several snapshots under one tree, always. A node of the tree says which member
+ * it belongs to, and which table or text of that member it is; so with one member nothing is
+ * different.
+ */
 #ifndef ASOFS_VIEW_INTERNAL_H
 #define ASOFS_VIEW_INTERNAL_H
 
@@ -8,13 +14,14 @@
 #include "common/progress.h"
 #include "extract/coordinator.h"
 #include "view/snapshot.h"
+#include "view/tree.h"
+#include "view/view.h"
 
-struct cluster; /* cluster.h */
-
-struct view {
-    struct cluster *cluster; /* a view of several databases: but for source and tree nothing of the
-                                rest is used */
-    const struct view_request *req; /* borrowed */
+/* One database, frozen; see snapshot.h. */
+struct snapshot {
+    struct view_request req; /* what it points at is borrowed; source and shown are not used any
+                                more once it is frozen */
+    bool of_store;           /* a page view: nobody is held */
     struct pg_target target;
     struct pg_conn *leader; /* NULL once released */
     struct pg_server server;
@@ -23,12 +30,32 @@ struct view {
     struct pg_catalog *catalog;
     struct pg_moment moment;
     struct plan plan;
-    struct tree tree;
+    struct tree tree; /* its names alone */
     struct pg_dump dump;
     struct crew *crew;
-    struct coordinator *coordinator;
+    struct coordinator *coordinator; /* from snapshot_prepare on */
     struct progress progress;
     int64_t started, locked, frozen; /* clock_ms: begin, first lock, snapshot */
+};
+
+static inline struct results *snapshot_results(const struct snapshot *s)
+{
+    return coordinator_results(s->coordinator);
+}
+
+struct member {
+    struct snapshot *snapshot;
+    bool reported;               /* the texts are final; protected by the view's lock */
+    struct buf meta[META_FILES]; /* written once, before `reported` */
+};
+
+struct view {
+    char *source; /* "dbname@host", or the store */
+    struct member *members;
+    size_t n;
+    const struct tree *tree; /* that of the only member, or `joined` */
+    struct tree joined;
+    int64_t started; /* clock_ms: view_new */
     void (*settled)(void *arg);
     void *settled_arg;
 
@@ -36,25 +63,17 @@ struct view {
     pthread_t thread;
     int halt_fd; /* eventfd that stops it; -1 without */
 
-    pthread_mutex_t lock; /* protects the two below */
-    bool reported;        /* the texts below are final */
-    struct buf meta[META_FILES];
+    pthread_mutex_t lock;
 };
 
-/* Of a cluster: the view that *node belongs to, and its number there. */
-struct view *cluster_member(const struct view *v, uint32_t *node);
-struct view *cluster_first(const struct view *v);
-void cluster_free(struct view *v);
+/* A view of no snapshot yet, with room for some. */
+struct view *view_new(const char *source, size_t room);
 
-/* The view that answers for a node, whose number there is *node afterwards. */
-static inline struct view *view_of_node(const struct view *v, uint32_t *node)
-{
-    return v->cluster ? cluster_member(v, node) : (struct view *)(uintptr_t)v;
-}
+/* One more member, which is the view's from now on. It is what view_extract and view_extract_files
+ * extract. Until view_join the names are its names. */
+void view_add(struct view *v, struct snapshot *s);
 
-static inline struct results *view_results(const struct view *v)
-{
-    return coordinator_results(v->coordinator);
-}
+/* Show the members below a directory each (tree_join). */
+void view_join(struct view *v, char *const *dirs, bool pages);
 
 #endif

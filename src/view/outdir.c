@@ -240,3 +240,43 @@ void outdir_abandon(struct outdir *d)
     remove_unfinished(d->parent, d->name, d->fd);
     close_outdir(d);
 }
+
+int outdir_make_dirs(const struct tree *t, int dir_fd, struct err *err)
+{
+    uint32_t i;
+
+    for (i = 1; i < t->n && t->nodes[i].kind == NODE_DIR; i++)
+        if (mkdirat(dir_fd, t->nodes[i].name, 0777) < 0)
+            return err_errno(err, "cannot create %s", t->nodes[i].name);
+    return 0;
+}
+
+int outdir_write_meta(const struct buf texts[META_FILES], int dir_fd, struct err *err)
+{
+    int m, rc = 0;
+
+    for (m = 0; m < META_FILES && rc == 0; m++) {
+        char *path = mem_printf(".asofs/%s", tree_meta_name(m));
+
+        rc = io_write_file(dir_fd, path, texts[m].data, texts[m].len, err);
+        free(path);
+    }
+    return rc;
+}
+
+/* Files first: a file made in a directory would change its time again. */
+void outdir_set_times(const struct tree *t, struct timespec time, int dir_fd)
+{
+    struct timespec times[2] = {time, time};
+    uint32_t i = t->n;
+
+    while (i-- > 1) {
+        const struct node *n = &t->nodes[i];
+        char *path = n->kind == NODE_DIR ? mem_strdup(n->name)
+                                         : mem_printf("%s/%s", t->nodes[n->parent].name, n->name);
+
+        utimensat(dir_fd, path, times, AT_SYMLINK_NOFOLLOW);
+        free(path);
+    }
+    futimens(dir_fd, times);
+}

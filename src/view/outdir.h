@@ -7,7 +7,11 @@
 #ifndef ASOFS_VIEW_OUTDIR_H
 #define ASOFS_VIEW_OUTDIR_H
 
+#include <time.h>
+
+#include "common/buf.h"
 #include "common/err.h"
+#include "view/tree.h"
 
 struct outdir {
     char *path;   /* where it shall appear */
@@ -25,5 +29,15 @@ int outdir_publish(struct outdir *d, struct err *err);
 
 /* Remove everything and close. */
 void outdir_abandon(struct outdir *d);
+
+/* ---- what is filled in: the names of one database, below dir_fd ---- */
+
+int outdir_make_dirs(const struct tree *t, int dir_fd, struct err *err);
+
+/* The files of .asofs/. */
+int outdir_write_meta(const struct buf texts[META_FILES], int dir_fd, struct err *err);
+
+/* Everything is there: give all of it, and dir_fd itself, the time of the moment. */
+void outdir_set_times(const struct tree *t, struct timespec time, int dir_fd);
 
 #endif

@@ -37,35 +37,35 @@ static void put_json(json_t *j, struct buf *out)
     json_decref(j);
 }
 
-static json_t *server_json(const struct view *v)
+static json_t *server_json(const struct snapshot *s)
 {
-    return json_pack("{s:o,s:s,s:o,s:o,s:o,s:b}", "version", text(v->server.version_text),
-                     "system_identifier", v->server.system_identifier, "source", text(v->source),
-                     "database", text(v->server.database), "user", text(v->server.user),
-                     "in_recovery", v->server.in_recovery);
+    return json_pack("{s:o,s:s,s:o,s:o,s:o,s:b}", "version", text(s->server.version_text),
+                     "system_identifier", s->server.system_identifier, "source", text(s->source),
+                     "database", text(s->server.database), "user", text(s->server.user),
+                     "in_recovery", s->server.in_recovery);
 }
 
 /* Everything that shapes the text of values. */
-static json_t *settings_json(const struct view *v)
+static json_t *settings_json(const struct snapshot *s)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "timezone", v->req->timezone,
-                     "encoding", v->encoding, "server_encoding", v->server.encoding, "datestyle",
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "timezone", s->req.timezone,
+                     "encoding", s->encoding, "server_encoding", s->server.encoding, "datestyle",
                      "ISO, MDY", "intervalstyle", "postgres", "bytea_output", "hex",
-                     "extra_float_digits", 1, "lc_monetary", v->server.lc_monetary, "format",
-                     pg_format_name(v->req->format));
+                     "extra_float_digits", 1, "lc_monetary", s->server.lc_monetary, "format",
+                     pg_format_name(s->req.format));
 }
 
-static void snapshot(struct view *v, struct buf *out)
+static void snapshot(struct snapshot *s, struct buf *out)
 {
-    struct results *r = view_results(v);
+    struct results *r = snapshot_results(s);
     json_t *j;
 
     pthread_mutex_lock(&r->lock);
     j = json_pack("{s:s,s:s,s:s*,s:s,s:s,s:o,s:{s:i,s:i},s:o}", "asofs", PACKAGE_VERSION, "moment",
-                  v->moment.time, "lsn_from", v->moment.lsn_from, "lsn", v->moment.lsn, "protocol",
-                  v->req->freeze_by_lock ? "lock" : "export", "server", server_json(v), "workers",
-                  "asked", (int)v->req->jobs, "joined", (int)r->joined, "settings",
-                  settings_json(v));
+                  s->moment.time, "lsn_from", s->moment.lsn_from, "lsn", s->moment.lsn, "protocol",
+                  s->req.freeze_by_lock ? "lock" : "export", "server", server_json(s), "workers",
+                  "asked", (int)s->req.jobs, "joined", (int)r->joined, "settings",
+                  settings_json(s));
     pthread_mutex_unlock(&r->lock);
     put_json(j, out);
 }
@@ -102,26 +102,25 @@ static const char *state_name(const struct results *r, const struct totals *t)
     return t->count[TABLE_FAILED] ? "failed" : "complete";
 }
 
-static void status(struct view *v, struct buf *out)
+static void status(struct snapshot *s, struct buf *out)
 {
-    struct results *r = view_results(v);
-    bool store = v->req->shown; /* nobody is held */
+    struct results *r = snapshot_results(s);
     int64_t now = clock_ms();
     struct totals t;
     json_t *j;
 
     pthread_mutex_lock(&r->lock);
     t = add_up(r);
-    j = json_pack("{s:s,s:b,s:f,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}", "state",
-                  state_name(r, &t), "source_held", !store && !r->released, "held_seconds",
-                  store ? 0.0 : (double)((r->released ? r->released_at : now) - v->locked) / 1000,
-                  "freeze_seconds", (double)(v->frozen - v->started) / 1000, "extract_seconds",
-                  (double)((r->ended ? r->ended_at : now) - v->frozen) / 1000, "tables", "all",
-                  (json_int_t)r->n, "waiting", t.count[TABLE_WAITING], "running",
-                  t.count[TABLE_RUNNING], "complete", t.count[TABLE_COMPLETE], "failed",
-                  t.count[TABLE_FAILED], "chunks", (json_int_t)v->plan.nchunks, "rows", t.rows,
-                  "bytes", t.bytes, "estimated_bytes", t.estimate, "estimated_bytes_done",
-                  t.estimate_done);
+    j = json_pack(
+        "{s:s,s:b,s:f,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}", "state",
+        state_name(r, &t), "source_held", !s->of_store && !r->released, "held_seconds",
+        s->of_store ? 0.0 : (double)((r->released ? r->released_at : now) - s->locked) / 1000,
+        "freeze_seconds", (double)(s->frozen - s->started) / 1000, "extract_seconds",
+        (double)((r->ended ? r->ended_at : now) - s->frozen) / 1000, "tables", "all",
+        (json_int_t)r->n, "waiting", t.count[TABLE_WAITING], "running", t.count[TABLE_RUNNING],
+        "complete", t.count[TABLE_COMPLETE], "failed", t.count[TABLE_FAILED], "chunks",
+        (json_int_t)s->plan.nchunks, "rows", t.rows, "bytes", t.bytes, "estimated_bytes",
+        t.estimate, "estimated_bytes_done", t.estimate_done);
     pthread_mutex_unlock(&r->lock);
     put_json(j, out);
 }
@@ -138,16 +137,16 @@ static double seconds_of(const struct table_result *r)
     return (double)((r->ended_at ? r->ended_at : clock_ms()) - r->started_at) / 1000;
 }
 
-static void put_table(const struct view *v, size_t i, struct buf *out)
+static void put_table(const struct snapshot *s, size_t i, struct buf *out)
 {
-    const struct pg_relation *rel = &v->catalog->tables[i].rel;
-    const struct table_result *r = &view_results(v)->tables[i];
+    const struct pg_relation *rel = &s->catalog->tables[i].rel;
+    const struct table_result *r = &snapshot_results(s)->tables[i];
 
     csv_put_field(out, rel->schema);
     buf_putc(out, ',');
     csv_put_field(out, rel->name);
     buf_putc(out, ',');
-    csv_put_field(out, v->tree.paths[i]);
+    csv_put_field(out, s->tree.paths[i]);
     buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,%.3f,", kind_name(rel->kind),
                table_state_name(r->state), (unsigned long long)r->rows,
                (unsigned long long)(r->bytes + r->under_way), (unsigned long long)r->estimate,
@@ -159,36 +158,36 @@ static void put_table(const struct view *v, size_t i, struct buf *out)
     buf_putc(out, '\n');
 }
 
-static void tables(struct view *v, struct buf *out)
+static void tables(struct snapshot *s, struct buf *out)
 {
-    struct results *r = view_results(v);
+    struct results *r = snapshot_results(s);
     size_t i;
 
     buf_puts(out, "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,"
                   "error\n");
     pthread_mutex_lock(&r->lock);
     for (i = 0; i < r->n; i++)
-        put_table(v, i, out);
+        put_table(s, i, out);
     pthread_mutex_unlock(&r->lock);
 }
 
-static void errors(struct view *v, struct buf *out)
+static void errors(struct snapshot *s, struct buf *out)
 {
-    struct results *r = view_results(v);
+    struct results *r = snapshot_results(s);
     size_t i;
 
     pthread_mutex_lock(&r->lock);
     for (i = 0; i < r->n; i++)
         if (r->tables[i].state == TABLE_FAILED)
-            buf_printf(out, "%s: %s\n", v->tree.paths[i], r->tables[i].error);
+            buf_printf(out, "%s: %s\n", s->tree.paths[i], r->tables[i].error);
     if (r->schema_error)
         buf_printf(out, "schema.sql could not be made: %s\n", r->schema_error);
     pthread_mutex_unlock(&r->lock);
 }
 
-static void schema(struct view *v, struct buf *out)
+static void schema(struct snapshot *s, struct buf *out)
 {
-    struct results *r = view_results(v);
+    struct results *r = snapshot_results(s);
     const char *line;
 
     pthread_mutex_lock(&r->lock);
@@ -206,12 +205,12 @@ static void schema(struct view *v, struct buf *out)
     pthread_mutex_unlock(&r->lock);
 }
 
-void report_make(struct view *v, enum meta_file which, struct buf *out)
+void report_make(struct snapshot *s, enum meta_file which, struct buf *out)
 {
-    static void (*const makers[META_FILES])(struct view *, struct buf *) = {
+    static void (*const makers[META_FILES])(struct snapshot *, struct buf *) = {
         [META_ERRORS] = errors, [META_SCHEMA] = schema, [META_SNAPSHOT] = snapshot,
         [META_STATUS] = status, [META_TABLES] = tables,
     };
 
-    makers[which](v, out);
+    makers[which](s, out);
 }

@@ -1,13 +1,14 @@
 /*
- * The files of .asofs/, as text: at any time after the freeze (they tell how far things are), and
- * once more at the end (they do not change any more). From any thread.
+ * The files of .asofs/ of one snapshot, as text: at any time after the freeze (they tell how far
+ * things are), and once more at the end (they do not change any more). From any thread.
  */
 #ifndef ASOFS_VIEW_REPORT_H
 #define ASOFS_VIEW_REPORT_H
 
 #include "common/buf.h"
-#include "view/view.h"
+#include "view/snapshot.h"
+#include "view/tree.h"
 
-void report_make(struct view *v, enum meta_file which, struct buf *out);
+void report_make(struct snapshot *s, enum meta_file which, struct buf *out);
 
 #endif

@@ -1,11 +1,22 @@
-/* The live view: frozen out of a running server over libpq. */
+/*
+ * A snapshot: one database, frozen out of a running server over libpq. Its life; each function says
+ * which step it expects.
+ *
+ *   snapshot_freeze    connect, collect, lock, freeze, plan
+ *   snapshot_prepare   the coordinator is there: states and results can be asked for
+ *   snapshot_run       workers fill the spool; the server is released
+ *   snapshot_read      what is complete, from any thread
+ *   snapshot_free
+ */
 #ifndef ASOFS_VIEW_SNAPSHOT_H
 #define ASOFS_VIEW_SNAPSHOT_H
 
 #include <stdio.h>
+#include <time.h>
 
+#include "common/err.h"
 #include "extract/tablelist.h"
-#include "view/view.h"
+#include "pg/copysql.h"
 
 /* What a page view shows, instead of the moment at which its private server was asked. */
 struct view_shown {
@@ -44,23 +55,37 @@ struct view_request {
     int stop_fd; /* readable: give up (-EINTR); -1: none */
 };
 
-/* The request is borrowed until view_free. On failure nothing is left locked. */
-int view_freeze(const struct view_request *req, struct view **view, struct err *err);
+struct snapshot;
 
-/* Extract into the spool and make the files of .asofs/. The server is released afterwards. */
-int view_extract(struct view *v, struct err *err);
+/* `source` and `shown` are borrowed for the call, the rest of what the request points at until
+ * snapshot_free. On failure nothing is left locked. */
+int snapshot_freeze(const struct view_request *req, struct snapshot **s, struct err *err);
+void snapshot_free(struct snapshot *s); /* NULL is fine */
 
-/* The same in a thread of its own; view_free stops and joins it. Implies `partial`. */
-int view_extract_begin(struct view *v, struct err *err);
+struct timespec snapshot_time(const struct snapshot *s); /* the moment: every file's mtime */
 
-/* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
-int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
+/* Refuse, after the freeze, what is sure not to fit. */
+int snapshot_check_space(const struct snapshot *s, const char *dir, bool is_spool, struct err *err);
 
-/* What view_extract would do: tables, sizes, chunks. */
-void view_print_plan(const struct view *v, FILE *out);
+struct snapshot_job {
+    int out_fd;                               /* plain files below it; -1: into the spool */
+    const char *spool_dir;                    /* of intermediate data */
+    int stop_fd;                              /* readable: give up (-EINTR); -1: none */
+    void (*settled)(void *arg, size_t table); /* coordinator_config */
+    void *settled_arg;
+};
 
-/* One line for people: how much, how long. */
-void view_print_summary(const struct view *v, const char *what);
-void view_print_frozen(const struct view *v, const char *what); /* the same before extraction */
+/* After the freeze, once. */
+void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job);
+
+/* Extract what was prepared. The server is released afterwards, also after a failure. */
+int snapshot_run(struct snapshot *s, struct err *err);
+
+/* Up to `size` bytes of a complete table, fewer only at the end of the file. Bytes or -errno. */
+int64_t snapshot_read(const struct snapshot *s, size_t table, char *buffer, size_t size,
+                      uint64_t offset);
+
+/* What would be extracted: tables, sizes, chunks. */
+void snapshot_print_plan(const struct snapshot *s, FILE *out);
 
 #endif

@@ -193,8 +193,8 @@ static void number_joined(struct tree *t, char *const *dirs)
     hash_free(h);
 }
 
-/* The directories at the top; first[i] is that of member i, for now. */
-static void add_tops(struct tree *t, char *const *dirs, size_t n, bool pages, uint32_t *first)
+/* The directories at the top; tops[i] is that of member i. */
+static void add_tops(struct tree *t, char *const *dirs, size_t n, bool pages, uint32_t *tops)
 {
     uint32_t meta = 0;
     size_t i;
@@ -204,8 +204,8 @@ static void add_tops(struct tree *t, char *const *dirs, size_t n, bool pages, ui
         if (pages && !meta && (i == n || strcmp(META_DIR, dirs[i]) < 0))
             meta = add_node(t, NODE_DIR, 0, META_DIR, 0);
         if (i < n) {
-            first[i] = add_node(t, NODE_DIR, 0, dirs[i], 0);
-            t->nodes[first[i]].member = (uint32_t)i;
+            tops[i] = add_node(t, NODE_DIR, 0, dirs[i], 0);
+            t->nodes[tops[i]].member = (uint32_t)i;
         }
     }
     if (pages)
@@ -213,21 +213,19 @@ static void add_tops(struct tree *t, char *const *dirs, size_t n, bool pages, ui
 }
 
 void tree_join(struct tree *t, const struct tree *const *members, char *const *dirs, size_t n,
-               bool pages, uint32_t *first)
+               bool pages)
 {
+    uint32_t *tops = mem_array(n, sizeof(*tops));
     size_t i, total = 3;
-    uint32_t root;
 
     for (i = 0; i < n; i++)
         total += members[i]->n;
     *t = (struct tree){.nodes = mem_array(total, sizeof(*t->nodes))};
-    add_tops(t, dirs, n, pages, first);
-    for (i = 0; i < n; i++) {
-        root = first[i];
-        first[i] = t->n;
-        add_member(t, members[i], (uint32_t)i, root);
-    }
+    add_tops(t, dirs, n, pages, tops);
+    for (i = 0; i < n; i++)
+        add_member(t, members[i], (uint32_t)i, tops[i]);
     number_joined(t, dirs);
+    free(tops);
 }
 
 void tree_free(struct tree *t)

@@ -48,12 +48,11 @@ void tree_free(struct tree *t);
 
 /*
  * Several trees as one: a directory for each at the top, named dirs[i] (sorted bytewise), with what
- * its root holds below. `first` gets for each the number that its node 1 has now; the others follow
- * in order. Everything is copied, but the paths stay with the single trees. At least one. pages:
- * at the top there is .asofs/pages too, and nothing else in .asofs.
+ * its root holds below. Everything is copied, but the paths stay with the single trees. At least
+ * one. pages: at the top there is .asofs/pages too, and nothing else in .asofs.
  */
 void tree_join(struct tree *t, const struct tree *const *members, char *const *dirs, size_t n,
-               bool pages, uint32_t *first);
+               bool pages);
 
 static inline bool node_is_dir(const struct node *n)
 {

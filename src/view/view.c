@@ -6,8 +6,42 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/io.h"
+#include "common/clock.h"
+#include "common/mem.h"
 #include "view/report.h"
+
+/* ---- its life ---- */
+
+struct view *view_new(const char *source, size_t room)
+{
+    struct view *v = mem_alloc(sizeof(*v));
+
+    v->source = mem_strdup(source);
+    v->members = mem_array(room, sizeof(*v->members));
+    v->tree = &v->joined;
+    v->started = clock_ms();
+    v->halt_fd = -1;
+    pthread_mutex_init(&v->lock, NULL);
+    return v;
+}
+
+void view_add(struct view *v, struct snapshot *s)
+{
+    v->members[v->n++].snapshot = s;
+    v->tree = &s->tree;
+}
+
+void view_join(struct view *v, char *const *dirs, bool pages)
+{
+    const struct tree **trees = mem_array(v->n, sizeof(*trees));
+    size_t i;
+
+    for (i = 0; i < v->n; i++)
+        trees[i] = &v->members[i].snapshot->tree;
+    tree_join(&v->joined, trees, dirs, v->n, pages);
+    v->tree = &v->joined;
+    free(trees);
+}
 
 void view_stop(struct view *v)
 {
@@ -20,47 +54,43 @@ void view_stop(struct view *v)
     v->threaded = false;
 }
 
+static void free_member(struct member *m)
+{
+    int i;
+
+    snapshot_free(m->snapshot);
+    for (i = 0; i < META_FILES; i++)
+        buf_free(&m->meta[i]);
+}
+
 void view_free(struct view *v)
 {
-    int m;
+    size_t i;
 
     if (!v)
         return;
-    if (v->cluster) {
-        cluster_free(v);
-        return;
-    }
     view_stop(v);
     if (v->halt_fd >= 0)
         close(v->halt_fd);
-    pg_dump_free(&v->dump);
-    coordinator_free(v->coordinator);
-    crew_free(v->crew);
-    pg_conn_close(v->leader);
-    tree_free(&v->tree);
-    plan_free(&v->plan);
-    pg_catalog_free(v->catalog);
-    pg_moment_free(&v->moment);
-    pg_server_free(&v->server);
-    pg_target_free(&v->target);
-    for (m = 0; m < META_FILES; m++)
-        buf_free(&v->meta[m]);
+    for (i = 0; i < v->n; i++)
+        free_member(&v->members[i]);
+    free(v->members);
+    tree_free(&v->joined);
     pthread_mutex_destroy(&v->lock);
     free(v->source);
     free(v);
 }
 
+/* ---- names and times ---- */
+
 const struct tree *view_tree(const struct view *v)
 {
-    return &v->tree;
+    return v->tree;
 }
 
 struct timespec view_time(const struct view *v)
 {
-    if (v->cluster)
-        return view_time(cluster_first(v));
-    return (struct timespec){.tv_sec = v->moment.unix_ns / 1000000000,
-                             .tv_nsec = v->moment.unix_ns % 1000000000};
+    return snapshot_time(v->members[0].snapshot);
 }
 
 const char *view_source(const struct view *v)
@@ -68,25 +98,32 @@ const char *view_source(const struct view *v)
     return v->source;
 }
 
+/* ---- the state of a file ---- */
+
 void view_on_settled(struct view *v, void (*settled)(void *arg), void *arg)
 {
     v->settled = settled;
     v->settled_arg = arg;
 }
 
-static bool is_reported(struct view *v)
+static struct member *member_of(const struct view *v, const struct node *n)
+{
+    return &v->members[n->member];
+}
+
+static bool is_reported(struct view *v, const struct member *m)
 {
     bool r;
 
     pthread_mutex_lock(&v->lock);
-    r = v->reported;
+    r = m->reported;
     pthread_mutex_unlock(&v->lock);
     return r;
 }
 
-static enum view_state table_view_state(struct view *v, uint32_t table)
+static enum view_state table_view_state(const struct member *m, uint32_t table)
 {
-    struct results *r = view_results(v);
+    struct results *r = snapshot_results(m->snapshot);
     enum table_state s;
 
     pthread_mutex_lock(&r->lock);
@@ -97,47 +134,51 @@ static enum view_state table_view_state(struct view *v, uint32_t table)
 
 enum view_state view_state(struct view *v, uint32_t node)
 {
-    const struct node *n;
+    const struct node *n = &v->tree->nodes[node];
+    const struct member *m = member_of(v, n);
 
-    v = view_of_node(v, &node);
-    n = &v->tree.nodes[node];
     if (n->kind == NODE_TABLE)
-        return table_view_state(v, n->item);
-    if (node_is_dir(n) || is_reported(v))
+        return table_view_state(m, n->item);
+    if (node_is_dir(n) || is_reported(v, m))
         return VIEW_FINAL;
     return n->item == META_SCHEMA ? VIEW_PENDING : VIEW_LIVE;
 }
 
 void view_prefer(struct view *v, uint32_t node)
 {
-    v = view_of_node(v, &node);
-    if (v->tree.nodes[node].kind == NODE_TABLE)
-        coordinator_prefer(v->coordinator, v->tree.nodes[node].item);
+    const struct node *n = &v->tree->nodes[node];
+
+    if (n->kind == NODE_TABLE)
+        coordinator_prefer(member_of(v, n)->snapshot->coordinator, n->item);
 }
+
+/* ---- final files ---- */
 
 /* Of a table that is complete: nothing of it changes, so it is read without the lock. */
 static const struct table_result *result_of(const struct view *v, const struct node *n)
 {
-    return &view_results(v)->tables[n->item];
+    return &snapshot_results(member_of(v, n)->snapshot)->tables[n->item];
 }
 
 void view_live_text(struct view *v, uint32_t node, char **text, size_t *len)
 {
+    const struct node *n = &v->tree->nodes[node];
     struct buf b = {0};
 
-    v = view_of_node(v, &node);
-    report_make(v, v->tree.nodes[node].item, &b);
+    report_make(member_of(v, n)->snapshot, (enum meta_file)n->item, &b);
     *len = b.len;
     *text = buf_steal(&b);
 }
 
 static uint64_t meta_size(struct view *v, uint32_t node)
 {
+    const struct node *n = &v->tree->nodes[node];
+    const struct member *m = member_of(v, n);
     char *text;
     size_t len;
 
-    if (is_reported(v))
-        return v->meta[v->tree.nodes[node].item].len;
+    if (is_reported(v, m))
+        return m->meta[n->item].len;
     view_live_text(v, node, &text, &len);
     free(text);
     return len;
@@ -145,10 +186,8 @@ static uint64_t meta_size(struct view *v, uint32_t node)
 
 uint64_t view_size(struct view *v, uint32_t node)
 {
-    const struct node *n;
+    const struct node *n = &v->tree->nodes[node];
 
-    v = view_of_node(v, &node);
-    n = &v->tree.nodes[node];
     switch (n->kind) {
     case NODE_TABLE:
         return result_of(v, n)->bytes;
@@ -159,46 +198,10 @@ uint64_t view_size(struct view *v, uint32_t node)
     }
 }
 
-/* Short only at the end of the file; a file that lost its end is an error. */
-static int64_t read_own(const struct table_result *r, char *buffer, size_t size, uint64_t offset)
-{
-    int64_t n;
-
-    if (offset >= r->bytes)
-        return 0;
-    if (size > r->bytes - offset)
-        size = (size_t)(r->bytes - offset);
-    n = io_pread_full(r->own_fd, buffer, size, offset);
-    return n < 0 || (size_t)n == size ? n : -EIO;
-}
-
-static int64_t read_table(const struct view *v, const struct table_result *r, char *buffer,
-                          size_t size, uint64_t offset)
-{
-    const struct flatfile *f = &r->file;
-    struct extent e;
-    size_t done = 0;
-    int64_t n;
-
-    if (r->own_fd >= 0)
-        return read_own(r, buffer, size, offset);
-    while (done < size && flatfile_locate(f, offset + done, size - done, &e)) {
-        n = io_pread_full(v->crew->spools[e.file].fd, buffer + done, (size_t)e.length, e.offset);
-        if (n < 0)
-            return n;
-        if ((uint64_t)n < e.length)
-            return -EIO; /* a spool file that lost its end: never a short file */
-        done += (size_t)n;
-    }
-    return (int64_t)done;
-}
-
 int view_own_fd(struct view *v, uint32_t node)
 {
-    const struct node *n;
+    const struct node *n = &v->tree->nodes[node];
 
-    v = view_of_node(v, &node);
-    n = &v->tree.nodes[node];
     return n->kind == NODE_TABLE ? result_of(v, n)->own_fd : -1;
 }
 
@@ -214,26 +217,23 @@ static int64_t read_meta(const struct buf *b, char *buffer, size_t size, uint64_
 
 int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset)
 {
-    const struct node *n;
+    const struct node *n = &v->tree->nodes[node];
+    const struct member *m = member_of(v, n);
 
-    v = view_of_node(v, &node);
-    n = &v->tree.nodes[node];
     if (node_is_dir(n))
         return -EISDIR;
     if (view_state(v, node) != VIEW_FINAL)
         return -EIO;
     if (n->kind == NODE_TABLE)
-        return read_table(v, result_of(v, n), buffer, size, offset);
-    return read_meta(&v->meta[n->item], buffer, size, offset);
+        return snapshot_read(m->snapshot, n->item, buffer, size, offset);
+    return read_meta(&m->meta[n->item], buffer, size, offset);
 }
 
 int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX])
 {
+    const struct node *n = &v->tree->nodes[node];
     const struct table_result *r;
-    const struct node *n;
 
-    v = view_of_node(v, &node);
-    n = &v->tree.nodes[node];
     if (n->kind != NODE_TABLE || strncmp(name, "user.asofs.", 11) != 0)
         return -ENODATA;
     r = result_of(v, n);
@@ -242,7 +242,7 @@ int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_
     if (strcmp(name, "user.asofs.xxh3") == 0)
         return snprintf(value, VIEW_XATTR_MAX, "%016llx", (unsigned long long)r->checksum);
     if (strcmp(name, "user.asofs.lsn") == 0)
-        return snprintf(value, VIEW_XATTR_MAX, "%s", v->moment.lsn);
+        return snprintf(value, VIEW_XATTR_MAX, "%s", member_of(v, n)->snapshot->moment.lsn);
     return -ENODATA;
 }
 
@@ -251,5 +251,5 @@ size_t view_xattr_names(const struct view *v, uint32_t node, const char **names)
     static const char all[] = "user.asofs.lsn\0user.asofs.rows\0user.asofs.xxh3";
 
     *names = all;
-    return v->tree.nodes[node].kind == NODE_TABLE ? sizeof(all) : 0;
+    return v->tree->nodes[node].kind == NODE_TABLE ? sizeof(all) : 0;
 }

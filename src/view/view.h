@@ -2,11 +2,13 @@
  * view/: a view's life. May be called from fs/ and cmd/; calls everything below it. Links without
  * libfuse.
  *
- * A live view goes through these steps; each function says which step it expects.
+ * A view is one or several snapshots (snapshot.h) under one tree. It goes through these steps; each
+ * function says which step it expects.
  *
- *   view_freeze    connect, collect, lock, freeze, plan        (live.h)
- *   view_extract   snapshot workers fill the spool; release    (live.h)
+ *   view_freeze    one database: connect, collect, lock, freeze, plan
+ *   view_extract   snapshot workers fill the spool; release
  *   or view_extract_begin: the same in a thread of its own, while the view is already served
+ *   or databases_extract: several databases (databases.h)
  *   serve          the functions below, from any thread
  *   view_free
  */
@@ -20,6 +22,24 @@
 #include "view/tree.h"
 
 struct view;
+struct view_request; /* snapshot.h */
+
+/* What the request points at, but `source` and `shown`, is borrowed until view_free. On failure
+ * nothing is left locked. */
+int view_freeze(const struct view_request *req, struct view **v, struct err *err);
+
+/* Extract into the spool and make the files of .asofs/. The server is released afterwards. */
+int view_extract(struct view *v, struct err *err);
+
+/* The same in a thread of its own; view_free stops and joins it. Implies `partial`. */
+int view_extract_begin(struct view *v, struct err *err);
+
+/* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
+int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
+
+/* One line for people: how much, how long. */
+void view_print_summary(const struct view *v, const char *what);
+void view_print_frozen(const struct view *v, const char *what); /* the same before extraction */
 
 /*
  * End an extraction that still runs: what is not complete fails, those who wait are told, and the

@@ -265,13 +265,13 @@ static void trees_of_several_databases_are_joined(void **state)
     struct pg_catalog *full = make_catalog(places, 3), *none = make_catalog(NULL, 0);
     struct tree one, two, t;
     const struct tree *members[] = {&one, &two, &one};
-    uint32_t first[3], i;
+    uint32_t i;
     int64_t dir, schema, file;
 
     (void)state;
     tree_make(&one, full, PG_FORMAT_CSV, false);
     tree_make(&two, none, PG_FORMAT_CSV, false);
-    tree_join(&t, members, dirs, 3, false, first);
+    tree_join(&t, members, dirs, 3, false);
     assert_int_equal(t.nodes[0].nchildren, 3);
     assert_int_equal(t.nodes[0].subdirs, 3);
     assert_int_equal(t.n, 1 + 2 * one.n + two.n);
@@ -288,8 +288,9 @@ static void trees_of_several_databases_are_joined(void **state)
     assert_true(file > 0);
     assert_int_equal(t.nodes[file].member, 2);
     assert_int_equal(t.nodes[file].parent, schema);
-    assert_int_equal(file - first[2] + 1,
-                     tree_lookup(&one, (uint32_t)tree_lookup(&one, 0, "sales"), "c.csv"));
+    schema = tree_lookup(&one, 0, "sales");
+    assert_int_equal(t.nodes[file].item,
+                     one.nodes[tree_lookup(&one, (uint32_t)schema, "c.csv")].item);
     assert_true(tree_lookup(&t, 0, "public") < 0);
     tree_free(&t);
     tree_free(&one);
@@ -308,7 +309,7 @@ static void trees_have_pages_when_asked(void **state)
     struct pg_catalog *c = make_catalog(places, 3);
     struct tree one, t;
     const struct tree *members[] = {&one, &one, &one};
-    uint32_t first[3], i;
+    uint32_t i;
     int64_t dir, pages;
 
     (void)state;
@@ -324,7 +325,7 @@ static void trees_have_pages_when_asked(void **state)
     tree_free(&t);
 
     tree_make(&one, c, PG_FORMAT_CSV, false);
-    tree_join(&t, members, dirs, 3, true, first);
+    tree_join(&t, members, dirs, 3, true);
     assert_int_equal(t.nodes[0].nchildren, 4);
     assert_string_equal(t.nodes[t.nodes[0].children + 1].name, ".asofs"); /* behind "-x" */
     dir = tree_lookup(&t, 0, ".asofs");
@@ -334,7 +335,8 @@ static void trees_have_pages_when_asked(void **state)
     for (i = 0; i < 3; i++) {
         dir = tree_lookup(&t, 0, dirs[i]);
         assert_int_equal(t.nodes[dir].member, i);
-        assert_true((uint32_t)dir < first[0] && (uint32_t)pages < first[0]);
+        assert_true((uint32_t)dir < t.nodes[dir].children);
+        assert_true((uint32_t)pages < t.nodes[dir].children);
         dir = tree_lookup(&t, (uint32_t)dir, ".asofs");
         assert_true(tree_lookup(&t, (uint32_t)dir, "pages") < 0);
     }
@@ -411,11 +413,11 @@ static const struct view_request request = {.source = "service=erp",
 
 static const struct place view_places[] = {{"public", "items"}, {"public", "a,b"}, {"s", "\"m\""}};
 
-static struct coordinator *make_coordinator(const struct view *v, const char *schema_error)
+static struct coordinator *make_coordinator(const struct snapshot *s, const char *schema_error)
 {
-    struct coordinator_config config = {.crew = v->crew,
-                                        .catalog = v->catalog,
-                                        .plan = &v->plan,
+    struct coordinator_config config = {.crew = s->crew,
+                                        .catalog = s->catalog,
+                                        .plan = &s->plan,
                                         .out_fd = -1,
                                         .schema_error = mem_strdup(schema_error)};
 
@@ -423,50 +425,63 @@ static struct coordinator *make_coordinator(const struct view *v, const char *sc
 }
 
 /* Table 0 has three chunks, the others one; nothing is extracted yet. */
-static struct view *make_view(const char *source, const char *schema_error)
+static struct snapshot *make_snapshot(const char *source, const char *schema_error)
 {
-    struct view *v = mem_alloc(sizeof(*v));
+    struct snapshot *s = mem_alloc(sizeof(*s));
 
-    v->req = &request;
-    v->halt_fd = -1;
-    pthread_mutex_init(&v->lock, NULL);
-    v->dump = (struct pg_dump){.out_fd = -1, .err_fd = -1};
-    v->server = (struct pg_server){.version = 150004,
+    s->req = request;
+    s->dump = (struct pg_dump){.out_fd = -1, .err_fd = -1};
+    s->server = (struct pg_server){.version = 150004,
                                    .version_text = mem_strdup("15.4"),
                                    .database = mem_strdup("erp"),
                                    .user = mem_strdup("planner"),
                                    .encoding = mem_strdup("LATIN1"),
                                    .lc_monetary = mem_strdup("C"),
                                    .system_identifier = mem_strdup("7123")};
-    v->source = mem_strdup(source);
-    v->encoding = "UTF8";
-    v->catalog = make_catalog(view_places, 3);
-    v->catalog->tables[0].rel.bytes = 3 * 8192;
-    v->catalog->tables[0].rel.blocks = 3;
-    v->catalog->tables[1].rel.kind = 'p';
-    v->catalog->tables[2].rel.kind = 'm';
-    v->moment = (struct pg_moment){.snapshot_id = mem_strdup("1-1"),
+    s->source = mem_strdup(source);
+    s->encoding = "UTF8";
+    s->catalog = make_catalog(view_places, 3);
+    s->catalog->tables[0].rel.bytes = 3 * 8192;
+    s->catalog->tables[0].rel.blocks = 3;
+    s->catalog->tables[1].rel.kind = 'p';
+    s->catalog->tables[2].rel.kind = 'm';
+    s->moment = (struct pg_moment){.snapshot_id = mem_strdup("1-1"),
                                    .time = mem_strdup("2026-11-16T08:00:00.123456Z"),
                                    .unix_ns = 1794816000123456000,
                                    .lsn = mem_strdup("0/16B3748")};
-    v->started = 1000, v->locked = 1200, v->frozen = 1500;
-    plan_make(&v->plan, v->catalog, 8192);
-    tree_make(&v->tree, v->catalog, PG_FORMAT_CSV, false);
-    v->crew = crew_new(2);
-    v->coordinator = make_coordinator(v, schema_error);
+    s->started = 1000, s->locked = 1200, s->frozen = 1500;
+    plan_make(&s->plan, s->catalog, 8192);
+    tree_make(&s->tree, s->catalog, PG_FORMAT_CSV, false);
+    s->crew = crew_new(2);
+    s->coordinator = make_coordinator(s, schema_error);
+    return s;
+}
+
+static struct view *make_view(const char *source, const char *schema_error)
+{
+    struct view *v = view_new(source, 1);
+
+    view_add(v, make_snapshot(source, schema_error));
     return v;
+}
+
+static struct results *results_of(const struct view *v)
+{
+    return snapshot_results(v->members[0].snapshot);
 }
 
 /* A spool file in memory, with these bytes. */
 static void fill_spool(struct view *v, unsigned i, const char *bytes)
 {
-    v->crew->spools[i].fd = memfd_create("unit", MFD_CLOEXEC);
-    assert_int_equal(io_pwrite_all(v->crew->spools[i].fd, bytes, strlen(bytes), 0), 0);
+    struct crew *c = v->members[0].snapshot->crew;
+
+    c->spools[i].fd = memfd_create("unit", MFD_CLOEXEC);
+    assert_int_equal(io_pwrite_all(c->spools[i].fd, bytes, strlen(bytes), 0), 0);
 }
 
 static void complete(struct view *v, size_t t, uint64_t rows, uint64_t checksum)
 {
-    struct table_result *r = &view_results(v)->tables[t];
+    struct table_result *r = &results_of(v)->tables[t];
 
     flatfile_seal(&r->file);
     r->bytes = r->file.size;
@@ -477,7 +492,7 @@ static void complete(struct view *v, size_t t, uint64_t rows, uint64_t checksum)
 
 static void fail_table(struct view *v, size_t t, const char *why)
 {
-    struct table_result *r = &view_results(v)->tables[t];
+    struct table_result *r = &results_of(v)->tables[t];
 
     r->error = mem_strdup(why);
     r->state = TABLE_FAILED;
@@ -488,7 +503,7 @@ static void fail_table(struct view *v, size_t t, const char *why)
 static int set_up_view(void **state)
 {
     struct view *v = make_view("erp@db1", NULL);
-    struct flatfile *f = &view_results(v)->tables[0].file;
+    struct flatfile *f = &results_of(v)->tables[0].file;
 
     fill_spool(v, 0, "??1,bolt\n??");
     fill_spool(v, 1, "id,name\n");
@@ -555,7 +570,7 @@ static void view_reads_tables_across_their_chunks(void **state)
 static void view_reads_tables_from_files_of_their_own(void **state)
 {
     struct view *v = *state;
-    struct table_result *r = &view_results(v)->tables[1];
+    struct table_result *r = &results_of(v)->tables[1];
     uint32_t node = node_of(v, "public", "a,b.csv");
 
     complete(v, 1, 1, 1);
@@ -570,8 +585,8 @@ static void view_reads_its_own_files(void **state)
 {
     struct view *v = *state;
 
-    buf_puts(&v->meta[META_ERRORS], "0123456789");
-    v->reported = true;
+    buf_puts(&v->members[0].meta[META_ERRORS], "0123456789");
+    v->members[0].reported = true;
     assert_reads(v, node_of(v, ".asofs", "errors"), "0123456789");
     assert_reads(v, node_of(v, ".asofs", "schema.sql"), "");
 }
@@ -579,10 +594,10 @@ static void view_reads_its_own_files(void **state)
 static void view_never_gives_less_than_there_should_be(void **state)
 {
     struct view *v = *state;
-    struct table_result *own = &view_results(v)->tables[1];
+    struct table_result *own = &results_of(v)->tables[1];
     char got[32];
 
-    assert_int_equal(ftruncate(v->crew->spools[0].fd, 8), 0);
+    assert_int_equal(ftruncate(v->members[0].snapshot->crew->spools[0].fd, 8), 0);
     assert_int_equal(view_read(v, node_of(v, "public", "items.csv"), got, 32, 0), -EIO);
     assert_int_equal(view_read(v, node_of(v, "public", "items.csv"), got, 8, 0), 8);
     complete(v, 1, 1, 1);
@@ -612,7 +627,7 @@ static void view_states_follow_the_extraction(void **state)
     assert_int_equal(view_state(v, 0), VIEW_FINAL);
     assert_int_equal(view_state(v, items), VIEW_FINAL);
     assert_int_equal(view_state(v, other), VIEW_PENDING);
-    view_results(v)->tables[1].state = TABLE_RUNNING;
+    results_of(v)->tables[1].state = TABLE_RUNNING;
     assert_int_equal(view_state(v, other), VIEW_PENDING);
     view_prefer(v, other);
     view_prefer(v, 0);
@@ -635,7 +650,7 @@ static void view_texts_are_live_until_the_end(void **state)
     assert_int_equal(view_size(v, tables), len);
     assert_memory_equal(text, "schema,table,", 13);
     free(text);
-    v->reported = true;
+    v->members[0].reported = true;
     assert_int_equal(view_state(v, tables), VIEW_FINAL);
     assert_int_equal(view_state(v, schema), VIEW_FINAL);
 }
@@ -682,6 +697,56 @@ static void view_lists_the_attributes_that_it_has(void **state)
     assert_int_equal(n, 3);
 }
 
+/* Table 1 of the member is complete, in a file of its own. */
+static void complete_member(struct view *v, size_t m, const char *text)
+{
+    struct table_result *r = &snapshot_results(v->members[m].snapshot)->tables[1];
+
+    r->own_fd = memfd_create("unit", MFD_CLOEXEC);
+    r->bytes = strlen(text);
+    r->state = TABLE_COMPLETE;
+    assert_int_equal(io_pwrite_all(r->own_fd, text, r->bytes, 0), 0);
+}
+
+/* A file below the directory of a database. */
+static uint32_t node_in(const struct view *v, const char *database, const char *dir,
+                        const char *file)
+{
+    const struct tree *t = view_tree(v);
+    uint32_t top = (uint32_t)tree_lookup(t, 0, database);
+    int64_t n = tree_lookup(t, (uint32_t)tree_lookup(t, top, dir), file);
+
+    assert_true(n > 0);
+    return (uint32_t)n;
+}
+
+/* Both have the same names; each file is that of its own database. */
+static void view_of_several_databases_asks_the_right_one(void **state)
+{
+    struct view *v = view_new("/store", 2);
+    char *dirs[] = {"app", "erp"};
+
+    (void)state;
+    view_add(v, make_snapshot("app", NULL));
+    view_add(v, make_snapshot("erp", NULL));
+    view_join(v, dirs, true);
+    complete_member(v, 0, "one\n");
+    buf_puts(&v->members[1].meta[META_ERRORS], "bad\n");
+    v->members[1].reported = true;
+    assert_string_equal(view_source(v), "/store");
+    assert_int_equal(view_time(v).tv_sec, 1794816000);
+    assert_reads(v, node_in(v, "app", "public", "a,b.csv"), "one\n");
+    assert_int_equal(view_state(v, node_in(v, "erp", "public", "a,b.csv")), VIEW_PENDING);
+    complete_member(v, 1, "and two\n");
+    assert_reads(v, node_in(v, "erp", "public", "a,b.csv"), "and two\n");
+    assert_reads(v, node_in(v, "app", "public", "a,b.csv"), "one\n");
+    assert_int_equal(view_state(v, node_in(v, "app", ".asofs", "errors")), VIEW_LIVE);
+    assert_reads(v, node_in(v, "erp", ".asofs", "errors"), "bad\n");
+    assert_int_equal(view_state(v, node_of(v, ".asofs", "pages")), VIEW_FINAL);
+    assert_int_equal(view_size(v, node_of(v, ".asofs", "pages")), 0);
+    view_free(v);
+}
+
 /* ---- reports ------------------------------------------------------------------------------------
  */
 
@@ -693,7 +758,7 @@ static void assert_report(struct view *v, enum meta_file which, const char *expe
     struct buf b = {0};
 
     buf_puts(&b, "");
-    report_make(v, which, &b);
+    report_make(v->members[0].snapshot, which, &b);
     assert_string_equal(b.data, expected);
     buf_free(&b);
 }
@@ -701,7 +766,7 @@ static void assert_report(struct view *v, enum meta_file which, const char *expe
 static void report_of_tables_has_a_line_for_each(void **state)
 {
     struct view *v = *state;
-    struct table_result *r = view_results(v)->tables;
+    struct table_result *r = results_of(v)->tables;
 
     r[0].started_at = 2000, r[0].ended_at = 4500;
     r[1].bytes = 100, r[1].under_way = 20;
@@ -725,7 +790,7 @@ static void reports_say_why_a_table_failed(void **state)
 
     fail_table(v, 1, "no, \"never\"");
     assert_report(v, META_ERRORS, "public/a,b.csv: no, \"never\"\n");
-    report_make(v, META_TABLES, &b);
+    report_make(v->members[0].snapshot, META_TABLES, &b);
     assert_non_null(strstr(b.data, ",failed,0,0,8192,1,0.000,,\"no, \"\"never\"\"\"\n"));
     buf_free(&b);
 }
@@ -735,7 +800,7 @@ static json_t *json_of(struct view *v, enum meta_file which)
     struct buf b = {0};
     json_t *j;
 
-    report_make(v, which, &b);
+    report_make(v->members[0].snapshot, which, &b);
     assert_int_equal(b.data[b.len - 1], '\n');
     j = json_loads(b.data, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(j);
@@ -773,7 +838,7 @@ static void report_of_the_snapshot_is_json(void **state)
     struct view *v = *state;
     json_t *j;
 
-    view_results(v)->joined = 2;
+    results_of(v)->joined = 2;
     j = json_of(v, META_SNAPSHOT);
     assert_json(j, "moment", "2026-11-16T08:00:00.123456Z");
     assert_json(j, "lsn", "0/16B3748");
@@ -804,7 +869,7 @@ static void report_of_the_snapshot_is_json_whatever_the_names(void **state)
 static void report_of_the_state_counts(void **state)
 {
     struct view *v = *state;
-    struct results *r = view_results(v);
+    struct results *r = results_of(v);
     json_t *j = json_of(v, META_STATUS);
 
     assert_json(j, "state", "extracting");
@@ -829,7 +894,7 @@ static void report_of_the_state_counts(void **state)
 static void report_of_the_state_at_the_end_stands_still(void **state)
 {
     struct view *v = *state;
-    struct results *r = view_results(v);
+    struct results *r = results_of(v);
     json_t *j;
 
     r->released = r->ended = true;
@@ -854,7 +919,7 @@ static void report_of_the_schema_is_what_pg_dump_said(void **state)
     struct view *v = *state;
 
     assert_report(v, META_SCHEMA, "");
-    buf_puts(&view_results(v)->schema, "CREATE TABLE items ();\n");
+    buf_puts(&results_of(v)->schema, "CREATE TABLE items ();\n");
     assert_report(v, META_SCHEMA, "CREATE TABLE items ();\n");
 }
 
@@ -1083,6 +1148,33 @@ static void outdir_that_was_exchanged_does_not_appear(void **state)
     free(aside);
 }
 
+static void outdir_is_filled_with_what_a_view_has(void **state)
+{
+    struct place_below *p = *state;
+    struct view *v = make_view("erp", NULL);
+    const struct tree *t = view_tree(v);
+    int fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat st;
+    struct err err;
+
+    buf_puts(&v->members[0].meta[META_ERRORS], "bad\n");
+    assert_int_equal(outdir_make_dirs(t, fd, &err), 0);
+    assert_int_equal(outdir_write_meta(v->members[0].meta, fd, &err), 0);
+    assert_int_equal(io_write_file(fd, "public/items.csv", "x", 1, &err), 0);
+    outdir_set_times(t, view_time(v), fd);
+    assert_int_equal(fstatat(fd, ".asofs/errors", &st, 0), 0);
+    assert_int_equal(st.st_size, 4);
+    assert_int_equal(fstatat(fd, "public/items.csv", &st, 0), 0);
+    assert_int_equal(st.st_mtime, 1794816000);
+    assert_int_equal(fstatat(fd, "public", &st, 0), 0);
+    assert_int_equal(st.st_mtime, 1794816000);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mtime, 1794816000);
+    assert_int_equal(outdir_make_dirs(t, fd, &err), -EEXIST);
+    close(fd);
+    view_free(v);
+}
+
 /* ---- inspecting ---------------------------------------------------------------------------------
  */
 
@@ -1096,16 +1188,16 @@ static void write_view(const struct place_below *p)
     int fd;
 
     complete(v, 0, 12, 0xabc);
-    view_results(v)->tables[0].started_at = 1000;
-    view_results(v)->tables[0].ended_at = 2500;
-    view_results(v)->tables[1].bytes = 77;
+    results_of(v)->tables[0].started_at = 1000;
+    results_of(v)->tables[0].ended_at = 2500;
+    results_of(v)->tables[1].bytes = 77;
     fail_table(v, 2, "two\nlines, \"quoted\"");
     assert_int_equal(mkdir(meta, 0700), 0);
     fd = open(meta, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (m = 0; m < META_FILES; m++) {
         struct buf b = {0};
 
-        report_make(v, m, &b);
+        report_make(v->members[0].snapshot, m, &b);
         assert_int_equal(io_write_file(fd, tree_meta_name(m), b.data, b.len, &err), 0);
         buf_free(&b);
     }
@@ -1258,6 +1350,7 @@ int main(void)
         WITH_VIEW(view_texts_are_live_until_the_end),
         WITH_VIEW(view_has_attributes_on_tables_only),
         WITH_VIEW(view_lists_the_attributes_that_it_has),
+        cmocka_unit_test(view_of_several_databases_asks_the_right_one),
         WITH_VIEW(report_of_tables_has_a_line_for_each),
         WITH_VIEW(report_of_errors_is_empty_when_there_are_none),
         WITH_VIEW(reports_say_why_a_table_failed),
@@ -1269,6 +1362,7 @@ int main(void)
         cmocka_unit_test(reports_without_definitions_say_why),
         WITH_PLACE(outdir_appears_when_it_is_published),
         WITH_PLACE(outdir_leaves_nothing_when_abandoned),
+        WITH_PLACE(outdir_is_filled_with_what_a_view_has),
         WITH_PLACE(outdir_ignores_slashes_at_the_end),
         WITH_PLACE(outdir_refuses_a_place_that_is_taken_or_missing),
         WITH_PLACE(outdir_refuses_an_empty_name_at_once),

@@ -1,0 +1,207 @@
+/* How a view gets what it shows: frozen, extracted, and told about. What needs a server. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "common/units.h"
+#include "view/internal.h"
+#include "view/outdir.h"
+#include "view/report.h"
+
+int view_freeze(const struct view_request *req, struct view **view, struct err *err)
+{
+    struct snapshot *s;
+    int rc = snapshot_freeze(req, &s, err);
+
+    if (rc < 0)
+        return rc;
+    *view = view_new(s->source, 1);
+    view_add(*view, s);
+    return 0;
+}
+
+/* ---- extraction, of the member that was added last ---- */
+
+static struct member *last_member(const struct view *v)
+{
+    return &v->members[v->n - 1];
+}
+
+static void settled(void *arg, size_t table)
+{
+    struct view *v = arg;
+
+    (void)table;
+    if (v->settled)
+        v->settled(v->settled_arg);
+}
+
+static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_fd)
+{
+    struct snapshot_job job = {.out_fd = out_fd,
+                               .spool_dir = spool_dir,
+                               .stop_fd = stop_fd,
+                               .settled = settled,
+                               .settled_arg = v};
+
+    snapshot_prepare(last_member(v)->snapshot, &job);
+}
+
+static int run(struct view *v, struct err *err)
+{
+    struct member *m = last_member(v);
+    int i, rc = snapshot_run(m->snapshot, err);
+
+    for (i = 0; i < META_FILES; i++)
+        report_make(m->snapshot, (enum meta_file)i, &m->meta[i]);
+    pthread_mutex_lock(&v->lock);
+    m->reported = true;
+    pthread_mutex_unlock(&v->lock);
+    settled(v, 0);
+    return rc;
+}
+
+static bool any_complete(const struct snapshot *s)
+{
+    const struct results *r = snapshot_results(s);
+    size_t i;
+
+    for (i = 0; i < r->n; i++)
+        if (r->tables[i].state == TABLE_COMPLETE)
+            return true;
+    return false;
+}
+
+int view_extract(struct view *v, struct err *err)
+{
+    struct snapshot *s = last_member(v)->snapshot;
+    int rc = snapshot_check_space(s, s->req.spool_dir, true, err);
+
+    if (rc < 0)
+        return rc;
+    prepare(v, -1, s->req.spool_dir, s->req.stop_fd);
+    rc = run(v, err);
+    if (rc < 0 && rc != -EINTR && s->req.partial && any_complete(s)) {
+        log_error("%s", err->text);
+        rc = 0;
+    }
+    return rc;
+}
+
+static void *extract_thread(void *arg)
+{
+    struct view *v = arg;
+    struct err err;
+
+    if (run(v, &err) < 0)
+        log_error("%s: %s", v->source, err.text);
+    return NULL;
+}
+
+int view_extract_begin(struct view *v, struct err *err)
+{
+    struct snapshot *s = last_member(v)->snapshot;
+    int rc = snapshot_check_space(s, s->req.spool_dir, true, err);
+
+    if (rc < 0)
+        return rc;
+    v->halt_fd = eventfd(0, EFD_CLOEXEC);
+    if (v->halt_fd < 0)
+        return err_errno(err, "eventfd failed");
+    pg_conn_set_stop_fd(s->leader,
+                        v->halt_fd); /* the caller's is closed while the view is served */
+    s->req.partial = true;
+    prepare(v, -1, s->req.spool_dir, v->halt_fd);
+    rc = proc_thread(&v->thread, extract_thread, v);
+    if (rc != 0)
+        return err_set(err, rc, "cannot start a thread: %s", strerror(rc));
+    v->threaded = true;
+    return 0;
+}
+
+int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err)
+{
+    struct member *m = last_member(v);
+    const struct tree *t = &m->snapshot->tree;
+    int rc = snapshot_check_space(m->snapshot, spool_dir, false, err);
+
+    if (rc == 0)
+        rc = outdir_make_dirs(t, dir_fd, err);
+    if (rc == 0) {
+        prepare(v, dir_fd, spool_dir, m->snapshot->req.stop_fd);
+        rc = run(v, err);
+    }
+    if (rc == 0)
+        rc = outdir_write_meta(m->meta, dir_fd, err);
+    if (rc == 0)
+        outdir_set_times(t, snapshot_time(m->snapshot), dir_fd);
+    return rc;
+}
+
+/* ---- words ---- */
+
+struct sums {
+    size_t tables, failed;
+    uint64_t bytes;
+};
+
+static void add_up(const struct snapshot *s, struct sums *sums)
+{
+    const struct results *r = snapshot_results(s);
+    size_t t;
+
+    sums->tables += r->n;
+    for (t = 0; t < r->n; t++) {
+        sums->bytes += r->tables[t].bytes;
+        sums->failed += r->tables[t].state == TABLE_FAILED;
+    }
+}
+
+/* How long: of databases that were frozen one after the other, all of it. */
+static void put_times(const struct view *v, struct buf *b)
+{
+    const struct snapshot *s = v->members[0].snapshot;
+
+    if (v->tree == &v->joined)
+        buf_printf(b, "extracted in %.2f s", (double)(clock_ms() - v->started) / 1000);
+    else
+        buf_printf(b, "frozen in %.2f s, extracted in %.2f s",
+                   (double)(s->frozen - s->started) / 1000,
+                   (double)(snapshot_results(s)->ended_at - s->frozen) / 1000);
+}
+
+void view_print_summary(const struct view *v, const char *what)
+{
+    bool joined = v->tree == &v->joined;
+    struct sums sums = {0};
+    struct buf b = {0};
+    char size[32];
+    size_t i;
+
+    for (i = 0; i < v->n; i++)
+        add_up(v->members[i].snapshot, &sums);
+    if (joined)
+        buf_printf(&b, "%zu database%s, ", v->n, units_s(v->n));
+    buf_printf(&b, "%zu table%s, %s, as of %s (", sums.tables, units_s(sums.tables),
+               units_format_size(sums.bytes, size, sizeof(size)),
+               v->members[0].snapshot->moment.time);
+    put_times(v, &b);
+    log_note("%s: %s)", what, b.data);
+    buf_free(&b);
+    if (sums.failed)
+        log_note("%s: %zu table%s failed; .asofs/errors%s says why", what, sums.failed,
+                 units_s(sums.failed), joined ? " of each database" : "");
+}
+
+void view_print_frozen(const struct view *v, const char *what)
+{
+    const struct snapshot *s = v->members[0].snapshot;
+
+    log_note("%s: %zu table%s, as of %s (frozen in %.2f s; extraction goes on)", what,
+             s->catalog->ntables, units_s(s->catalog->ntables), s->moment.time,
+             (double)(s->frozen - s->started) / 1000);
+}
