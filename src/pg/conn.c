@@ -316,21 +316,27 @@ static bool knows_no_encoding(const struct pg_conn *conn)
     return encoding && strcmp(encoding, "SQL_ASCII") == 0;
 }
 
-int pg_begin(struct pg_conn *conn, bool repeatable, const char *more, struct err *err)
+int pg_begin_sql(struct pg_conn *conn, enum pg_access access, bool repeatable, struct buf *sql,
+                 struct err *err)
 {
-    struct buf sql = {0};
-    int rc;
-
-    buf_printf(&sql,
-               "BEGIN TRANSACTION ISOLATION LEVEL %s, READ ONLY;%s;SET LOCAL client_encoding = %s",
-               repeatable ? "REPEATABLE READ" : "READ COMMITTED", settings,
+    buf_printf(sql, "BEGIN TRANSACTION ISOLATION LEVEL %s, %s;%s;SET LOCAL client_encoding = %s",
+               repeatable ? "REPEATABLE READ" : "READ COMMITTED",
+               access == PG_READ_WRITE ? "READ WRITE" : "READ ONLY", settings,
                knows_no_encoding(conn) ? "'SQL_ASCII'" : "'UTF8'");
     if (PQserverVersion(conn->pq) >= 170000)
-        buf_puts(&sql, ";SET LOCAL transaction_timeout = 0");
+        buf_puts(sql, ";SET LOCAL transaction_timeout = 0");
     if (conn->can_notice_end)
-        buf_puts(&sql, ";" NOTICE_END);
-    buf_puts(&sql, ";SET LOCAL TimeZone = ");
-    rc = pg_put_literal(conn, &sql, conn->timezone, err);
+        buf_puts(sql, ";" NOTICE_END);
+    buf_puts(sql, ";SET LOCAL TimeZone = ");
+    return pg_put_literal(conn, sql, conn->timezone, err);
+}
+
+int pg_begin(struct pg_conn *conn, enum pg_access access, bool repeatable, const char *more,
+             struct err *err)
+{
+    struct buf sql = {0};
+    int rc = pg_begin_sql(conn, access, repeatable, &sql, err);
+
     if (rc == 0 && more)
         buf_printf(&sql, ";%s", more);
     if (rc == 0)
@@ -425,11 +431,6 @@ void pg_conn_set_stop_fd(struct pg_conn *conn, int stop_fd)
 int pg_conn_socket(const struct pg_conn *conn)
 {
     return PQsocket(conn->pq);
-}
-
-uint32_t pg_conn_backend_pid(const struct pg_conn *conn)
-{
-    return (uint32_t)PQbackendPID(conn->pq);
 }
 
 int pg_conn_check(struct pg_conn *conn, struct err *err)
@@ -577,7 +578,7 @@ int pg_conn_check_encoding(struct pg_conn *conn, const struct pg_server *server,
     const char *values[] = {encoding, server->encoding};
     static const struct pg_wanted wanted = {"BB", 1, 1};
     struct pg_answer *a = NULL;
-    int rc = pg_begin(conn, false, NULL, err);
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
     if (rc == 0)
         rc = pg_ask(conn, sql, 2, values, &wanted, &a, err);

@@ -81,7 +81,6 @@ void pg_conn_pin(const struct pg_conn *conn, struct pg_target *t);
 /* From now on this descriptor ends waits, in place of the session's. */
 void pg_conn_set_stop_fd(struct pg_conn *conn, int stop_fd);
 int pg_conn_socket(const struct pg_conn *conn);
-uint32_t pg_conn_backend_pid(const struct pg_conn *conn);
 
 /* Between queries: read what came unasked. -ECONNRESET when the connection is gone (err: why). */
 int pg_conn_check(struct pg_conn *conn, struct err *err);

@@ -38,7 +38,7 @@ static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
     char more[64];
 
     snprintf(more, sizeof(more), "SET LOCAL lock_timeout = %lld", (long long)lock_timeout_ms);
-    return pg_begin(conn, true, more, err);
+    return pg_begin(conn, PG_READ_ONLY, true, more, err);
 }
 
 static int read_catalog(struct pg_conn *conn, const struct pg_freeze_request *req, bool exact_sizes,
@@ -56,7 +56,7 @@ static int read_catalog(struct pg_conn *conn, const struct pg_freeze_request *re
 static int collect(struct pg_conn *conn, const struct pg_freeze_request *req,
                    struct pg_catalog **catalog, struct err *err)
 {
-    int rc = pg_begin(conn, false, NULL, err);
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
     if (rc == 0)
         rc = read_catalog(conn, req, false, catalog, err);
@@ -265,7 +265,7 @@ static int explain_failure(struct pg_conn *conn, const struct pg_freeze_request 
         return -err->code;
     err_set(err, EBUSY, "a lock could not be had within %lld ms (--lock-timeout)",
             (long long)req->lock_timeout_ms);
-    if (pg_begin(conn, false, NULL, &ignored) == 0)
+    if (pg_begin(conn, PG_READ_ONLY, false, NULL, &ignored) == 0)
         name_lock_holders(conn, c, "{AccessExclusiveLock}", err);
     pg_rollback(conn);
     return -EBUSY;
@@ -355,7 +355,7 @@ int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *
                                   "';SET TRANSACTION SNAPSHOT ");
     rc = pg_put_literal(worker, &more, snapshot_id, err);
     if (rc == 0)
-        rc = pg_begin(worker, true, more.data, err);
+        rc = pg_begin(worker, PG_READ_ONLY, true, more.data, err);
     buf_free(&more);
     return rc;
 }
@@ -434,7 +434,7 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
 
 int pg_freeze_hold(struct pg_conn *worker, const char *lock_sql, struct err *err)
 {
-    int rc = pg_begin(worker, true,
+    int rc = pg_begin(worker, PG_READ_ONLY, true,
                       SCAN_SETTINGS "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT "'", err);
 
     return rc == 0 && *lock_sql ? pg_run(worker, lock_sql, err) : rc;

@@ -27,12 +27,18 @@ int pg_run(struct pg_conn *conn, const char *sql, struct err *err);
 int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
            const struct pg_wanted *wanted, struct pg_answer **answer, struct err *err);
 
+enum pg_access { PG_READ_ONLY, PG_READ_WRITE };
+
 /*
- * Begin a read-only transaction, REPEATABLE READ or READ COMMITTED, made harmless and with fixed
- * text forms by settings of its own; then run `more` (NULL: nothing). No snapshot is taken, unless
- * `more` does.
+ * Begin a transaction, REPEATABLE READ or READ COMMITTED, made harmless and with fixed text forms
+ * by settings of its own; then run `more` (NULL: nothing). No snapshot is taken, unless `more`
+ * does.
  */
-int pg_begin(struct pg_conn *conn, bool repeatable, const char *more, struct err *err);
+int pg_begin(struct pg_conn *conn, enum pg_access access, bool repeatable, const char *more,
+             struct err *err);
+/* Appends the statements with which it does so, without `more`. */
+int pg_begin_sql(struct pg_conn *conn, enum pg_access access, bool repeatable, struct buf *sql,
+                 struct err *err);
 /* ROLLBACK; what goes wrong with it does not matter any more. */
 void pg_rollback(struct pg_conn *conn);
 

@@ -212,17 +212,12 @@ int pg_private_wait_end_or(struct pg_private *s, bool (*enough)(void *arg), void
     return 0;
 }
 
-int pg_private_wait_end(struct pg_private *s, struct err *err)
-{
-    return pg_private_wait_end_or(s, NULL, NULL, err);
-}
-
 static int shut_down(struct pg_private *s, struct err *err)
 {
     if (s->pid <= 0)
         return err_set(err, EIO, "the private PostgreSQL server does not run any more");
     kill(s->pid, SIGINT);
-    return pg_private_wait_end(s, err);
+    return pg_private_wait_end_or(s, NULL, NULL, err);
 }
 
 int pg_private_stop(struct pg_private *s, struct err *err)

@@ -64,12 +64,10 @@ int pg_private_start(const struct pg_private_request *req, struct pg_private **s
 int pg_private_wait(struct pg_private *s, struct err *err);
 
 /*
- * For recovery_target_action=shutdown: until it has ended by itself, and well. -EIO as above when
- * it ended otherwise. The rest of s is freed by pg_private_abandon.
+ * For recovery_target_action=shutdown: until it has ended by itself, and well, or until `enough`
+ * says so (1; NULL: never), which is asked again and again. -EIO as above when it ended otherwise.
+ * The rest of s is freed by pg_private_abandon.
  */
-int pg_private_wait_end(struct pg_private *s, struct err *err);
-
-/* The same, but also until `enough` says so (1), which is asked again and again. */
 int pg_private_wait_end_or(struct pg_private *s, bool (*enough)(void *arg), void *arg,
                            struct err *err);
 

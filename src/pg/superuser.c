@@ -69,7 +69,7 @@ static int open_conn(struct superuser *s, const char *conninfo, const char *data
 static int ask(struct pg_conn *conn, const char *sql, const struct pg_wanted *wanted,
                struct pg_answer **a, struct err *err)
 {
-    int rc = pg_begin(conn, false, NULL, err);
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
     if (rc == 0)
         rc = pg_ask(conn, sql, 0, NULL, wanted, a, err);

@@ -34,7 +34,7 @@ int pg_refuse_foreign_code(struct pg_conn *conn, struct err *err)
     static const struct pg_wanted wanted = {"t", 0, 5};
     struct buf names = {0};
     struct pg_answer *a = NULL;
-    int rc = pg_begin(conn, false, NULL, err);
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
     size_t i;
 
     if (rc == 0)

@@ -758,6 +758,32 @@ static int close_nowhere(void **state)
     return 0;
 }
 
+static void assert_begins(struct pg_conn *conn, enum pg_access access, bool repeatable,
+                          const char *expected)
+{
+    struct buf sql = {0};
+    struct err err = {0};
+
+    conn->timezone = (char *)(uintptr_t) "UTC";
+    assert_int_equal(pg_begin_sql(conn, access, repeatable, &sql, &err), 0);
+    assert_memory_equal(sql.data, expected, strlen(expected));
+    assert_non_null(strstr(sql.data, "SET LOCAL search_path = '';"));
+    assert_non_null(strstr(sql.data, ";SET LOCAL TimeZone = 'UTC'"));
+    buf_free(&sql);
+}
+
+static void a_transaction_has_an_access_mode(void **state)
+{
+    assert_begins(*state, PG_READ_ONLY, true,
+                  "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;");
+    assert_begins(*state, PG_READ_ONLY, false,
+                  "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY;");
+    assert_begins(*state, PG_READ_WRITE, true,
+                  "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE;");
+    assert_begins(*state, PG_READ_WRITE, false,
+                  "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;");
+}
+
 static void assert_statement(struct pg_conn *conn, const struct pg_copy_source *s,
                              const char *expected)
 {
@@ -939,6 +965,7 @@ int main(void)
         cmocka_unit_test(failures_that_stay_are_told_from_those_that_pass),
         cmocka_unit_test(target_comes_back_from_a_message),
         cmocka_unit_test(formats_have_names_and_extensions),
+        WITH_CONNECTION(a_transaction_has_an_access_mode),
         WITH_CONNECTION(copy_of_a_plain_table_names_its_columns),
         WITH_CONNECTION(copy_of_a_block_range_selects_by_ctid),
         WITH_CONNECTION(copy_with_a_filter_puts_it_in_parentheses),

@@ -1003,7 +1003,7 @@ static void server_that_shuts_down_at_its_target_is_waited_for(void **state)
     req.run_dir = run = new_dir("r");
     append(data, "recovery.signal", "");
     assert_int_equal(start_private(&req, &s, &err), 0);
-    if (pg_private_wait_end(s, &err) < 0)
+    if (pg_private_wait_end_or(s, NULL, NULL, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(pg_private_stop(s, &err), -EIO);
     assert_says(&err, "does not run");
