@@ -137,9 +137,14 @@ static int try_making(const char *path, bool take, int *fd, struct err *err)
 
 int page_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err)
 {
-    char *path = making_path(s, name);
-    int rc = try_making(path, take, fd, err), i;
+    char *path;
+    int rc = store_check_view_name(name, err), i;
 
+    *fd = -1;
+    if (rc < 0)
+        return rc;
+    path = making_path(s, name);
+    rc = try_making(path, take, fd, err);
     for (i = 0; rc == 0 && take && *fd < 0; i++)
         rc = i < MAKING_TRIES ? try_making(path, take, fd, err)
                               : err_set(err, EINVAL, "cannot lock %s: it is no file", path);

@@ -61,7 +61,6 @@ uint64_t store_lsn_or_zero(const char *text); /* 0: NULL, or no LSN */
 
 /* ---- contents.c ---- */
 
-int store_check_view_name(const char *name, struct err *err);
 int store_compare_ids(const char *a, const char *b); /* as numbers; like strcmp */
 
 /* flock; `how` as it is called with, `path` absolute, the file made when missing. Without err.

@@ -148,6 +148,8 @@ void store_names_free(char **names);
 int store_create_view(struct store *s, const char *name, const char *base,
                       const char *const *hidden, struct err *err);
 bool store_has_view(struct store *s, const char *name);
+/* -EINVAL: it cannot be the name of a view. Whoever makes a path of one has it looked at before. */
+int store_check_view_name(const char *name, struct err *err);
 /* -EBUSY: in use, or another view stands on it */
 int store_drop_view(struct store *s, const char *name, struct err *err);
 
