@@ -228,7 +228,7 @@ static int wait_for_log(struct creation *c, struct err *err)
     c->req->waiting(c->req->arg, name);
     while (rc == 0 && access(path, F_OK) < 0)
         if (stop_within(c->req->stop_fd, LOOK_AGAIN_MS))
-            rc = err_set(err, EINTR, "stopped");
+            rc = err_set(err, EINTR, "interrupted");
     free(path);
     return rc;
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "common/lsn.h"
 #include "common/mem.h"
 #include "common/proc.h"
+#include "common/stop.h"
 #include "pg/control.h"
 #include "pg/internal.h"
 
@@ -268,19 +268,21 @@ static void add_connection(struct call *a, struct pg_conn *c, const char *name)
     free(where);
 }
 
+/* A signal from the terminal goes to the program, too, which may have died of it before we look. */
 static int wait_for_end(pid_t pid, const char *program, int stop_fd, struct err *err)
 {
-    struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
     char how[96];
     int status;
 
     while (!pg_program_ended(pid, LOOK_AGAIN_MS, &status)) {
-        if (stop_fd < 0 || poll(&stop, 1, 0) <= 0)
+        if (!stop_within(stop_fd, 0))
             continue;
         kill(pid, SIGTERM);
-        proc_wait(pid);
-        return err_set(err, EINTR, "stopped");
+        status = proc_wait(pid);
+        break;
     }
+    if (status != 0 && stop_within(stop_fd, 0))
+        return err_set(err, EINTR, "interrupted");
     return status == 0
                ? 0
                : err_set(err, EIO, "%s %s", program, proc_describe(status, how, sizeof(how)));

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/proc.h"
+#include "common/stop.h"
 
 #define CANNOT_START 127 /* as a shell says it */
 #define END_PATIENCE_MS 5000
@@ -350,7 +351,8 @@ static void end_run(struct run *r)
         proc_kill(r->pid);
 }
 
-static int finish_run(struct run *r, const char *program, struct err *err)
+/* A signal from the terminal goes to the program, too, which may have died of it before we look. */
+static int finish_run(struct run *r, const char *program, int stop_fd, struct err *err)
 {
     struct buf *b = r->into[1];
     int status = proc_wait(r->pid);
@@ -359,6 +361,8 @@ static int finish_run(struct run *r, const char *program, struct err *err)
 
     if (status == 0)
         return 0;
+    if (stop_within(stop_fd, 0))
+        return err_set(err, EINTR, "interrupted");
     while (len && (b->data[len - 1] == '\n' || b->data[len - 1] == ' '))
         len--;
     from = len > ERR_TEXT_MAX / 2 ? len - ERR_TEXT_MAX / 2 : 0;
@@ -373,7 +377,7 @@ static int run_to_end(struct run *r, const char *program, int stop_fd, struct er
     if (rc < 0)
         end_run(r);
     else
-        rc = finish_run(r, program, err);
+        rc = finish_run(r, program, stop_fd, err);
     close_fd(&r->fds[0]);
     close_fd(&r->fds[1]);
     return rc;
