@@ -132,8 +132,10 @@ static void find_gaps(struct base_list *l, const struct log_list *log)
     while (i < log->n) {
         const struct log_segment *g = &log->segments[i];
 
-        log_covers(log, g->timeline, g->number * log->segment_bytes, &end);
-        end /= log->segment_bytes;
+        /* one on a branch that was left covers nothing */
+        end = log_covers(log, g->timeline, g->number * log->segment_bytes, &end)
+                  ? (end - 1) / log->segment_bytes + 1
+                  : g->number + 1;
         while (i < log->n && log->segments[i].number < end)
             i++;
         if (i < log->n && log->segments[i].number != end) /* else a timeline that begins anew */

@@ -234,6 +234,31 @@ static void gaps_are_named_by_their_first_and_last_segment(void **state)
     assert_string_equal(l->gaps[1].last, "000000020000000000000008");
 }
 
+static void put_history(const struct place *p, const char *name, const char *text)
+{
+    char *path = mem_printf("%s/log/%s", p->store, name);
+
+    assert_int_equal(io_write_file(AT_FDCWD, path, text, strlen(text), NULL), 0);
+    free(path);
+}
+
+/* The history of a timeline comes before its first segment; those behind the turn are of a branch
+ * that was left. */
+static void the_search_for_gaps_comes_past_a_branch_that_was_left(void **state)
+{
+    struct place *p = *state;
+    const struct base_list *l;
+
+    put_cluster(p, NULL);
+    put_segment(p, "000000010000000000000002");
+    put_segment(p, "000000010000000000000003");
+    put_segment(p, "000000010000000000000004");
+    put_history(p, "00000002.history", "1\t0/300100\tno recovery target specified\n");
+    l = list(p);
+    assert_int_equal(l->segments, 3);
+    assert_int_equal(l->n_gaps, 0);
+}
+
 static void log_of_the_store_may_be_missing_and_another_must_not(void **state)
 {
     struct place *p = *state;
@@ -291,6 +316,7 @@ int main(void)
         PLACED(each_base_reaches_as_far_as_its_log),
         PLACED(what_a_bases_own_pg_wal_has_is_its_log_too),
         PLACED(gaps_are_named_by_their_first_and_last_segment),
+        PLACED(the_search_for_gaps_comes_past_a_branch_that_was_left),
         PLACED(log_of_the_store_may_be_missing_and_another_must_not),
         PLACED(a_base_that_cannot_be_opened_hides_no_other),
         PLACED(dropping_says_what_is_not_there),
