@@ -1,6 +1,7 @@
 /* asofs status, wait, verify and list: what is to be said of views that exist. */
 #include <errno.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,29 @@ static int parse(struct options *o, const struct option_def *defs, const char *h
     return n < 0 ? -1 : n;
 }
 
+/* In a child. The kernel may know much of the directory by itself, but not this. */
+static int await_answer(void *dir, FILE *out)
+{
+    (void)out;
+    mountpoint_is_dead(dir);
+    return 0;
+}
+
+/* Who waits for a process that has stopped is told so. */
+static int open_view(struct inspected *i, const char *dir, struct err *err)
+{
+    struct buf nothing = {0};
+    int rc = ask(await_answer, (char *)(uintptr_t)dir, &nothing, err);
+
+    buf_free(&nothing);
+    if (rc == -ETIMEDOUT)
+        return err_set(err, ETIMEDOUT,
+                       "%s: the process that serves it does not answer; if it is stopped, let it go "
+                       "on (kill -CONT), or take the mount away (umount -l)",
+                       dir);
+    return rc < 0 && rc != -EIO ? rc : inspect_open(i, dir, err);
+}
+
 /* ---- status ---- */
 
 /* Time left, from bytes so far against the size in the source: text is about as long as its pages.
@@ -128,7 +152,7 @@ int cmd_status(int argc, char **argv)
 
     if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
         return status;
-    if (inspect_open(&i, dir, &err) < 0)
+    if (open_view(&i, dir, &err) < 0)
         return command_failed(&err);
     if (o.json) {
         fputs(i.json, stdout);
@@ -208,7 +232,7 @@ int cmd_wait(int argc, char **argv)
     n = parse(&o, defs, help, argc, argv, operands, 1, 1024, &status);
     if (n < 0)
         return status;
-    if (inspect_open(&i, operands[0], &err) < 0)
+    if (open_view(&i, operands[0], &err) < 0)
         return command_failed(&err);
     for (k = 1; k < n && rc == 0; k++) {
         const struct inspected_table *t = find_table(&i, operands[k]);
@@ -269,7 +293,7 @@ int cmd_verify(int argc, char **argv)
 
     if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
         return status;
-    if (inspect_open(&i, dir, &err) < 0)
+    if (open_view(&i, dir, &err) < 0)
         return command_failed(&err);
     for (t = 0; t < i.ntables; t++)
         wrong += (size_t)verify_table(dir, &i.tables[t], o.quiet);

@@ -60,16 +60,31 @@ static int open_file(const char *dir, const char *name)
     return -1;
 }
 
+/* -EACCES keeps strerror's words: `asofs list` goes by them. */
+static int refuse_file(const char *dir, const char *path, struct err *err)
+{
+    int why = errno;
+
+    if (why == ENOENT || why == ENOTDIR)
+        return err_set(err, EINVAL, "%s is no view of asofs: cannot open %s: %s", dir, path,
+                       strerror(why));
+    if (why == ENOTCONN || why == ECONNABORTED)
+        return err_set(err, why, "%s is a dead mount: its process was killed: umount %s", dir, dir);
+    err_set(err, why, "cannot open %s: %s", path, strerror(why));
+    return why == EACCES ? err_hint(err, "A mount is only for the user who made it, unless it was "
+                                         "mounted with -o allow_other.")
+                         : -err->code;
+}
+
 /* The whole file; the size that stat tells may be out of date by the time it is read. */
 static int read_file(const char *dir, const char *name, struct buf *b, struct err *err)
 {
-    char *in = mem_printf(".asofs/%s", name), *path = mem_printf("%s/%s", dir, in);
+    char *in = mem_printf(".asofs/%s", name), *path = mem_printf("%s/%s", strcmp(dir, "/") ? dir : "", in);
     int fd = open_file(dir, in), rc = 0;
     ssize_t n = 1;
 
     if (fd < 0)
-        rc = err_set(err, EINVAL, "%s is no view of asofs: cannot open %s: %s", dir, path,
-                     strerror(errno));
+        rc = refuse_file(dir, path, err);
     while (rc == 0 && n > 0) {
         buf_reserve(b, PIECE);
         n = read(fd, b->data + b->len, PIECE);
