@@ -11,6 +11,7 @@
 
 /* argv[0] is the name of the subcommand. Each returns the exit status. */
 int cmd_mount(int argc, char **argv);
+int cmd_mount_fake(int argc, char **argv); /* the options are looked at, and that is all */
 int cmd_extract(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_wait(int argc, char **argv);

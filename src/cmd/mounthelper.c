@@ -127,13 +127,13 @@ static int run(struct helper *h)
     argv[n++] = strip_quotes(h->operands[0]);
     argv[n++] = h->operands[1];
     argv[n] = NULL;
-    return cmd_mount(n, argv);
+    return h->fake ? cmd_mount_fake(n, argv) : cmd_mount(n, argv);
 }
 
 int cmd_mounthelper(int argc, char **argv)
 {
     struct helper h = {0};
-    int status = 0;
+    int status;
 
     log_set_name("mount.asofs");
     if (parse(&h, argc, argv) < 0) {
@@ -141,7 +141,7 @@ int cmd_mounthelper(int argc, char **argv)
               "mount(8) calls it for `mount -t asofs SOURCE DIR`; see mount.asofs(8).\n",
               stderr);
         status = EXIT_USAGE;
-    } else if (!h.fake) {
+    } else {
         status = run(&h);
     }
     buf_free(&h.options);

@@ -316,7 +316,7 @@ static int run(struct options *o)
     if (rc == 0)
         rc = follow_parent(o, &err);
     if (rc == 0)
-        rc = mountpoint_prepare(o->dir, &at, &err);
+        rc = mountpoint_prepare(o->dir, NULL, &at, &err);
     if (rc == 0)
         rc = find_owner(o, &err);
     if (rc == 0)

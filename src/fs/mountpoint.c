@@ -142,19 +142,18 @@ static int check_empty(const struct mountpoint *m, struct err *err)
     return 0;
 }
 
-#define WITHOUT_FUSE "asofs extract writes the same files without it"
-
-static int check_device(struct err *err)
+static int check_device(const char *without, struct err *err)
 {
     if (access("/dev/fuse", F_OK) < 0)
-        return err_set(err, ENODEV,
-                       "there is no /dev/fuse; load the module (modprobe fuse), or give the "
-                       "container the device\n" WITHOUT_FUSE);
+        err_set(err, ENODEV,
+                "there is no /dev/fuse; load the module (modprobe fuse), or give the container the "
+                "device");
     /* fusermount3 is setuid root, but opens the device with the rights of who called it. */
-    if (access("/dev/fuse", R_OK | W_OK) == 0)
+    else if (access("/dev/fuse", R_OK | W_OK) == 0)
         return 0;
-    err_errno(err, "cannot use /dev/fuse");
-    return err_hint(err, WITHOUT_FUSE);
+    else
+        err_errno(err, "cannot use /dev/fuse");
+    return without ? err_hint(err, "%s", without) : -err->code;
 }
 
 static int open_directory(struct mountpoint *m, struct err *err)
@@ -235,7 +234,7 @@ static int check_place(struct mountpoint *m, bool dead, struct err *err)
     return rc;
 }
 
-int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err)
+int mountpoint_prepare(const char *dir, const char *without, struct mountpoint *m, struct err *err)
 {
     char *path;
     int rc = ask_for_place(dir, &path, err);
@@ -248,7 +247,7 @@ int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err)
     if (rc == 0)
         rc = check_directory(m, err);
     if (rc == 0)
-        rc = check_device(err);
+        rc = check_device(without, err);
     if (rc < 0)
         mountpoint_close(m);
     return rc;

@@ -27,8 +27,9 @@ struct mountpoint {
  * Refuse what cannot become a mount: a path that is missing, no directory, not empty or a mount
  * point already, and a machine without a usable /dev/fuse. One that does not answer is refused, too
  * (ask.h). A dead asofs mount (its process was killed) is taken away first. On success mountpoint_close is due.
+ * without: what can be done without /dev/fuse, in words, or NULL.
  */
-int mountpoint_prepare(const char *dir, struct mountpoint *m, struct err *err);
+int mountpoint_prepare(const char *dir, const char *without, struct mountpoint *m, struct err *err);
 void mountpoint_close(struct mountpoint *m); /* once more, or one that is all zero, is fine */
 
 /*
