@@ -250,6 +250,8 @@ static int mount_view(struct mount_options *o, const char *dir)
     int rc = mountpoint_prepare(dir, without, &o->at, &err);
 
     if (rc == 0)
+        rc = mountpoint_check_user(&o->at, o->fs.allow_other, &err);
+    if (rc == 0)
         rc = source_check_spool(&o->source, &err);
     if (rc == 0 && o->nowait)
         rc = source_check_nowait(&o->source, &err);

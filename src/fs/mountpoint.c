@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -251,6 +252,53 @@ int mountpoint_prepare(const char *dir, const char *without, struct mountpoint *
     if (rc < 0)
         mountpoint_close(m);
     return rc;
+}
+
+/* ---- what fusermount3 will refuse ---- */
+
+#define FUSE_CONF "/etc/fuse.conf"
+
+/* Also where that cannot be told. */
+static bool may_allow_other(void)
+{
+    FILE *f = fopen(FUSE_CONF, "re");
+    char line[256], word[32], rest[2];
+    bool may = !f && errno != ENOENT;
+
+    while (f && !may && fgets(line, sizeof(line), f))
+        may = sscanf(line, "%31s %1s", word, rest) >= 1 && strcmp(word, "user_allow_other") == 0;
+    if (f)
+        fclose(f);
+    return may;
+}
+
+static int check_own(const struct mountpoint *m, struct err *err)
+{
+    struct stat st;
+
+    if (fstat(m->dir, &st) < 0)
+        return err_errno(err, "cannot mount on %s", m->path);
+    if ((st.st_mode & S_ISVTX) && st.st_uid != getuid())
+        return err_set(err, EPERM,
+                       "cannot mount on %s: it is sticky and another user's; mount over a directory "
+                       "of your own",
+                       m->path);
+    if (access(m->path, W_OK) == 0)
+        return 0;
+    err_errno(err, "cannot mount on %s", m->path);
+    return err_hint(err, "Only root mounts where he may not write; mount over a directory of your "
+                         "own.");
+}
+
+int mountpoint_check_user(const struct mountpoint *m, bool allow_other, struct err *err)
+{
+    if (geteuid() == 0)
+        return 0;
+    if (allow_other && !may_allow_other())
+        return err_set(err, EPERM,
+                       "-o allow_other is for root alone, unless " FUSE_CONF " has the line "
+                       "user_allow_other: have it added, or leave the option out");
+    return check_own(m, err);
 }
 
 void mountpoint_close(struct mountpoint *m)

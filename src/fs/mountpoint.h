@@ -30,6 +30,8 @@ struct mountpoint {
  * without: what can be done without /dev/fuse, in words, or NULL.
  */
 int mountpoint_prepare(const char *dir, const char *without, struct mountpoint *m, struct err *err);
+/* Refuse, of who is not root, what fusermount3 will refuse in the end. */
+int mountpoint_check_user(const struct mountpoint *m, bool allow_other, struct err *err);
 void mountpoint_close(struct mountpoint *m); /* once more, or one that is all zero, is fine */
 
 /*
