@@ -167,7 +167,7 @@ static int extract_then_mount(struct mount_options *o, const struct stop *stop, 
 static int mount_then_extract(struct mount_options *o, struct view **v, struct viewfs **fs,
                               struct err *err)
 {
-    int rc = view_freeze(&o->source.request, v, err);
+    int rc = source_freeze(&o->source, v, err);
 
     show_pages(o);
     if (rc == 0)

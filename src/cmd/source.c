@@ -413,13 +413,28 @@ int source_check_nowait(const struct source_options *o, struct err *err)
                    "--nowait can show one database of a store: --database=NAME says which");
 }
 
+/* What looks like a path libpq takes for the name of a database. */
+static int hint_no_store(const struct source_options *o, struct err *err)
+{
+    const char *source = o->request.source;
+
+    if (!strchr(source, '/') || strchr(source, '=') || strstr(source, "://"))
+        return -err->code;
+    return err_hint(err, "and %s is no store (no store.json there)", source);
+}
+
+int source_freeze(struct source_options *o, struct view **v, struct err *err)
+{
+    return view_freeze(&o->request, v, err) < 0 ? hint_no_store(o, err) : 0;
+}
+
 int source_extract(struct source_options *o, struct view **v, struct err *err)
 {
     int rc;
 
     if (o->databases.page)
         return databases_extract(&o->databases, v, err);
-    rc = view_freeze(&o->request, v, err);
+    rc = source_freeze(o, v, err);
     return rc == 0 ? view_extract(*v, err) : rc;
 }
 
@@ -430,7 +445,7 @@ int source_extract_files(struct source_options *o, const struct outdir *d, struc
 
     if (o->databases.page)
         return databases_extract_files(&o->databases, d->fd, d->hidden, v, err);
-    rc = view_freeze(&o->request, v, err);
+    rc = source_freeze(o, v, err);
     return rc == 0 ? view_extract_files(*v, d->fd, d->hidden, err) : rc;
 }
 
@@ -481,7 +496,7 @@ static int print_plan(struct source_options *o, struct err *err)
         return databases_print_plan(&o->databases, stdout, err);
     rc = snapshot_freeze(&o->request, &s, err);
     if (rc < 0)
-        return rc;
+        return hint_no_store(o, err);
     snapshot_print_plan(s, stdout);
     snapshot_free(s);
     return 0;

@@ -117,6 +117,9 @@ int source_open(struct source_options *o, struct err *err);
 /* Refuse what --nowait cannot do, before the moment is reached. */
 int source_check_nowait(const struct source_options *o, struct err *err);
 
+/* view_freeze; of a source that may have been meant for a store, it is said that it is none. */
+int source_freeze(struct source_options *o, struct view **v, struct err *err);
+
 /* Freeze and extract: into the spool, or into the directory. *v is the caller's to free, also after
  * a failure. */
 int source_extract(struct source_options *o, struct view **v, struct err *err);
