@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -31,6 +33,7 @@
 #include "common/io.h"
 #include "common/lsn.h"
 #include "common/mem.h"
+#include "common/mounts.h"
 #include "common/msg.h"
 #include "common/option.h"
 #include "common/printable.h"
@@ -63,6 +66,28 @@ static void remove_dir(char *dir)
 {
     assert_int_equal(io_remove_tree(dir), 0);
     free(dir);
+}
+
+/* A child that ends with exit, so that what it ran counts (scripts/coverage): nothing of ours may
+ * be left for it to write. */
+static pid_t fork_flushed(void)
+{
+    fflush(NULL);
+    return fork();
+}
+
+/* As many descriptors as there are numbers below the first free one, and `more`. */
+static struct rlimit allow_descriptors(int more)
+{
+    struct rlimit old, r;
+    int first = dup(STDERR_FILENO);
+
+    close(first);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    r = old;
+    r.rlim_cur = (rlim_t)(first + more);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &r), 0);
+    return old;
 }
 
 /* ---- err ----------------------------------------------------------------------------------------
@@ -1384,6 +1409,70 @@ static void io_remove_tree_stays_inside_whatever_is_exchanged(void **state)
     remove_dir(x.dir);
 }
 
+static void io_write_file_tells_what_it_cannot_write(void **state)
+{
+    char *dir = make_dir(), *path = mem_printf("%s/file", dir);
+    struct rlimit old, small;
+    struct err err;
+    int rc;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 4;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    rc = io_write_file(AT_FDCWD, path, "12345", 5, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(rc, -EFBIG);
+    assert_non_null(strstr(err.text, path));
+    remove_dir(dir);
+    free(path);
+}
+
+static void io_reads_the_text_of_regular_files_only(void **state)
+{
+    char *dir = make_dir(), *text;
+    int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err err;
+
+    (void)state;
+    assert_int_equal(io_write_file(at, "five", "bytes", 5, &err), 0);
+    assert_int_equal(symlinkat("five", at, "link"), 0);
+    assert_int_equal(mkfifoat(at, "pipe", 0600), 0);
+    assert_int_equal(io_read_text(at, "five", 5, &text), 0);
+    assert_string_equal(text, "bytes");
+    free(text);
+    assert_int_equal(io_read_text(at, "five", 4, &text), -EFBIG);
+    assert_null(text);
+    assert_int_equal(io_read_text(at, "pipe", 5, &text), -EINVAL);
+    assert_int_equal(io_read_text(at, ".", 5, &text), -EINVAL);
+    assert_int_equal(io_read_text(at, "link", 5, &text), -ELOOP);
+    assert_int_equal(io_read_text(at, "absent", 5, &text), -ENOENT);
+    close(at);
+    remove_dir(dir);
+}
+
+static void io_remove_tree_tells_when_it_cannot_go_on(void **state)
+{
+    char *dir = make_dir(), *below = mem_printf("%s/below", dir);
+    struct rlimit old;
+    int more, rc;
+
+    (void)state;
+    assert_int_equal(mkdir(below, 0700), 0);
+    for (more = 0; more < 4; more++) { /* it has come one step further each time */
+        old = allow_descriptors(more);
+        rc = io_remove_tree(dir);
+        setrlimit(RLIMIT_NOFILE, &old);
+        assert_int_equal(rc, -EMFILE);
+        assert_int_equal(access(below, F_OK), 0);
+    }
+    remove_dir(dir);
+    free(below);
+}
+
 /* In a child, which reports by its exit status. */
 static int keep_std_fds_when_closed(int first, int last)
 {
@@ -1407,12 +1496,22 @@ static void io_keep_std_fds_fills_the_gaps(void **state)
 
     (void)state;
     for (i = 0; i < sizeof(gaps) / sizeof(*gaps); i++) {
-        pid_t pid = fork();
+        pid_t pid = fork_flushed();
 
         if (pid == 0)
-            _exit(keep_std_fds_when_closed(gaps[i][0], gaps[i][1]));
+            exit(keep_std_fds_when_closed(gaps[i][0], gaps[i][1]));
         assert_int_equal(proc_wait(pid), 0);
     }
+}
+
+static void io_keep_std_fds_tells_when_it_cannot(void **state)
+{
+    struct rlimit old = allow_descriptors(0);
+    int rc = io_keep_std_fds();
+
+    (void)state;
+    setrlimit(RLIMIT_NOFILE, &old);
+    assert_int_equal(rc, -EMFILE);
 }
 
 /* ---- proc ---------------------------------------------------------------------------------------
@@ -1569,7 +1668,7 @@ static void proc_null_is_an_empty_file(void **state)
 static void proc_resets_what_would_lose_children(void **state)
 {
     sigset_t all, now;
-    pid_t pid = fork();
+    pid_t pid = fork_flushed();
 
     (void)state;
     assert_int_not_equal(pid, -1);
@@ -1580,10 +1679,94 @@ static void proc_resets_what_would_lose_children(void **state)
         sigprocmask(SIG_SETMASK, &all, NULL);
         proc_reset_signals();
         sigprocmask(SIG_SETMASK, NULL, &now);
-        _exit(sigismember(&now, SIGTERM) || run_shell("exit 0", NULL, NULL, 0) != 0 ||
-              signal(SIGHUP, SIG_DFL) != SIG_IGN);
+        exit(sigismember(&now, SIGTERM) || run_shell("exit 0", NULL, NULL, 0) != 0 ||
+             signal(SIGHUP, SIG_DFL) != SIG_IGN);
     }
     assert_int_equal(proc_wait(pid), 0);
+}
+
+/* 0: all that narrow limits would prevent is possible. */
+static int widen_narrow_limits(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+        return 1;
+    r.rlim_cur = r.rlim_max < 20 ? r.rlim_max : 20;
+    if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+        return 2;
+    umask(0777);
+    signal(SIGXFSZ, SIG_DFL);
+    proc_widen_limits();
+    if (umask(022) != 0077)
+        return 3;
+    if (signal(SIGXFSZ, SIG_DFL) != SIG_IGN)
+        return 4;
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || (r.rlim_cur < 65536 && r.rlim_cur < r.rlim_max))
+        return 5;
+    proc_widen_limits(); /* there is enough */
+    return 0;
+}
+
+static void proc_widens_limits_as_far_as_it_may(void **state)
+{
+    pid_t pid = fork_flushed();
+
+    (void)state;
+    assert_int_not_equal(pid, -1);
+    if (pid == 0)
+        exit(widen_narrow_limits());
+    assert_int_equal(proc_wait(pid), 0);
+}
+
+static bool has_terminal(void)
+{
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* The leader of a session with a terminal, and a child of it. */
+static int leave_terminal(int terminal)
+{
+    pid_t pid;
+
+    if (setsid() < 0 || ioctl(terminal, TIOCSCTTY, 0) < 0)
+        return 1;
+    proc_leave_terminal();
+    if (!has_terminal())
+        return 2;
+    pid = fork();
+    if (pid == 0) {
+        if (!has_terminal())
+            exit(1);
+        proc_leave_terminal();
+        exit(has_terminal() ? 2 : 0);
+    }
+    if (pid < 0 || proc_wait(pid) != 0)
+        return 3;
+    return has_terminal() ? 0 : 4;
+}
+
+static void proc_leaves_a_terminal_that_is_another_ones(void **state)
+{
+    int both = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal = -1;
+    pid_t pid;
+
+    (void)state;
+    if (both >= 0 && grantpt(both) == 0 && unlockpt(both) == 0)
+        terminal = open(ptsname(both), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0)
+        skip();
+    pid = fork_flushed();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0)
+        exit(leave_terminal(terminal));
+    assert_int_equal(proc_wait(pid), 0);
+    close(terminal);
+    close(both);
 }
 
 /* What is said while `fd` has the relay's standard error, in place of ours. */
@@ -1624,6 +1807,27 @@ static void relay_says_what_a_child_says(void **state)
     said = relayed("exit 0");
     assert_string_equal(said, "");
     free(said);
+}
+
+static void relay_that_gets_no_descriptors_is_told(void **state)
+{
+    struct relay *r = NULL;
+    int more, child;
+
+    (void)state;
+    relay_end(r);
+    for (more = 0; more < 4; more += 2) { /* one pipe is there, or none */
+        struct rlimit old = allow_descriptors(more);
+        struct err err;
+        int rc = relay_start(&r, &child, &err), left = dup(STDERR_FILENO);
+
+        setrlimit(RLIMIT_NOFILE, &old);
+        assert_int_equal(rc, -EMFILE);
+        assert_non_null(strstr(err.text, "cannot make a pipe"));
+        assert_int_equal(left >= 0, more > 0); /* it has closed what it had */
+        if (left >= 0)
+            close(left);
+    }
 }
 
 static int answer(void *arg, FILE *out)
@@ -1903,6 +2107,38 @@ static void what_is_no_utf8_is_escaped(void **state)
                  "a");
 }
 
+static void what_is_printed_is_printable(void **state)
+{
+    FILE *saved = stdout;
+    char *text = NULL;
+    size_t n;
+    int rc;
+
+    (void)state;
+    stdout = open_memstream(&text, &n);
+    rc = printable_out("%s of %d\n", "\x1b[2Jerp", 7);
+    fclose(stdout);
+    stdout = saved;
+    assert_true(rc >= 0);
+    assert_string_equal(text, "\\x1b[2Jerp of 7\n");
+    free(text);
+}
+
+/* ---- mounts ---- */
+
+static void mounts_are_known_by_their_whole_path(void **state)
+{
+    char *type = mounts_type("/proc");
+
+    (void)state;
+    assert_string_equal(type, "proc");
+    assert_true(mounts_is("/proc", "proc"));
+    assert_false(mounts_is("/proc", MOUNTS_OURS));
+    assert_null(mounts_type("/proc/self"));
+    assert_false(mounts_is("/no/such/place", "proc"));
+    free(type);
+}
+
 /* ---- the way to a path ---- */
 
 static int check_way(const char *dir, const char *path, uid_t trusted)
@@ -2043,7 +2279,11 @@ int main(void)
         cmocka_unit_test(io_write_file_makes_new_files_only),
         cmocka_unit_test(io_remove_tree_does_not_follow_links),
         cmocka_unit_test(io_remove_tree_stays_inside_whatever_is_exchanged),
+        cmocka_unit_test(io_remove_tree_tells_when_it_cannot_go_on),
+        cmocka_unit_test(io_write_file_tells_what_it_cannot_write),
+        cmocka_unit_test(io_reads_the_text_of_regular_files_only),
         cmocka_unit_test(io_keep_std_fds_fills_the_gaps),
+        cmocka_unit_test(io_keep_std_fds_tells_when_it_cannot),
         cmocka_unit_test(proc_arguments_are_counted_and_end_with_null),
         cmocka_unit_test(proc_knows_who_has_ended),
         cmocka_unit_test(proc_describes_every_end),
@@ -2053,7 +2293,10 @@ int main(void)
         cmocka_unit_test(proc_null_is_an_empty_file),
         cmocka_unit_test(ask_hears_what_is_answered_in_time),
         cmocka_unit_test(proc_resets_what_would_lose_children),
+        cmocka_unit_test(proc_widens_limits_as_far_as_it_may),
+        cmocka_unit_test(proc_leaves_a_terminal_that_is_another_ones),
         cmocka_unit_test(relay_says_what_a_child_says),
+        cmocka_unit_test(relay_that_gets_no_descriptors_is_told),
         cmocka_unit_test(proc_that_cannot_start_is_told),
         cmocka_unit_test(proc_kill_leaves_no_zombie),
         cmocka_unit_test(proc_self_can_be_started),
@@ -2066,6 +2309,8 @@ int main(void)
         cmocka_unit_test(what_is_harmless_is_shown_as_it_is),
         cmocka_unit_test(what_moves_the_cursor_is_escaped),
         cmocka_unit_test(what_is_no_utf8_is_escaped),
+        cmocka_unit_test(what_is_printed_is_printable),
+        cmocka_unit_test(mounts_are_known_by_their_whole_path),
         cmocka_unit_test(way_is_refused_where_others_can_exchange),
         cmocka_unit_test(way_is_not_refused_for_a_group_of_ones_own),
         cmocka_unit_test(hash_is_xxh3),

@@ -1,4 +1,4 @@
-/* view/reached: where a replay ended, from what its server said and left. */
+/* replay/reached: where a replay ended, from what its server said and left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,12 +6,17 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/io.h"
+#include "common/mem.h"
 #include "replay/reached.h"
+#include "store/wal.h"
+#include "walbytes.h"
 
 static struct reached reading(const char *log)
 {
@@ -109,6 +114,49 @@ static void the_newest_timeline_is_the_servers_own(void **state)
     assert_int_equal(reached_switch_point(dir), 0);
 }
 
+static void put_segment(const char *dir, uint32_t timeline, const uint8_t *bytes)
+{
+    char name[25], *path;
+    struct err err;
+
+    log_segment_name(timeline, 1, WALBYTES_SEGMENT, name);
+    path = mem_printf("%s/%s", dir, name);
+    unlink(path);
+    assert_int_equal(io_write_file(AT_FDCWD, path, bytes, WALBYTES_SEGMENT, &err), 0);
+    free(path);
+}
+
+/* A pg_wal in which the server's own timeline is 3, and began behind a record of timeline 2. */
+static void log_behind_the_end_that_nothing_leads_to_is_damage(void **state)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+    uint64_t last, behind;
+    struct walbytes w;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    walbytes_make(&w, 1, 1);
+    w.timeline = 2;
+    last = walbytes_commit(&w, 1);
+    walbytes_fill(&w, WALBYTES_SEGMENT + 3 * 8192);
+    walbytes_commit(&w, 2);
+    behind = WALBYTES_SEGMENT + 3 * 8192 + WAL_PAGE_HEAD;
+    assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), 0); /* no log */
+    write_file(dir, "00000003.history", "2\t0/10060\t\n");
+    put_segment(dir, 2, w.bytes);
+    put_segment(dir, 3, w.bytes);                                     /* what it wrote itself */
+    assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), 0); /* it is all whole */
+    *walbytes_at(&w, WALBYTES_SEGMENT + 8192 + 200) ^= 1;
+    put_segment(dir, 2, w.bytes);
+    assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), behind);
+    assert_int_equal(reached_damage(dir, 0, WALBYTES_SEGMENT), 0);
+    assert_int_equal(reached_damage("/nonexistent", last, WALBYTES_SEGMENT), 0);
+    walbytes_free(&w);
+    assert_int_equal(io_remove_tree(dir), 0);
+    free(dir);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -118,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_server_that_said_nothing),
         cmocka_unit_test(the_last_line_of_a_history_counts),
         cmocka_unit_test(the_newest_timeline_is_the_servers_own),
+        cmocka_unit_test(log_behind_the_end_that_nothing_leads_to_is_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

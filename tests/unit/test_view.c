@@ -11,18 +11,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/escape.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/mounts.h"
 #include "view/inspect.h"
 #include "view/internal.h"
 #include "view/outdir.h"
@@ -1179,10 +1183,10 @@ static void outdir_is_filled_with_what_a_view_has(void **state)
  */
 
 /* The files of .asofs/ of a view in which one table is complete, one waits and one has failed. */
-static void write_view(const struct place_below *p)
+static void write_view_of(const char *dir, const char *source)
 {
-    struct view *v = make_view("erp@db1", NULL);
-    char *meta = mem_printf("%s/.asofs", p->dir);
+    struct view *v = make_view(source, NULL);
+    char *meta = mem_printf("%s/.asofs", dir);
     enum meta_file m;
     struct err err;
     int fd;
@@ -1204,6 +1208,11 @@ static void write_view(const struct place_below *p)
     close(fd);
     free(meta);
     view_free(v);
+}
+
+static void write_view(const struct place_below *p)
+{
+    write_view_of(p->dir, "erp@db1");
 }
 
 static void inspect_reads_what_was_reported(void **state)
@@ -1326,6 +1335,195 @@ static void inspect_reads_nothing_outside(void **state)
     close(dir);
 }
 
+/* Two databases of a cluster, whose pages would be in .asofs. */
+static void write_databases(const struct place_below *p)
+{
+    static const char *const names[] = {"shop", "erp"};
+    char *pages = mem_printf("%s/.asofs", p->dir);
+    size_t i;
+
+    assert_int_equal(mkdir(pages, 0700), 0);
+    for (i = 0; i < 2; i++) {
+        char *dir = mem_printf("%s/%s", p->dir, names[i]);
+        char *source = mem_printf("%s of /srv/store", names[i]);
+
+        assert_int_equal(mkdir(dir, 0700), 0);
+        write_view_of(dir, source);
+        free(source);
+        free(dir);
+    }
+    free(pages);
+}
+
+static void inspect_adds_databases_up(void **state)
+{
+    struct place_below *p = *state;
+    struct inspected i;
+    struct err err;
+    json_t *j, *databases;
+
+    write_databases(p);
+    assert_int_equal(inspect_open(&i, p->dir, &err), 0);
+    assert_string_equal(i.state, "extracting");
+    assert_string_equal(i.moment, "2026-11-16T08:00:00.123456Z");
+    assert_string_equal(i.source, "/srv/store");
+    assert_true(i.source_held);
+    assert_int_equal(i.estimate, 2 * 40960);
+    assert_int_equal(i.estimate_done, 2 * (24576 + 8192));
+    assert_int_equal(i.bytes, 2 * 77);
+    assert_int_equal(i.ntables, 6);
+    assert_string_equal(i.tables[0].database, "erp");
+    assert_string_equal(i.tables[0].file, "erp/public/items.csv");
+    assert_string_equal(i.tables[0].checksum, "0000000000000abc");
+    assert_string_equal(i.tables[3].database, "shop");
+    assert_string_equal(i.tables[3].file, "shop/public/items.csv");
+    j = json_loads(i.json, 0, NULL);
+    databases = json_object_get(j, "databases");
+    assert_string_equal(json_string_value(json_object_get(j, "state")), "extracting");
+    assert_int_equal(json_object_size(databases), 2);
+    assert_non_null(json_object_get(json_object_get(databases, "shop"), "bytes"));
+    json_decref(j);
+    inspect_free(&i);
+}
+
+static void put_state(const struct place_below *p, const char *database, const char *name,
+                      double held)
+{
+    char *path = mem_printf("%s/%s/.asofs/status.json", p->dir, database);
+    char *text = mem_printf("{\"state\": \"%s\", \"source_held\": false, \"held_seconds\": %.1f,"
+                            " \"extract_seconds\": 2.0, \"estimated_bytes\": 8,"
+                            " \"estimated_bytes_done\": 4, \"bytes\": 1}",
+                            name, held);
+    struct err err;
+
+    unlink(path);
+    assert_int_equal(io_write_file(AT_FDCWD, path, text, strlen(text), &err), 0);
+    free(text);
+    free(path);
+}
+
+static void inspect_tells_the_worst_of_the_states(void **state)
+{
+    static const char *const rows[][3] = {{"complete", "complete", "complete"},
+                                          {"complete", "extracting", "extracting"},
+                                          {"extracting", "failed", "failed"},
+                                          {"failed", "complete", "failed"}};
+    struct inspected i;
+    struct err err;
+    size_t k;
+
+    write_databases(*state);
+    for (k = 0; k < sizeof(rows) / sizeof(*rows); k++) {
+        put_state(*state, "erp", rows[k][0], 1.5);
+        put_state(*state, "shop", rows[k][1], 2.5);
+        assert_int_equal(inspect_open(&i, ((struct place_below *)*state)->dir, &err), 0);
+        assert_string_equal(i.state, rows[k][2]);
+        assert_false(i.source_held);
+        assert_true(i.held_seconds == 2.5); /* at the same time */
+        assert_true(i.extract_seconds == 4.0);
+        assert_int_equal(i.bytes, 2);
+        inspect_free(&i);
+    }
+}
+
+static void assert_no_view(const struct place_below *p, const char *named)
+{
+    struct inspected i;
+    struct err err;
+
+    assert_int_equal(inspect_open(&i, p->dir, &err), -EINVAL);
+    assert_non_null(strstr(err.text, named));
+}
+
+static void inspect_adds_up_nothing_but_databases(void **state)
+{
+    struct place_below *p = *state;
+    char *empty = mem_printf("%s/empty", p->dir), *link = mem_printf("%s/link", p->dir);
+    char *damaged = mem_printf("%s/shop/.asofs/snapshot.json", p->dir);
+    struct err err;
+
+    assert_no_view(p, "is no view of asofs");
+    write_databases(p);
+    assert_int_equal(mkdir(empty, 0700), 0);
+    assert_no_view(p, "is no view of asofs");
+    assert_int_equal(rmdir(empty), 0);
+    assert_int_equal(symlink("erp", link), 0);
+    assert_no_view(p, "is no view of asofs");
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(io_write_file(AT_FDCWD, p->out, "x", 1, &err), 0);
+    assert_no_view(p, "is no view of asofs");
+    assert_int_equal(unlink(p->out), 0);
+    assert_int_equal(unlink(damaged), 0);
+    assert_no_view(p, damaged);
+    free(damaged);
+    free(empty);
+    free(link);
+}
+
+struct mount_seen {
+    const char *dir, *source;
+    int times, stop;
+};
+
+static int see_mount(void *arg, const char *dir, const char *source)
+{
+    struct mount_seen *m = arg;
+
+    if (strcmp(dir, m->dir) == 0 && strcmp(source, m->source) == 0)
+        m->times++;
+    return m->stop;
+}
+
+/* A mount in a namespace of this process's own, which nobody serves. */
+static int mount_unserved(const char *dir, const char *source)
+{
+    int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC), rc = -1;
+    char options[96];
+
+    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fuse);
+    if (fuse >= 0 && unshare(CLONE_NEWNS) == 0 &&
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+        rc = mount(source, dir, MOUNTS_OURS, MS_NOSUID | MS_NODEV, options);
+    return rc;
+}
+
+#define CANNOT_MOUNT 77
+
+static int find_mount(const char *dir)
+{
+    struct mount_seen m = {.dir = dir, .source = "erp of /srv/the store"};
+    struct err err;
+
+    if (mount_unserved(dir, m.source) < 0)
+        return CANNOT_MOUNT;
+    if (inspect_each_mount(see_mount, &m, &err) != 0 || m.times != 1)
+        return 1;
+    m.stop = 5;
+    if (inspect_each_mount(see_mount, &m, &err) != 5)
+        return 2;
+    return umount2(dir, MNT_DETACH) == 0 ? 0 : 3;
+}
+
+static void inspect_finds_what_is_mounted(void **state)
+{
+    struct place_below *p = *state;
+    struct mount_seen m = {.dir = p->dir, .source = ""};
+    struct err err;
+    int status;
+    pid_t pid;
+
+    assert_int_equal(inspect_each_mount(see_mount, &m, &err), 0);
+    assert_int_equal(m.times, 0);
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        exit(find_mount(p->dir));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_MOUNT)
+        return; /* nobody but root can, and not everywhere */
+    assert_int_equal(status, 0);
+}
+
 #define WITH_VIEW(f) cmocka_unit_test_setup_teardown(f, set_up_view, tear_down_view)
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, set_up_place, tear_down_place)
 
@@ -1374,6 +1572,10 @@ int main(void)
         WITH_PLACE(inspect_refuses_what_is_no_view),
         WITH_PLACE(inspect_sums_files_up_as_xxhsum_does),
         WITH_PLACE(inspect_reads_nothing_outside),
+        WITH_PLACE(inspect_adds_databases_up),
+        WITH_PLACE(inspect_tells_the_worst_of_the_states),
+        WITH_PLACE(inspect_adds_up_nothing_but_databases),
+        WITH_PLACE(inspect_finds_what_is_mounted),
     };
 
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
