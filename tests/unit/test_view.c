@@ -1474,8 +1474,8 @@ static int see_mount(void *arg, const char *dir, const char *source)
     return m->stop;
 }
 
-/* A mount in a namespace of this process's own, which nobody serves. */
-static int mount_unserved(const char *dir, const char *source)
+/* A mount in a namespace of this process's own, dead: nobody serves it. */
+static int mount_dead(const char *dir, const char *source)
 {
     int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC), rc = -1;
     char options[96];
@@ -1484,6 +1484,8 @@ static int mount_unserved(const char *dir, const char *source)
     if (fuse >= 0 && unshare(CLONE_NEWNS) == 0 &&
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
         rc = mount(source, dir, MOUNTS_OURS, MS_NOSUID | MS_NODEV, options);
+    if (fuse >= 0)
+        close(fuse);
     return rc;
 }
 
@@ -1492,19 +1494,22 @@ static int mount_unserved(const char *dir, const char *source)
 static int find_mount(const char *dir)
 {
     struct mount_seen m = {.dir = dir, .source = "erp of /srv/the store"};
+    struct inspected i;
     struct err err;
 
-    if (mount_unserved(dir, m.source) < 0)
+    if (mount_dead(dir, m.source) < 0)
         return CANNOT_MOUNT;
     if (inspect_each_mount(see_mount, &m, &err) != 0 || m.times != 1)
         return 1;
     m.stop = 5;
     if (inspect_each_mount(see_mount, &m, &err) != 5)
         return 2;
-    return umount2(dir, MNT_DETACH) == 0 ? 0 : 3;
+    if (inspect_open(&i, dir, &err) >= 0 || !strstr(err.text, "is a dead mount"))
+        return 3;
+    return umount2(dir, MNT_DETACH) == 0 ? 0 : 4;
 }
 
-static void inspect_finds_what_is_mounted(void **state)
+static void inspect_finds_what_is_mounted_and_says_when_it_is_dead(void **state)
 {
     struct place_below *p = *state;
     struct mount_seen m = {.dir = p->dir, .source = ""};
@@ -1575,7 +1580,7 @@ int main(void)
         WITH_PLACE(inspect_adds_databases_up),
         WITH_PLACE(inspect_tells_the_worst_of_the_states),
         WITH_PLACE(inspect_adds_up_nothing_but_databases),
-        WITH_PLACE(inspect_finds_what_is_mounted),
+        WITH_PLACE(inspect_finds_what_is_mounted_and_says_when_it_is_dead),
     };
 
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
