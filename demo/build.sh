@@ -25,7 +25,7 @@ build_asofs() {
 	build_log=$build.log
 	: >"$build_log"
 	echo "Installing what is missing and building asofs; the log is build/$2.log."
-	quietly "$root/scripts/install-deps"
+	quietly "$root/scripts/install-deps" --demo
 	if [[ ! -x $root/configure || $root/configure.ac -nt $root/configure || $root/Makefile.am -nt $root/Makefile.in ]]; then
 		quietly autoreconf -fi "$root"
 	fi
