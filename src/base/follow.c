@@ -69,8 +69,9 @@ static int check_failure(const struct following *f, struct err *err)
     int rc = pg_target_is_mistaken(f->cluster->conninfo, f->req->stop_fd, err);
 
     if (rc == -EACCES)
-        err_hint(err, "that stays so until it is mended, in the password file, in pg_hba.conf or in "
-                      "the role; the server goes on to keep log meanwhile");
+        err_hint(err,
+                 "that stays so until it is mended, in the password file, in pg_hba.conf or in "
+                 "the role; the server goes on to keep log meanwhile");
     return rc < 0 ? rc : check_slot(f, err);
 }
 

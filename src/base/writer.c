@@ -73,7 +73,8 @@ static int check_is_store(const struct writer *w, int fd, struct err *err)
     if (fstat(fd, &st) < 0)
         return err_errno(err, "cannot look at %s", w->path);
     if (st.st_uid != 0 || st.st_mode & (S_IWGRP | S_IWOTH))
-        return err_set(err, EPERM, "%s can be written by others than root; name a directory of its own",
+        return err_set(err, EPERM,
+                       "%s can be written by others than root; name a directory of its own",
                        w->path);
     if (is_empty(fd) || (fstatat(fd, STORE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
                          S_ISREG(st.st_mode) && st.st_uid == 0))

@@ -185,8 +185,9 @@ static void tell_created(const struct base_create_result *r, const struct err *f
     else
         printf("%s\n", r->id);
     if (!failed && r->left_out.password)
-        log_note("the password is not kept: asofs base follow, list and drop --all need it in the "
-                 "password file (~/.pgpass, passfile=) of the user who runs them, or in PGPASSWORD");
+        log_note(
+            "the password is not kept: asofs base follow, list and drop --all need it in the "
+            "password file (~/.pgpass, passfile=) of the user who runs them, or in PGPASSWORD");
     if (!failed && r->left_out.others)
         log_note(
             "sslpassword is not kept: it is of no use to pg_receivewal, which gets the password "
@@ -479,7 +480,8 @@ static int run_drop(const void *options, char **operands)
     if (base_drop(operands[0], operands[1], o->run_as, &err) < 0)
         return command_failed(&err);
     if (o->all)
-        log_note("%s holds no base any more; what is not needed can be removed (rm -r)", operands[0]);
+        log_note("%s holds no base any more; what is not needed can be removed (rm -r)",
+                 operands[0]);
     return 0;
 }
 

@@ -84,10 +84,11 @@ static int open_view(struct inspected *i, const char *dir, struct err *err)
 
     buf_free(&nothing);
     if (rc == -ETIMEDOUT)
-        return err_set(err, ETIMEDOUT,
-                       "%s: the process that serves it does not answer; if it is stopped, let it go "
-                       "on (kill -CONT), or take the mount away (umount -l)",
-                       dir);
+        return err_set(
+            err, ETIMEDOUT,
+            "%s: the process that serves it does not answer; if it is stopped, let it go "
+            "on (kill -CONT), or take the mount away (umount -l)",
+            dir);
     return rc < 0 && rc != -EIO ? rc : inspect_open(i, dir, err);
 }
 

@@ -1,11 +1,13 @@
 /*
  * What coordinator and snapshot workers say to each other, over a socketpair (common/msg.h).
  *
- *   coordinator → worker: CONFIG once; FREEZE once after LOCKED (protocol lock only); then CHUNK
- * after CHUNK, each after the answer to the one before; closing the socket ends the worker worker →
- * coordinator: LOCKED once (protocol lock: connected, holds ACCESS SHARE, no snapshot yet); READY
- *                         once (has the frozen state); then for each chunk PROGRESS any number of
- * times and DONE, BUSY or FAILED; LOST when it cannot go on, before it exits
+ *   coordinator → worker   CONFIG once; FREEZE once after LOCKED (protocol lock only); then CHUNK
+ *                          after CHUNK, each after the answer to the one before; closing the socket
+ *                          ends the worker
+ *   worker → coordinator   LOCKED once (protocol lock: connected, holds ACCESS SHARE, no snapshot
+ *                          yet); READY once (has the frozen state); then for each chunk PROGRESS
+ *                          any number of times and DONE, BUSY or FAILED; LOST when it cannot go on,
+ *                          before it exits
  */
 #ifndef ASOFS_EXTRACT_PROTOCOL_H
 #define ASOFS_EXTRACT_PROTOCOL_H

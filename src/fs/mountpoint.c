@@ -279,10 +279,11 @@ static int check_own(const struct mountpoint *m, struct err *err)
     if (fstat(m->dir, &st) < 0)
         return err_errno(err, "cannot mount on %s", m->path);
     if ((st.st_mode & S_ISVTX) && st.st_uid != getuid())
-        return err_set(err, EPERM,
-                       "cannot mount on %s: it is sticky and another user's; mount over a directory "
-                       "of your own",
-                       m->path);
+        return err_set(
+            err, EPERM,
+            "cannot mount on %s: it is sticky and another user's; mount over a directory "
+            "of your own",
+            m->path);
     if (access(m->path, W_OK) == 0)
         return 0;
     err_errno(err, "cannot mount on %s", m->path);

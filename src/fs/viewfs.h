@@ -1,8 +1,8 @@
 /*
  * viewfs: a view, complete or still being extracted, as a read-only FUSE file system.
  *
- *   viewfs_open → viewfs_mount → viewfs_serve (until unmounted or told to end) → viewfs_unmount →
- * viewfs_free
+ *   viewfs_open → viewfs_mount → viewfs_serve (until unmounted or told to end)
+ *   → viewfs_unmount → viewfs_free
  *
  * Everything a handler asks of the view is memory or a read of the spool; none touches the
  * database. Names never wait; stat and open of a file that is not complete are parked (parking.h).

@@ -42,8 +42,7 @@ static const char *or_itself(const char *path)
     return *path ? path : ".";
 }
 
-/* ---- names --------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 /*
  * What stands at a path now need not be the file that was expected there: a link is not followed,
@@ -175,8 +174,7 @@ static void posix_free(struct disk *d)
     free(d);
 }
 
-/* ---- files --------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 static int64_t posix_read(struct disk_file *f, void *bytes, size_t len, uint64_t offset)
 {
@@ -308,8 +306,7 @@ int disk_file_fd(const struct disk_file *f)
     return f->ops == &posix_ops ? fd_of(f) : -1;
 }
 
-/* ---- whole files --------------------------------------------------------------------------------
- */
+/* ---- whole files ---- */
 
 int disk_read_file(struct disk *d, const char *path, size_t max, char **bytes, size_t *len)
 {

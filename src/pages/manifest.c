@@ -24,8 +24,7 @@
 #define TABLESPACE_LINKS "pg_tblspc"
 #define WAL "pg_wal"
 
-/* ---- both halves --------------------------------------------------------------------------------
- */
+/* ---- both halves ---- */
 
 /* Any time has a number, the same each time; those after 2262 have no sensible one. */
 static int64_t nanoseconds(struct timespec t)
@@ -79,8 +78,7 @@ static char *path_of(const struct manifest_entry *entries, const char *text, uin
     return path;
 }
 
-/* ---- the walk -----------------------------------------------------------------------------------
- */
+/* ---- the walk ---- */
 
 /* A tablespace outside. */
 struct space {
@@ -602,8 +600,7 @@ int manifest_write(const char *directory, struct disk *out, const char *path, st
     return rc;
 }
 
-/* ---- reading back -------------------------------------------------------------------------------
- */
+/* ---- reading back ---- */
 
 struct manifest {
     struct manifest_header header;
@@ -909,8 +906,7 @@ char *manifest_path(const struct manifest *m, uint32_t i)
     return path_of(m->entries, m->text, i);
 }
 
-/* ---- the base against it ------------------------------------------------------------------------
- */
+/* ---- the base against it ---- */
 
 /* What differs, in words; NULL: nothing. */
 static const char *difference(const struct manifest_entry *e, const struct stat *st)

@@ -24,8 +24,7 @@ struct names {
     size_t room;
 };
 
-/* ---- records ------------------------------------------------------------------------------------
- */
+/* ---- records ---- */
 
 size_t names_record_bytes(const struct names_record *r)
 {
@@ -72,8 +71,7 @@ void names_put(struct buf *payload, const struct names_record *r)
     }
 }
 
-/* ---- walking ------------------------------------------------------------------------------------
- */
+/* ---- walking ---- */
 
 struct cursor {
     const char *start; /* of the journal, for offsets in messages */
@@ -238,8 +236,7 @@ int names_walk(const void *bytes, size_t len, uint64_t manifest_id,
     return rc;
 }
 
-/* ---- appending ----------------------------------------------------------------------------------
- */
+/* ---- appending ---- */
 
 static int write_header(struct disk_file *f, uint64_t manifest_id)
 {
@@ -401,8 +398,7 @@ void names_close(struct names *n)
     free(n);
 }
 
-/* ---- replacing ----------------------------------------------------------------------------------
- */
+/* ---- replacing ---- */
 
 /* A whole journal into an open file; *size: its bytes. */
 static int write_journal(struct names *n, struct disk_file *f, const struct buf *payloads,

@@ -15,8 +15,7 @@
 
 #define LABEL_MAX 8192
 
-/* ---- pg_controldata -----------------------------------------------------------------------------
- */
+/* ---- pg_controldata ---- */
 
 struct lines {
     const char *text; /* "name:   value" lines */
@@ -207,8 +206,7 @@ int pg_control_read(const struct pg_programs *p, const char *data_dir, struct pg
     return rc;
 }
 
-/* ---- backup_label -------------------------------------------------------------------------------
- */
+/* ---- backup_label ---- */
 
 /* Seconds east of Greenwich of an abbreviation; false: it has a name that says nothing certain. */
 static bool zone_offset(const char *zone, int64_t *offset)
@@ -332,8 +330,7 @@ int pg_backup_label_read(const char *data_dir, struct pg_backup_label *l, struct
     return rc;
 }
 
-/* ---- backup history file (access/xlogbackup.c: build_backup_content; BackupHistoryFileName) ----
- */
+/* ---- backup history file (access/xlogbackup.c: build_backup_content; BackupHistoryFileName) ---- */
 
 static bool parse_stop(const char *text, uint64_t start, struct pg_backup_stop *stop)
 {

@@ -48,8 +48,7 @@ struct pg_private {
     bool unread;
 };
 
-/* ---- the log ------------------------------------------------------------------------------------
- */
+/* ---- the log ---- */
 
 #define LOG_MOST (UINT64_C(64) << 20) /* its user can make the file as long as he likes */
 
@@ -104,8 +103,7 @@ static int fail_ended(struct pg_private *s, int status, struct err *err)
     return -EIO;
 }
 
-/* ---- starting and stopping ----------------------------------------------------------------------
- */
+/* ---- starting and stopping ---- */
 
 static int launch(struct pg_private *s, struct err *err)
 {
@@ -242,8 +240,7 @@ void pg_private_abandon(struct pg_private *s)
     free_private(s);
 }
 
-/* ---- waiting -----------------------------------------------------------------------------------
- */
+/* ---- waiting ---- */
 
 /* Looks at whole lines, each once. */
 static bool says_ready(struct pg_private *s)
@@ -288,8 +285,7 @@ static int wait_ready(struct pg_private *s, struct err *err)
     return rc == 1 ? fail_ended(s, status, err) : rc;
 }
 
-/* ---- as whom ------------------------------------------------------------------------------------
- */
+/* ---- as whom ---- */
 
 static int restart(struct pg_private *s, struct err *err)
 {

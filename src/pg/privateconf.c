@@ -24,8 +24,7 @@
 #define FEWEST_CONNECTIONS 5
 #define LOG_ROOM (64 << 10)
 
-/* ---- settings -----------------------------------------------------------------------------------
- */
+/* ---- settings ---- */
 
 struct fixed {
     int since, until; /* major versions that know it; 0: all */
@@ -208,8 +207,7 @@ static int put_setting(struct buf *b, const struct pg_setting *setting, struct e
     return 0;
 }
 
-/* ---- run_dir ------------------------------------------------------------------------------------
- */
+/* ---- run_dir ---- */
 
 /* A new file: what was there by that name is of an earlier start. */
 static int create(const struct privateconf *s, const char *name, const char *text, struct err *err)

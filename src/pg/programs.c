@@ -28,8 +28,7 @@
 
 extern char **environ;
 
-/* ---- asofs child --------------------------------------------------------------------------------
- */
+/* ---- asofs child ---- */
 
 struct child {
     const char *user;
@@ -178,8 +177,7 @@ out:
     return status;
 }
 
-/* ---- starting -----------------------------------------------------------------------------------
- */
+/* ---- starting ---- */
 
 static void build_args(struct proc_args *a, const struct pg_programs *p, const char *program,
                        char *const argv[], char *const env[], int end_with)
@@ -242,8 +240,7 @@ int pg_program_ended(pid_t pid, int timeout_ms, int *status)
     }
 }
 
-/* ---- running to the end -------------------------------------------------------------------------
- */
+/* ---- running to the end ---- */
 
 struct run {
     pid_t pid;
@@ -428,8 +425,7 @@ int pg_program_run(const struct pg_programs *p, const char *program, char *const
     return rc;
 }
 
-/* ---- where --------------------------------------------------------------------------------------
- */
+/* ---- where ---- */
 
 /* "postgres (PostgreSQL) 15.4 (Debian ...)", "... 18beta1"; 0: nothing of the kind. */
 static int major_in(const char *text)

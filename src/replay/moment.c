@@ -298,8 +298,9 @@ static int out_of_range(const struct moment *m, const struct store_base_facts *f
     bool has_time = moment_last_time(f, reach) != 0;
 
     name_missing(f, log, end, missing);
-    err_set(err, ERANGE, "%s is behind the shipped log: moments from %s (%s) to %s (%s) can be mounted",
-            words, lsn_text(moment_first_lsn(f), from),
+    err_set(err, ERANGE,
+            "%s is behind the shipped log: moments from %s (%s) to %s (%s) can be mounted", words,
+            lsn_text(moment_first_lsn(f), from),
             moment_time_text(moment_first_time(f) * US, from_time), lsn_text(reach->end, to),
             has_time ? moment_time_text(reach->time_us, to_time) : "of no later time yet");
     err_hint(err, "the next segment of the log would be %s", missing);

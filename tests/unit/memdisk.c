@@ -94,8 +94,7 @@ static struct timespec now(const struct memdisk *d)
     return (struct timespec){.tv_sec = 1000000 + (time_t)d->operations};
 }
 
-/* ---- contents -----------------------------------------------------------------------------------
- */
+/* ---- contents ---- */
 
 static struct node *node_new(struct memdisk *d, mode_t mode)
 {
@@ -225,8 +224,7 @@ static void copy_contents(int from, int to, uint64_t size)
     }
 }
 
-/* ---- faults -------------------------------------------------------------------------------------
- */
+/* ---- faults ---- */
 
 /* Every file gets new memory with the same contents: old maps reach the old memory only. */
 static void die(struct memdisk *d)
@@ -282,8 +280,7 @@ static void changed(struct memdisk *d, struct node *n)
     n->mtime = n->ctime = now(d);
 }
 
-/* ---- names --------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 /* Without "." and superfluous slashes at the end; freed by the caller. */
 static char *plain(const char *path)
@@ -610,8 +607,7 @@ static void mem_free(struct disk *disk)
     free(d);
 }
 
-/* ---- files --------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 static int64_t mem_read(struct disk_file *file, void *bytes, size_t len, uint64_t offset)
 {
@@ -828,8 +824,7 @@ static const struct disk_ops mem_ops = {
     .close = mem_close,
 };
 
-/* ---- for tests ----------------------------------------------------------------------------------
- */
+/* ---- for tests ---- */
 
 static struct memdisk *empty_disk(void)
 {

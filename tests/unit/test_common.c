@@ -90,8 +90,7 @@ static struct rlimit allow_descriptors(int more)
     return old;
 }
 
-/* ---- err ----------------------------------------------------------------------------------------
- */
+/* ---- err ---- */
 
 static void err_set_returns_the_negative_code(void **state)
 {
@@ -182,8 +181,7 @@ static void err_hint_is_cut_at_every_length(void **state)
     }
 }
 
-/* ---- mem ----------------------------------------------------------------------------------------
- */
+/* ---- mem ---- */
 
 static void mem_grow_keeps_what_was_there(void **state)
 {
@@ -212,8 +210,7 @@ static void mem_gives_zeroed_memory_also_for_nothing(void **state)
     free(b);
 }
 
-/* ---- buf and reader -----------------------------------------------------------------------------
- */
+/* ---- buf and reader ---- */
 
 static void buf_is_always_a_string(void **state)
 {
@@ -387,8 +384,7 @@ static void reader_refuses_a_nul_inside_a_string(void **state)
     buf_free(&b);
 }
 
-/* ---- escape -------------------------------------------------------------------------------------
- */
+/* ---- escape ---- */
 
 static void assert_escaped(const char *name, const char *expected)
 {
@@ -500,8 +496,7 @@ static void escape_undo_gives_null_or_the_very_name(void **state)
     }
 }
 
-/* ---- units --------------------------------------------------------------------------------------
- */
+/* ---- units ---- */
 
 static void units_read_sizes(void **state)
 {
@@ -612,8 +607,7 @@ static void units_write_seconds(void **state)
     assert_string_equal(units_format_seconds(360000, out, sizeof(out)), "100:00:00");
 }
 
-/* ---- options ------------------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 struct seen { /* what the setters were told, in order: "name=value;" */
     struct buf log;
@@ -783,8 +777,7 @@ static void option_list_stops_at_the_first_error(void **state)
     buf_free(&seen.log);
 }
 
-/* ---- csv ----------------------------------------------------------------------------------------
- */
+/* ---- csv ---- */
 
 static void assert_csv(const char *field, const char *expected)
 {
@@ -912,8 +905,7 @@ static void csv_reads_what_it_wrote(void **state)
     }
 }
 
-/* ---- msg ----------------------------------------------------------------------------------------
- */
+/* ---- msg ---- */
 
 static void open_pair(int pair[2])
 {
@@ -1230,8 +1222,7 @@ static void msg_closes_descriptors_that_nobody_takes(void **state)
     assert_int_equal(next_fd(), before);
 }
 
-/* ---- io -----------------------------------------------------------------------------------------
- */
+/* ---- io ---- */
 
 static void io_reads_back_what_it_wrote(void **state)
 {
@@ -1514,8 +1505,7 @@ static void io_keep_std_fds_tells_when_it_cannot(void **state)
     assert_int_equal(rc, -EMFILE);
 }
 
-/* ---- proc ---------------------------------------------------------------------------------------
- */
+/* ---- proc ---- */
 
 static int run_shell(const char *script, char *const env[], const struct proc_fd *fds, size_t nfds)
 {
@@ -1902,8 +1892,7 @@ static void proc_self_can_be_started(void **state)
     assert_int_equal(access(proc_self(), X_OK), 0);
 }
 
-/* ---- stop and clock -----------------------------------------------------------------------------
- */
+/* ---- stop and clock ---- */
 
 static void stop_hears_signals(void **state)
 {
@@ -1976,8 +1965,7 @@ static void clock_never_goes_back(void **state)
     }
 }
 
-/* ---- hash ---------------------------------------------------------------------------------------
- */
+/* ---- hash ---- */
 
 static uint64_t hash_of(const char *text)
 {
@@ -2021,8 +2009,7 @@ static void hash_in_pieces_is_the_same(void **state)
     hash_free(h);
 }
 
-/* ---- places on the log --------------------------------------------------------------------------
- */
+/* ---- places on the log ---- */
 
 static void lsn_is_read_and_written_as_the_server_does(void **state)
 {
@@ -2058,8 +2045,7 @@ static void lsn_refuses_what_is_none(void **state)
     assert_true(lsn == 7);
 }
 
-/* ---- printable ---------------------------------------------------------------------------------
- */
+/* ---- printable ---- */
 
 static void assert_shown(const char *text, const char *want)
 {

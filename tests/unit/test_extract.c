@@ -93,8 +93,7 @@ static void remove_dir(char *path, int fd)
     free(path);
 }
 
-/* ---- filters ------------------------------------------------------------------------------------
- */
+/* ---- filters ---- */
 
 static void filters_that_stay_within_their_parentheses_pass(void **state)
 {
@@ -205,8 +204,7 @@ static void filters_that_pass_can_stand_anywhere(void **state)
     assert_true(passed > 1000);
 }
 
-/* ---- copy-table list ----------------------------------------------------------------------------
- */
+/* ---- copy-table list ---- */
 
 /* An entry as text: "[!][schema.]name (columns) where filter". */
 static void put_entry(struct buf *b, const struct pg_selection *e)
@@ -384,8 +382,7 @@ static void tablelist_reads_files(void **state)
     remove_dir(dir, dirfd);
 }
 
-/* ---- plan ---------------------------------------------------------------------------------------
- */
+/* ---- plan ---- */
 
 #define BLOCK 8192u
 
@@ -645,8 +642,7 @@ static void plan_weights_add_up_to_the_size_of_the_table(void **state)
     }
 }
 
-/* ---- queue --------------------------------------------------------------------------------------
- */
+/* ---- queue ---- */
 
 struct planned {
     struct plan plan;
@@ -959,8 +955,7 @@ static void queue_agrees_with_a_plain_model(void **state)
     }
 }
 
-/* ---- flatfile -----------------------------------------------------------------------------------
- */
+/* ---- flatfile ---- */
 
 static void assert_located(const struct flatfile *f, uint64_t at, uint64_t want, uint32_t file,
                            uint64_t offset, uint64_t length)
@@ -1125,8 +1120,7 @@ static void flatfile_agrees_with_an_array_of_bytes(void **state)
     free(m);
 }
 
-/* ---- results ------------------------------------------------------------------------------------
- */
+/* ---- results ---- */
 
 static void results_begin_with_every_table_waiting(void **state)
 {
@@ -1161,8 +1155,7 @@ static void table_states_have_names(void **state)
     assert_string_equal(table_state_name(TABLE_FAILED), "failed");
 }
 
-/* ---- protocol -----------------------------------------------------------------------------------
- */
+/* ---- protocol ---- */
 
 static struct reader body_of(const char *bytes, size_t len)
 {
@@ -1354,8 +1347,7 @@ static void messages_with_damaged_bytes_do_no_harm(void **state)
     buf_free(&frame);
 }
 
-/* ---- sink ---------------------------------------------------------------------------------------
- */
+/* ---- sink ---- */
 
 #define HEADER "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"
 #define ROW_A "\0\1\0\0\0\4AAAA"
@@ -1557,8 +1549,7 @@ static void sink_tells_a_full_disk(void **state)
     free(much);
 }
 
-/* ---- spool --------------------------------------------------------------------------------------
- */
+/* ---- spool ---- */
 
 static void spool_file_has_no_name(void **state)
 {
@@ -1634,8 +1625,7 @@ static void spool_discard_takes_only_its_range(void **state)
     spool_close(&s);
 }
 
-/* ---- finishing ----------------------------------------------------------------------------------
- */
+/* ---- finishing ---- */
 
 enum { FINISH_CHUNKS = 5, FINISH_TABLE = 1 };
 

@@ -41,8 +41,7 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)(seed >> 33) % n;
 }
 
-/* ---- a base, its copy as a real directory, and a tree above it ---------------------------------
- */
+/* ---- a base, its copy as a real directory, and a tree above it ---- */
 
 struct world {
     char *dir;         /* the oracle: at first the base itself */
@@ -180,8 +179,7 @@ static void world_end(struct world *w)
     free(w->dir);
 }
 
-/* ---- trees as text -----------------------------------------------------------------------------
- */
+/* ---- trees as text ---- */
 
 /* Numbers in the order in which they are first met: the same for inodes and for ids. */
 struct order {
@@ -302,8 +300,7 @@ static void reopen_and_compare(struct world *w)
     assert_same_as_real(w);
 }
 
-/* ---- the model test ----------------------------------------------------------------------------
- */
+/* ---- the model test ---- */
 
 struct spot {
     char parent[64];
@@ -503,8 +500,7 @@ static void random_changes_do_what_they_do_to_a_real_directory(void **state)
     umask(mask);
 }
 
-/* ---- single changes ----------------------------------------------------------------------------
- */
+/* ---- single changes ---- */
 
 static uint64_t id_of(struct world *w, const char *path)
 {
@@ -1156,8 +1152,7 @@ static void times_of_directories_come_through_a_compaction(void **state)
     world_end(&w);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------
- */
+/* ---- damage ---- */
 
 /* Apply the journal of `w` after something was done to it; the text says why it was refused. */
 static int try_apply(struct world *w, uint64_t *good, struct err *err)
@@ -1341,8 +1336,7 @@ static void a_header_that_does_not_fit_is_refused(void **state)
     world_end(&w);
 }
 
-/* ---- figures, on request -----------------------------------------------------------------------
- */
+/* ---- figures, on request ---- */
 
 static void figures(void **state)
 {

@@ -39,8 +39,7 @@ static void fill_page(char *bytes, uint64_t page, int version)
         bytes[i] = (char)((page * 31 + i * 7 + (i >> 8) + (size_t)version * 101) % 251 + 1);
 }
 
-/* ---- side page tables ---------------------------------------------------------------------------
- */
+/* ---- side page tables ---- */
 
 /* A disk with a difference file of `pages` pages, of which every third is stored, and its table. */
 static struct disk *disk_with_table(uint64_t pages)
@@ -302,8 +301,7 @@ static void side_limit_only_falls(void **state)
     d->ops->free(d);
 }
 
-/* ---- writes in flight ---------------------------------------------------------------------------
- */
+/* ---- writes in flight ---- */
 
 static void inflight_is_found_after_the_end_of_a_process(void **state)
 {
@@ -401,8 +399,7 @@ static void inflight_serves_more_threads_than_it_has_slots(void **state)
     d->ops->free(d);
 }
 
-/* ---- page -> layer ------------------------------------------------------------------------------
- */
+/* ---- page -> layer ---- */
 
 static struct side *table_with(struct disk *d, const char *path, uint64_t limit, uint64_t from,
                                uint64_t to)
@@ -440,8 +437,7 @@ static void chain_asks_the_newest_layer_first(void **state)
     d->ops->free(d);
 }
 
-/* ---- a data directory over a small base ---------------------------------------------------------
- */
+/* ---- a data directory over a small base ---- */
 
 #define BIG_PAGES 100u
 
@@ -917,8 +913,7 @@ static void a_full_disk_gives_a_short_write(void **state)
     world_free(w);
 }
 
-/* ---- damage and changes -------------------------------------------------------------------------
- */
+/* ---- damage and changes ---- */
 
 static void a_damaged_page_is_eio_and_named(void **state)
 {
@@ -1016,8 +1011,7 @@ static void a_journal_that_was_cut_is_refused(void **state)
     world_free(w);
 }
 
-/* ---- names and files together -------------------------------------------------------------------
- */
+/* ---- names and files together ---- */
 
 static void an_unlinked_file_lives_until_it_is_closed(void **state)
 {
@@ -1102,8 +1096,7 @@ static void times_and_sizes_are_those_of_the_file(void **state)
     world_free(w);
 }
 
-/* ---- layers -------------------------------------------------------------------------------------
- */
+/* ---- layers ---- */
 
 static void a_view_on_a_layer_on_a_base(void **state)
 {
@@ -1182,8 +1175,7 @@ static void a_layer_that_was_not_closed_is_no_base(void **state)
     world_free(w);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------
- */
+/* ---- threads ---- */
 
 struct stirrer {
     struct world *w;

@@ -18,8 +18,7 @@
 #include "pg/pattern.h"
 #include "pg/reach.h"
 
-/* ---- patterns -----------------------------------------------------------------------------------
- */
+/* ---- patterns ---- */
 
 static void assert_pattern(const char *text, const char *schema, const char *name, bool exact)
 {
@@ -171,8 +170,7 @@ static void a_table_is_written_as_the_pattern_that_names_it(void **state)
     assert_written("public", "|+()[]{}^\\", "public.\"|+()[]{}^\\\"");
 }
 
-/* ---- comparing catalogs -------------------------------------------------------------------------
- */
+/* ---- comparing catalogs ---- */
 
 static struct pg_relation relation(uint32_t oid, char kind, const char *schema, const char *name)
 {
@@ -378,8 +376,7 @@ static void catalog_counts_parents_and_leaves(void **state)
     pg_catalog_free(NULL);
 }
 
-/* ---- passwords ----------------------------------------------------------------------------------
- */
+/* ---- passwords ---- */
 
 static void assert_scrubbed(const char *source, const char *expected)
 {
@@ -471,8 +468,7 @@ static void scrub_hides_a_password_that_another_overrides(void **state)
     assert_hidden("postgresql://u:first@h/db?password=second", "first");
 }
 
-/* ---- connection strings that are kept -----------------------------------------------------------
- */
+/* ---- connection strings that are kept ---- */
 
 static const char *value_of(const PQconninfoOption *opts, const char *keyword)
 {
@@ -710,8 +706,7 @@ static void failures_that_stay_are_told_from_those_that_pass(void **state)
     assert_true(pg_failure_stays(both));
 }
 
-/* ---- targets ------------------------------------------------------------------------------------
- */
+/* ---- targets ---- */
 
 static void target_comes_back_from_a_message(void **state)
 {
@@ -737,8 +732,7 @@ static void target_comes_back_from_a_message(void **state)
     buf_free(&b);
 }
 
-/* ---- statements ---------------------------------------------------------------------------------
- */
+/* ---- statements ---- */
 
 /* libpq quotes by the rules of a connection, which need not have come about. */
 static int open_nowhere(void **state)

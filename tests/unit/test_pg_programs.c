@@ -37,8 +37,7 @@
 #include "pg/private.h"
 #include "pg/programs.h"
 
-/* ---- what all tests share -----------------------------------------------------------------------
- */
+/* ---- what all tests share ---- */
 
 static char *top;      /* everything is below it */
 static char *template; /* a cluster that was just made */
@@ -189,8 +188,7 @@ static void assert_says(const struct err *err, const char *what)
         fail_msg("\"%s\" does not say \"%s\"", err->text, what);
 }
 
-/* ---- who and where ------------------------------------------------------------------------------
- */
+/* ---- who and where ---- */
 
 static void identity_is_never_root(void **state)
 {
@@ -405,8 +403,7 @@ static void version_is_that_of_the_data_directory(void **state)
     free(dir);
 }
 
-/* ---- running ------------------------------------------------------------------------------------
- */
+/* ---- running ---- */
 
 /* "Programs" of PostgreSQL that are shell scripts. */
 static struct pg_programs scripts(const char *name, const char *text)
@@ -551,8 +548,7 @@ static void child_ends_when_its_parent_is_gone_already(void **state)
     free(parent);
 }
 
-/* ---- LSN, control file, label -------------------------------------------------------------------
- */
+/* ---- LSN, control file, label ---- */
 
 static void control_file_is_read(void **state)
 {
@@ -724,8 +720,7 @@ static void backup_label_that_is_odd_is_refused(void **state)
     assert_says(&err, "pg_combinebackup");
 }
 
-/* ---- the private server -------------------------------------------------------------------------
- */
+/* ---- the private server ---- */
 
 struct server {
     char *data, *run;
@@ -1143,8 +1138,7 @@ static void server_finds_a_superuser_of_another_name(void **state)
     free_server(&v);
 }
 
-/* ---- a base that means harm ---------------------------------------------------------------------
- */
+/* ---- a base that means harm ---- */
 
 static void server_ignores_the_settings_of_the_base(void **state)
 {
@@ -1219,8 +1213,7 @@ static void server_sessions_ignore_settings_of_roles_and_databases(void **state)
     free_server(&v);
 }
 
-/* ---- the end of asofs ---------------------------------------------------------------------------
- */
+/* ---- the end of asofs ---- */
 
 /* In another process: starts a server, tells that it is ready, waits to be killed. */
 static void live_with_a_server(char *data, int fd)

@@ -71,8 +71,7 @@ static void expect_file(struct disk *d, const char *path, const char *text)
     free(bytes);
 }
 
-/* ---- disk: what both have to do -----------------------------------------------------------------
- */
+/* ---- disk: what both have to do ---- */
 
 struct place {
     struct disk *disk;
@@ -409,8 +408,7 @@ static void a_file_is_replaced_whole(void **state)
     assert_int_equal(disk_replace_file(d, "no/a", "new", 3), -ENOENT);
 }
 
-/* ---- disk: files alone --------------------------------------------------------------------------
- */
+/* ---- disk: files alone ---- */
 
 static void links_are_not_followed(void **state)
 {
@@ -469,8 +467,7 @@ static void a_directory_that_is_none_is_refused(void **state)
     free(path);
 }
 
-/* ---- disk: memory alone -------------------------------------------------------------------------
- */
+/* ---- disk: memory alone ---- */
 
 static void a_file_that_is_replaced_is_the_old_or_the_new_one(void **state)
 {
@@ -647,8 +644,7 @@ static void a_copy_goes_its_own_way(void **state)
     d->ops->free(d);
 }
 
-/* ---- page ---------------------------------------------------------------------------------------
- */
+/* ---- page ---- */
 
 static void crc32c_is_the_one_that_everybody_has(void **state)
 {
@@ -691,8 +687,7 @@ static void pages_are_counted_up(void **state)
     assert_int_equal(page_count(UINT64_MAX), (UINT64_MAX >> 13) + 1);
 }
 
-/* ---- manifest -----------------------------------------------------------------------------------
- */
+/* ---- manifest ---- */
 
 /* A data directory with something of everything, what lies outside, and its manifest. */
 struct base {
@@ -1123,8 +1118,7 @@ static void a_directory_that_cannot_be_read_is_named(void **state)
     assert_int_equal(manifest_write(b->dir, b->out, "files", NULL), 0);
 }
 
-/* ---- manifest_check -----------------------------------------------------------------------------
- */
+/* ---- manifest_check ---- */
 
 /* A disk that says what a test wants of one path. */
 static struct {
@@ -1244,8 +1238,7 @@ static void a_file_that_was_added_shows(void **state)
     manifest_close(m);
 }
 
-/* ---- damaged manifests --------------------------------------------------------------------------
- */
+/* ---- damaged manifests ---- */
 
 struct picture {
     char *bytes;

@@ -62,8 +62,7 @@ static struct pg_catalog *make_catalog(const struct place *places, size_t n)
     return c;
 }
 
-/* ---- tree ---------------------------------------------------------------------------------------
- */
+/* ---- tree ---- */
 
 static const struct place odd_places[] = {
     {"public", "orders"}, {"public", "a"},   {"public", "a-b"},    {"public", "a/b"},
@@ -751,8 +750,7 @@ static void view_of_several_databases_asks_the_right_one(void **state)
     view_free(v);
 }
 
-/* ---- reports ------------------------------------------------------------------------------------
- */
+/* ---- reports ---- */
 
 #define TABLES_HEAD                                                                                \
     "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,error\n"
@@ -939,8 +937,7 @@ static void reports_without_definitions_say_why(void **state)
     view_free(v);
 }
 
-/* ---- outdir -------------------------------------------------------------------------------------
- */
+/* ---- outdir ---- */
 
 struct place_below { /* a directory below TMPDIR, and one in it that shall be made */
     char *dir, *out;
@@ -1179,8 +1176,7 @@ static void outdir_is_filled_with_what_a_view_has(void **state)
     view_free(v);
 }
 
-/* ---- inspecting ---------------------------------------------------------------------------------
- */
+/* ---- inspecting ---- */
 
 /* The files of .asofs/ of a view in which one table is complete, one waits and one has failed. */
 static void write_view_of(const char *dir, const char *source)
