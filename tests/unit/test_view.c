@@ -1324,7 +1324,8 @@ static void inspect_reads_nothing_outside(void **state)
     assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
     assert_int_equal(mkdirat(dir, "below", 0700), 0);
     assert_int_equal(symlinkat("../out", dir, "below/link"), 0);
-    assert_int_equal(inspect_checksum(p->dir, "below/../out", sum, &err), 0);
+    if (!getenv("UNDER_VALGRIND")) /* that has no openat2(), without which no ".." is followed */
+        assert_int_equal(inspect_checksum(p->dir, "below/../out", sum, &err), 0);
     for (i = 0; i < sizeof(names) / sizeof(*names); i++)
         assert_true(inspect_checksum(p->dir, names[i], sum, &err) < 0);
     free(around);
@@ -1515,6 +1516,8 @@ static void inspect_finds_what_is_mounted_and_says_when_it_is_dead(void **state)
 
     assert_int_equal(inspect_each_mount(see_mount, &m, &err), 0);
     assert_int_equal(m.times, 0);
+    if (getenv("UNDER_VALGRIND"))
+        skip(); /* the child would end with valgrind's status, whatever it found */
     fflush(NULL);
     pid = fork();
     if (pid == 0)
