@@ -67,6 +67,19 @@ int io_write_file(int dirfd, const char *path, const void *bytes, size_t len, st
     return 0;
 }
 
+int io_openat(int dirfd, const char *path, int flags, uint64_t resolve)
+{
+    struct open_how how = {.flags = (uint64_t)flags, .resolve = resolve};
+    int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+        return fd;
+    errno = EXDEV;
+    if (resolve & RESOLVE_BENEATH && (*path == '/' || strstr(path, "..")))
+        return -1;
+    return openat(dirfd, path, flags);
+}
+
 /* ---- removing ---- */
 
 struct level { /* a directory that is being emptied */
@@ -81,16 +94,12 @@ struct removal {
     size_t n, room;
 };
 
-/* Of older kernels, and where it is forbidden, the device must tell. */
+/* Where openat2() is not known, the device must tell (go_down). */
 static int open_below(int dirfd, const char *name)
 {
-    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    struct open_how how = {.flags = (uint64_t)flags,
-                           .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+    int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                       RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
 
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-        fd = openat(dirfd, name, flags);
     return fd < 0 ? -errno : fd;
 }
 

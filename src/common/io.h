@@ -17,6 +17,13 @@ int64_t io_pread_full(int fd, void *bytes, size_t len, uint64_t offset);
 int io_write_file(int dirfd, const char *path, const void *bytes, size_t len, struct err *err);
 
 /*
+ * openat2() with these RESOLVE_ flags: a descriptor, or -1 and errno. Older kernels do not know it,
+ * and some sandboxes forbid it: there it is openat(), which heeds O_NOFOLLOW of the last part only,
+ * and with RESOLVE_BENEATH refuses (EXDEV) what begins with "/" or has ".." in it.
+ */
+int io_openat(int dirfd, const char *path, int flags, uint64_t resolve);
+
+/*
  * Everything below and including path, or below a directory that is open. It goes by descriptors:
  * whatever is exchanged meanwhile, nothing outside is removed; links are removed and not followed,
  * and what is mounted below is left, which is an error (-EXDEV or -EBUSY). 0 or a negative errno:

@@ -53,3 +53,12 @@ void *mem_grow(void *array, size_t n, size_t *room, size_t size)
     *room = *room ? *room * 2 : 8;
     return mem_resize(array, *room, size);
 }
+
+void mem_free_texts(char **texts)
+{
+    size_t i;
+
+    for (i = 0; texts && texts[i]; i++)
+        free(texts[i]);
+    free(texts);
+}

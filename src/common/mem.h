@@ -14,6 +14,9 @@ void *mem_resize(void *old, size_t n, size_t size); /* overflow checked; new par
 char *mem_strdup(const char *s);                    /* NULL gives NULL */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* An array that ends with NULL, and its texts; NULL is fine. */
+void mem_free_texts(char **texts);
+
 /* Make room for one more element: grows `array` (of elements of `size`) when n == *room. */
 void *mem_grow(void *array, size_t n, size_t *room, size_t size);
 

@@ -12,12 +12,12 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/ask.h"
 #include "common/log.h"
+#include "common/io.h"
 #include "common/mem.h"
 #include "common/mounts.h"
 #include "common/proc.h"
@@ -57,13 +57,8 @@ static const char *name_of(const char *path)
 /* A real path has no links: where it has one now, somebody has put it there. */
 static int open_real(const char *path, int flags)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | O_NOFOLLOW | O_CLOEXEC),
-                           .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-        fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC);
-    return fd;
+    return io_openat(AT_FDCWD, path, flags | O_NOFOLLOW | O_CLOEXEC,
+                     RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
 static int open_parent(const char *path)

@@ -117,7 +117,7 @@ static int launch(struct pg_private *s, struct err *err)
                           &s->pid, err);
     if (rc < 0)
         s->pid = 0;
-    privateconf_free_texts(argv);
+    mem_free_texts(argv);
     return rc;
 }
 
@@ -125,7 +125,7 @@ static void free_private(struct pg_private *s)
 {
     superuser_free(&s->superuser);
     privateconf_free(&s->conf);
-    privateconf_free_texts(s->env);
+    mem_free_texts(s->env);
     free(s->promote);
     if (s->log_fd >= 0)
         close(s->log_fd);

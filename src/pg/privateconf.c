@@ -348,12 +348,3 @@ char **privateconf_argv(const struct privateconf *s, const char *first, const ch
         argv[n++] = mem_strdup(last);
     return argv;
 }
-
-void privateconf_free_texts(char **texts)
-{
-    size_t i;
-
-    for (i = 0; texts && texts[i]; i++)
-        free(texts[i]);
-    free(texts);
-}

@@ -30,10 +30,7 @@ void privateconf_free(struct privateconf *s);
 int privateconf_write(const struct privateconf *s, int *log_fd, struct err *err);
 
 /* The program with all settings; `first` and `last` (NULL: none) stand around them. Freed by
- * privateconf_free_texts. */
+ * mem_free_texts. */
 char **privateconf_argv(const struct privateconf *s, const char *first, const char *last);
-
-/* An array that ends with NULL, and its texts; NULL is fine. */
-void privateconf_free_texts(char **texts);
 
 #endif

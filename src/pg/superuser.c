@@ -286,7 +286,7 @@ static int run_single(struct superuser *s, const char *sql, struct buf *out, str
         buf_clear(out);
         argv = privateconf_argv(s->conf, "--single", *name);
         rc = pg_program_run(s->conf->programs, "postgres", argv, NULL, sql, s->stop_fd, out, err);
-        privateconf_free_texts(argv);
+        mem_free_texts(argv);
     }
     return rc;
 }
@@ -361,6 +361,6 @@ void superuser_free(struct superuser *s)
 {
     free(s->likely);
     free(s->conninfo);
-    privateconf_free_texts(s->databases);
+    mem_free_texts(s->databases);
     free_omitted(s->omitted);
 }

@@ -330,11 +330,7 @@ int store_views(struct store *s, char ***names, struct err *err)
 
 void store_names_free(char **names)
 {
-    size_t i;
-
-    for (i = 0; names && names[i]; i++)
-        free(names[i]);
-    free(names);
+    mem_free_texts(names);
 }
 
 char *store_last_name(char **names)

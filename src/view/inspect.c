@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/buf.h"
 #include "common/csv.h"
 #include "common/hash.h"
+#include "common/io.h"
 #include "common/mem.h"
 #include "common/mounts.h"
 #include "common/proc.h"
@@ -27,20 +27,6 @@ enum { SCHEMA, NAME, FILE_, KIND, STATE, ROWS, BYTES, ESTIMATE, CHUNKS, SECONDS,
 
 #define SAID_MOST ((size_t)256 << 20) /* bytes of what a view says of itself */
 
-/* Older kernels, and where it is forbidden, go by the name alone. */
-static int open_beneath(int dir, const char *name)
-{
-    int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    struct open_how how = {.flags = (uint64_t)flags,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
-
-    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
-        return fd;
-    errno = EXDEV;
-    return *name == '/' || strstr(name, "..") ? -1 : openat(dir, name, flags);
-}
-
 /* A regular file that is below dir, whatever somebody else has put there. */
 static int open_file(const char *dir, const char *name)
 {
@@ -48,7 +34,8 @@ static int open_file(const char *dir, const char *name)
     struct stat st;
 
     if (at >= 0)
-        fd = open_beneath(at, name);
+        fd = io_openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+                       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     why = errno;
     if (at >= 0)
         close(at);
