@@ -27,7 +27,7 @@ struct advance {
     unsigned n_tries;
     bool full;  /* the newest base carries no more: none of them is that */
     char *view; /* that becomes the layer; NULL: there is none */
-    struct page_log log;
+    struct pagewal log;
     int lock_fd; /* flock: nobody else advances a base of this store; -1 */
 };
 
@@ -70,9 +70,8 @@ static int look_for_log(const struct advance *a, const char *id, bool *has_log, 
 
     if (rc < 0)
         return rc;
-    *has_log =
-        a->log.command || (log_covers(&a->log.list, f.timeline, f.start_lsn, &end) &&
-                           end > a->newest.start_lsn);
+    *has_log = a->log.command || (log_covers(&a->log.list, f.timeline, f.start_lsn, &end) &&
+                                  end > a->newest.start_lsn);
     return 0;
 }
 
@@ -145,7 +144,7 @@ static int choose_newest(struct advance *a, struct advance_result *r, struct err
 
     if (rc < 0)
         return rc;
-    rc = page_read_bases(a->store, ids, &bases, &n, err);
+    rc = making_read_bases(a->store, ids, &bases, &n, err);
     if (rc == 0)
         rc = leave_branches(a, bases, &n, err);
     if (rc == 0) {
@@ -170,7 +169,7 @@ static const char link_segment[] =
     "f=\"$ASOFS_LOG/%f\"; "
     "if [ -w \"$f\" ]; then ln -sf -- \"$f\" \"%p\"; else cp -- \"$f\" \"%p\" 2>/dev/null; fi";
 
-/* With the note that page_server_stop_standby wants. Histories of timelines may well be missing. */
+/* With the note that pageserver_stop_standby wants. Histories of timelines may well be missing. */
 static char *noting_command(const struct advance *a)
 {
     return mem_printf(
@@ -180,7 +179,7 @@ static char *noting_command(const struct advance *a)
 }
 
 struct plan {
-    char *command, timeline[PAGE_TIMELINE_MAX];
+    char *command, timeline[PAGEWAL_TIMELINE_MAX];
     struct pg_setting settings[8];
 };
 
@@ -192,7 +191,7 @@ static void set_plan(const struct advance *a, struct plan *p)
     p->command = noting_command(a);
     *s++ = (struct pg_setting){"restore_command", p->command};
     *s++ = (struct pg_setting){"recovery_target_timeline",
-                               page_target_timeline(&a->log, &a->newest, p->timeline)};
+                               pagewal_target_timeline(&a->log, &a->newest, p->timeline)};
     *s++ = (struct pg_setting){"wal_retrieve_retry_interval", RETRY_INTERVAL};
     *s++ = (struct pg_setting){"log_checkpoints", "on"}; /* they tell the last commit */
     *s++ = (struct pg_setting){"recovery_target_action", "shutdown"};
@@ -208,8 +207,8 @@ static void set_plan(const struct advance *a, struct plan *p)
 static int create_view(struct advance *a, const char *base, struct err *err)
 {
     static const struct store_view_facts replaying = {.target = (char *)(uintptr_t) "a layer"};
-    char *name = page_temporary_name("advance");
-    int rc = store_create_view(a->store, name, base, page_hidden, err);
+    char *name = making_temporary_name("advance");
+    int rc = store_create_view(a->store, name, base, making_hidden, err);
 
     if (rc < 0) {
         free(name);
@@ -220,30 +219,30 @@ static int create_view(struct advance *a, const char *base, struct err *err)
 }
 
 /* As far as it goes. */
-static int replay(struct advance *a, struct page_standby *reached, struct err *err)
+static int replay(struct advance *a, struct pageserver_standby *reached, struct err *err)
 {
-    char **env = page_log_env(a->store, &a->log);
-    struct page_server *server = NULL;
+    char **env = pagewal_env(a->store, &a->log);
+    struct pageserver *server = NULL;
     struct plan plan;
-    struct page_server_request req = {.programs = &a->programs,
-                                      .store = store_path(a->store),
-                                      .view = a->view,
-                                      .settings = plan.settings,
-                                      .env = env,
-                                      .log_from = a->newest.start_lsn,
-                                      .log_segment_bytes = a->log.list.segment_bytes,
-                                      .standby = true,
-                                      .max_prepared = PAGE_PREPARED_MARGIN,
-                                      .shared_buffers = PAGE_REPLAY_BUFFERS,
-                                      .stop_fd = a->req->stop_fd};
+    struct pageserver_request req = {.programs = &a->programs,
+                                     .store = store_path(a->store),
+                                     .view = a->view,
+                                     .settings = plan.settings,
+                                     .env = env,
+                                     .log_from = a->newest.start_lsn,
+                                     .log_segment_bytes = a->log.list.segment_bytes,
+                                     .standby = true,
+                                     .max_prepared = MAKING_PREPARED_MARGIN,
+                                     .shared_buffers = MAKING_REPLAY_BUFFERS,
+                                     .stop_fd = a->req->stop_fd};
     int rc;
 
     set_plan(a, &plan);
-    rc = page_server_start(&req, &server, NULL, err);
+    rc = pageserver_start(&req, &server, NULL, err);
     if (rc == 0)
-        rc = page_server_stop_standby(server, a->log.dir, reached, err);
+        rc = pageserver_stop_standby(server, a->log.dir, reached, err);
     if (rc == 0 && !a->log.command)
-        rc = page_check_missing(&a->programs, a->log.dir, reached->missing, err);
+        rc = pagewal_check_missing(&a->programs, a->log.dir, reached->missing, err);
     free(plan.command);
     store_names_free(env);
     return rc;
@@ -260,11 +259,11 @@ static int64_t safe_time(int64_t us)
     return us / 1000000 + 2;
 }
 
-static void find_facts(const struct advance *a, const struct page_standby *reached,
+static void find_facts(const struct advance *a, const struct pageserver_standby *reached,
                        struct store_base_facts *f)
 {
     const struct pg_control *c = &reached->control;
-    int64_t us = page_last_commit(reached->heard.log);
+    int64_t us = reached_last_commit(reached->heard.log);
 
     *f = (struct store_base_facts){.start_lsn = c->redo,
                                    .consistent_lsn = c->min_recovery,
@@ -281,8 +280,8 @@ static void find_facts(const struct advance *a, const struct page_standby *reach
 
 /* 1: recovery can go on from there, and from further on than from the newest base. 0: not from
  * further on. */
-static int is_gain(const struct advance *a, const char *base, const struct page_standby *reached,
-                   struct err *err)
+static int is_gain(const struct advance *a, const char *base,
+                   const struct pageserver_standby *reached, struct err *err)
 {
     const struct pg_control *c = &reached->control;
 
@@ -294,7 +293,7 @@ static int is_gain(const struct advance *a, const char *base, const struct page_
     return 1;
 }
 
-static int keep_layer(struct advance *a, const struct page_standby *reached,
+static int keep_layer(struct advance *a, const struct pageserver_standby *reached,
                       struct advance_result *r, struct err *err)
 {
     struct moment_base layer = {0};
@@ -304,7 +303,7 @@ static int keep_layer(struct advance *a, const struct page_standby *reached,
     layer.facts = r->facts;
     rc = moment_check_history(&layer, &a->log.list, r->facts.consistent_lsn, err);
     if (rc == 0)
-        rc = page_make_durable(a->store, a->view, err);
+        rc = making_sync_view(a->store, a->view, err);
     return rc == 0 ? store_finish_layer(a->store, a->view, &r->facts, &r->id, err) : rc;
 }
 
@@ -321,7 +320,7 @@ static void drop_view(struct advance *a, struct err *err)
 static int make_layer(struct advance *a, const char *base, bool keep, struct advance_result *r,
                       struct err *err)
 {
-    struct page_standby reached = {0};
+    struct pageserver_standby reached = {0};
     int rc, gain = 0;
 
     rc = create_view(a, base, err);
@@ -332,14 +331,14 @@ static int make_layer(struct advance *a, const char *base, bool keep, struct adv
     if (rc == 1 && keep)
         rc = keep_layer(a, &reached, r, err);
     if (rc < 0)
-        page_hint_full(a->store, err);
+        making_hint_full(a->store, err);
     drop_view(a, rc < 0 ? NULL : err);
     free(r->fetcher);
     r->fetcher = reached.heard.fetcher;
     reached.heard.fetcher = NULL;
-    page_heard_free(&reached.heard);
+    pageserver_heard_free(&reached.heard);
     if (rc < 0 && r->fetcher)
-        page_hint_fetcher(r->fetcher, err);
+        making_hint_fetcher(r->fetcher, err);
     return rc < 0 ? rc : gain;
 }
 
@@ -380,16 +379,16 @@ static int advance(struct advance *a, struct advance_result *r, struct err *err)
 
 static int prepare(struct advance *a, struct advance_result *r, struct err *err)
 {
-    int rc = page_open_store(a->req->store, a->req->run_as, a->req->bindir, &a->store,
-                             &a->programs, err);
+    int rc = owner_open_store(a->req->store, a->req->run_as, a->req->bindir, &a->store,
+                              &a->programs, err);
 
     if (rc == 0)
-        rc = page_read_log(a->store, a->req->log, a->req->restore_command, &a->log, err);
+        rc = pagewal_read(a->store, a->req->log, a->req->restore_command, &a->log, err);
     if (rc < 0)
         return rc;
     rc = lock_store(a, err);
     if (rc == 0) {
-        page_clear_leftovers(a->store);
+        making_clear_leftovers(a->store);
         rc = choose_newest(a, r, err);
     }
     return rc;
@@ -407,7 +406,7 @@ int base_advance(const struct advance_request *req, struct advance_result *r, st
         rc = advance(&a, r, err);
     if (a.lock_fd >= 0)
         close(a.lock_fd);
-    page_leave(&a.programs);
+    owner_leave(&a.programs);
     log_free(&a.log.list);
     for (i = 0; i < a.n_tries; i++)
         free(a.tries[i]);

@@ -26,7 +26,7 @@ struct advance_request {
 struct advance_result {
     char *parent;                  /* the base that the layer stands on; without one, the newest */
     char *id;                      /* of the layer; NULL: nothing was gained, there is none */
-    char *fetcher;                 /* page_heard, where the log ended; NULL: nothing */
+    char *fetcher;                 /* pageserver_heard, where the log ended; NULL: nothing */
     struct store_base_facts facts; /* of the layer */
 };
 

@@ -48,7 +48,7 @@ static int look_at_log(struct base_listed *b, const struct store *s, const struc
     log_add_own(log, own, &all);
     if (!log_is_left(log, f->timeline, moment_first_lsn(f), &b->left_for)) {
         b->left_for = 0;
-        rc = page_log_reach(s, &way, &reach, err);
+        rc = pagewal_reach(s, &way, &reach, err);
         if (rc == 0)
             take_range(b, &all, &reach);
     }

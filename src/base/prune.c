@@ -158,11 +158,11 @@ static int check_making(struct pruning *p, struct err *err)
     if (!d)
         return err_errno(err, "cannot read %s", store_path(p->s));
     while (rc == 0 && (e = readdir(d))) {
-        const char *name = e->d_name + strlen(PAGE_MAKING);
+        const char *name = e->d_name + strlen(MAKING_PREFIX);
 
-        if (strncmp(e->d_name, PAGE_MAKING, strlen(PAGE_MAKING)) != 0)
+        if (strncmp(e->d_name, MAKING_PREFIX, strlen(MAKING_PREFIX)) != 0)
             continue;
-        rc = page_lock_making(p->s, name, false, &fd, err);
+        rc = making_lock(p->s, name, false, &fd, err);
         if (rc == 1)
             rc = store_has_view(p->s, name)
                      ? 0

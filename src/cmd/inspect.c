@@ -362,7 +362,7 @@ static int add_mount(void *arg, const char *dir, const char *source)
 {
     struct listing *l = arg;
 
-    if (page_server_has_mounted(dir))
+    if (pageserver_has_mounted(dir))
         return 0;
     l->mounts = mem_grow(l->mounts, l->n + 1, &l->room, sizeof(*l->mounts));
     l->mounts[l->n++] = (struct listed){.dir = mem_strdup(dir), .source = mem_strdup(source)};

@@ -206,13 +206,13 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
 /* What --pages shows is read as its owner by all threads that serve. */
 static int serve(struct mount_options *o, struct viewfs *fs, struct err *err)
 {
-    const struct page_view *pages = source_pages(&o->source) ? o->source.page_view : NULL;
-    int rc = page_view_enter(pages, err);
+    const struct pageview *pages = source_pages(&o->source) ? o->source.pageview : NULL;
+    int rc = pageview_enter(pages, err);
 
     if (rc < 0)
         return rc;
     rc = viewfs_serve(fs, err);
-    page_view_leave(pages);
+    pageview_leave(pages);
     return rc;
 }
 

@@ -197,7 +197,7 @@ static int check_same_base(const struct options *o, struct store *s, struct err 
 static int find_or_create(const struct options *o, struct store *s, struct err *err)
 {
     if (!store_has_view(s, o->view))
-        return store_create_view(s, o->view, o->base, page_hidden, err);
+        return store_create_view(s, o->view, o->base, making_hidden, err);
     return o->base ? check_same_base(o, s, err) : 0;
 }
 
@@ -280,7 +280,7 @@ static int serve(struct options *o, struct store_view *v, struct mountpoint *at,
     pagefs_unmount(fs);
     if (rc == 0 && lost &&
         o->parent) /* our parent may want it no more: it says what is to be said */
-        rc = lost == -ENOSPC || lost == -EDQUOT ? PAGE_SERVER_FULL : PAGE_SERVER_LOST;
+        rc = lost == -ENOSPC || lost == -EDQUOT ? PAGESERVER_FULL : PAGESERVER_LOST;
     return rc;
 }
 

@@ -317,7 +317,7 @@ int source_check(const struct source_options *o, struct err *err)
 
 /* ---- a store as the source ---- */
 
-static bool asks_for_page_view(const struct source_options *o)
+static bool asks_for_pageview(const struct source_options *o)
 {
     return o->page.moment.kind != MOMENT_NONE || o->view || o->database || o->run_as || o->bindir ||
            o->log || o->restore_command || o->request.trust_base || o->request.pages;
@@ -325,8 +325,8 @@ static bool asks_for_page_view(const struct source_options *o)
 
 static const char *find_database(const struct source_options *o, struct err *err)
 {
-    char *const *names = page_view_databases(o->page_view), *const * n;
-    const struct pg_omitted *left = page_view_omitted(o->page_view);
+    char *const *names = pageview_databases(o->pageview), *const * n;
+    const struct pg_omitted *left = pageview_omitted(o->pageview);
     struct buf all = {0};
 
     while (left->name && strcmp(left->name, o->database) != 0)
@@ -345,13 +345,13 @@ static const char *find_database(const struct source_options *o, struct err *err
 
 static void show(struct source_options *o, const char *database)
 {
-    struct page_shown shown = page_view_shown(o->page_view);
+    struct pageview_shown shown = pageview_shown(o->pageview);
 
     o->shown_source = mem_printf("%s of %s", database, o->page.store);
     o->shown =
         (struct view_shown){.source = o->shown_source, .unix_us = shown.time_us, .lsn = shown.lsn};
     free((char *)(uintptr_t)o->request.source);
-    o->request.source = page_view_source(o->page_view, database);
+    o->request.source = pageview_source(o->pageview, database);
     o->request.shown = &o->shown;
 }
 
@@ -374,7 +374,7 @@ int source_open(struct source_options *o, struct err *err)
     int rc;
 
     if (!store_is(o->request.source))
-        return asks_for_page_view(o) ? refuse_source(o, err) : 0;
+        return asks_for_pageview(o) ? refuse_source(o, err) : 0;
     if (o->page.moment.kind == MOMENT_NONE && !o->view)
         return err_set(err, EINVAL,
                        "which moment? --at=TIME, --lsn=LSN, --xid=N, "
@@ -390,12 +390,12 @@ int source_open(struct source_options *o, struct err *err)
     o->page.connections = o->request.jobs + 5;
     o->page.quiet = o->quiet;
     o->page.stop_fd = o->request.stop_fd;
-    rc = page_view_open(&o->page, &o->page_view, err);
+    rc = pageview_open(&o->page, &o->pageview, err);
     if (rc < 0)
         return rc;
-    o->request.bindir = page_view_bindir(o->page_view);
+    o->request.bindir = pageview_bindir(o->pageview);
     if (!o->database) {
-        o->databases = (struct databases_request){&o->request, o->page_view, o->page.store};
+        o->databases = (struct databases_request){&o->request, o->pageview, o->page.store};
         return 0;
     }
     database = find_database(o, err);
@@ -453,21 +453,21 @@ void source_release(struct source_options *o)
 {
     o->databases.page = NULL;
     if (o->request.pages)
-        page_view_release(o->page_view);
+        pageview_release(o->pageview);
     else
         source_close(o);
 }
 
 struct store_view *source_pages(const struct source_options *o)
 {
-    return o->page_view ? page_view_pages(o->page_view) : NULL;
+    return o->pageview ? pageview_pages(o->pageview) : NULL;
 }
 
 void source_close(struct source_options *o)
 {
     o->databases.page = NULL;
-    page_view_close(o->page_view);
-    o->page_view = NULL;
+    pageview_close(o->pageview);
+    o->pageview = NULL;
     free((char *)(uintptr_t)o->page.store);
     o->page.store = NULL;
 }

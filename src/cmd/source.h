@@ -12,11 +12,11 @@
 struct source_options {
     struct view_request request;
     char *spool, *timezone, *encoding; /* what request points at, when given */
-    struct page_request page;          /* of a SOURCE that is a store */
+    struct pageview_request page;      /* of a SOURCE that is a store */
     char *view, *database, *run_as, *bindir, *log, *restore_command;
     struct view_shown shown;
     char *shown_source;
-    struct page_view *page_view;
+    struct pageview *pageview;
     struct databases_request databases; /* of all; .page NULL: of one, request.source */
     bool dry_run;
     bool quiet;

@@ -51,7 +51,7 @@ static const char *state_of(struct store *s, const char *name, const struct stor
         return "complete";
     if (!f->target)
         return "open";
-    return page_lock_making(s, name, false, &fd, &ignored) == 1 ? "replaying" : "unfinished";
+    return making_lock(s, name, false, &fd, &ignored) == 1 ? "replaying" : "unfinished";
 }
 
 static bool is_in_use(struct store *s, const char *name)
@@ -136,7 +136,7 @@ static int list(struct store *s, bool all, struct err *err)
     int status = 0, rc = store_views(s, &names, err);
 
     for (p = names; rc == 0 && *p; p++) {
-        if (!all && page_is_temporary(*p))
+        if (!all && making_is_temporary(*p))
             continue;
         lines = mem_grow(lines, n, &room, sizeof(*lines));
         lines[n] = (struct line){0};
@@ -180,13 +180,13 @@ static int drop(struct store *s, const char *name, struct err *err)
 
     if (!store_has_view(s, name)) /* says so; and no lock is made for it */
         return store_drop_view(s, name, err);
-    rc = page_lock_making(s, name, true, &fd, err);
+    rc = making_lock(s, name, true, &fd, err);
     if (rc == 1)
         return err_set(err, EBUSY, "the view \"%s\" is being made by another process", name);
     if (rc < 0)
         return rc;
     rc = store_drop_view(s, name, err);
-    page_unlock_making(s, name, fd);
+    making_unlock(s, name, fd);
     return rc;
 }
 

@@ -23,14 +23,14 @@
 
 #define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
 
-const char *const page_hidden[] = {
+const char *const making_hidden[] = {
     SETTINGS,         "postmaster.pid", "postmaster.opts", "recovery.signal",
     "standby.signal", "tablespace_map", "promote",         NULL};
 
 /* Those of them that somebody who restores a cluster wants back. */
-static const char *const page_settings[] = {SETTINGS, NULL};
+static const char *const shown_settings[] = {SETTINGS, NULL};
 
-int page_enter(const struct pg_programs *p, struct err *err)
+int owner_enter(const struct pg_programs *p, struct err *err)
 {
     int rc = pg_identity_enter(&p->as);
 
@@ -39,7 +39,7 @@ int page_enter(const struct pg_programs *p, struct err *err)
                   : 0;
 }
 
-void page_leave(const struct pg_programs *p)
+void owner_leave(const struct pg_programs *p)
 {
     pg_identity_leave(&p->as);
 }
@@ -74,8 +74,8 @@ static int find_programs(const struct store *s, const char *bindir, struct pg_pr
 }
 
 /* Whose the store is, root may look at: it opens nothing for that. */
-int page_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
-                    struct pg_programs *p, struct err *err)
+int owner_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
+                     struct pg_programs *p, struct err *err)
 {
     bool is_store = store_is(path);
     struct stat st;
@@ -88,7 +88,7 @@ int page_open_store(const char *path, const char *run_as, const char *bindir, st
     if (rc == 0)
         rc = pg_identity_check_place(path, st.st_uid, &p->as, err);
     if (rc == 0)
-        rc = page_enter(p, err);
+        rc = owner_enter(p, err);
     if (rc < 0)
         p->as.change = false; /* nothing to leave */
     if (rc == 0 && is_store)
@@ -102,7 +102,7 @@ int page_open_store(const char *path, const char *run_as, const char *bindir, st
 
 static char *making_path(const struct store *s, const char *name)
 {
-    return mem_printf("%s/" PAGE_MAKING "%s", store_path(s), name);
+    return mem_printf("%s/" MAKING_PREFIX "%s", store_path(s), name);
 }
 
 #define LOCK_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
@@ -135,7 +135,7 @@ static int try_making(const char *path, bool take, int *fd, struct err *err)
 
 #define MAKING_TRIES 100
 
-int page_lock_making(const struct store *s, const char *name, bool take, int *fd, struct err *err)
+int making_lock(const struct store *s, const char *name, bool take, int *fd, struct err *err)
 {
     char *path;
     int rc = store_check_view_name(name, err), i;
@@ -152,7 +152,7 @@ int page_lock_making(const struct store *s, const char *name, bool take, int *fd
     return rc;
 }
 
-void page_unlock_making(const struct store *s, const char *name, int fd)
+void making_unlock(const struct store *s, const char *name, int fd)
 {
     char *path = making_path(s, name);
 
@@ -170,9 +170,9 @@ static void clear_making(const struct store *s)
     int fd;
 
     while (dir && (e = readdir(dir))) {
-        if (strncmp(e->d_name, PAGE_MAKING, strlen(PAGE_MAKING)) != 0)
+        if (strncmp(e->d_name, MAKING_PREFIX, strlen(MAKING_PREFIX)) != 0)
             continue;
-        path = making_path(s, e->d_name + strlen(PAGE_MAKING));
+        path = making_path(s, e->d_name + strlen(MAKING_PREFIX));
         if (try_making(path, true, &fd, NULL) == 0 && fd >= 0) {
             unlink(path);
             close(fd);
@@ -183,11 +183,11 @@ static void clear_making(const struct store *s)
         closedir(dir);
 }
 
-bool page_is_temporary(const char *name)
+bool making_is_temporary(const char *name)
 {
-    size_t n = strlen(name), end = strlen(PAGE_TEMPORARY);
+    size_t n = strlen(name), end = strlen(MAKING_TEMPORARY);
 
-    return n > end && strcmp(name + n - end, PAGE_TEMPORARY) == 0;
+    return n > end && strcmp(name + n - end, MAKING_TEMPORARY) == 0;
 }
 
 /* "NAME-<pid>.tmp": of a process that may have ended. */
@@ -197,16 +197,16 @@ static bool is_leftover(const char *name)
     char *end;
     long pid = dash ? strtol(dash + 1, &end, 10) : 0;
 
-    return pid > 0 && strcmp(end, PAGE_TEMPORARY) == 0 && proc_has_ended((pid_t)pid);
+    return pid > 0 && strcmp(end, MAKING_TEMPORARY) == 0 && proc_has_ended((pid_t)pid);
 }
 
-char *page_temporary_name(const char *what)
+char *making_temporary_name(const char *what)
 {
-    return mem_printf("%s-%d%s", what, (int)getpid(), PAGE_TEMPORARY);
+    return mem_printf("%s-%d%s", what, (int)getpid(), MAKING_TEMPORARY);
 }
 
 /* Those on others first: they are the scratch views. */
-void page_clear_leftovers(struct store *s)
+void making_clear_leftovers(struct store *s)
 {
     char **names, **n;
     int round;
@@ -221,8 +221,8 @@ void page_clear_leftovers(struct store *s)
     clear_making(s);
 }
 
-int page_read_bases(struct store *s, char *const *ids, struct moment_base **bases, unsigned *n,
-                    struct err *err)
+int making_read_bases(struct store *s, char *const *ids, struct moment_base **bases, unsigned *n,
+                      struct err *err)
 {
     size_t count = 0;
     int rc = 0;
@@ -239,23 +239,23 @@ int page_read_bases(struct store *s, char *const *ids, struct moment_base **base
     return rc;
 }
 
-int page_read_log(const struct store *s, const char *dir, const char *command, struct page_log *log,
-                  struct err *err)
+int pagewal_read(const struct store *s, const char *dir, const char *command, struct pagewal *log,
+                 struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
     int rc;
 
-    *log = (struct page_log){.dir = dir ? dir : store_log_directory(s),
-                             .command = command || dir ? command : c->restore_command,
-                             .list = {.segment_bytes = c->segment_bytes}};
+    *log = (struct pagewal){.dir = dir ? dir : store_log_directory(s),
+                            .command = command || dir ? command : c->restore_command,
+                            .list = {.segment_bytes = c->segment_bytes}};
     if (log->command)
         return 0;
     rc = log_read(log->dir, c->segment_bytes, &log->list, err);
     return rc == -ENOENT && !dir && !c->log ? 0 : rc;
 }
 
-int page_log_reach(const struct store *s, const struct log_way *way, struct log_reach *r,
-                   struct err *err)
+int pagewal_reach(const struct store *s, const struct log_way *way, struct log_reach *r,
+                  struct err *err)
 {
     struct log_said said[LOGSAID_MAX];
     size_t n = logsaid_read(store_path(s), said);
@@ -268,7 +268,7 @@ int page_log_reach(const struct store *s, const struct log_way *way, struct log_
     return rc;
 }
 
-char **page_log_env(const struct store *s, const struct page_log *log)
+char **pagewal_env(const struct store *s, const struct pagewal *log)
 {
     char **env = mem_array(4, sizeof(*env));
 
@@ -278,7 +278,7 @@ char **page_log_env(const struct store *s, const struct page_log *log)
     return env;
 }
 
-int page_check_readable(const struct pg_programs *p, const char *path, struct err *err)
+int pagewal_check_readable(const struct pg_programs *p, const char *path, struct err *err)
 {
     if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
         return err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
@@ -286,18 +286,18 @@ int page_check_readable(const struct pg_programs *p, const char *path, struct er
     return 0;
 }
 
-int page_check_missing(const struct pg_programs *p, const char *dir, const char *segment,
-                       struct err *err)
+int pagewal_check_missing(const struct pg_programs *p, const char *dir, const char *segment,
+                          struct err *err)
 {
     char *path = mem_printf("%s/%s", dir, segment);
-    int rc = *segment ? page_check_readable(p, path, err) : 0;
+    int rc = *segment ? pagewal_check_readable(p, path, err) : 0;
 
     free(path);
     return rc;
 }
 
-const char *page_target_timeline(const struct page_log *log, const struct store_base_facts *base,
-                                 char out[PAGE_TIMELINE_MAX])
+const char *pagewal_target_timeline(const struct pagewal *log, const struct store_base_facts *base,
+                                    char out[PAGEWAL_TIMELINE_MAX])
 {
     uint32_t towards = moment_towards(base, &log->list);
 
@@ -305,15 +305,15 @@ const char *page_target_timeline(const struct page_log *log, const struct store_
         return "latest";
     if (towards == base->timeline)
         return "current";
-    snprintf(out, PAGE_TIMELINE_MAX, "%u", towards);
+    snprintf(out, PAGEWAL_TIMELINE_MAX, "%u", towards);
     return out;
 }
 
 #define LOCKS_OF_NEW_TABLES 16384u /* that are only in the log */
 #define FEWEST_LOCKS 10u           /* that PostgreSQL allows */
 
-const char *page_enough_locks(struct store *s, const char *view, unsigned transactions,
-                              char out[PAGE_LOCKS_MAX])
+const char *making_enough_locks(struct store *s, const char *view, unsigned transactions,
+                                char out[MAKING_LOCKS_MAX])
 {
     uint64_t files = 1u << 17, each;
     struct store_base b;
@@ -323,11 +323,11 @@ const char *page_enough_locks(struct store *s, const char *view, unsigned transa
         store_close_base(&b);
     }
     each = (2 * files + LOCKS_OF_NEW_TABLES) / transactions + FEWEST_LOCKS;
-    snprintf(out, PAGE_LOCKS_MAX, "%" PRIu64, each);
+    snprintf(out, MAKING_LOCKS_MAX, "%" PRIu64, each);
     return out;
 }
 
-int64_t page_last_commit(const char *log)
+int64_t reached_last_commit(const char *log)
 {
     char *text = serverlog_last_commit(log);
     struct moment m;
@@ -347,7 +347,7 @@ static void complain(void *arg, const char *text)
     log_error("%s", text);
 }
 
-int page_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err)
+int making_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err)
 {
     struct datadir_recovery recovery;
     const char *const *name;
@@ -356,7 +356,7 @@ int page_open_pages(struct store *s, const char *view, struct store_view **v, st
     int rc = store_open_view(s, view, STORE_READ_ONLY | STORE_NO_BASE_CHECK, complain, NULL, v,
                              &recovery, err);
 
-    for (name = page_settings; rc == 0 && *name; name++)
+    for (name = shown_settings; rc == 0 && *name; name++)
         rc = dirtree_show(datadir_tree(store_view_datadir(*v)), *name, err);
     if (rc < 0 && *v)
         store_close_view(*v, NULL);
@@ -370,15 +370,15 @@ int page_open_pages(struct store *s, const char *view, struct store_view **v, st
 /* What has no room is the place of the private server, or memory that it shares. */
 static bool is_elsewhere(const char *text)
 {
-    const char *place = strstr(text, PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX);
-    size_t len = strlen(PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX "XXXXXX");
+    const char *place = strstr(text, PAGESERVER_PLACE "/" PAGESERVER_PREFIX);
+    size_t len = strlen(PAGESERVER_PLACE "/" PAGESERVER_PREFIX "XXXXXX");
 
     if (serverlog_names_shared_memory(text))
         return true;
     return place && strlen(place) > len && strncmp(place + len, "/data", 5) != 0;
 }
 
-void page_hint_full(const struct store *s, struct err *err)
+void making_hint_full(const struct store *s, struct err *err)
 {
     struct statvfs disk;
     char size[32];
@@ -395,12 +395,12 @@ void page_hint_full(const struct store *s, struct err *err)
                  store_path(s), units_format_size(free_bytes, size, sizeof(size)));
 }
 
-int page_hint_fetcher(const char *said, struct err *err)
+int making_hint_fetcher(const char *said, struct err *err)
 {
     return err_hint(err, "the command that fetches the log failed last with:\n%s", said);
 }
 
-int page_make_durable(struct store *s, const char *view, struct err *err)
+int making_sync_view(struct store *s, const char *view, struct err *err)
 {
     struct datadir_recovery recovery;
     struct store_view *v = NULL;

@@ -49,14 +49,14 @@
 #define SAID "said" /* below the server's own directory: what restore_command said */
 #define SAID_TAIL 900
 #define MISSING_MAX (1 << 20) /* bytes of the names that were asked for in vain */
-#define MISSING_TIMES 5 /* as often a standby asks in vain: then the log ends there */
+#define MISSING_TIMES 5       /* as often a standby asks in vain: then the log ends there */
 
-struct page_server {
+struct pageserver {
     struct pg_programs programs; /* borrowed strings */
     char *dir, *data, *run;
-    int lock_fd;  /* flock of dir, as long as this process uses it; -1 */
-    pid_t pagefs; /* 0: none */
-    int out_fd;   /* what pagefs writes to standard output; -1 */
+    int lock_fd;         /* flock of dir, as long as this process uses it; -1 */
+    pid_t pagefs;        /* 0: none */
+    int out_fd;          /* what pagefs writes to standard output; -1 */
     struct relay *voice; /* and to standard error */
     int tool_fd;         /* this program, for a server's user that cannot reach it; 0 */
     struct pg_private *server;
@@ -70,7 +70,7 @@ struct page_server {
 #define PASS_THROUGH 0711
 
 /* In a directory where nobody else can make anything. */
-static int make_one(const struct page_server *s, const char *name, struct err *err)
+static int make_one(const struct pageserver *s, const char *name, struct err *err)
 {
     const struct pg_identity *as = &s->programs.as;
     int rc = mkdirat(s->lock_fd, name, 0700);
@@ -80,9 +80,9 @@ static int make_one(const struct page_server *s, const char *name, struct err *e
     return rc < 0 ? err_errno(err, "cannot make %s/%s", s->dir, name) : 0;
 }
 
-/* 1: locked, and still there. Whoever clears what others left (page_server_clear) may have been
+/* 1: locked, and still there. Whoever clears what others left (pageserver_clear) may have been
  * quicker than we were. */
-static int lock_directory(struct page_server *s, const char *dir, struct err *err)
+static int lock_directory(struct pageserver *s, const char *dir, struct err *err)
 {
     struct stat st;
 
@@ -98,30 +98,30 @@ static int lock_directory(struct page_server *s, const char *dir, struct err *er
     return 0;
 }
 
-bool page_server_has_mounted(const char *dir)
+bool pageserver_has_mounted(const char *dir)
 {
-    static const char begins[] = PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX;
+    static const char begins[] = PAGESERVER_PLACE "/" PAGESERVER_PREFIX;
     size_t len = sizeof(begins) - 1 + sizeof("XXXXXX") - 1;
 
     return strlen(dir) > len && strncmp(dir, begins, sizeof(begins) - 1) == 0 &&
            strcmp(dir + len, "/" DATA) == 0;
 }
 
-static int make_locked(struct page_server *s, char **dir, struct err *err)
+static int make_locked(struct pageserver *s, char **dir, struct err *err)
 {
     int rc = 0;
 
     *dir = NULL;
     while (rc == 0) {
         free(*dir);
-        *dir = mem_strdup(PAGE_SERVER_PLACE "/" PAGE_SERVER_PREFIX "XXXXXX");
+        *dir = mem_strdup(PAGESERVER_PLACE "/" PAGESERVER_PREFIX "XXXXXX");
         rc = mkdtemp(*dir) ? lock_directory(s, *dir, err)
                            : err_errno(err, "cannot make the directory %s", *dir);
     }
     return rc < 0 ? rc : 0;
 }
 
-static int make_own(struct page_server *s, struct err *err)
+static int make_own(struct pageserver *s, struct err *err)
 {
     char *dir;
     int rc = make_locked(s, &dir, err);
@@ -141,7 +141,7 @@ static int make_own(struct page_server *s, struct err *err)
     return rc;
 }
 
-static int make_directories(struct page_server *s, struct err *err)
+static int make_directories(struct pageserver *s, struct err *err)
 {
     int rc;
 
@@ -193,7 +193,7 @@ static void remove_own(int dir, const char *path)
         rmdir(path);
 }
 
-static void remove_directories(struct page_server *s)
+static void remove_directories(struct pageserver *s)
 {
     if (!s->dir)
         return;
@@ -207,7 +207,7 @@ static void remove_directories(struct page_server *s)
 
 /* ---- pagefs ---- */
 
-static int spawn_pagefs(struct page_server *s, const struct page_server_request *req, int out,
+static int spawn_pagefs(struct pageserver *s, const struct pageserver_request *req, int out,
                         int voice, struct err *err)
 {
     char *view = mem_printf("--view=%s", req->view);
@@ -232,7 +232,7 @@ static int spawn_pagefs(struct page_server *s, const struct page_server_request 
 }
 
 /* Its first line says that the view is mounted; its end that it cannot be. */
-static int wait_for_mount(struct page_server *s, struct err *err)
+static int wait_for_mount(struct pageserver *s, struct err *err)
 {
     struct pollfd p[] = {{.fd = s->out_fd, .events = POLLIN}, {.fd = s->stop_fd, .events = POLLIN}};
     char line[256];
@@ -248,8 +248,7 @@ static int wait_for_mount(struct page_server *s, struct err *err)
     return 0;
 }
 
-static int start_pagefs(struct page_server *s, const struct page_server_request *req,
-                        struct err *err)
+static int start_pagefs(struct pageserver *s, const struct pageserver_request *req, struct err *err)
 {
     int fds[2], voice, rc = relay_start(&s->voice, &voice, err);
 
@@ -310,7 +309,7 @@ static int has_server(int run)
 static void clear_one(int place, const char *name)
 {
     int dir = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    char *path = mem_printf(PAGE_SERVER_PLACE "/%s", name);
+    char *path = mem_printf(PAGESERVER_PLACE "/%s", name);
     struct stat st;
 
     if (dir >= 0 && fstat(dir, &st) == 0 && is_own(&st) && flock(dir, LOCK_EX | LOCK_NB) == 0 &&
@@ -325,25 +324,25 @@ static void clear_one(int place, const char *name)
 
 static void clear_all(void)
 {
-    DIR *place = opendir(PAGE_SERVER_PLACE);
+    DIR *place = opendir(PAGESERVER_PLACE);
     struct dirent *e;
 
     while (place && (e = readdir(place)))
-        if (strncmp(e->d_name, PAGE_SERVER_PREFIX, strlen(PAGE_SERVER_PREFIX)) == 0 &&
-            strlen(e->d_name) == strlen(PAGE_SERVER_PREFIX) + 6)
+        if (strncmp(e->d_name, PAGESERVER_PREFIX, strlen(PAGESERVER_PREFIX)) == 0 &&
+            strlen(e->d_name) == strlen(PAGESERVER_PREFIX) + 6)
             clear_one(dirfd(place), e->d_name);
     if (place)
         closedir(place);
 }
 
-void page_server_clear(const struct pg_identity *as)
+void pageserver_clear(const struct pg_identity *as)
 {
     pg_identity_leave(as);
     clear_all();
     pg_identity_enter_again(as);
 }
 
-static void detach_left(struct page_server *s)
+static void detach_left(struct pageserver *s)
 {
     pg_identity_leave(&s->programs.as);
     detach(s->lock_fd, s->dir);
@@ -351,7 +350,7 @@ static void detach_left(struct page_server *s)
 }
 
 /* It unmounts, closes the view and ends; it is waited for. */
-static int end_pagefs(struct page_server *s, struct err *err)
+static int end_pagefs(struct pageserver *s, struct err *err)
 {
     int status = 0, waited;
     char words[80];
@@ -366,10 +365,10 @@ static int end_pagefs(struct page_server *s, struct err *err)
     if (waited && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     detach_left(s);
-    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGE_SERVER_FULL)
+    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGESERVER_FULL)
         return err_set(err, ENOSPC, "pages that replay changed could not be stored: %s",
                        strerror(ENOSPC));
-    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGE_SERVER_LOST)
+    if (waited && WIFEXITED(status) && WEXITSTATUS(status) == PAGESERVER_LOST)
         return err_set(err, EIO, "pages that replay changed could not be stored");
     return err_set(err, EIO, "the process that served the view %s",
                    waited ? proc_describe(status, words, sizeof(words)) : "did not end");
@@ -377,7 +376,7 @@ static int end_pagefs(struct page_server *s, struct err *err)
 
 /* ---- both ---- */
 
-static int make_signal(struct page_server *s, const char *name, struct err *err)
+static int make_signal(struct pageserver *s, const char *name, struct err *err)
 {
     char *path = mem_printf("%s/%s", s->data, name);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -393,7 +392,7 @@ static int make_signal(struct page_server *s, const char *name, struct err *err)
 
 /* What is given, and where the server's own directory is, and this program, and where replay begins.
  */
-static char **make_env(const struct page_server *s, const struct page_server_request *req)
+static char **make_env(const struct pageserver *s, const struct pageserver_request *req)
 {
     char program[PATH_MAX], from[LSN_TEXT_MAX];
     char *const *given = req->env;
@@ -425,7 +424,7 @@ static void free_env(char **env)
 }
 
 /* Who may not even read it gets to it all the same. */
-static int open_program(const struct page_server *s)
+static int open_program(const struct pageserver *s)
 {
     int fd;
 
@@ -464,7 +463,7 @@ static int copy_bytes(int from, int to, struct err *err)
 
 /* Where it lies may be closed to that user, and any place to put it mounted without the right to
  * execute: a copy in memory, which the server passes on as a descriptor. */
-static int lend_program(struct page_server *s, struct err *err)
+static int lend_program(struct pageserver *s, struct err *err)
 {
     int from = open_program(s), rc;
 
@@ -506,7 +505,7 @@ static char *heard_command(const char *command)
 
 /* Around the one that is given: it keeps what that says, looks at the log first, leaves alone what
  * was looked at ahead, and asks for the quick end of a recovery. */
-static char *restore_command(const char *given, const struct page_server_request *req)
+static char *restore_command(const char *given, const struct pageserver_request *req)
 {
     char *heard = heard_command(given), *guarded = tablespaces_guarded(heard);
     char *ahead = req->log ? lookahead_command(guarded) : mem_strdup(guarded);
@@ -519,7 +518,7 @@ static char *restore_command(const char *given, const struct page_server_request
 }
 
 /* The settings, with a restore_command that looks at the log first; freed by free_guarded. */
-static struct pg_setting *guard_settings(const struct page_server_request *req)
+static struct pg_setting *guard_settings(const struct pageserver_request *req)
 {
     const struct pg_setting *given = req->settings;
     struct pg_setting *settings;
@@ -554,7 +553,7 @@ struct wal_file {
 
 /* Of every name in pg_wal but those that begin with a dot, until `f` returns something else than 0.
  * It may remove the file. */
-static int each_in_wal(const struct page_server *s,
+static int each_in_wal(const struct pageserver *s,
                        int (*f)(const struct wal_file *file, void *arg, struct err *err), void *arg,
                        struct err *err)
 {
@@ -593,11 +592,11 @@ static int look_at_segment(const struct wal_file *file, void *tablespaces, struc
     return rc < 0 ? err_prefix(err, "segment %s", file->name) : 0;
 }
 
-static int look_for_tablespaces(const struct page_server *s, const struct page_server_request *req,
+static int look_for_tablespaces(const struct pageserver *s, const struct pageserver_request *req,
                                 struct err *err)
 {
-    struct tablespaces *t = tablespaces_new(&(struct tablespaces_log){
-        .segment_bytes = req->log_segment_bytes, .from = req->log_from});
+    struct tablespaces *t = tablespaces_new(
+        &(struct tablespaces_log){.segment_bytes = req->log_segment_bytes, .from = req->log_from});
     int rc = each_in_wal(s, look_at_segment, t, err);
 
     tablespaces_free(t);
@@ -624,8 +623,8 @@ static bool is_restored(const struct wal_file *file, const char *log_dir)
 {
     char *shipped = mem_printf("%s/%s", log_dir, file->name);
     struct stat st;
-    bool is = is_link(file) ||
-              (lstat(file->path, &st) == 0 && S_ISREG(st.st_mode) && faccessat(AT_FDCWD, shipped, F_OK, AT_EACCESS) == 0);
+    bool is = is_link(file) || (lstat(file->path, &st) == 0 && S_ISREG(st.st_mode) &&
+                                faccessat(AT_FDCWD, shipped, F_OK, AT_EACCESS) == 0);
 
     free(shipped);
     return is;
@@ -648,7 +647,7 @@ static int remove_restored(const struct wal_file *file, void *log_dir, struct er
 
 /* ---- the server on it ---- */
 
-static int prepare_recovery(struct page_server *s, const struct page_server_request *req,
+static int prepare_recovery(struct pageserver *s, const struct pageserver_request *req,
                             struct err *err)
 {
     int rc = make_signal(s, req->standby ? STANDBY_SIGNAL : RECOVERY_SIGNAL, err);
@@ -658,7 +657,7 @@ static int prepare_recovery(struct page_server *s, const struct page_server_requ
     return rc;
 }
 
-static struct lookahead *look_ahead(struct page_server *s, const struct page_server_request *req)
+static struct lookahead *look_ahead(struct pageserver *s, const struct pageserver_request *req)
 {
     char *wal = mem_printf("%s/pg_wal", s->data);
     struct lookahead *ahead = lookahead_start(&(struct lookahead_request){.log_dir = req->log_dir,
@@ -672,7 +671,7 @@ static struct lookahead *look_ahead(struct page_server *s, const struct page_ser
     return ahead;
 }
 
-static int run_server(struct page_server *s, const struct page_server_request *req, struct err *err)
+static int run_server(struct pageserver *s, const struct pageserver_request *req, struct err *err)
 {
     char **env = make_env(s, req);
     struct pg_setting *settings = guard_settings(req);
@@ -706,8 +705,7 @@ static int run_server(struct page_server *s, const struct page_server_request *r
     return rc;
 }
 
-static int start_server(struct page_server *s, const struct page_server_request *req,
-                        struct err *err)
+static int start_server(struct pageserver *s, const struct pageserver_request *req, struct err *err)
 {
     bool guarded = req->recover || req->standby;
     int rc = guarded && !reaches_program() ? lend_program(s, err) : 0;
@@ -715,7 +713,7 @@ static int start_server(struct page_server *s, const struct page_server_request 
     return rc < 0 ? rc : run_server(s, req, err);
 }
 
-static void free_page_server(struct page_server *s)
+static void free_pageserver(struct pageserver *s)
 {
     remove_directories(s);
     if (s->lock_fd >= 0)
@@ -729,7 +727,7 @@ static void free_page_server(struct page_server *s)
 }
 
 /* Its last lines, or NULL. The file is the server's user's: no link of his is followed. */
-static char *read_said(const struct page_server *s)
+static char *read_said(const struct pageserver *s)
 {
     char *path = mem_printf("%s/" SAID, s->run), text[SAID_TAIL + 1];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -751,14 +749,14 @@ static char *read_said(const struct page_server *s)
     return mem_strdup(text);
 }
 
-static struct page_heard hear(const struct page_server *s)
+static struct pageserver_heard hear(const struct pageserver *s)
 {
-    return (struct page_heard){.log = pg_private_log(s->server), .fetcher = read_said(s)};
+    return (struct pageserver_heard){.log = pg_private_log(s->server), .fetcher = read_said(s)};
 }
 
 /* Where recovery has ended. What a command fetched is seen only now. */
-static void hear_end(const struct page_server *s, const struct page_server_request *req,
-                     struct page_heard *heard)
+static void hear_end(const struct pageserver *s, const struct pageserver_request *req,
+                     struct pageserver_heard *heard)
 {
     char *wal = mem_printf("%s/pg_wal", s->data);
     struct reached reached = {0};
@@ -771,21 +769,21 @@ static void hear_end(const struct page_server *s, const struct page_server_reque
     free(wal);
 }
 
-void page_heard_free(struct page_heard *heard)
+void pageserver_heard_free(struct pageserver_heard *heard)
 {
     free(heard->log);
     free(heard->fetcher);
-    *heard = (struct page_heard){0};
+    *heard = (struct pageserver_heard){0};
 }
 
-int page_server_start(const struct page_server_request *req, struct page_server **result,
-                      struct page_heard *heard, struct err *err)
+int pageserver_start(const struct pageserver_request *req, struct pageserver **result,
+                     struct pageserver_heard *heard, struct err *err)
 {
-    struct page_server *s = mem_alloc(sizeof(*s));
+    struct pageserver *s = mem_alloc(sizeof(*s));
     int rc;
 
     if (heard)
-        *heard = (struct page_heard){0};
+        *heard = (struct pageserver_heard){0};
     s->programs = *req->programs;
     s->out_fd = s->lock_fd = -1;
     s->stop_fd = req->stop_fd;
@@ -799,19 +797,19 @@ int page_server_start(const struct page_server_request *req, struct page_server 
     if (rc == 0 && heard && req->recover)
         hear_end(s, req, heard);
     if (rc < 0) {
-        page_server_abandon(s);
+        pageserver_abandon(s);
         return rc;
     }
     *result = s;
     return 0;
 }
 
-struct pg_private *page_server_private(struct page_server *s)
+struct pg_private *pageserver_private(struct pageserver *s)
 {
     return s->server;
 }
 
-static int check_shut_down(struct page_server *s, enum pg_state wanted, struct pg_control *c,
+static int check_shut_down(struct pageserver *s, enum pg_state wanted, struct pg_control *c,
                            struct err *err)
 {
     int rc = pg_control_read(&s->programs, s->data, c, err);
@@ -823,7 +821,7 @@ static int check_shut_down(struct page_server *s, enum pg_state wanted, struct p
 }
 
 /* What only says how this server was started, and what it began with. */
-static int remove_traces(struct page_server *s, struct err *err)
+static int remove_traces(struct pageserver *s, struct err *err)
 {
     static const char *const names[] = {"backup_label.old", "tablespace_map.old", "postmaster.opts",
                                         PG_PRIVATE_PROMOTE};
@@ -835,7 +833,7 @@ static int remove_traces(struct page_server *s, struct err *err)
     return rc;
 }
 
-int page_server_stop(struct page_server *s, struct err *err)
+int pageserver_stop(struct pageserver *s, struct err *err)
 {
     struct pg_control control;
     struct err ignored;
@@ -850,7 +848,7 @@ int page_server_stop(struct page_server *s, struct err *err)
     if (rc == 0)
         rc = remove_traces(s, err);
     ended = end_pagefs(s, rc < 0 ? &ignored : err);
-    free_page_server(s);
+    free_pageserver(s);
     return rc < 0 ? rc : ended;
 }
 
@@ -864,7 +862,7 @@ static bool is_same_number(const char *name, const char *other)
 
 /* The same segment again and again. Once or twice says nothing: what the shipped log lacks may be
  * in pg_wal. */
-static int times_missing(const struct page_server *s, char first[64])
+static int times_missing(const struct pageserver *s, char first[64])
 {
     char *path = mem_printf("%s/missing", s->run), *text, *line, *rest = NULL;
     int times = 0;
@@ -885,14 +883,14 @@ static int times_missing(const struct page_server *s, char first[64])
     return times;
 }
 
-static bool log_has_ended(const struct page_server *s)
+static bool log_has_ended(const struct pageserver *s)
 {
     char name[64];
 
     return times_missing(s, name) >= MISSING_TIMES;
 }
 
-static void tell_missing(const struct page_server *s, char missing[25])
+static void tell_missing(const struct pageserver *s, char missing[25])
 {
     char name[64];
 
@@ -902,7 +900,7 @@ static void tell_missing(const struct page_server *s, char missing[25])
 }
 
 /* It is not waited for here: end_pagefs does. */
-static bool pagefs_has_ended(const struct page_server *s)
+static bool pagefs_has_ended(const struct pageserver *s)
 {
     siginfo_t info = {0};
 
@@ -912,12 +910,12 @@ static bool pagefs_has_ended(const struct page_server *s)
 /* Without pagefs the server would not get on, and might not end. */
 static bool is_enough(void *arg)
 {
-    const struct page_server *s = arg;
+    const struct pageserver *s = arg;
 
     return pagefs_has_ended(s) || log_has_ended(s);
 }
 
-static int replay_and_stop(struct page_server *s, struct page_standby *r, struct err *err)
+static int replay_and_stop(struct pageserver *s, struct pageserver_standby *r, struct err *err)
 {
     int rc = pg_private_wait_end_or(s->server, is_enough, s, err);
 
@@ -934,7 +932,7 @@ static int replay_and_stop(struct page_server *s, struct page_standby *r, struct
     return rc;
 }
 
-static int put_in_order(struct page_server *s, const char *log_dir, struct err *err)
+static int put_in_order(struct pageserver *s, const char *log_dir, struct err *err)
 {
     int rc = each_in_wal(s, remove_restored, (char *)(uintptr_t)log_dir, err);
 
@@ -944,7 +942,7 @@ static int put_in_order(struct page_server *s, const char *log_dir, struct err *
 }
 
 /* Recovery of a backup renames it when it begins. */
-static bool has_label(const struct page_server *s)
+static bool has_label(const struct pageserver *s)
 {
     char *path = mem_printf("%s/backup_label", s->data);
     bool has = faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0;
@@ -953,13 +951,13 @@ static bool has_label(const struct page_server *s)
     return has;
 }
 
-int page_server_stop_standby(struct page_server *s, const char *log_dir,
-                             struct page_standby *result, struct err *err)
+int pageserver_stop_standby(struct pageserver *s, const char *log_dir,
+                            struct pageserver_standby *result, struct err *err)
 {
     struct err ignored;
     int rc, ended;
 
-    *result = (struct page_standby){0};
+    *result = (struct pageserver_standby){0};
     rc = replay_and_stop(s, result, err);
     result->never_began = has_label(s);
     if (rc == 0)
@@ -967,11 +965,11 @@ int page_server_stop_standby(struct page_server *s, const char *log_dir,
     pg_private_abandon(s->server);
     s->server = NULL;
     ended = end_pagefs(s, rc < 0 ? &ignored : err);
-    free_page_server(s);
+    free_pageserver(s);
     return rc < 0 ? rc : ended;
 }
 
-void page_server_abandon(struct page_server *s)
+void pageserver_abandon(struct pageserver *s)
 {
     struct err ignored;
 
@@ -979,5 +977,5 @@ void page_server_abandon(struct page_server *s)
         return;
     pg_private_abandon(s->server);
     end_pagefs(s, &ignored);
-    free_page_server(s);
+    free_pageserver(s);
 }

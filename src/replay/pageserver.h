@@ -9,13 +9,13 @@
 #include "pg/private.h"
 #include "store/wal.h"
 
-#define PAGE_SERVER_PLACE "/tmp"    /* where the directory of a private server is made, */
-#define PAGE_SERVER_PREFIX "asofs-" /* and what its name begins with, in front of six letters */
+#define PAGESERVER_PLACE "/tmp"    /* where the directory of a private server is made, */
+#define PAGESERVER_PREFIX "asofs-" /* and what its name begins with, in front of six letters */
 
 /* Exit status of `asofs pagefs` for a private server: pages it wrote could not be stored. */
-enum { PAGE_SERVER_LOST = 3, PAGE_SERVER_FULL = 4 /* for want of room */ };
+enum { PAGESERVER_LOST = 3, PAGESERVER_FULL = 4 /* for want of room */ };
 
-struct page_server_request {
+struct pageserver_request {
     const struct pg_programs *programs;
     const char *store, *view;          /* the view exists */
     const struct pg_setting *settings; /* of the server, or NULL */
@@ -28,24 +28,24 @@ struct page_server_request {
     uint32_t log_segment_bytes;
     uint64_t log_system; /* identifier of the cluster */
     bool recover;        /* archive recovery: recovery.signal is made */
-    bool standby;        /* recovery that does not end: page_server_stop_standby */
+    bool standby;        /* recovery that does not end: pageserver_stop_standby */
     unsigned connections;
     unsigned max_prepared;
     uint64_t shared_buffers; /* bytes; 0: default */
     const char *database;    /* that is likely to be asked for; NULL */
-    bool unread;             /* page_server_stop is next: nobody connects */
+    bool unread;             /* pageserver_stop is next: nobody connects */
     int stop_fd;             /* -1: none */
 };
 
-struct page_server;
+struct pageserver;
 
 /* Removes what processes that were killed left in /tmp. */
-void page_server_clear(const struct pg_identity *as);
+void pageserver_clear(const struct pg_identity *as);
 
 /* Whether a mount is one that a private server works on, and nobody else. */
-bool page_server_has_mounted(const char *dir);
+bool pageserver_has_mounted(const char *dir);
 
-struct page_heard {
+struct pageserver_heard {
     char *log;     /* what the server said, or NULL */
     uint64_t end;  /* reached_switch_point(), of a server that recovers; 0: it has not ended it */
     uint64_t more; /* reached_damage(), of a log that a command fetches */
@@ -53,24 +53,24 @@ struct page_heard {
                       NULL: nothing */
 };
 
-void page_heard_free(struct page_heard *heard);
+void pageserver_heard_free(struct pageserver_heard *heard);
 
 /* Returns when the server accepts connections; a standby never does. On failure nothing is left;
  * `heard`, when not NULL, is set in any case, and freed by the caller. */
-int page_server_start(const struct page_server_request *req, struct page_server **s,
-                      struct page_heard *heard, struct err *err);
+int pageserver_start(const struct pageserver_request *req, struct pageserver **s,
+                     struct pageserver_heard *heard, struct err *err);
 
-struct pg_private *page_server_private(struct page_server *s);
+struct pg_private *pageserver_private(struct pageserver *s);
 
 /* A shutdown with a checkpoint, verified in pg_control; then the view is closed. Frees s. */
-int page_server_stop(struct page_server *s, struct err *err);
+int pageserver_stop(struct pageserver *s, struct err *err);
 
-struct page_standby {
+struct pageserver_standby {
     struct pg_control control; /* "shut down in recovery" */
     bool never_began;          /* the log was not there with which recovery begins: pg_control is
                                   what the backup has, of any checkpoint while it was made */
-    struct page_heard heard;   /* freed by the caller, also on failure */
-    char missing[25];          /* the segment that it asked for in vain; "": none */
+    struct pageserver_heard heard; /* freed by the caller, also on failure */
+    char missing[25];              /* the segment that it asked for in vain; "": none */
 };
 
 /*
@@ -82,10 +82,10 @@ struct page_standby {
  * Then the view is put in order, for recovery to go on from there: signal files go, and so do the
  * segments in pg_wal that are links, or are in `log_dir` as well; and the view is closed. Frees s.
  */
-int page_server_stop_standby(struct page_server *s, const char *log_dir,
-                             struct page_standby *result, struct err *err);
+int pageserver_stop_standby(struct pageserver *s, const char *log_dir,
+                            struct pageserver_standby *result, struct err *err);
 
 /* At once; what the view then holds does not matter any more. Frees s; NULL is fine. */
-void page_server_abandon(struct page_server *s);
+void pageserver_abandon(struct pageserver *s);
 
 #endif

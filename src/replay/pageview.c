@@ -23,8 +23,8 @@
 #include "replay/reached.h"
 #include "replay/segment.h"
 
-struct page_view {
-    const struct page_request *req;
+struct pageview {
+    const struct pageview_request *req;
     struct store *store;
     struct pg_programs programs;
     char *name;        /* of the view */
@@ -32,13 +32,13 @@ struct page_view {
     bool made;         /* by this process, and not complete */
     int making_fd;     /* flock: nobody else makes a view of that name; -1 */
     unsigned prepared; /* transactions that the server has room for */
-    struct page_server *server;
+    struct pageserver *server;
     struct store_view *pages; /* NULL: not asked for */
-    struct page_shown shown;
+    struct pageview_shown shown;
 };
 
 /* A view that is read without the server that replayed it: now, or at another time. */
-static bool is_completed(const struct page_view *v)
+static bool is_completed(const struct pageview *v)
 {
     return v->req->view || v->req->pages;
 }
@@ -49,32 +49,31 @@ static bool is_completed(const struct page_view *v)
 #define FEW_PREPARED 64
 
 /* With more room it may do. */
-static bool needs_more_prepared(struct page_view *v, const struct err *err)
+static bool needs_more_prepared(struct pageview *v, const struct err *err)
 {
-    if (v->prepared >= PAGE_PREPARED_MARGIN ||
-        !serverlog_says_prepared_full(err->text))
+    if (v->prepared >= MAKING_PREPARED_MARGIN || !serverlog_says_prepared_full(err->text))
         return false;
-    v->prepared = PAGE_PREPARED_MARGIN;
+    v->prepared = MAKING_PREPARED_MARGIN;
     return true;
 }
 
 /* ---- the store ---- */
 
 /* One process at a time makes a view of this name. */
-static int lock_name(struct page_view *v, struct err *err)
+static int lock_name(struct pageview *v, struct err *err)
 {
-    int rc = page_lock_making(v->store, v->name, true, &v->making_fd, err);
+    int rc = making_lock(v->store, v->name, true, &v->making_fd, err);
 
     return rc == 1
                ? err_set(err, EBUSY, "the view \"%s\" is being made by another process", v->name)
                : rc;
 }
 
-static void unlock_name(struct page_view *v)
+static void unlock_name(struct pageview *v)
 {
     if (v->making_fd < 0)
         return;
-    page_unlock_making(v->store, v->name, v->making_fd);
+    making_unlock(v->store, v->name, v->making_fd);
     v->making_fd = -1;
 }
 
@@ -83,12 +82,12 @@ static void unlock_name(struct page_view *v)
 struct replay {
     struct moment_base *bases; /* oldest first; behind them those on branches that were left */
     unsigned n_bases, n_left, base;
-    struct page_log log;
+    struct pagewal log;
     struct log_list all; /* the log, with what the base that was chosen has itself */
     char *own;           /* its pg_wal */
     struct log_reach reach;
     struct reached reached;
-    uint64_t more; /* page_heard, of the last server */
+    uint64_t more; /* pageserver_heard, of the last server */
     char *fetcher; /* the same; owned */
 };
 
@@ -98,12 +97,12 @@ static const struct moment_base *chosen(const struct replay *r)
 }
 
 /* Of the bases on branches that were left, one that is early enough. */
-static int find_left(const struct page_view *v, const struct replay *r)
+static int find_left(const struct pageview *v, const struct replay *r)
 {
     return moment_choose(&v->req->moment, r->bases + r->n_bases, r->n_left, r->n_left);
 }
 
-static int refuse_left(const struct page_view *v, const struct replay *r, struct err *err)
+static int refuse_left(const struct pageview *v, const struct replay *r, struct err *err)
 {
     const struct moment_base *base = &r->bases[r->n_bases + (unsigned)find_left(v, r)];
     char *moment = moment_words(&v->req->moment);
@@ -115,7 +114,7 @@ static int refuse_left(const struct page_view *v, const struct replay *r, struct
     return rc;
 }
 
-static int before_first(const struct page_view *v, const struct replay *r, struct err *err)
+static int before_first(const struct pageview *v, const struct replay *r, struct err *err)
 {
     const struct store_base_facts *f = r->n_bases ? &r->bases[0].facts : NULL;
     char lsn[LSN_TEXT_MAX], time[MOMENT_TIME_MAX], *words;
@@ -156,10 +155,10 @@ struct stop_at {
 
 struct target {
     struct pg_setting settings[8];
-    char lsn[LSN_TEXT_MAX], timeline[PAGE_TIMELINE_MAX], locks[PAGE_LOCKS_MAX];
+    char lsn[LSN_TEXT_MAX], timeline[PAGEWAL_TIMELINE_MAX], locks[MAKING_LOCKS_MAX];
 };
 
-static void set_target(struct page_view *v, const struct replay *r, const struct stop_at *stop,
+static void set_target(struct pageview *v, const struct replay *r, const struct stop_at *stop,
                        struct target *t)
 {
     static const char *const names[] = {NULL,
@@ -173,11 +172,11 @@ static void set_target(struct page_view *v, const struct replay *r, const struct
 
     *s++ = (struct pg_setting){"restore_command", r->log.command ? r->log.command : link_segment};
     *s++ = (struct pg_setting){"recovery_target_timeline",
-                               page_target_timeline(&r->log, &chosen(r)->facts, t->timeline)};
+                               pagewal_target_timeline(&r->log, &chosen(r)->facts, t->timeline)};
     *s++ = (struct pg_setting){"recovery_target_action", "promote"};
     *s++ = (struct pg_setting){
         "max_locks_per_transaction",
-        page_enough_locks(v->store, v->name, v->req->connections + v->prepared, t->locks)};
+        making_enough_locks(v->store, v->name, v->req->connections + v->prepared, t->locks)};
     if (stop->last)
         *s++ = (struct pg_setting){"recovery_target_lsn", lsn_text(stop->last, t->lsn)};
     else if (names[m->kind] && !stop->end)
@@ -187,18 +186,18 @@ static void set_target(struct page_view *v, const struct replay *r, const struct
     *s = (struct pg_setting){0};
 }
 
-static int drop_view(struct page_view *v, struct err *err)
+static int drop_view(struct pageview *v, struct err *err)
 {
     return store_drop_view(v->store, v->name, err);
 }
 
-static int create_view(struct page_view *v, const char *base, struct err *err)
+static int create_view(struct pageview *v, const char *base, struct err *err)
 {
     char *words = moment_words(&v->req->moment);
     struct store_view_facts f = {.target = words};
     int rc;
 
-    rc = store_create_view(v->store, v->name, base, page_hidden, err);
+    rc = store_create_view(v->store, v->name, base, making_hidden, err);
     v->made |= rc == 0;
     if (rc == 0)
         rc = store_set_view_facts(v->store, v->name, &f, err);
@@ -218,7 +217,7 @@ static char *segment_path(const struct replay *r, const struct log_segment *s)
     "the log is damaged: recovery found its end behind %s, and there is more of it at %s"
 
 /* Log in one segment, behind where recovery found no more: it could not be read, or is damaged. */
-static int check_segment(const struct page_view *v, const struct replay *r,
+static int check_segment(const struct pageview *v, const struct replay *r,
                          const struct log_segment *s, struct err *err)
 {
     uint64_t start = s->number * r->log.list.segment_bytes, at = 0;
@@ -234,17 +233,15 @@ static int check_segment(const struct page_view *v, const struct replay *r,
         close(fd);
     }
     if (at)
-        rc = page_check_readable(&v->programs, path, err);
+        rc = pagewal_check_readable(&v->programs, path, err);
     if (at && rc == 0)
-        rc = err_set(err, EIO,
-                     MORE_LOG,
-                     lsn_text(r->reached.last, lsn), lsn_text(at, there));
+        rc = err_set(err, EIO, MORE_LOG, lsn_text(r->reached.last, lsn), lsn_text(at, there));
     free(path);
     return rc;
 }
 
 /* Why recovery did not get to the end that the log had when it began. */
-static int check_segments(const struct page_view *v, const struct replay *r, uint64_t from,
+static int check_segments(const struct pageview *v, const struct replay *r, uint64_t from,
                           struct err *err)
 {
     uint32_t towards = moment_towards(&chosen(r)->facts, &r->all);
@@ -266,7 +263,7 @@ static int check_segments(const struct page_view *v, const struct replay *r, uin
  * must have been none: else a record is damaged, cannot be read, or is of a timeline that recovery
  * could not know of. What came meanwhile does not matter.
  */
-static int check_end(const struct page_view *v, const struct replay *r, struct err *err)
+static int check_end(const struct pageview *v, const struct replay *r, struct err *err)
 {
     const struct moment_base *base = chosen(r);
     uint64_t from = r->reached.last ? r->reached.last : moment_first_lsn(&base->facts);
@@ -285,7 +282,7 @@ static int check_end(const struct page_view *v, const struct replay *r, struct e
 }
 
 /* The moment is not in the log behind this base. */
-static int not_found(const struct page_view *v, const struct replay *r, struct err *err)
+static int not_found(const struct pageview *v, const struct replay *r, struct err *err)
 {
     char lsn[LSN_TEXT_MAX], *words = moment_words(&v->req->moment);
     uint64_t end = r->reached.end ? r->reached.end : r->reached.last;
@@ -297,7 +294,7 @@ static int not_found(const struct page_view *v, const struct replay *r, struct e
 }
 
 /* An end that was seen is where recovery ended again, and an LSN is no further. */
-static int check_end_again(const struct page_view *v, const struct replay *r,
+static int check_end_again(const struct pageview *v, const struct replay *r,
                            const struct stop_at *stop, struct err *err)
 {
     const struct moment *m = &v->req->moment;
@@ -309,7 +306,7 @@ static int check_end_again(const struct page_view *v, const struct replay *r,
 }
 
 /* Where recovery ended is where it was told to, and on the way that the log takes. */
-static int check_reached(const struct page_view *v, const struct replay *r,
+static int check_reached(const struct pageview *v, const struct replay *r,
                          const struct stop_at *stop, struct err *err)
 {
     if (!r->reached.end)
@@ -326,7 +323,7 @@ static int check_reached(const struct page_view *v, const struct replay *r,
 }
 
 /* What the server and its restore_command said. */
-static void take_heard(struct page_heard *heard, struct replay *r)
+static void take_heard(struct pageserver_heard *heard, struct replay *r)
 {
     r->reached = (struct reached){0};
     if (heard->log)
@@ -336,7 +333,7 @@ static void take_heard(struct page_heard *heard, struct replay *r)
     free(r->fetcher);
     r->fetcher = heard->fetcher;
     heard->fetcher = NULL;
-    page_heard_free(heard);
+    pageserver_heard_free(heard);
 }
 
 #define FEWEST_BUFFERS (UINT64_C(128) << 20)
@@ -349,8 +346,8 @@ static uint64_t enough_buffers(const struct replay *r, const struct moment *m)
     size_t i;
 
     if (r->log.command)
-        return PAGE_REPLAY_BUFFERS;
-    for (i = 0; i < log->n && bytes < PAGE_REPLAY_BUFFERS; i++) {
+        return MAKING_REPLAY_BUFFERS;
+    for (i = 0; i < log->n && bytes < MAKING_REPLAY_BUFFERS; i++) {
         const struct log_segment *s = &log->segments[i];
 
         if ((s->number + 1) * log->segment_bytes > first)
@@ -358,9 +355,9 @@ static uint64_t enough_buffers(const struct replay *r, const struct moment *m)
         if (m->kind == MOMENT_TIME && s->written.tv_sec > m->time_us / 1000000 + 1)
             break;
     }
-    return bytes < FEWEST_BUFFERS        ? FEWEST_BUFFERS
-           : bytes > PAGE_REPLAY_BUFFERS ? PAGE_REPLAY_BUFFERS
-                                         : bytes;
+    return bytes < FEWEST_BUFFERS          ? FEWEST_BUFFERS
+           : bytes > MAKING_REPLAY_BUFFERS ? MAKING_REPLAY_BUFFERS
+                                           : bytes;
 }
 
 /*
@@ -368,39 +365,39 @@ static uint64_t enough_buffers(const struct replay *r, const struct moment *m)
  * view that is kept has to be completed first. One that is not, nobody else ever sees: the server
  * that replayed its log reads it too (v->server), and nothing of it has to reach the disk.
  */
-static int try_replay(struct page_view *v, struct replay *r, const struct stop_at *stop,
+static int try_replay(struct pageview *v, struct replay *r, const struct stop_at *stop,
                       struct err *err)
 {
-    char **env = page_log_env(v->store, &r->log);
-    struct page_heard heard = {0};
-    struct page_server *server = NULL;
+    char **env = pagewal_env(v->store, &r->log);
+    struct pageserver_heard heard = {0};
+    struct pageserver *server = NULL;
     struct target target;
     struct err dropping;
-    struct page_server_request req = {.programs = &v->programs,
-                                      .store = store_path(v->store),
-                                      .view = v->name,
-                                      .settings = target.settings,
-                                      .env = env,
-                                      .log = r->log.command ? NULL : &r->log.list,
-                                      .log_dir = r->log.dir,
-                                      .log_from = chosen(r)->facts.start_lsn,
-                                      .log_segment_bytes = r->log.list.segment_bytes,
-                                      .log_system = store_cluster(v->store)->system_identifier,
-                                      .recover = true,
-                                      .connections = v->req->connections,
-                                      .max_prepared = v->prepared,
-                                      .shared_buffers = enough_buffers(r, &v->req->moment),
-                                      .database = v->req->database,
-                                      .unread = is_completed(v),
-                                      .stop_fd = v->req->stop_fd};
+    struct pageserver_request req = {.programs = &v->programs,
+                                     .store = store_path(v->store),
+                                     .view = v->name,
+                                     .settings = target.settings,
+                                     .env = env,
+                                     .log = r->log.command ? NULL : &r->log.list,
+                                     .log_dir = r->log.dir,
+                                     .log_from = chosen(r)->facts.start_lsn,
+                                     .log_segment_bytes = r->log.list.segment_bytes,
+                                     .log_system = store_cluster(v->store)->system_identifier,
+                                     .recover = true,
+                                     .connections = v->req->connections,
+                                     .max_prepared = v->prepared,
+                                     .shared_buffers = enough_buffers(r, &v->req->moment),
+                                     .database = v->req->database,
+                                     .unread = is_completed(v),
+                                     .stop_fd = v->req->stop_fd};
     int rc = create_view(v, chosen(r)->id, err);
 
     set_target(v, r, stop, &target);
     if (rc == 0)
-        rc = page_server_start(&req, &server, &heard, err);
+        rc = pageserver_start(&req, &server, &heard, err);
     take_heard(&heard, r);
     if (rc == 0 && is_completed(v)) {
-        rc = page_server_stop(server, err);
+        rc = pageserver_stop(server, err);
         server = NULL;
     }
     if (rc == 0)
@@ -408,16 +405,16 @@ static int try_replay(struct page_view *v, struct replay *r, const struct stop_a
     if (rc == 0)
         v->server = server;
     else
-        page_server_abandon(server);
+        pageserver_abandon(server);
     if (rc < 0)
-        page_hint_full(v->store, err);
+        making_hint_full(v->store, err);
     if (rc < 0 && v->made && drop_view(v, &dropping) == 0)
         v->made = false;
     store_names_free(env);
     return rc;
 }
 
-static int replay_once(struct page_view *v, struct replay *r, struct stop_at stop, struct err *err)
+static int replay_once(struct pageview *v, struct replay *r, struct stop_at stop, struct err *err)
 {
     int rc = try_replay(v, r, &stop, err);
 
@@ -425,7 +422,7 @@ static int replay_once(struct page_view *v, struct replay *r, struct stop_at sto
 }
 
 /* A server that does not find the record with which recovery begins does not say why. */
-static int explain_start(const struct page_view *v, const struct replay *r, struct err *err)
+static int explain_start(const struct pageview *v, const struct replay *r, struct err *err)
 {
     const struct store_base_facts *f = &r->bases[r->base].facts;
     uint32_t bytes = r->log.list.segment_bytes, towards = moment_towards(f, &r->log.list);
@@ -443,7 +440,7 @@ static int explain_start(const struct page_view *v, const struct replay *r, stru
                        "the log in %s has no segment %s, with which the replay of base %s begins",
                        r->log.dir, name, r->bases[r->base].id);
     path = segment_path(r, s);
-    if (page_check_readable(&v->programs, path, &reading) < 0)
+    if (pagewal_check_readable(&v->programs, path, &reading) < 0)
         *err = reading;
     free(path);
     return -err->code;
@@ -451,7 +448,7 @@ static int explain_start(const struct page_view *v, const struct replay *r, stru
 
 /* The end of the log may be the moment: of a time, if the log proves that time; of an LSN that no
  * record lies behind. */
-static bool may_be_end(const struct page_view *v, const struct replay *r)
+static bool may_be_end(const struct pageview *v, const struct replay *r)
 {
     const struct moment *m = &v->req->moment;
     uint32_t bytes = r->all.segment_bytes;
@@ -462,7 +459,7 @@ static bool may_be_end(const struct page_view *v, const struct replay *r)
 }
 
 /* An LSN that no record lies behind is known to be the end. */
-static struct stop_at first_stop(const struct page_view *v, const struct replay *r)
+static struct stop_at first_stop(const struct pageview *v, const struct replay *r)
 {
     const struct moment *m = &v->req->moment;
 
@@ -475,7 +472,7 @@ static struct stop_at first_stop(const struct page_view *v, const struct replay 
  * From the base that was chosen. Where the log ended in front of what was asked for, its end may be
  * that; it must be the very end that was seen, since more may have come.
  */
-static int replay_from(struct page_view *v, struct replay *r, struct err *err)
+static int replay_from(struct pageview *v, struct replay *r, struct err *err)
 {
     int rc = replay_once(v, r, first_stop(v, r), err);
 
@@ -492,15 +489,15 @@ static int replay_from(struct page_view *v, struct replay *r, struct err *err)
 
 /* Where an older base may lead to what the chosen one does not: it was not consistent by then, or,
  * of what only replay can find, it may lie in front of it. */
-static bool may_be_older(const struct page_view *v, const struct replay *r)
+static bool may_be_older(const struct pageview *v, const struct replay *r)
 {
     enum moment_kind kind = v->req->moment.kind;
 
-    return r->reached.too_early || (r->reached.target_later &&
-                                    (kind == MOMENT_XID || kind == MOMENT_RESTORE_POINT));
+    return r->reached.too_early ||
+           (r->reached.target_later && (kind == MOMENT_XID || kind == MOMENT_RESTORE_POINT));
 }
 
-static int refuse_early(const struct page_view *v, const struct replay *r, struct err *err)
+static int refuse_early(const struct pageview *v, const struct replay *r, struct err *err)
 {
     char *words = moment_words(&v->req->moment);
 
@@ -513,7 +510,7 @@ static int refuse_early(const struct page_view *v, const struct replay *r, struc
 }
 
 /* pg_wal of the base's directory: what it has, recovery reads where the log has it not. */
-static int find_own(struct page_view *v, struct replay *r, struct err *err)
+static int find_own(struct pageview *v, struct replay *r, struct err *err)
 {
     struct store_base b;
     int rc = store_open_base(v->store, chosen(r)->id, &b, err);
@@ -528,7 +525,7 @@ static int find_own(struct page_view *v, struct replay *r, struct err *err)
     return 0;
 }
 
-static struct log_way way_from(const struct page_view *v, const struct replay *r, uint64_t before)
+static struct log_way way_from(const struct pageview *v, const struct replay *r, uint64_t before)
 {
     const struct store_base_facts *f = &chosen(r)->facts;
 
@@ -543,7 +540,7 @@ static struct log_way way_from(const struct page_view *v, const struct replay *r
 
 /* How far the log leads from the base that was chosen, and whether that is far enough. What a
  * command fetches is not seen here. */
-static int look_from_base(struct page_view *v, struct replay *r, struct err *err)
+static int look_from_base(struct pageview *v, struct replay *r, struct err *err)
 {
     int rc = find_own(v, r, err);
     struct log_way way;
@@ -552,11 +549,11 @@ static int look_from_base(struct page_view *v, struct replay *r, struct err *err
     if (rc < 0 || r->log.command)
         return rc;
     way = way_from(v, r, UINT64_MAX);
-    rc = page_log_reach(v->store, &way, &r->reach, err);
+    rc = pagewal_reach(v->store, &way, &r->reach, err);
     return rc < 0 ? rc : moment_check_log(&v->req->moment, chosen(r), &r->all, &r->reach, err);
 }
 
-static int replay(struct page_view *v, struct replay *r, struct err *err)
+static int replay(struct pageview *v, struct replay *r, struct err *err)
 {
     int rc, older;
 
@@ -575,7 +572,7 @@ static int replay(struct page_view *v, struct replay *r, struct err *err)
 }
 
 /* What was asked for; else the newest time that is known to lie in front. */
-static struct page_shown shown_by(const struct page_view *v, const struct replay *r)
+static struct pageview_shown shown_by(const struct pageview *v, const struct replay *r)
 {
     const struct moment *m = &v->req->moment;
     struct log_way way = way_from(v, r, r->reached.end);
@@ -589,31 +586,31 @@ static struct page_shown shown_by(const struct page_view *v, const struct replay
         us = reach.time_us;
     if (r->reached.commit_us > us)
         us = r->reached.commit_us;
-    return (struct page_shown){.lsn = r->reached.end,
-                               .time_us = m->kind == MOMENT_TIME ? m->time_us : us};
+    return (struct pageview_shown){.lsn = r->reached.end,
+                                   .time_us = m->kind == MOMENT_TIME ? m->time_us : us};
 }
 
 /* Everything on disk, then said so. */
-static int complete(struct page_view *v, const struct page_shown *shown, struct err *err)
+static int complete(struct pageview *v, const struct pageview_shown *shown, struct err *err)
 {
     char *words = moment_words(&v->req->moment);
     struct store_view_facts f = {
         .complete = true, .target = words, .lsn = shown->lsn, .time_us = shown->time_us};
     int rc;
 
-    rc = page_make_durable(v->store, v->name, err);
+    rc = making_sync_view(v->store, v->name, err);
     if (rc == 0)
         rc = store_set_view_facts(v->store, v->name, &f, err);
     if (rc < 0)
-        page_hint_full(v->store, err);
+        making_hint_full(v->store, err);
     v->made &= rc < 0;
     free(words);
     return rc;
 }
 
-static int look_at_log(struct page_view *v, struct replay *r, struct err *err)
+static int look_at_log(struct pageview *v, struct replay *r, struct err *err)
 {
-    int rc = page_read_log(v->store, v->req->log, v->req->restore_command, &r->log, err);
+    int rc = pagewal_read(v->store, v->req->log, v->req->restore_command, &r->log, err);
     unsigned n = r->n_bases;
 
     if (rc < 0)
@@ -623,7 +620,7 @@ static int look_at_log(struct page_view *v, struct replay *r, struct err *err)
     return 0;
 }
 
-static int choose_base(struct page_view *v, struct replay *r, struct err *err)
+static int choose_base(struct pageview *v, struct replay *r, struct err *err)
 {
     int i = moment_choose(&v->req->moment, r->bases, r->n_bases, r->n_bases);
 
@@ -634,19 +631,18 @@ static int choose_base(struct page_view *v, struct replay *r, struct err *err)
 }
 
 /* Whether the log ends there, or could not be had, is for who reads it to judge. */
-static void tell_fetcher(const struct page_view *v, const struct replay *r, int rc,
-                         struct err *err)
+static void tell_fetcher(const struct pageview *v, const struct replay *r, int rc, struct err *err)
 {
     char lsn[LSN_TEXT_MAX];
 
     if (rc < 0)
-        page_hint_fetcher(r->fetcher, err);
+        making_hint_fetcher(r->fetcher, err);
     else if (v->req->moment.kind == MOMENT_LATEST)
         log_note("the log was replayed to %s, where the command that fetches it failed with:\n%s",
                  lsn_text(r->reached.end, lsn), r->fetcher);
 }
 
-static int make_view(struct page_view *v, struct err *err)
+static int make_view(struct pageview *v, struct err *err)
 {
     struct replay r = {0};
     int64_t started = clock_ms();
@@ -654,7 +650,7 @@ static int make_view(struct page_view *v, struct err *err)
     int rc = store_bases(v->store, &ids, err);
 
     if (rc == 0)
-        rc = page_read_bases(v->store, ids, &r.bases, &r.n_bases, err);
+        rc = making_read_bases(v->store, ids, &r.bases, &r.n_bases, err);
     if (rc == 0)
         rc = look_at_log(v, &r, err);
     if (rc == 0)
@@ -682,7 +678,7 @@ static int make_view(struct page_view *v, struct err *err)
 
 /* ---- the view: there, or made ---- */
 
-static int check_same_moment(struct page_view *v, const struct store_view_facts *f, struct err *err)
+static int check_same_moment(struct pageview *v, const struct store_view_facts *f, struct err *err)
 {
     char *words = moment_words(&v->req->moment);
     int rc = 0;
@@ -696,12 +692,12 @@ static int check_same_moment(struct page_view *v, const struct store_view_facts 
 
 /* What view.json says; of a view that an older asofs made, where it knew no time, what is certain:
  * it was not before its base. */
-static void take_shown(struct page_view *v, const struct store_view_facts *f)
+static void take_shown(struct pageview *v, const struct store_view_facts *f)
 {
     struct store_base_facts base;
     char *below = NULL;
 
-    v->shown = (struct page_shown){.lsn = f->lsn, .time_us = f->time_us};
+    v->shown = (struct pageview_shown){.lsn = f->lsn, .time_us = f->time_us};
     if (!f->time_us && store_read_view(v->store, v->name, &below, NULL) == 0 &&
         store_base_facts(v->store, below, &base, NULL) == 0)
         v->shown.time_us = base.start_time * INT64_C(1000000);
@@ -709,7 +705,7 @@ static void take_shown(struct page_view *v, const struct store_view_facts *f)
 }
 
 /* 1: it is there and complete; 0: it has to be made. */
-static int look_for_view(struct page_view *v, struct err *err)
+static int look_for_view(struct pageview *v, struct err *err)
 {
     struct store_view_facts f;
     int rc;
@@ -735,13 +731,13 @@ static int look_for_view(struct page_view *v, struct err *err)
     return rc;
 }
 
-static int find_or_make(struct page_view *v, struct err *err)
+static int find_or_make(struct pageview *v, struct err *err)
 {
     int rc;
 
-    v->name = v->req->view ? mem_strdup(v->req->view) : page_temporary_name("mount");
-    page_server_clear(&v->programs.as);
-    page_clear_leftovers(v->store);
+    v->name = v->req->view ? mem_strdup(v->req->view) : making_temporary_name("mount");
+    pageserver_clear(&v->programs.as);
+    making_clear_leftovers(v->store);
     rc = lock_name(v, err);
     if (rc == 0)
         rc = look_for_view(v, err);
@@ -754,23 +750,23 @@ static int find_or_make(struct page_view *v, struct err *err)
 /* ---- reading it ---- */
 
 /* A view that is kept is not written: the server has a scratch view over it. */
-static int start_reader(struct page_view *v, struct err *err)
+static int start_reader(struct pageview *v, struct err *err)
 {
-    char locks[PAGE_LOCKS_MAX], *parent = mem_printf("view/%s", v->name);
+    char locks[MAKING_LOCKS_MAX], *parent = mem_printf("view/%s", v->name);
     const struct pg_setting settings[] = {
         {"max_locks_per_transaction",
-         page_enough_locks(v->store, v->name, v->req->connections + v->prepared, locks)},
+         making_enough_locks(v->store, v->name, v->req->connections + v->prepared, locks)},
         {0}};
-    struct page_server_request req = {.programs = &v->programs,
-                                      .store = store_path(v->store),
-                                      .settings = settings,
-                                      .connections = v->req->connections,
-                                      .max_prepared = v->prepared,
-                                      .database = v->req->database,
-                                      .stop_fd = v->req->stop_fd};
+    struct pageserver_request req = {.programs = &v->programs,
+                                     .store = store_path(v->store),
+                                     .settings = settings,
+                                     .connections = v->req->connections,
+                                     .max_prepared = v->prepared,
+                                     .database = v->req->database,
+                                     .stop_fd = v->req->stop_fd};
     int rc;
 
-    v->scratch = page_temporary_name("read");
+    v->scratch = making_temporary_name("read");
     req.view = v->scratch;
     rc = store_create_view(v->store, v->scratch, parent, NULL, err);
     free(parent);
@@ -779,68 +775,68 @@ static int start_reader(struct page_view *v, struct err *err)
         v->scratch = NULL;
         return rc;
     }
-    rc = page_server_start(&req, &v->server, NULL, err);
+    rc = pageserver_start(&req, &v->server, NULL, err);
     if (rc < 0 && needs_more_prepared(v, err)) {
         req.max_prepared = v->prepared;
-        rc = page_server_start(&req, &v->server, NULL, err);
+        rc = pageserver_start(&req, &v->server, NULL, err);
     }
     if (rc < 0)
-        page_hint_full(v->store, err);
+        making_hint_full(v->store, err);
     return rc;
 }
 
-static int start_reading(struct page_view *v, struct err *err)
+static int start_reading(struct pageview *v, struct err *err)
 {
     int rc = v->server ? 0 : start_reader(v, err);
 
     if (rc == 0 && v->req->pages)
-        rc = page_open_pages(v->store, v->name, &v->pages, err);
+        rc = making_open_pages(v->store, v->name, &v->pages, err);
     return rc;
 }
 
-int page_view_open(const struct page_request *req, struct page_view **result, struct err *err)
+int pageview_open(const struct pageview_request *req, struct pageview **result, struct err *err)
 {
-    struct page_view *v = mem_alloc(sizeof(*v));
+    struct pageview *v = mem_alloc(sizeof(*v));
     int rc;
 
     v->req = req;
     v->making_fd = -1;
     v->prepared = FEW_PREPARED;
-    rc = page_open_store(req->store, req->run_as, req->bindir, &v->store, &v->programs, err);
+    rc = owner_open_store(req->store, req->run_as, req->bindir, &v->store, &v->programs, err);
     if (rc == 0)
         rc = find_or_make(v, err);
     if (rc == 0)
         rc = start_reading(v, err);
-    page_leave(&v->programs);
+    owner_leave(&v->programs);
     if (rc < 0) {
-        page_view_close(v);
+        pageview_close(v);
         return rc;
     }
     *result = v;
     return 0;
 }
 
-char *const *page_view_databases(const struct page_view *v)
+char *const *pageview_databases(const struct pageview *v)
 {
-    return pg_private_databases(page_server_private(v->server));
+    return pg_private_databases(pageserver_private(v->server));
 }
 
-const struct pg_omitted *page_view_omitted(const struct page_view *v)
+const struct pg_omitted *pageview_omitted(const struct pageview *v)
 {
-    return pg_private_omitted(page_server_private(v->server));
+    return pg_private_omitted(pageserver_private(v->server));
 }
 
-const char *page_view_bindir(const struct page_view *v)
+const char *pageview_bindir(const struct pageview *v)
 {
     return v->programs.bindir;
 }
 
-struct page_shown page_view_shown(const struct page_view *v)
+struct pageview_shown pageview_shown(const struct pageview *v)
 {
     return v->shown;
 }
 
-char *page_view_source(const struct page_view *v, const char *database)
+char *pageview_source(const struct pageview *v, const char *database)
 {
     struct buf quoted = {0};
     char *source;
@@ -850,13 +846,13 @@ char *page_view_source(const struct page_view *v, const char *database)
             buf_putc(&quoted, '\\');
         buf_putc(&quoted, *database);
     }
-    source = mem_printf("%s dbname='%s'", pg_private_conninfo(page_server_private(v->server)),
+    source = mem_printf("%s dbname='%s'", pg_private_conninfo(pageserver_private(v->server)),
                         quoted.data ? quoted.data : "");
     buf_free(&quoted);
     return source;
 }
 
-static void drop_quietly(struct page_view *v, const char *name)
+static void drop_quietly(struct pageview *v, const char *name)
 {
     struct err err;
 
@@ -864,14 +860,14 @@ static void drop_quietly(struct page_view *v, const char *name)
         log_note("%s", err.text);
 }
 
-struct store_view *page_view_pages(const struct page_view *v)
+struct store_view *pageview_pages(const struct pageview *v)
 {
     return v->pages;
 }
 
-static void release(struct page_view *v)
+static void release(struct pageview *v)
 {
-    page_server_abandon(v->server);
+    pageserver_abandon(v->server);
     v->server = NULL;
     if (v->scratch)
         drop_quietly(v, v->scratch);
@@ -879,7 +875,7 @@ static void release(struct page_view *v)
     v->scratch = NULL;
 }
 
-static void clear_up(struct page_view *v)
+static void clear_up(struct pageview *v)
 {
     release(v);
     if (v->pages)
@@ -890,36 +886,36 @@ static void clear_up(struct page_view *v)
 }
 
 /* As the owner, or, if we cannot become him, not at all: the next mount does. */
-static void do_entered(struct page_view *v, void (*what)(struct page_view *v))
+static void do_entered(struct pageview *v, void (*what)(struct pageview *v))
 {
     struct err err;
 
-    if (page_enter(&v->programs, &err) < 0) {
+    if (owner_enter(&v->programs, &err) < 0) {
         log_error("%s", err.text);
         return;
     }
     what(v);
-    page_leave(&v->programs);
+    owner_leave(&v->programs);
 }
 
-int page_view_enter(const struct page_view *v, struct err *err)
+int pageview_enter(const struct pageview *v, struct err *err)
 {
-    return v ? page_enter(&v->programs, err) : 0;
+    return v ? owner_enter(&v->programs, err) : 0;
 }
 
-void page_view_leave(const struct page_view *v)
+void pageview_leave(const struct pageview *v)
 {
     if (v)
-        page_leave(&v->programs);
+        owner_leave(&v->programs);
 }
 
-void page_view_release(struct page_view *v)
+void pageview_release(struct pageview *v)
 {
     if (v)
         do_entered(v, release);
 }
 
-void page_view_close(struct page_view *v)
+void pageview_close(struct pageview *v)
 {
     if (!v)
         return;

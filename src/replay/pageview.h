@@ -1,11 +1,11 @@
 /*
  * A page view: a past moment of a cluster, out of a base and its log, without a restore.
  *
- *   page_view_open     the moment is reached (the log is replayed, unless the view exists already),
+ *   pageview_open     the moment is reached (the log is replayed, unless the view exists already),
  *                      and a private server shows it
- *   page_view_source   where a live view of one of its databases finds it (live.h)
- *   page_view_release  the server is gone: it is not needed any more
- *   page_view_close    a view without a name of its own is gone too
+ *   pageview_source   where a live view of one of its databases finds it (live.h)
+ *   pageview_release  the server is gone: it is not needed any more
+ *   pageview_close    a view without a name of its own is gone too
  *
  * How a moment is reached: the newest base that is early enough; a new view of it; a private server
  * that replays the log up to the split point, ends recovery (which undoes what was active), makes a
@@ -23,7 +23,7 @@
 #include "store/store.h"
 #include "replay/moment.h"
 
-struct page_request {
+struct pageview_request {
     const char *store;
     struct moment moment;        /* MOMENT_NONE: of a view that exists */
     const char *view;            /* --view: kept under this name; NULL: not kept */
@@ -31,50 +31,50 @@ struct page_request {
     const char *bindir;          /* NULL: looked for */
     const char *log;             /* --log: NULL: what the store says */
     const char *restore_command; /* NULL: what the store says */
-    bool pages;                  /* its data directory is to be read too: page_view_pages */
+    bool pages;                  /* its data directory is to be read too: pageview_pages */
     const char *database;        /* that is wanted; NULL: several */
     unsigned connections;        /* that will be made */
     bool quiet;
     int stop_fd; /* -1: none */
 };
 
-struct page_view;
+struct pageview;
 
-/* The request is borrowed until page_view_close. */
-int page_view_open(const struct page_request *req, struct page_view **v, struct err *err);
+/* The request is borrowed until pageview_close. */
+int pageview_open(const struct pageview_request *req, struct pageview **v, struct err *err);
 
 /* Names of its databases, sorted, templates left out; NULL-terminated. Owned by v, until
- * page_view_release. */
-char *const *page_view_databases(const struct page_view *v);
+ * pageview_release. */
+char *const *pageview_databases(const struct pageview *v);
 
 /* Those that cannot be shown, and why; ends with name NULL. The same. */
-const struct pg_omitted *page_view_omitted(const struct page_view *v);
+const struct pg_omitted *pageview_omitted(const struct pageview *v);
 
 /* Where PostgreSQL's programs are. Owned by v. */
-const char *page_view_bindir(const struct page_view *v);
+const char *pageview_bindir(const struct pageview *v);
 
 /* What it shows: the log in front of that place, and the time that was asked for, or else the newest
  * that base and log prove. Of a view that is kept, the same each time. */
-struct page_shown {
+struct pageview_shown {
     uint64_t lsn;
     int64_t time_us;
 };
-struct page_shown page_view_shown(const struct page_view *v);
+struct pageview_shown pageview_shown(const struct pageview *v);
 
 /* A libpq connection string of one of them; owned by the caller. */
-char *page_view_source(const struct page_view *v, const char *database);
+char *pageview_source(const struct pageview *v, const char *database);
 
-/* The data directory as of the split point, open for reading until page_view_close; NULL unless it
+/* The data directory as of the split point, open for reading until pageview_close; NULL unless it
  * was asked for. */
-struct store_view *page_view_pages(const struct page_view *v);
+struct store_view *pageview_pages(const struct pageview *v);
 
 /* Who reads those pages does it as their owner: in the thread that serves (pg/identity.h); NULL and
  * a view of something else are fine. */
-int page_view_enter(const struct page_view *v, struct err *err);
-void page_view_leave(const struct page_view *v);
+int pageview_enter(const struct pageview *v, struct err *err);
+void pageview_leave(const struct pageview *v);
 
 /* NULL is fine, for both. */
-void page_view_release(struct page_view *v);
-void page_view_close(struct page_view *v);
+void pageview_release(struct pageview *v);
+void pageview_close(struct pageview *v);
 
 #endif

@@ -20,7 +20,7 @@ void reached_read_log(const char *log, struct reached *r)
                           .target_later = serverlog_says_target_later(log),
                           .too_early = serverlog_says_too_early(log),
                           .last = serverlog_last_record(log),
-                          .commit_us = page_last_commit(log)};
+                          .commit_us = reached_last_commit(log)};
 }
 
 /* The newest of the histories is its own: it takes a number behind all that it finds. */

@@ -39,7 +39,7 @@ static int by_dir(const void *a, const void *b)
 
 static void add_database(struct databases *d, const struct databases_request *r, const char *name)
 {
-    struct page_shown shown = page_view_shown(r->page);
+    struct pageview_shown shown = pageview_shown(r->page);
     struct database *b = &d->all[d->n++];
 
     b->name = name;
@@ -47,7 +47,7 @@ static void add_database(struct databases *d, const struct databases_request *r,
     b->shown_source = mem_printf("%s of %s", name, r->store);
     b->shown = (struct view_shown){.unix_us = shown.time_us, .lsn = shown.lsn};
     b->request = *r->request;
-    b->request.source = page_view_source(r->page, name);
+    b->request.source = pageview_source(r->page, name);
     b->request.may_miss = true;
     b->request.pages = false; /* they are of all together */
 }
@@ -63,17 +63,17 @@ static void point(struct databases *d)
     }
 }
 
-static void note_omitted(const struct page_view *page)
+static void note_omitted(const struct pageview *page)
 {
     const struct pg_omitted *o;
 
-    for (o = page_view_omitted(page); o->name; o++)
+    for (o = pageview_omitted(page); o->name; o++)
         log_note("the database \"%s\" is left out: %s", o->name, o->why);
 }
 
 static int open_databases(const struct databases_request *r, struct databases *d, struct err *err)
 {
-    char *const *names = page_view_databases(r->page);
+    char *const *names = pageview_databases(r->page);
     size_t n = 0;
 
     *d = (struct databases){0};

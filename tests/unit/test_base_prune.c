@@ -274,12 +274,12 @@ static void a_view_that_is_being_made_stops_it_all(void **state)
     struct place *p = *state;
     int fd;
 
-    assert_int_equal(page_lock_making(p->s, "new", true, &fd, &p->err), 0);
+    assert_int_equal(making_lock(p->s, "new", true, &fd, &p->err), 0);
     assert_int_equal(prune(p, OLD + 3 * DAY, false), -EBUSY);
     assert_non_null(strstr(p->err.text, "\"new\" is being made"));
     assert_string_equal(p->said.data, "");
     assert_int_equal(count_bases(p), 2);
-    page_unlock_making(p->s, "new", fd);
+    making_unlock(p->s, "new", fd);
     assert_int_equal(prune(p, OLD + 3 * DAY, false), 0);
     assert_int_equal(count_bases(p), 1);
 }
