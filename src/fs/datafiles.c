@@ -98,6 +98,11 @@ int datafiles_open_handle(struct datafiles *f, fuse_ino_t ino, struct fuse_file_
 
 /* ---- answers ---- */
 
+static struct datafiles *files_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
 static void complete_stat(const struct datafiles *f, struct stat *st)
 {
     st->st_ino += f->first;
@@ -146,8 +151,9 @@ static int find_parent(struct datafiles *f, uint64_t id, struct stat *st)
     return rc < 0 ? rc : find_by_number(f, id == DIRTREE_ROOT ? id : node.parent, st);
 }
 
-void datafiles_lookup(struct datafiles *f, fuse_req_t req, fuse_ino_t parent, const char *name)
+void datafiles_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+    struct datafiles *f = files_of(req);
     struct fuse_entry_param none = {.entry_timeout = FS_FOREVER};
     uint64_t id = datafiles_id(f, parent);
     struct stat st;
@@ -161,11 +167,13 @@ void datafiles_lookup(struct datafiles *f, fuse_req_t req, fuse_ino_t parent, co
         datafiles_reply_entry(f, req, rc, &st);
 }
 
-void datafiles_getattr(struct datafiles *f, fuse_req_t req, fuse_ino_t ino)
+void datafiles_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    struct datafiles *f = files_of(req);
     struct stat st;
     int rc = datadir_stat(f->data, datafiles_id(f, ino), &st);
 
+    (void)fi;
     if (rc < 0) {
         fuse_reply_err(req, -rc);
         return;
@@ -174,8 +182,9 @@ void datafiles_getattr(struct datafiles *f, fuse_req_t req, fuse_ino_t ino)
     fuse_reply_attr(req, &st, FS_FOREVER);
 }
 
-void datafiles_readlink(struct datafiles *f, fuse_req_t req, fuse_ino_t ino)
+void datafiles_readlink(fuse_req_t req, fuse_ino_t ino)
 {
+    struct datafiles *f = files_of(req);
     char *target;
     int rc = dirtree_readlink(datadir_tree(f->data), datafiles_id(f, ino), &target);
 
@@ -189,9 +198,9 @@ void datafiles_readlink(struct datafiles *f, fuse_req_t req, fuse_ino_t ino)
 
 /* ---- files ---- */
 
-void datafiles_open(struct datafiles *f, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void datafiles_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    int rc = datafiles_open_handle(f, ino, fi);
+    int rc = datafiles_open_handle(files_of(req), ino, fi);
 
     if (rc < 0)
         fuse_reply_err(req, -rc);
@@ -199,11 +208,13 @@ void datafiles_open(struct datafiles *f, fuse_req_t req, fuse_ino_t ino, struct 
         fuse_reply_open(req, fi);
 }
 
-void datafiles_read(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi)
+void datafiles_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
 {
     char *buffer = malloc(size);
     int64_t n = -ENOMEM;
 
+    (void)ino;
     if (buffer)
         n = pagefile_read(datafiles_file(fi), buffer, size, (uint64_t)offset);
     if (n < 0)
@@ -213,9 +224,10 @@ void datafiles_read(fuse_req_t req, size_t size, off_t offset, struct fuse_file_
     free(buffer);
 }
 
-void datafiles_release(struct datafiles *f, fuse_req_t req, struct fuse_file_info *fi)
+void datafiles_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    handle_free(f, handle_of(fi));
+    (void)ino;
+    handle_free(files_of(req), handle_of(fi));
     fuse_reply_err(req, 0);
 }
 
@@ -233,10 +245,11 @@ static int take_listing(struct datafiles *f, fuse_ino_t ino, struct datafiles_ha
     return 0;
 }
 
-void datafiles_opendir(struct datafiles *f, fuse_req_t req, struct fuse_file_info *fi)
+void datafiles_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct datafiles_handle *h = handle_new(f);
+    struct datafiles_handle *h = handle_new(files_of(req));
 
+    (void)ino;
     if (!h) {
         fuse_reply_err(req, ENOMEM);
         return;
@@ -301,9 +314,10 @@ static size_t fill_listing(const struct listing *l, const struct dirtree_listing
     return used;
 }
 
-void datafiles_readdir(struct datafiles *f, fuse_req_t req, fuse_ino_t ino, size_t size,
-                       off_t offset, struct fuse_file_info *fi, bool plus)
+static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                          struct fuse_file_info *fi, bool plus)
 {
+    struct datafiles *f = files_of(req);
     struct listing l = {f, req, datafiles_id(f, ino), plus};
     struct datafiles_handle *h = handle_of(fi);
     char *buffer = malloc(size);
@@ -318,4 +332,16 @@ void datafiles_readdir(struct datafiles *f, fuse_req_t req, fuse_ino_t ino, size
     else
         fuse_reply_buf(req, buffer, fill_listing(&l, &h->listing, buffer, size, offset));
     free(buffer);
+}
+
+void datafiles_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *fi)
+{
+    reply_listing(req, ino, size, offset, fi, false);
+}
+
+void datafiles_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                           struct fuse_file_info *fi)
+{
+    reply_listing(req, ino, size, offset, fi, true);
 }

@@ -2,7 +2,7 @@
  * The part of a file system that reads a data directory (pages/datadir.h): names, attributes, open
  * files and directories. pagefs adds what changes it; viewfs shows one below .asofs/pages.
  *
- * Each function answers one request of the kernel; which, its name says.
+ * The userdata of the session begins with its struct datafiles: there the requests find it.
  */
 #ifndef ASOFS_FS_DATAFILES_H
 #define ASOFS_FS_DATAFILES_H
@@ -45,14 +45,19 @@ void datafiles_reply_entry(const struct datafiles *f, fuse_req_t req, int rc,
 int datafiles_open_handle(struct datafiles *f, fuse_ino_t ino, struct fuse_file_info *fi);
 struct pagefile *datafiles_file(const struct fuse_file_info *fi);
 
-void datafiles_lookup(struct datafiles *f, fuse_req_t req, fuse_ino_t parent, const char *name);
-void datafiles_getattr(struct datafiles *f, fuse_req_t req, fuse_ino_t ino);
-void datafiles_readlink(struct datafiles *f, fuse_req_t req, fuse_ino_t ino);
-void datafiles_open(struct datafiles *f, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void datafiles_read(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi);
-void datafiles_opendir(struct datafiles *f, fuse_req_t req, struct fuse_file_info *fi);
-void datafiles_readdir(struct datafiles *f, fuse_req_t req, fuse_ino_t ino, size_t size,
-                       off_t offset, struct fuse_file_info *fi, bool plus);
-void datafiles_release(struct datafiles *f, fuse_req_t req, struct fuse_file_info *fi);
+/* ---- requests of the kernel, as libfuse hands them on (fuse_lowlevel_ops); any thread ---- */
+
+void datafiles_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void datafiles_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void datafiles_readlink(fuse_req_t req, fuse_ino_t ino);
+void datafiles_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void datafiles_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi);
+void datafiles_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void datafiles_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *fi);
+void datafiles_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                           struct fuse_file_info *fi);
+void datafiles_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi); /* of either */
 
 #endif

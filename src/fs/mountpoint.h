@@ -1,7 +1,4 @@
 /*
- * fs/: the only room that knows libfuse. It translates between the kernel and view/ (and, later,
- * store/); the logic is in the rooms below. May be called from cmd/ only.
- *
  * Mount points: what is checked before any work is begun, and how root mounts and unmounts there.
  * The path is looked up once. From then on it is the directory that was found that counts: who may
  * write in a directory above it cannot have root mount, or unmount, anything elsewhere.

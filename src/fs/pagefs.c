@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@
 #define WAKE SIGUSR1
 
 struct pagefs {
-    struct datafiles files;
+    struct datafiles files; /* first: datafiles.h */
     struct pagefs_options options;
     struct mountpoint *at; /* borrowed */
     struct fuse_session *session;
@@ -49,6 +50,8 @@ struct pagefs {
     atomic_bool ended; /* the loop has returned */
     atomic_int lost;   /* a page that the kernel wrote back could not be stored: negative errno */
 };
+
+_Static_assert(offsetof(struct pagefs, files) == 0, "where datafiles.h looks");
 
 /* ---- answers ---- */
 
@@ -73,11 +76,6 @@ static void reply_entry(fuse_req_t req, int rc, const struct stat *st)
 }
 
 /* ---- names ---- */
-
-static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    datafiles_lookup(&fs_of(req)->files, req, parent, name);
-}
 
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                  const char *target)
@@ -164,11 +162,6 @@ static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
         make(req, parent, name, S_IFLNK | 0777, target);
 }
 
-static void fs_readlink(fuse_req_t req, fuse_ino_t ino)
-{
-    datafiles_readlink(&fs_of(req)->files, req, ino);
-}
-
 static void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
     struct stat st;
@@ -194,12 +187,6 @@ static void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 }
 
 /* ---- attributes ---- */
-
-static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    (void)fi;
-    datafiles_getattr(&fs_of(req)->files, req, ino);
-}
 
 static struct timespec time_to_set(int to_set, int given, int now, struct timespec value)
 {
@@ -244,7 +231,7 @@ static void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     if (rc < 0)
         fuse_reply_err(req, -rc);
     else
-        datafiles_getattr(&fs_of(req)->files, req, ino);
+        datafiles_getattr(req, ino, fi);
 }
 
 static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -262,11 +249,6 @@ static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /* ---- files ---- */
-
-static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    datafiles_open(&fs_of(req)->files, req, ino, fi);
-}
 
 static void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
@@ -288,12 +270,6 @@ static void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     fuse_reply_create(req, &e, fi);
 }
 
-static void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    (void)ino;
-    datafiles_release(&fs_of(req)->files, req, fi);
-}
-
 /* Whoever wrote a page that the kernel wrote back later has not heard that it is lost. */
 static int lost_of(const struct pagefs *fs)
 {
@@ -312,11 +288,10 @@ static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 {
     int lost = lost_of(fs_of(req));
 
-    (void)ino;
     if (lost < 0)
         fuse_reply_err(req, -lost);
     else
-        datafiles_read(req, size, offset, fi);
+        datafiles_read(req, ino, size, offset, fi);
 }
 
 /* Of pages that the kernel writes back nobody is told how many came through: half is nothing. */
@@ -351,24 +326,6 @@ static void fs_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 
 /* ---- directories ---- */
 
-static void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    (void)ino;
-    datafiles_opendir(&fs_of(req)->files, req, fi);
-}
-
-static void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-                       struct fuse_file_info *fi)
-{
-    datafiles_readdir(&fs_of(req)->files, req, ino, size, offset, fi, false);
-}
-
-static void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-                           struct fuse_file_info *fi)
-{
-    datafiles_readdir(&fs_of(req)->files, req, ino, size, offset, fi, true);
-}
-
 static void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)ino, (void)datasync, (void)fi;
@@ -399,10 +356,10 @@ static void fs_init(void *arg, struct fuse_conn_info *conn)
 
 static const struct fuse_lowlevel_ops operations = {
     .init = fs_init,
-    .lookup = fs_lookup,
-    .getattr = fs_getattr,
+    .lookup = datafiles_lookup,
+    .getattr = datafiles_getattr,
     .setattr = fs_setattr,
-    .readlink = fs_readlink,
+    .readlink = datafiles_readlink,
     .mknod = fs_mknod,
     .mkdir = fs_mkdir,
     .unlink = fs_unlink,
@@ -410,17 +367,17 @@ static const struct fuse_lowlevel_ops operations = {
     .symlink = fs_symlink,
     .rename = fs_rename,
     .link = fs_link,
-    .open = fs_open,
+    .open = datafiles_open,
     .create = fs_create,
     .read = fs_read,
     .write = fs_write,
-    .release = fs_release,
+    .release = datafiles_release,
     .fsync = fs_fsync,
     .fallocate = fs_fallocate,
-    .opendir = fs_opendir,
-    .readdir = fs_readdir,
-    .readdirplus = fs_readdirplus,
-    .releasedir = fs_release,
+    .opendir = datafiles_opendir,
+    .readdir = datafiles_readdir,
+    .readdirplus = datafiles_readdirplus,
+    .releasedir = datafiles_release,
     .fsyncdir = fs_fsyncdir,
     .statfs = fs_statfs,
 };

@@ -1,6 +1,6 @@
 /*
  * pagefs: a data directory (pages/datadir.h) as a writable file system, for one PostgreSQL server.
- * It translates; what a call does is in store/.
+ * It translates; what a call does is in pages/.
  */
 #ifndef ASOFS_FS_PAGEFS_H
 #define ASOFS_FS_PAGEFS_H

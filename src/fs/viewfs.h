@@ -1,4 +1,26 @@
 /*
+ * fs/: the only room that knows libfuse. It translates between the kernel's requests and the rooms
+ * that have what is asked for: view/ (flat files) and pages/ (a data directory). Whatever is decided
+ * is decided there. May be called from cmd/ only; calls view/, pages/ and common/.
+ *
+ *   viewfs       a view, read-only: mounted, served; whose a request is
+ *   flattree     its names, flat files and texts
+ *   pagestree    the data directory below its .asofs/pages
+ *   pagefs       a data directory that a PostgreSQL server writes
+ *   datafiles    how pagestree and pagefs read one
+ *   parking      requests that wait until a file is complete
+ *   passthrough  files that the kernel reads without asking
+ *   mountpoint   the directory: before, and how root mounts there
+ *   session      libfuse's part of it (internal.h)
+ *
+ * Threads: whoever calls viewfs_serve or pagefs_serve stays in it until the end. The requests are
+ * answered by libfuse's threads meanwhile, up to 10 of a view and 16 of a pagefs, and none waits for
+ * more than one read of the spool or one call of pages/. Two others come in: the one that extracts
+ * (viewfs_settled), and one of pagefs's own, which waits for the end. Everything else is for one
+ * thread, before or after.
+ *
+ * A failure becomes an errno of the request; where it can be told why, it is in the log.
+ *
  * viewfs: a view, complete or still being extracted, as a read-only FUSE file system.
  *
  *   viewfs_open → viewfs_mount → viewfs_serve (until unmounted or told to end)
@@ -6,7 +28,7 @@
  *
  * Everything a handler asks of the view is memory or a read of the spool; none touches the
  * database. Names never wait; stat and open of a file that is not complete are parked (parking.h).
- * Below .asofs/pages, a page view shows its data directory (datafiles.h).
+ * Below .asofs/pages, a page view shows its data directory (viewstate.h).
  */
 #ifndef ASOFS_FS_VIEWFS_H
 #define ASOFS_FS_VIEWFS_H
