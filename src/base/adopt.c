@@ -12,7 +12,7 @@
 #include "common/mem.h"
 #include "pg/backup.h"
 #include "pg/control.h"
-#include "store/logreach.h"
+#include "store/walreach.h"
 #include "pages/page.h"
 #include "base/writer.h"
 
@@ -23,7 +23,7 @@ struct adoption {
     struct pg_programs programs;
     struct pg_control control;
     struct store_base_facts facts;
-    char *id; /* of the base, once it is one */
+    char *id;    /* of the base, once it is one */
     int lock_fd; /* store_lock_cluster; -1 */
 };
 
@@ -76,7 +76,7 @@ static int check_stopped(const char *dir, struct err *err)
 static bool find_stop(const struct adoption *a, const struct pg_backup_label *label,
                       struct pg_backup_stop *stop)
 {
-    const char *log = a->log ? a->log : store_log_directory(a->writer.store);
+    const char *log = a->log ? a->log : store_wal_directory(a->writer.store);
     char *wal = mem_printf("%s/pg_wal", a->dir);
     uint32_t bytes = a->control.segment_bytes;
     bool found = pg_backup_stop_read(log, label, bytes, stop) == 1 ||
@@ -124,21 +124,21 @@ static int facts_of_crash(struct adoption *a, struct err *err)
 {
     const struct pg_control *c = &a->control;
     char *wal = mem_printf("%s/pg_wal", a->dir), name[25];
-    struct log_list l;
-    struct log_way way = {.list = &l,
+    struct wal_list l;
+    struct wal_way way = {.list = &l,
                           .dir = wal,
                           .system = c->system_identifier,
                           .timeline = c->timeline,
                           .from = c->redo,
                           .before = UINT64_MAX};
-    struct log_reach reach = {0};
+    struct wal_reach reach = {0};
     int64_t last = c->checkpoint_time;
-    int rc = log_read(wal, c->segment_bytes, &l, err);
+    int rc = wal_read(wal, c->segment_bytes, &l, err);
 
     if (rc == 0)
-        rc = log_reach(&way, &reach, err);
+        rc = wal_reach(&way, &reach, err);
     if (rc == 0 && !reach.end) {
-        log_segment_name(c->timeline, c->redo / c->segment_bytes, c->segment_bytes, name);
+        wal_segment_name(c->timeline, c->redo / c->segment_bytes, c->segment_bytes, name);
         rc = err_set(err, EINVAL,
                      "%s was not shut down and cannot be recovered: the log segment %s, where its "
                      "recovery begins, is not in its pg_wal, or has no record there",
@@ -151,7 +151,7 @@ static int facts_of_crash(struct adoption *a, struct err *err)
                                          .consistent_lsn = reach.end,
                                          .consistent_time = last + 1,
                                          .timeline = c->timeline};
-    log_free(&l);
+    wal_free(&l);
     free(wal);
     return rc;
 }
@@ -242,13 +242,13 @@ static int merge_cluster(const struct adoption *a, struct store_cluster *c, stru
 }
 
 /* A log of another segment size, or a cut one, is refused before it is relied on. */
-static int check_log(const struct adoption *a, struct err *err)
+static int check_wal(const struct adoption *a, struct err *err)
 {
-    struct log_list l;
-    int rc = a->log ? log_read(a->log, a->control.segment_bytes, &l, err) : 0;
+    struct wal_list l;
+    int rc = a->log ? wal_read(a->log, a->control.segment_bytes, &l, err) : 0;
 
     if (a->log && rc == 0)
-        log_free(&l);
+        wal_free(&l);
     return rc;
 }
 
@@ -268,7 +268,7 @@ static int adopt(struct adoption *a, struct err *err)
     if (rc == 0)
         rc = store_check_cluster(a->writer.store, &cluster, err);
     if (rc == 0)
-        rc = check_log(a, err);
+        rc = check_wal(a, err);
     if (rc == 0)
         rc = store_add_base(a->writer.store, a->dir, &a->facts, &a->id, err);
     if (rc < 0)

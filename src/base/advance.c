@@ -62,7 +62,7 @@ static int check_until(const struct advance *a, const struct advance_result *r, 
 
 /* Whether replay can begin at a base and get to the newest. Of a log that cannot be listed, that is
  * to be tried. */
-static int look_for_log(const struct advance *a, const char *id, bool *has_log, struct err *err)
+static int look_for_wal(const struct advance *a, const char *id, bool *has_wal, struct err *err)
 {
     struct store_base_facts f;
     uint64_t end;
@@ -70,7 +70,7 @@ static int look_for_log(const struct advance *a, const char *id, bool *has_log, 
 
     if (rc < 0)
         return rc;
-    *has_log = a->log.command || (log_covers(&a->log.list, f.timeline, f.start_lsn, &end) &&
+    *has_wal = a->log.command || (wal_covers(&a->log.list, f.timeline, f.start_lsn, &end) &&
                                   end > a->newest.start_lsn);
     return 0;
 }
@@ -86,7 +86,7 @@ static int plan_layer(struct advance *a, const struct store_base *b, struct err 
         const char *id = i ? ids[i - 1] : b->directory_id;
 
         chain[i].id = strtoul(id, NULL, 10);
-        rc = look_for_log(a, id, &chain[i].has_log, err);
+        rc = look_for_wal(a, id, &chain[i].has_wal, err);
     }
     if (rc < 0)
         return rc;
@@ -229,8 +229,8 @@ static int replay(struct advance *a, struct pageserver_standby *reached, struct 
                                      .view = a->view,
                                      .settings = plan.settings,
                                      .env = env,
-                                     .log_from = a->newest.start_lsn,
-                                     .log_segment_bytes = a->log.list.segment_bytes,
+                                     .wal_from = a->newest.start_lsn,
+                                     .wal_segment_bytes = a->log.list.segment_bytes,
                                      .standby = true,
                                      .max_prepared = MAKING_PREPARED_MARGIN,
                                      .shared_buffers = MAKING_REPLAY_BUFFERS,
@@ -407,7 +407,7 @@ int base_advance(const struct advance_request *req, struct advance_result *r, st
     if (a.lock_fd >= 0)
         close(a.lock_fd);
     owner_leave(&a.programs);
-    log_free(&a.log.list);
+    wal_free(&a.log.list);
     for (i = 0; i < a.n_tries; i++)
         free(a.tries[i]);
     pg_programs_free(&a.programs);

@@ -35,8 +35,8 @@ struct creation {
     struct pg_source source;
     uint64_t from; /* where the slot keeps the log from */
     uint64_t mark; /* of a slot that was to be made, and of which more is not known; 0 */
-    bool made_slot, made_log, slot_active;
-    char *seeded; /* what seed_log made, or NULL */
+    bool made_slot, made_wal, slot_active;
+    char *seeded; /* what seed_wal made, or NULL */
     struct store_base_facts facts;
 };
 
@@ -122,10 +122,10 @@ static int choose_slot(struct creation *c, struct err *err)
     if (has_slot(known) && c->req->slot && strcmp(known->slot, c->req->slot) != 0)
         return err_set(err, EINVAL, "the store %s has the replication slot \"%s\" already",
                        c->writer.path, known->slot);
-    c->slot = mem_strdup(has_slot(known)           ? known->slot
-                         : c->req->slot            ? c->req->slot
+    c->slot = mem_strdup(has_slot(known)        ? known->slot
+                         : c->req->slot         ? c->req->slot
                          : known && known->slot ? known->slot
-                                                   : BASE_SLOT);
+                                                : BASE_SLOT);
     return 0;
 }
 
@@ -179,33 +179,32 @@ static int take_slot(struct creation *c, struct err *err)
 
 static int make_log_directory(struct creation *c, struct err *err)
 {
-    const char *dir = store_log_directory(c->writer.store);
+    const char *dir = store_wal_directory(c->writer.store);
 
-    c->made_log = mkdir(dir, 0700) == 0;
-    return c->made_log || errno == EEXIST ? 0 : err_errno(err, "cannot make %s", dir);
+    c->made_wal = mkdir(dir, 0700) == 0;
+    return c->made_wal || errno == EEXIST ? 0 : err_errno(err, "cannot make %s", dir);
 }
 
 /*
  * pg_receivewal goes on behind the last segment that is there. Where a new slot begins later, and
  * with servers (before 15) of which it cannot learn where a slot begins, an empty segment shows it.
  */
-static int seed_log(struct creation *c, struct err *err)
+static int seed_wal(struct creation *c, struct err *err)
 {
-    const char *dir = store_log_directory(c->writer.store);
+    const char *dir = store_wal_directory(c->writer.store);
     uint32_t bytes = c->source.segment_bytes;
-    struct log_list l;
+    struct wal_list l;
     char name[25];
-    int fd, rc = log_read(dir, bytes, &l, err);
-    bool needed =
-        rc == 0 && c->from && !c->slot_active && (l.n || c->source.version_num < 150000);
+    int fd, rc = wal_read(dir, bytes, &l, err);
+    bool needed = rc == 0 && c->from && !c->slot_active && (l.n || c->source.version_num < 150000);
     uint64_t number = c->from / bytes;
 
     if (needed && l.n && l.segments[l.n - 1].number >= number)
         needed = false;
-    log_free(&l);
+    wal_free(&l);
     if (rc < 0 || !needed)
         return rc;
-    log_segment_name(c->source.timeline, number, bytes, name);
+    wal_segment_name(c->source.timeline, number, bytes, name);
     c->seeded = mem_printf("%s/%s.partial", dir, name);
     fd = open(c->seeded, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -216,14 +215,14 @@ static int seed_log(struct creation *c, struct err *err)
 
 /* Somebody (asofs base follow) receives already: until he has what is needed. The backup's end
  * ended its segment too, so it becomes whole. */
-static int wait_for_log(struct creation *c, struct err *err)
+static int wait_for_wal(struct creation *c, struct err *err)
 {
-    const char *dir = store_log_directory(c->writer.store);
+    const char *dir = store_wal_directory(c->writer.store);
     uint64_t last = (c->facts.consistent_lsn - 1) / c->source.segment_bytes;
     char name[25], *path;
     int rc = 0;
 
-    log_segment_name(c->facts.timeline, last, c->source.segment_bytes, name);
+    wal_segment_name(c->facts.timeline, last, c->source.segment_bytes, name);
     path = mem_printf("%s/%s", dir, name);
     c->req->waiting(c->req->arg, name);
     while (rc == 0 && access(path, F_OK) < 0)
@@ -244,15 +243,15 @@ static int receive_to_end(struct creation *c, struct err *err)
     if (rc < 0)
         return rc;
     if (slot.active)
-        return wait_for_log(c, err);
+        return wait_for_wal(c, err);
     what = (struct pg_receive){.conninfo = c->req->conninfo,
                                .slot = c->slot,
                                .system_identifier = c->source.system_identifier,
-                               .log_dir = store_log_directory(c->writer.store),
+                               .wal_dir = store_wal_directory(c->writer.store),
                                .segment_bytes = c->source.segment_bytes,
                                .until = c->facts.consistent_lsn,
                                .stop_fd = c->req->stop_fd};
-    return pg_receive_log(&c->programs, &what, err);
+    return pg_receive_wal(&c->programs, &what, err);
 }
 
 /* ---- the backup ---- */
@@ -341,8 +340,8 @@ static void undo_slot(struct creation *c)
     int rc = pg_slot_drop(&n, c->mark, &err);
 
     if (rc == 0 || rc == -ENOENT || rc == -EEXIST)
-        rc = store_set_cluster(c->writer.store,
-                               c->before.system_identifier ? &c->before : NULL, &err);
+        rc = store_set_cluster(c->writer.store, c->before.system_identifier ? &c->before : NULL,
+                               &err);
     if (rc == 0)
         return;
     c->writer.fresh = c->writer.made_directory = false;
@@ -358,8 +357,8 @@ static void undo_creation(struct creation *c)
         undo_slot(c);
     if (c->seeded && stat(c->seeded, &st) == 0 && st.st_size == 0)
         unlink(c->seeded);
-    if (c->made_log)
-        io_remove_tree(store_log_directory(c->writer.store));
+    if (c->made_wal)
+        io_remove_tree(store_wal_directory(c->writer.store));
 }
 
 /* For undo_slot: a copy, as the store forgets what it gave. */
@@ -419,7 +418,7 @@ static int create(struct creation *c, struct err *err)
     if (rc == 0)
         rc = make_log_directory(c, err);
     if (rc == 0)
-        rc = seed_log(c, err);
+        rc = seed_wal(c, err);
     if (rc == 0)
         rc = make_base(c, err);
     if (rc == 0)
@@ -434,11 +433,10 @@ static int create(struct creation *c, struct err *err)
 int base_create(const struct base_create_request *req, struct base_create_result *r,
                 struct err *err)
 {
-    struct creation c = {
-        .req = req,
-        .result = r,
-        .lock_fd = -1,
-        .writer = {.path = req->store, .run_as = req->run_as}};
+    struct creation c = {.req = req,
+                         .result = r,
+                         .lock_fd = -1,
+                         .writer = {.path = req->store, .run_as = req->run_as}};
     int rc;
 
     *r = (struct base_create_result){0};
@@ -508,13 +506,13 @@ static int drop_slot(struct store *s, struct err *err)
 }
 
 /* What was received for bases that are gone; a log elsewhere is not ours. */
-static int drop_log(struct store *s, struct err *err)
+static int drop_wal(struct store *s, struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
-    int rc = c && c->log ? 0 : io_remove_tree(store_log_directory(s));
+    int rc = c && c->log ? 0 : io_remove_tree(store_wal_directory(s));
 
     return rc < 0 && rc != -ENOENT
-               ? err_set(err, -rc, "cannot remove %s: %s", store_log_directory(s), strerror(-rc))
+               ? err_set(err, -rc, "cannot remove %s: %s", store_wal_directory(s), strerror(-rc))
                : 0;
 }
 
@@ -528,7 +526,7 @@ static int drop_all(struct store *s, struct err *err)
     if (rc == 0)
         rc = drop_slot(s, err);
     if (rc == 0)
-        rc = drop_log(s, err);
+        rc = drop_wal(s, err);
     close(lock);
     return rc;
 }

@@ -80,8 +80,8 @@ static void tell_receiving(void *arg)
     struct following *f = arg;
 
     f->received = true;
-    tell(f, (struct follow_news){
-                .event = FOLLOW_RECEIVES, .slot = f->cluster->slot, .log = f->log});
+    tell(f,
+         (struct follow_news){.event = FOLLOW_RECEIVES, .slot = f->cluster->slot, .log = f->log});
 }
 
 /* Until it is stopped, which is fine, or the slot is gone. */
@@ -90,7 +90,7 @@ static int receive(struct following *f, struct err *err)
     const struct pg_receive what = {.conninfo = f->cluster->conninfo,
                                     .slot = f->cluster->slot,
                                     .system_identifier = f->cluster->system_identifier,
-                                    .log_dir = f->log,
+                                    .wal_dir = f->log,
                                     .segment_bytes = f->cluster->segment_bytes,
                                     .stop_fd = f->req->stop_fd,
                                     .receiving = tell_receiving,
@@ -100,7 +100,7 @@ static int receive(struct following *f, struct err *err)
 
     for (;;) {
         f->received = false;
-        rc = pg_receive_log(&f->programs, &what, err);
+        rc = pg_receive_wal(&f->programs, &what, err);
         if (rc == -EINTR || stop_within(f->req->stop_fd, 0))
             return 0;
         if (f->received)
@@ -130,12 +130,12 @@ static int follow(struct following *f, struct writer *w, struct err *err)
     if (rc < 0)
         return rc;
     f->cluster = store_cluster(w->store);
-    f->log = store_log_directory(w->store);
+    f->log = store_wal_directory(w->store);
     rc = pg_programs_find((int)f->cluster->major, f->req->bindir, &w->who, &f->programs, err);
     if (rc < 0)
         return rc;
-    witness = witness_start(store_path(w->store), f->cluster->conninfo,
-                            f->cluster->system_identifier);
+    witness =
+        witness_start(store_path(w->store), f->cluster->conninfo, f->cluster->system_identifier);
     rc = receive(f, err);
     witness_stop(witness);
     return rc;

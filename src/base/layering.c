@@ -30,7 +30,7 @@ unsigned layering_plan(const struct layering_base *chain, unsigned n, unsigned m
     }
     best = choose(chain, n, most, chain[n - 1].id + 1);
     for (i = best; i < most; i++)
-        if (chain[i].has_log && (i == best || i + LAYERING_ROOM <= most))
+        if (chain[i].has_wal && (i == best || i + LAYERING_ROOM <= most))
             tries[found++] = i;
     return found;
 }

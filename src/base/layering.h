@@ -20,7 +20,7 @@
 /* A base of the chain that the newest base is the end of. */
 struct layering_base {
     unsigned long id; /* counted up with every base that is made */
-    bool has_log;     /* replay can begin there: the log from there on is in place */
+    bool has_wal;     /* replay can begin there: the log from there on is in place */
 };
 
 /*

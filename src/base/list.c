@@ -12,32 +12,32 @@
 /* ---- bases ---- */
 
 /* From its first moment to the end, as a mount would find them. */
-static void take_range(struct base_listed *b, const struct log_list *all,
-                       const struct log_reach *reach)
+static void take_range(struct base_listed *b, const struct wal_list *all,
+                       const struct wal_reach *reach)
 {
     const struct store_base_facts *f = &b->facts;
     uint64_t first = moment_first_lsn(f), end;
 
     if (reach->end && moment_reaches(reach->end, first, all->segment_bytes)) {
-        b->log_end = reach->end;
-        b->log_end_time = moment_last_time(f, reach);
+        b->wal_end = reach->end;
+        b->wal_end_time = moment_last_time(f, reach);
         return;
     }
-    if (!log_covers(all, f->timeline, f->start_lsn, &end))
+    if (!wal_covers(all, f->timeline, f->start_lsn, &end))
         end = f->start_lsn;
-    log_segment_name(log_timeline_at(all, log_newest(all, f->timeline, first), end),
+    wal_segment_name(wal_timeline_at(all, wal_newest(all, f->timeline, first), end),
                      end / all->segment_bytes, all->segment_bytes, b->missing);
 }
 
-static int look_at_log(struct base_listed *b, const struct store *s, const struct log_list *log,
+static int look_at_wal(struct base_listed *b, const struct store *s, const struct wal_list *log,
                        struct err *err)
 {
     const struct store_base_facts *f = &b->facts;
     char *own = mem_printf("%s/pg_wal", b->directory);
-    struct log_reach reach;
-    struct log_list all;
-    struct log_way way = {.list = &all,
-                          .dir = store_log_directory(s),
+    struct wal_reach reach;
+    struct wal_list all;
+    struct wal_way way = {.list = &all,
+                          .dir = store_wal_directory(s),
                           .own = own,
                           .system = store_cluster(s) ? store_cluster(s)->system_identifier : 0,
                           .timeline = f->timeline,
@@ -45,19 +45,19 @@ static int look_at_log(struct base_listed *b, const struct store *s, const struc
                           .before = UINT64_MAX};
     int rc = 0;
 
-    log_add_own(log, own, &all);
-    if (!log_is_left(log, f->timeline, moment_first_lsn(f), &b->left_for)) {
+    wal_add_own(log, own, &all);
+    if (!wal_is_left(log, f->timeline, moment_first_lsn(f), &b->left_for)) {
         b->left_for = 0;
         rc = pagewal_reach(s, &way, &reach, err);
         if (rc == 0)
             take_range(b, &all, &reach);
     }
-    log_free(&all);
+    wal_free(&all);
     free(own);
     return rc;
 }
 
-static void look_at_base(struct base_listed *b, struct store *s, const struct log_list *log)
+static void look_at_base(struct base_listed *b, struct store *s, const struct wal_list *log)
 {
     struct store_base opened;
     struct err err;
@@ -74,12 +74,12 @@ static void look_at_base(struct base_listed *b, struct store *s, const struct lo
     if (rc == 0)
         rc = store_base_facts(s, b->id, &b->facts, &err);
     if (rc == 0 && !b->facts.plain)
-        rc = look_at_log(b, s, log, &err);
+        rc = look_at_wal(b, s, log, &err);
     if (rc < 0)
         b->error = mem_strdup(err.text);
 }
 
-static int look_at_bases(struct base_list *l, struct store *s, const struct log_list *log,
+static int look_at_bases(struct base_list *l, struct store *s, const struct wal_list *log,
                          struct err *err)
 {
     char **ids, **id;
@@ -101,39 +101,39 @@ static int look_at_bases(struct base_list *l, struct store *s, const struct log_
 /* ---- the log ---- */
 
 /* The log, or an empty one where there is none (yet). */
-static int read_log(const struct store *s, struct log_list *log, struct err *err)
+static int read_wal(const struct store *s, struct wal_list *log, struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
     int rc;
 
-    *log = (struct log_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
+    *log = (struct wal_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
     if (!c)
         return 0;
-    rc = log_read(store_log_directory(s), c->segment_bytes, log, err);
+    rc = wal_read(store_wal_directory(s), c->segment_bytes, log, err);
     return rc == -ENOENT && !c->log ? 0 : rc;
 }
 
-static void add_gap(struct base_list *l, size_t *room, const struct log_list *log,
-                    const struct log_segment *behind, uint64_t first)
+static void add_gap(struct base_list *l, size_t *room, const struct wal_list *log,
+                    const struct wal_segment *behind, uint64_t first)
 {
-    struct log_gap *gap;
+    struct wal_gap *gap;
 
     l->gaps = mem_grow(l->gaps, l->n_gaps, room, sizeof(*l->gaps));
     gap = &l->gaps[l->n_gaps++];
-    log_segment_name(behind->timeline, first, log->segment_bytes, gap->first);
-    log_segment_name(behind->timeline, behind->number - 1, log->segment_bytes, gap->last);
+    wal_segment_name(behind->timeline, first, log->segment_bytes, gap->first);
+    wal_segment_name(behind->timeline, behind->number - 1, log->segment_bytes, gap->last);
 }
 
-static void find_gaps(struct base_list *l, const struct log_list *log)
+static void find_gaps(struct base_list *l, const struct wal_list *log)
 {
     size_t i = 0, room = 0;
     uint64_t end;
 
     while (i < log->n) {
-        const struct log_segment *g = &log->segments[i];
+        const struct wal_segment *g = &log->segments[i];
 
         /* one on a branch that was left covers nothing */
-        end = log_covers(log, g->timeline, g->number * log->segment_bytes, &end)
+        end = wal_covers(log, g->timeline, g->number * log->segment_bytes, &end)
                   ? (end - 1) / log->segment_bytes + 1
                   : g->number + 1;
         while (i < log->n && log->segments[i].number < end)
@@ -143,9 +143,9 @@ static void find_gaps(struct base_list *l, const struct log_list *log)
     }
 }
 
-static void describe_log(struct base_list *l, const struct store *s, const struct log_list *log)
+static void describe_wal(struct base_list *l, const struct store *s, const struct wal_list *log)
 {
-    l->log = mem_strdup(store_log_directory(s));
+    l->log = mem_strdup(store_wal_directory(s));
     l->segments = log->n;
     l->bytes = (uint64_t)log->n * log->segment_bytes;
     if (log->n)
@@ -158,20 +158,20 @@ static void describe_log(struct base_list *l, const struct store *s, const struc
 static int read_store(struct base_list *l, struct store *s, struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
-    struct log_list log;
-    int rc = read_log(s, &log, err);
+    struct wal_list log;
+    int rc = read_wal(s, &log, err);
 
     if (rc < 0)
         return rc;
     rc = look_at_bases(l, s, &log, err);
     if (rc == 0 && c) {
         l->of_cluster = true;
-        describe_log(l, s, &log);
+        describe_wal(l, s, &log);
         l->restore_command = mem_strdup(c->restore_command);
         l->conninfo = mem_strdup(c->conninfo);
         l->slot = mem_strdup(c->slot);
     }
-    log_free(&log);
+    wal_free(&log);
     return rc;
 }
 

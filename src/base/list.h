@@ -14,15 +14,15 @@ struct base_listed {
     char *below;     /* the id of the base that it is a layer on; NULL: it is none */
     char *directory; /* that it stands on */
     struct store_base_facts facts;
-    /* The log of it, with what its own pg_wal has, goes as far as log_end without a gap; if not as
+    /* The log of it, with what its own pg_wal has, goes as far as wal_end without a gap; if not as
      * far as its first moment, `missing` is the segment that it ends at. */
-    uint64_t log_end;     /* LSN; 0: as `missing` says */
-    int64_t log_end_time; /* the last time that can be mounted, seconds since 1970; 0: none yet */
+    uint64_t wal_end;     /* LSN; 0: as `missing` says */
+    int64_t wal_end_time; /* the last time that can be mounted, seconds since 1970; 0: none yet */
     char missing[25];
     uint32_t left_for; /* the timeline that went another way: nothing can be mounted; 0: none */
 };
 
-struct log_gap {
+struct wal_gap {
     char first[25], last[25]; /* segments that are missing */
 };
 
@@ -34,7 +34,7 @@ struct base_list {
     size_t segments;  /* in it */
     uint64_t bytes;   /* of them, each as a whole one */
     int64_t received; /* the time of the newest file, which proves nothing; 0: there is none */
-    struct log_gap *gaps;
+    struct wal_gap *gaps;
     size_t n_gaps;
     char *restore_command; /* NULL: none */
     char *conninfo, *slot; /* NULL: none */

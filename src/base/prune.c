@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "store/logreach.h"
+#include "store/walreach.h"
 #include "replay/making.h"
 #include "base/place.h"
 
@@ -20,8 +20,8 @@ struct pruning {
     char **directories; /* by base: where it stands */
     char **views;       /* by base: one that stands on it, or NULL */
     size_t n;
-    struct log_list log;
-    uint64_t log_from; /* 0: all of it is needed */
+    struct wal_list log;
+    uint64_t wal_from; /* 0: all of it is needed */
     uint64_t freed;
 };
 
@@ -37,7 +37,7 @@ static void forget(struct pruning *p)
     free(p->views);
     free(p->bases);
     store_names_free(p->ids);
-    log_free(&p->log);
+    wal_free(&p->log);
     p->directories = p->views = p->ids = NULL;
     p->bases = NULL;
     p->n = 0;
@@ -46,17 +46,17 @@ static void forget(struct pruning *p)
 /* ---- looking ---- */
 
 /* Of a base whose own moment is not known: the log says when it was consistent at the latest. */
-static int time_in_log(const struct pruning *p, const struct store_base_facts *f, int64_t *time,
+static int time_in_wal(const struct pruning *p, const struct store_base_facts *f, int64_t *time,
                        struct err *err)
 {
-    const struct log_way way = {.list = &p->log,
-                                .dir = store_log_directory(p->s),
+    const struct wal_way way = {.list = &p->log,
+                                .dir = store_wal_directory(p->s),
                                 .system = store_cluster(p->s)->system_identifier,
                                 .timeline = f->timeline,
                                 .from = f->consistent_lsn,
                                 .before = UINT64_MAX};
     int64_t us = 0;
-    int rc = f->consistent_lsn ? log_first_time(&way, &us, err) : 0;
+    int rc = f->consistent_lsn ? wal_first_time(&way, &us, err) : 0;
 
     *time = us ? us / 1000000 + 1 : 0;
     return rc;
@@ -92,7 +92,7 @@ static int look_at_base(struct pruning *p, size_t i, struct err *err)
     base->below = find_below(p, i, &b);
     base->first_time = base->facts.consistent_time;
     if (!base->first_time && p->log.n)
-        rc = time_in_log(p, &base->facts, &base->first_time, err);
+        rc = time_in_wal(p, &base->facts, &base->first_time, err);
     store_close_base(&b);
     return rc;
 }
@@ -176,28 +176,28 @@ static int check_making(struct pruning *p, struct err *err)
 }
 
 /* Ours to prune, and there. */
-static bool has_log(const struct pruning *p)
+static bool has_wal(const struct pruning *p)
 {
     const struct store_cluster *c = store_cluster(p->s);
 
     return c && !c->log;
 }
 
-static int look_at_log(struct pruning *p, struct err *err)
+static int look_at_wal(struct pruning *p, struct err *err)
 {
     const struct store_cluster *c = store_cluster(p->s);
     int rc;
 
-    p->log = (struct log_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
+    p->log = (struct wal_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
     if (!c)
         return 0;
-    rc = log_read(store_log_directory(p->s), c->segment_bytes, &p->log, err);
+    rc = wal_read(store_wal_directory(p->s), c->segment_bytes, &p->log, err);
     return rc == -ENOENT ? 0 : rc;
 }
 
 static int look(struct pruning *p, struct err *err)
 {
-    int rc = look_at_log(p, err);
+    int rc = look_at_wal(p, err);
 
     if (rc == 0)
         rc = look_at_bases(p, err);
@@ -206,7 +206,7 @@ static int look(struct pruning *p, struct err *err)
     if (rc == 0) /* last: what was being made before is a view now, or on a base that is needed */
         rc = look_at_views(p, err);
     if (rc == 0)
-        p->log_from = prune_decide(p->bases, p->n, &p->log, p->req->keep_from);
+        p->wal_from = prune_decide(p->bases, p->n, &p->log, p->req->keep_from);
     return rc;
 }
 
@@ -268,7 +268,7 @@ static int remove_segment(struct pruning *p, const char *name, uint64_t *bytes, 
     int rc = 0;
 
     for (i = 0; i < 2 && rc == 0; i++) {
-        char *path = mem_printf("%s/%s%s", store_log_directory(p->s), name, ends[i]);
+        char *path = mem_printf("%s/%s%s", store_wal_directory(p->s), name, ends[i]);
 
         if (lstat(path, &st) == 0) {
             if (!p->req->dry_run && unlink(path) < 0)
@@ -282,17 +282,17 @@ static int remove_segment(struct pruning *p, const char *name, uint64_t *bytes, 
 }
 
 /* Oldest first: what is left after a failure has no gap. */
-static int remove_log(struct pruning *p, struct err *err)
+static int remove_wal(struct pruning *p, struct err *err)
 {
     char first[25] = "", last[25] = "", name[25];
     uint64_t bytes = 0, n = 0;
     size_t i;
     int rc = 0;
 
-    for (i = 0; i < p->log.n && rc == 0 && prune_segment(&p->log, i, p->log_from); i++) {
-        const struct log_segment *g = &p->log.segments[i];
+    for (i = 0; i < p->log.n && rc == 0 && prune_segment(&p->log, i, p->wal_from); i++) {
+        const struct wal_segment *g = &p->log.segments[i];
 
-        log_segment_name(g->timeline, g->number, p->log.segment_bytes, name);
+        wal_segment_name(g->timeline, g->number, p->log.segment_bytes, name);
         rc = remove_segment(p, name, &bytes, err);
         if (rc == 0)
             strcpy(n++ ? last : first, name);
@@ -307,20 +307,20 @@ static int remove_log(struct pruning *p, struct err *err)
     return rc;
 }
 
-static int prune_log(struct pruning *p, struct err *err)
+static int prune_wal(struct pruning *p, struct err *err)
 {
     const struct store_cluster *c = store_cluster(p->s);
     int rc;
 
     if (c && c->log)
         tell(p, (struct pruning_news){.event = PRUNING_ELSEWHERE, .log = c->log});
-    if (!has_log(p))
+    if (!has_wal(p))
         return 0;
     if (p->req->dry_run)
-        return remove_log(p, err);
+        return remove_wal(p, err);
     forget(p);
     rc = look(p, err);
-    return rc == 0 ? remove_log(p, err) : rc;
+    return rc == 0 ? remove_wal(p, err) : rc;
 }
 
 int pruning_run(const struct pruning_request *req, uint64_t *freed, struct err *err)
@@ -333,7 +333,7 @@ int pruning_run(const struct pruning_request *req, uint64_t *freed, struct err *
         rc = remove_bases(&p, err);
     }
     if (rc == 0)
-        rc = prune_log(&p, err);
+        rc = prune_wal(&p, err);
     *freed = p.freed;
     forget(&p);
     return rc;

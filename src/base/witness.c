@@ -11,7 +11,7 @@
 #include "common/proc.h"
 #include "common/stop.h"
 #include "pg/backup.h"
-#include "store/logsaid.h"
+#include "store/walsaid.h"
 
 #define EVERY_MS 5000
 #define CLOCK_MS 50
@@ -21,23 +21,23 @@ struct witness {
     const char *store, *conninfo;
     uint64_t system;
     pthread_t thread;
-    int stop[2];      /* a pipe: its reading end becomes readable when the other is closed */
-    int64_t before;   /* the clock when it was looked at last; 0: not yet */
+    int stop[2];       /* a pipe: its reading end becomes readable when the other is closed */
+    int64_t before;    /* the clock when it was looked at last; 0: not yet */
     uint32_t timeline; /* then */
 };
 
-static int write_down(const char *store, int64_t time_us, const struct pg_log_end *end,
+static int write_down(const char *store, int64_t time_us, const struct pg_wal_end *end,
                       struct err *err)
 {
-    struct log_said said = {.time_us = time_us, .lsn = end->lsn, .timeline = end->timeline};
+    struct wal_said said = {.time_us = time_us, .lsn = end->lsn, .timeline = end->timeline};
 
-    return logsaid_add(store, &said, err);
+    return walsaid_add(store, &said, err);
 }
 
 /* On another timeline the clock of before was perhaps another server's. */
 static int look(struct witness *w, struct pg_watch *watch, struct err *err)
 {
-    struct pg_log_end end;
+    struct pg_wal_end end;
     int rc = pg_watch_look(watch, w->system, &end, err);
 
     if (rc < 0)
@@ -110,13 +110,14 @@ void witness_second(const char *store, const char *conninfo, uint64_t system_ide
                     int64_t second, int stop_fd)
 {
     struct pg_watch *watch;
-    struct pg_log_end end = {0};
+    struct pg_wal_end end = {0};
     struct err err;
     int rc = pg_watch_open(conninfo, stop_fd, &watch, &err);
 
     while (rc == 0 && end.now_us < (second + 1) * US) {
-        rc = stop_within(stop_fd, end.now_us ? CLOCK_MS : 0) ? -EINTR
-             : pg_watch_look(watch, system_identifier, &end, &err);
+        rc = stop_within(stop_fd, end.now_us ? CLOCK_MS : 0)
+                 ? -EINTR
+                 : pg_watch_look(watch, system_identifier, &end, &err);
     }
     if (rc == 0)
         rc = write_down(store, second * US, &end, &err);

@@ -1,5 +1,5 @@
 /*
- * Writes down, beside the log that is received, where the source's own ends and when (logsaid.h):
+ * Writes down, beside the log that is received, where the source's own ends and when (walsaid.h):
  * with that the time at which nothing was committed can be mounted too.
  *
  * A commit takes its time before its record is in the log. So a time counts with the end that the

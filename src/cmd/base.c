@@ -379,9 +379,9 @@ static void print_moments(const struct base_listed *b, const struct base_list *l
     else
         printf("  moments: from where replay finds it consistent, behind %s",
                lsn_text(b->facts.start_lsn, place));
-    if (b->log_end) {
-        print_moment(" to", b->log_end, b->log_end_time);
-        if (!b->log_end_time)
+    if (b->wal_end) {
+        print_moment(" to", b->wal_end, b->wal_end_time);
+        if (!b->wal_end_time)
             printf(" (--lsn, --latest: the log proves no later time yet)");
     } else {
         printf(" on: the log has no segment %s", b->missing);

@@ -201,7 +201,7 @@ void pg_watch_close(struct pg_watch *w)
     free(w);
 }
 
-static int take_end(const struct pg_answer *r, uint64_t system, struct pg_log_end *end,
+static int take_end(const struct pg_answer *r, uint64_t system, struct pg_wal_end *end,
                     struct err *err)
 {
     if (pg_true(r, 0, WATCH_STANDBY))
@@ -216,7 +216,7 @@ static int take_end(const struct pg_answer *r, uint64_t system, struct pg_log_en
     return 0;
 }
 
-int pg_watch_look(struct pg_watch *w, uint64_t system_identifier, struct pg_log_end *end,
+int pg_watch_look(struct pg_watch *w, uint64_t system_identifier, struct pg_wal_end *end,
                   struct err *err)
 {
     struct pg_answer *r = NULL;
@@ -437,9 +437,9 @@ int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end)
  * killed, or the disk was full, in the middle of that, it never starts again, until the file is as
  * it should be or empty.
  */
-static int empty_half_made(const char *log_dir, uint32_t segment_bytes, struct err *err)
+static int empty_half_made(const char *wal_dir, uint32_t segment_bytes, struct err *err)
 {
-    DIR *dir = opendir(log_dir);
+    DIR *dir = opendir(wal_dir);
     struct dirent *e;
     struct stat st;
     int rc = 0, fd;
@@ -453,7 +453,7 @@ static int empty_half_made(const char *log_dir, uint32_t segment_bytes, struct e
             continue;
         fd = openat(dirfd(dir), e->d_name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || ftruncate(fd, 0) < 0)
-            rc = err_errno(err, "cannot empty %s/%s, which was left half made", log_dir, e->d_name);
+            rc = err_errno(err, "cannot empty %s/%s, which was left half made", wal_dir, e->d_name);
         if (fd >= 0)
             close(fd);
     }
@@ -477,11 +477,10 @@ static void end_watch(struct watch *w)
  * read all statistics. */
 static bool is_receiving(struct watch *w, struct err *err)
 {
-    static const char sql[] =
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s"
-        " JOIN pg_catalog.pg_stat_replication r ON r.pid = s.active_pid"
-        " WHERE s.slot_name = $1 AND r.application_name = $2"
-        " AND coalesce(r.state, 'streaming') IN ('catchup', 'streaming'))";
+    static const char sql[] = "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s"
+                              " JOIN pg_catalog.pg_stat_replication r ON r.pid = s.active_pid"
+                              " WHERE s.slot_name = $1 AND r.application_name = $2"
+                              " AND coalesce(r.state, 'streaming') IN ('catchup', 'streaming'))";
     static const struct pg_wanted wanted = {"b", 1, 1};
     const char *values[] = {w->what->slot, w->name};
     struct pg_answer *r = NULL;
@@ -513,7 +512,7 @@ static void add_receive(struct call *a, const struct watch *w)
     char lsn[LSN_TEXT_MAX];
 
     add(a, mem_strdup("pg_receivewal"));
-    add(a, mem_printf("--directory=%s", what->log_dir));
+    add(a, mem_printf("--directory=%s", what->wal_dir));
     add(a, mem_printf("--slot=%s", what->slot));
     add(a, mem_strdup("--no-loop"));
     add(a, mem_strdup("--status-interval=5"));
@@ -522,7 +521,7 @@ static void add_receive(struct call *a, const struct watch *w)
     add_connection(a, w->conn, w->name);
 }
 
-int pg_receive_log(const struct pg_programs *p, const struct pg_receive *what, struct err *err)
+int pg_receive_wal(const struct pg_programs *p, const struct pg_receive *what, struct err *err)
 {
     struct watch w = {.what = what};
     struct call a = {0};
@@ -533,7 +532,7 @@ int pg_receive_log(const struct pg_programs *p, const struct pg_receive *what, s
     snprintf(w.name, sizeof(w.name), "asofs base %d", (int)getpid());
     rc = pg_check_identifier(w.conn, what->system_identifier, err);
     if (rc == 0)
-        rc = empty_half_made(what->log_dir, what->segment_bytes, err);
+        rc = empty_half_made(what->wal_dir, what->segment_bytes, err);
     if (rc == 0) {
         add_receive(&a, &w);
         if (!what->receiving)

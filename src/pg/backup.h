@@ -32,7 +32,7 @@ int pg_source_look(const char *conninfo, int stop_fd, struct pg_source *s, struc
 /* A connection that asks a server now and then where its log ends. */
 struct pg_watch;
 
-struct pg_log_end {
+struct pg_wal_end {
     int64_t now_us; /* the server's clock, microseconds since 1970; what others can see of its
                        transactions by then, is logged in front of */
     uint64_t lsn;
@@ -42,7 +42,7 @@ struct pg_log_end {
 int pg_watch_open(const char *conninfo, int stop_fd, struct pg_watch **w, struct err *err);
 void pg_watch_close(struct pg_watch *w); /* NULL is fine */
 /* -ENOTSUP: it is a standby, which does not know what its primary has; -EINVAL: another cluster. */
-int pg_watch_look(struct pg_watch *w, uint64_t system_identifier, struct pg_log_end *end,
+int pg_watch_look(struct pg_watch *w, uint64_t system_identifier, struct pg_wal_end *end,
                   struct err *err);
 
 /*
@@ -61,7 +61,7 @@ int pg_backup_end(const char *data_dir, uint64_t start, uint64_t *end);
 struct pg_receive {
     const char *conninfo, *slot;
     uint64_t system_identifier; /* another cluster's log is refused: -EINVAL */
-    const char *log_dir;        /* nobody else receives into it */
+    const char *wal_dir;        /* nobody else receives into it */
     uint32_t segment_bytes;
     uint64_t until; /* LSN; 0: until it is stopped */
     int stop_fd;
@@ -70,6 +70,6 @@ struct pg_receive {
 };
 
 /* pg_receivewal; it ends with asofs. */
-int pg_receive_log(const struct pg_programs *p, const struct pg_receive *what, struct err *err);
+int pg_receive_wal(const struct pg_programs *p, const struct pg_receive *what, struct err *err);
 
 #endif

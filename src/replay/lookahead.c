@@ -40,12 +40,12 @@ static uint64_t last_asked(const struct lookahead *l)
 {
     char *path = mem_printf("%s/" ASKED, l->req.run), name[25] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    struct log_segment s = {0};
+    struct wal_segment s = {0};
 
     free(path);
     if (fd < 0)
         return 0;
-    if (read(fd, name, 24) != 24 || log_parse_name(name, l->req.log->segment_bytes, &s) < 0)
+    if (read(fd, name, 24) != 24 || wal_parse_name(name, l->req.log->segment_bytes, &s) < 0)
         s.number = 0;
     close(fd);
     return s.number;
@@ -94,14 +94,14 @@ static bool put(const struct lookahead *l, const char *segment, const char *name
     return fd >= 0;
 }
 
-static void look_at(const struct lookahead *l, const struct log_segment *s)
+static void look_at(const struct lookahead *l, const struct wal_segment *s)
 {
     char name[25], *segment;
 
     if (s->partial)
         return;
-    log_segment_name(s->timeline, s->number, l->req.log->segment_bytes, name);
-    segment = mem_printf("%s/%s", l->req.log_dir, name);
+    wal_segment_name(s->timeline, s->number, l->req.log->segment_bytes, name);
+    segment = mem_printf("%s/%s", l->req.wal_dir, name);
     if (is_well(l, segment, name))
         put(l, segment, name);
     free(segment);
@@ -109,7 +109,7 @@ static void look_at(const struct lookahead *l, const struct log_segment *s)
 
 static void *run(void *arg)
 {
-    const struct log_list *log;
+    const struct wal_list *log;
     struct lookahead *l = arg;
     size_t i;
 
@@ -142,7 +142,7 @@ struct lookahead *lookahead_start(const struct lookahead_request *req)
 
     l->req = *req;
     l->wal = mem_strdup(req->wal);
-    l->tablespaces = tablespaces_new(&(struct tablespaces_log){
+    l->tablespaces = tablespaces_new(&(struct tablespaces_wal){
         .segment_bytes = req->log->segment_bytes, .system = req->system, .from = req->from});
     while (l->first < req->log->n && req->log->segments[l->first].number < number)
         l->first++;

@@ -16,8 +16,8 @@
 #include "store/wal.h"
 
 struct lookahead_request {
-    const char *log_dir;
-    const struct log_list *log;
+    const char *wal_dir;
+    const struct wal_list *log;
     uint64_t from;   /* LSN where replay begins */
     uint64_t system; /* identifier of the cluster whose log it is to be */
     const char *wal; /* pg_wal of the view, mounted; copied, all else is borrowed until the end */

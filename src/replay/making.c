@@ -17,7 +17,7 @@
 #include "common/proc.h"
 #include "common/units.h"
 #include "pg/serverlog.h"
-#include "store/logsaid.h"
+#include "store/walsaid.h"
 #include "replay/pageserver.h"
 #include "replay/segment.h"
 
@@ -245,23 +245,23 @@ int pagewal_read(const struct store *s, const char *dir, const char *command, st
     const struct store_cluster *c = store_cluster(s);
     int rc;
 
-    *log = (struct pagewal){.dir = dir ? dir : store_log_directory(s),
+    *log = (struct pagewal){.dir = dir ? dir : store_wal_directory(s),
                             .command = command || dir ? command : c->restore_command,
                             .list = {.segment_bytes = c->segment_bytes}};
     if (log->command)
         return 0;
-    rc = log_read(log->dir, c->segment_bytes, &log->list, err);
+    rc = wal_read(log->dir, c->segment_bytes, &log->list, err);
     return rc == -ENOENT && !dir && !c->log ? 0 : rc;
 }
 
-int pagewal_reach(const struct store *s, const struct log_way *way, struct log_reach *r,
+int pagewal_reach(const struct store *s, const struct wal_way *way, struct wal_reach *r,
                   struct err *err)
 {
-    struct log_said said[LOGSAID_MAX];
-    size_t n = logsaid_read(store_path(s), said);
-    uint32_t towards = log_newest(way->list, way->timeline, way->from);
-    int rc = log_reach(way, r, err);
-    int64_t us = rc == 0 && r->end ? logsaid_proves(said, n, way->list, towards, r->end) : 0;
+    struct wal_said said[WALSAID_MAX];
+    size_t n = walsaid_read(store_path(s), said);
+    uint32_t towards = wal_newest(way->list, way->timeline, way->from);
+    int rc = wal_reach(way, r, err);
+    int64_t us = rc == 0 && r->end ? walsaid_proves(said, n, way->list, towards, r->end) : 0;
 
     if (us > r->time_us)
         r->time_us = us;

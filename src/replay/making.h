@@ -49,7 +49,7 @@ int making_read_bases(struct store *s, char *const *ids, struct moment_base **ba
 struct pagewal {
     const char *dir;      /* of the segments, when there is no command */
     const char *command;  /* that fetches one; NULL: they are taken from dir */
-    struct log_list list; /* of dir; empty with a command */
+    struct wal_list list; /* of dir; empty with a command */
 };
 
 /*
@@ -59,8 +59,8 @@ struct pagewal {
 int pagewal_read(const struct store *s, const char *dir, const char *command, struct pagewal *log,
                  struct err *err);
 
-/* log_reach(), with the times that the source itself said (logsaid.h). */
-int pagewal_reach(const struct store *s, const struct log_way *way, struct log_reach *r,
+/* wal_reach(), with the times that the source itself said (walsaid.h). */
+int pagewal_reach(const struct store *s, const struct wal_way *way, struct wal_reach *r,
                   struct err *err);
 
 /* What a restore_command and its guard need; freed by store_names_free. */

@@ -222,19 +222,19 @@ bool moment_is_behind(const struct moment *m, const struct store_base_facts *f)
     return true;
 }
 
-uint32_t moment_towards(const struct store_base_facts *f, const struct log_list *log)
+uint32_t moment_towards(const struct store_base_facts *f, const struct wal_list *log)
 {
-    return log_newest(log, f->timeline, moment_first_lsn(f));
+    return wal_newest(log, f->timeline, moment_first_lsn(f));
 }
 
-unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const struct log_list *log)
+unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const struct wal_list *log)
 {
     struct moment_base *left = mem_array(n, sizeof(*left));
     unsigned i, kept = 0, n_left = 0;
     uint32_t newest;
 
     for (i = 0; i < n; i++)
-        if (log_is_left(log, bases[i].facts.timeline, moment_first_lsn(&bases[i].facts), &newest))
+        if (wal_is_left(log, bases[i].facts.timeline, moment_first_lsn(&bases[i].facts), &newest))
             left[n_left++] = bases[i];
         else
             bases[kept++] = bases[i];
@@ -245,11 +245,11 @@ unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const stru
 }
 
 int moment_refuse_left(const char *words, const struct moment_base *base,
-                       const struct log_list *log, struct err *err)
+                       const struct wal_list *log, struct err *err)
 {
     uint32_t newest;
 
-    log_is_left(log, base->facts.timeline, moment_first_lsn(&base->facts), &newest);
+    wal_is_left(log, base->facts.timeline, moment_first_lsn(&base->facts), &newest);
     return err_set(err, ERANGE,
                    "%s: base %s is on a branch of timeline %u that timeline %u, the newest of the "
                    "log, does not come from; take a base of the server as it is now",
@@ -270,10 +270,10 @@ int moment_choose(const struct moment *m, const struct moment_base *bases, unsig
 /* ---- the log ---- */
 
 /* The segment that would hold `at`. */
-static void name_missing(const struct store_base_facts *f, const struct log_list *log, uint64_t at,
+static void name_missing(const struct store_base_facts *f, const struct wal_list *log, uint64_t at,
                          char name[25])
 {
-    log_segment_name(log_timeline_at(log, moment_towards(f, log), at), at / log->segment_bytes,
+    wal_segment_name(wal_timeline_at(log, moment_towards(f, log), at), at / log->segment_bytes,
                      log->segment_bytes, name);
 }
 
@@ -282,7 +282,7 @@ bool moment_reaches(uint64_t end, uint64_t lsn, uint32_t segment_bytes)
     return wal_behind_head(lsn, segment_bytes) <= wal_behind_head(end, segment_bytes);
 }
 
-int64_t moment_last_time(const struct store_base_facts *f, const struct log_reach *reach)
+int64_t moment_last_time(const struct store_base_facts *f, const struct wal_reach *reach)
 {
     int64_t last = reach->time_us / US;
 
@@ -290,7 +290,7 @@ int64_t moment_last_time(const struct store_base_facts *f, const struct log_reac
 }
 
 static int out_of_range(const struct moment *m, const struct store_base_facts *f,
-                        const struct log_reach *reach, const struct log_list *log, uint64_t end,
+                        const struct wal_reach *reach, const struct wal_list *log, uint64_t end,
                         struct err *err)
 {
     char from[LSN_TEXT_MAX], to[LSN_TEXT_MAX], from_time[MOMENT_TIME_MAX], to_time[MOMENT_TIME_MAX];
@@ -310,35 +310,35 @@ static int out_of_range(const struct moment *m, const struct store_base_facts *f
 
 /* Log lies behind the run that ends at `end`: the end of the run is not the end of the log. What a
  * base has itself is one run; behind that are files that its server kept to use again. */
-static int check_gap(const struct moment_base *base, const struct log_list *log, uint64_t end,
+static int check_gap(const struct moment_base *base, const struct wal_list *log, uint64_t end,
                      struct err *err)
 {
     uint32_t towards = moment_towards(&base->facts, log);
-    const struct log_segment *there = NULL, *s;
+    const struct wal_segment *there = NULL, *s;
     char missing[25], name[25];
     size_t i;
 
     for (i = 0; i < log->n && !there; i++)
         if (!log->segments[i].own && log->segments[i].number * log->segment_bytes >= end)
-            there = log_segment_at(log, towards, log->segments[i].number);
+            there = wal_segment_at(log, towards, log->segments[i].number);
     if (!there)
         return 0;
-    s = log_segment_at(log, towards, (end - 1) / log->segment_bytes);
+    s = wal_segment_at(log, towards, (end - 1) / log->segment_bytes);
     name_missing(&base->facts, log, s && s->partial ? end - 1 : end, missing);
-    log_segment_name(there->timeline, there->number, log->segment_bytes, name);
+    wal_segment_name(there->timeline, there->number, log->segment_bytes, name);
     return err_set(err, ERANGE, "the log has a gap: segment %s is missing, and there is %s",
                    missing, name);
 }
 
-int moment_check_history(const struct moment_base *base, const struct log_list *log, uint64_t at,
+int moment_check_history(const struct moment_base *base, const struct wal_list *log, uint64_t at,
                          struct err *err)
 {
-    const struct log_segment *s = log_without_history(log, moment_towards(&base->facts, log));
+    const struct wal_segment *s = wal_without_history(log, moment_towards(&base->facts, log));
     char name[25], history[HISTORY_NAME_MAX];
 
     if (!s || at < s->number * log->segment_bytes)
         return 0;
-    log_segment_name(s->timeline, s->number, log->segment_bytes, name);
+    wal_segment_name(s->timeline, s->number, log->segment_bytes, name);
     history_name(s->timeline, history);
     err_set(err, ENOENT,
             "the log goes on along timeline %u in segment %s, but %s, which tells where that "
@@ -348,23 +348,23 @@ int moment_check_history(const struct moment_base *base, const struct log_list *
                     history);
 }
 
-static bool is_behind_log(const struct moment *m, const struct log_reach *reach, uint32_t bytes)
+static bool is_behind_wal(const struct moment *m, const struct wal_reach *reach, uint32_t bytes)
 {
     return (m->kind == MOMENT_TIME && m->time_us > reach->time_us) ||
            (m->kind == MOMENT_LSN && !moment_reaches(reach->end, m->lsn, bytes));
 }
 
-int moment_check_log(const struct moment *m, const struct moment_base *base,
-                     const struct log_list *log, const struct log_reach *reach, struct err *err)
+int moment_check_wal(const struct moment *m, const struct moment_base *base,
+                     const struct wal_list *log, const struct wal_reach *reach, struct err *err)
 {
     const struct store_base_facts *f = &base->facts;
     uint64_t end = 0;
     bool behind;
     int rc;
 
-    if (!reach->end || !log_covers(log, f->timeline, f->start_lsn, &end))
+    if (!reach->end || !wal_covers(log, f->timeline, f->start_lsn, &end))
         return 0; /* recovery tells */
-    behind = is_behind_log(m, reach, log->segment_bytes);
+    behind = is_behind_wal(m, reach, log->segment_bytes);
     rc = behind || m->kind == MOMENT_LATEST ? moment_check_history(base, log, UINT64_MAX, err)
          : m->kind == MOMENT_LSN            ? moment_check_history(base, log, m->lsn, err)
                                             : 0;

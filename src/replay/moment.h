@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "store/logreach.h"
+#include "store/walreach.h"
 #include "store/store.h"
 
 enum moment_kind {
@@ -59,12 +59,12 @@ bool moment_is_behind(const struct moment *m, const struct store_base_facts *f);
  * The log as seen from a base: the timeline that replay goes to, and where its first moment is on
  * it. Bases on a branch that was left are put behind the others; how many of the others there are.
  */
-uint32_t moment_towards(const struct store_base_facts *f, const struct log_list *log);
-unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const struct log_list *log);
+uint32_t moment_towards(const struct store_base_facts *f, const struct wal_list *log);
+unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const struct wal_list *log);
 
 /* Of one of those behind: -ERANGE. words: what cannot be done. */
 int moment_refuse_left(const char *words, const struct moment_base *base,
-                       const struct log_list *log, struct err *err);
+                       const struct wal_list *log, struct err *err);
 
 /*
  * The newest of the bases (oldest first) that is early enough, and older than `before` of them
@@ -79,18 +79,18 @@ int moment_choose(const struct moment *m, const struct moment_base *bases, unsig
  * timeline is missing. What cannot be known here (xid, restore point, a log that somebody else
  * keeps) passes.
  */
-int moment_check_log(const struct moment *m, const struct moment_base *base,
-                     const struct log_list *log, const struct log_reach *reach, struct err *err);
+int moment_check_wal(const struct moment *m, const struct moment_base *base,
+                     const struct wal_list *log, const struct wal_reach *reach, struct err *err);
 
 /* An LSN that is not behind `end` is in that log; both as places of records. */
 bool moment_reaches(uint64_t end, uint64_t lsn, uint32_t segment_bytes);
 
 /* The last time that can be asked for with a base and its log, seconds since 1970; 0: there is none,
  * though there may be an LSN. */
-int64_t moment_last_time(const struct store_base_facts *f, const struct log_reach *reach);
+int64_t moment_last_time(const struct store_base_facts *f, const struct wal_reach *reach);
 
 /* The log behind `at` is of a timeline whose history is missing: -ENOENT, which names it. */
-int moment_check_history(const struct moment_base *base, const struct log_list *log, uint64_t at,
+int moment_check_history(const struct moment_base *base, const struct wal_list *log, uint64_t at,
                          struct err *err);
 
 #endif

@@ -408,7 +408,7 @@ static char **make_env(const struct pageserver *s, const struct pageserver_reque
     env[n] = mem_printf("ASOFS_RUN=%s", s->run);
     env[n + 1] = s->tool_fd > 0 ? mem_printf("ASOFS_PROGRAM=/proc/self/fd/%d", PG_PROGRAM_FD)
                                 : mem_printf("ASOFS_PROGRAM=%.*s", len < 0 ? 0 : (int)len, program);
-    env[n + 2] = mem_printf(SEGMENT_FROM_ENV "=%s", lsn_text(req->log_from, from));
+    env[n + 2] = mem_printf(SEGMENT_FROM_ENV "=%s", lsn_text(req->wal_from, from));
     return env;
 }
 
@@ -596,7 +596,7 @@ static int look_for_tablespaces(const struct pageserver *s, const struct pageser
                                 struct err *err)
 {
     struct tablespaces *t = tablespaces_new(
-        &(struct tablespaces_log){.segment_bytes = req->log_segment_bytes, .from = req->log_from});
+        &(struct tablespaces_wal){.segment_bytes = req->wal_segment_bytes, .from = req->wal_from});
     int rc = each_in_wal(s, look_at_segment, t, err);
 
     tablespaces_free(t);
@@ -619,9 +619,9 @@ static int remove_link(const struct wal_file *file, void *unused, struct err *er
 }
 
 /* Recovery will fetch it again: a link to the shipped log, or a copy of what is there. */
-static bool is_restored(const struct wal_file *file, const char *log_dir)
+static bool is_restored(const struct wal_file *file, const char *wal_dir)
 {
-    char *shipped = mem_printf("%s/%s", log_dir, file->name);
+    char *shipped = mem_printf("%s/%s", wal_dir, file->name);
     struct stat st;
     bool is = is_link(file) || (lstat(file->path, &st) == 0 && S_ISREG(st.st_mode) &&
                                 faccessat(AT_FDCWD, shipped, F_OK, AT_EACCESS) == 0);
@@ -630,12 +630,12 @@ static bool is_restored(const struct wal_file *file, const char *log_dir)
     return is;
 }
 
-static int remove_restored(const struct wal_file *file, void *log_dir, struct err *err)
+static int remove_restored(const struct wal_file *file, void *wal_dir, struct err *err)
 {
     char *done;
     int rc;
 
-    if (!is_restored(file, log_dir))
+    if (!is_restored(file, wal_dir))
         return 0;
     done = mem_printf("archive_status/%s.done", file->name);
     rc = remove_one(file->dir, file->name, err);
@@ -660,10 +660,10 @@ static int prepare_recovery(struct pageserver *s, const struct pageserver_reques
 static struct lookahead *look_ahead(struct pageserver *s, const struct pageserver_request *req)
 {
     char *wal = mem_printf("%s/pg_wal", s->data);
-    struct lookahead *ahead = lookahead_start(&(struct lookahead_request){.log_dir = req->log_dir,
+    struct lookahead *ahead = lookahead_start(&(struct lookahead_request){.wal_dir = req->wal_dir,
                                                                           .log = req->log,
-                                                                          .from = req->log_from,
-                                                                          .system = req->log_system,
+                                                                          .from = req->wal_from,
+                                                                          .system = req->wal_system,
                                                                           .wal = wal,
                                                                           .run = s->run});
 
@@ -764,7 +764,7 @@ static void hear_end(const struct pageserver *s, const struct pageserver_request
     heard->end = reached_switch_point(wal);
     if (!req->log && heard->log) {
         reached_read_log(heard->log, &reached);
-        heard->more = reached_damage(wal, reached.last, req->log_segment_bytes);
+        heard->more = reached_damage(wal, reached.last, req->wal_segment_bytes);
     }
     free(wal);
 }
@@ -883,7 +883,7 @@ static int times_missing(const struct pageserver *s, char first[64])
     return times;
 }
 
-static bool log_has_ended(const struct pageserver *s)
+static bool wal_has_ended(const struct pageserver *s)
 {
     char name[64];
 
@@ -912,7 +912,7 @@ static bool is_enough(void *arg)
 {
     const struct pageserver *s = arg;
 
-    return pagefs_has_ended(s) || log_has_ended(s);
+    return pagefs_has_ended(s) || wal_has_ended(s);
 }
 
 static int replay_and_stop(struct pageserver *s, struct pageserver_standby *r, struct err *err)
@@ -932,9 +932,9 @@ static int replay_and_stop(struct pageserver *s, struct pageserver_standby *r, s
     return rc;
 }
 
-static int put_in_order(struct pageserver *s, const char *log_dir, struct err *err)
+static int put_in_order(struct pageserver *s, const char *wal_dir, struct err *err)
 {
-    int rc = each_in_wal(s, remove_restored, (char *)(uintptr_t)log_dir, err);
+    int rc = each_in_wal(s, remove_restored, (char *)(uintptr_t)wal_dir, err);
 
     if (rc == 0)
         rc = remove_one(s->data, STANDBY_SIGNAL, err);
@@ -951,7 +951,7 @@ static bool has_label(const struct pageserver *s)
     return has;
 }
 
-int pageserver_stop_standby(struct pageserver *s, const char *log_dir,
+int pageserver_stop_standby(struct pageserver *s, const char *wal_dir,
                             struct pageserver_standby *result, struct err *err)
 {
     struct err ignored;
@@ -961,7 +961,7 @@ int pageserver_stop_standby(struct pageserver *s, const char *log_dir,
     rc = replay_and_stop(s, result, err);
     result->never_began = has_label(s);
     if (rc == 0)
-        rc = put_in_order(s, log_dir, err);
+        rc = put_in_order(s, wal_dir, err);
     pg_private_abandon(s->server);
     s->server = NULL;
     ended = end_pagefs(s, rc < 0 ? &ignored : err);

@@ -20,13 +20,13 @@ struct pageserver_request {
     const char *store, *view;          /* the view exists */
     const struct pg_setting *settings; /* of the server, or NULL */
     char *const *env;                  /* for its restore_command, or NULL */
-    /* To be looked through ahead of a server that recovers, from log_from on (an LSN), in log_dir;
+    /* To be looked through ahead of a server that recovers, from wal_from on (an LSN), in wal_dir;
      * log NULL: that is left to its restore_command. */
-    const struct log_list *log;
-    const char *log_dir;
-    uint64_t log_from; /* of any server that recovers or is a standby, as log_segment_bytes is */
-    uint32_t log_segment_bytes;
-    uint64_t log_system; /* identifier of the cluster */
+    const struct wal_list *log;
+    const char *wal_dir;
+    uint64_t wal_from; /* of any server that recovers or is a standby, as wal_segment_bytes is */
+    uint32_t wal_segment_bytes;
+    uint64_t wal_system; /* identifier of the cluster */
     bool recover;        /* archive recovery: recovery.signal is made */
     bool standby;        /* recovery that does not end: pageserver_stop_standby */
     unsigned connections;
@@ -80,9 +80,9 @@ struct pageserver_standby {
  * one, to the file "missing" in the directory $ASOFS_RUN.
  *
  * Then the view is put in order, for recovery to go on from there: signal files go, and so do the
- * segments in pg_wal that are links, or are in `log_dir` as well; and the view is closed. Frees s.
+ * segments in pg_wal that are links, or are in `wal_dir` as well; and the view is closed. Frees s.
  */
-int pageserver_stop_standby(struct pageserver *s, const char *log_dir,
+int pageserver_stop_standby(struct pageserver *s, const char *wal_dir,
                             struct pageserver_standby *result, struct err *err);
 
 /* At once; what the view then holds does not matter any more. Frees s; NULL is fine. */

@@ -83,9 +83,9 @@ struct replay {
     struct moment_base *bases; /* oldest first; behind them those on branches that were left */
     unsigned n_bases, n_left, base;
     struct pagewal log;
-    struct log_list all; /* the log, with what the base that was chosen has itself */
+    struct wal_list all; /* the log, with what the base that was chosen has itself */
     char *own;           /* its pg_wal */
-    struct log_reach reach;
+    struct wal_reach reach;
     struct reached reached;
     uint64_t more; /* pageserver_heard, of the last server */
     char *fetcher; /* the same; owned */
@@ -205,11 +205,11 @@ static int create_view(struct pageview *v, const char *base, struct err *err)
     return rc;
 }
 
-static char *segment_path(const struct replay *r, const struct log_segment *s)
+static char *segment_path(const struct replay *r, const struct wal_segment *s)
 {
     char name[25];
 
-    log_segment_name(s->timeline, s->number, r->log.list.segment_bytes, name);
+    wal_segment_name(s->timeline, s->number, r->log.list.segment_bytes, name);
     return mem_printf("%s/%s%s", s->own ? r->own : r->log.dir, name, s->partial ? ".partial" : "");
 }
 
@@ -218,7 +218,7 @@ static char *segment_path(const struct replay *r, const struct log_segment *s)
 
 /* Log in one segment, behind where recovery found no more: it could not be read, or is damaged. */
 static int check_segment(const struct pageview *v, const struct replay *r,
-                         const struct log_segment *s, struct err *err)
+                         const struct wal_segment *s, struct err *err)
 {
     uint64_t start = s->number * r->log.list.segment_bytes, at = 0;
     uint64_t from = (r->reached.last / SEGMENT_PAGE + 1) * SEGMENT_PAGE;
@@ -245,14 +245,14 @@ static int check_segments(const struct pageview *v, const struct replay *r, uint
                           struct err *err)
 {
     uint32_t towards = moment_towards(&chosen(r)->facts, &r->all);
-    const struct log_segment *s;
+    const struct wal_segment *s;
     size_t i;
     int rc = 0;
 
     for (i = 0; rc == 0 && i < r->all.n; i++) {
         s = &r->all.segments[i];
         if ((s->number + 1) * r->all.segment_bytes > from &&
-            s == log_segment_at(&r->all, towards, s->number))
+            s == wal_segment_at(&r->all, towards, s->number))
             rc = check_segment(v, r, s, err);
     }
     return rc;
@@ -341,14 +341,14 @@ static void take_heard(struct pageserver_heard *heard, struct replay *r)
 /* Twice the log that may have to be replayed: memory that is not used takes its time, too. */
 static uint64_t enough_buffers(const struct replay *r, const struct moment *m)
 {
-    const struct log_list *log = &r->log.list;
+    const struct wal_list *log = &r->log.list;
     uint64_t first = r->bases[r->base].facts.start_lsn, bytes = 0;
     size_t i;
 
     if (r->log.command)
         return MAKING_REPLAY_BUFFERS;
     for (i = 0; i < log->n && bytes < MAKING_REPLAY_BUFFERS; i++) {
-        const struct log_segment *s = &log->segments[i];
+        const struct wal_segment *s = &log->segments[i];
 
         if ((s->number + 1) * log->segment_bytes > first)
             bytes += 2 * (uint64_t)log->segment_bytes;
@@ -379,10 +379,10 @@ static int try_replay(struct pageview *v, struct replay *r, const struct stop_at
                                      .settings = target.settings,
                                      .env = env,
                                      .log = r->log.command ? NULL : &r->log.list,
-                                     .log_dir = r->log.dir,
-                                     .log_from = chosen(r)->facts.start_lsn,
-                                     .log_segment_bytes = r->log.list.segment_bytes,
-                                     .log_system = store_cluster(v->store)->system_identifier,
+                                     .wal_dir = r->log.dir,
+                                     .wal_from = chosen(r)->facts.start_lsn,
+                                     .wal_segment_bytes = r->log.list.segment_bytes,
+                                     .wal_system = store_cluster(v->store)->system_identifier,
                                      .recover = true,
                                      .connections = v->req->connections,
                                      .max_prepared = v->prepared,
@@ -426,14 +426,14 @@ static int explain_start(const struct pageview *v, const struct replay *r, struc
 {
     const struct store_base_facts *f = &r->bases[r->base].facts;
     uint32_t bytes = r->log.list.segment_bytes, towards = moment_towards(f, &r->log.list);
-    const struct log_segment *s;
+    const struct wal_segment *s;
     struct err reading;
     char *path, name[25];
 
     if (r->log.command || !serverlog_says_no_checkpoint(err->text))
         return -err->code;
-    s = log_segment_at(&r->log.list, towards, f->start_lsn / bytes);
-    log_segment_name(log_timeline_at(&r->log.list, towards, f->start_lsn), f->start_lsn / bytes,
+    s = wal_segment_at(&r->log.list, towards, f->start_lsn / bytes);
+    wal_segment_name(wal_timeline_at(&r->log.list, towards, f->start_lsn), f->start_lsn / bytes,
                      bytes, name);
     if (!s)
         return err_set(err, ENOENT,
@@ -520,16 +520,16 @@ static int find_own(struct pageview *v, struct replay *r, struct err *err)
     free(r->own);
     r->own = mem_printf("%s/pg_wal", b.directory);
     store_close_base(&b);
-    log_free(&r->all);
-    log_add_own(&r->log.list, r->own, &r->all);
+    wal_free(&r->all);
+    wal_add_own(&r->log.list, r->own, &r->all);
     return 0;
 }
 
-static struct log_way way_from(const struct pageview *v, const struct replay *r, uint64_t before)
+static struct wal_way way_from(const struct pageview *v, const struct replay *r, uint64_t before)
 {
     const struct store_base_facts *f = &chosen(r)->facts;
 
-    return (struct log_way){.list = &r->all,
+    return (struct wal_way){.list = &r->all,
                             .dir = r->log.dir,
                             .own = r->own,
                             .system = store_cluster(v->store)->system_identifier,
@@ -543,14 +543,14 @@ static struct log_way way_from(const struct pageview *v, const struct replay *r,
 static int look_from_base(struct pageview *v, struct replay *r, struct err *err)
 {
     int rc = find_own(v, r, err);
-    struct log_way way;
+    struct wal_way way;
 
-    r->reach = (struct log_reach){0};
+    r->reach = (struct wal_reach){0};
     if (rc < 0 || r->log.command)
         return rc;
     way = way_from(v, r, UINT64_MAX);
     rc = pagewal_reach(v->store, &way, &r->reach, err);
-    return rc < 0 ? rc : moment_check_log(&v->req->moment, chosen(r), &r->all, &r->reach, err);
+    return rc < 0 ? rc : moment_check_wal(&v->req->moment, chosen(r), &r->all, &r->reach, err);
 }
 
 static int replay(struct pageview *v, struct replay *r, struct err *err)
@@ -575,13 +575,13 @@ static int replay(struct pageview *v, struct replay *r, struct err *err)
 static struct pageview_shown shown_by(const struct pageview *v, const struct replay *r)
 {
     const struct moment *m = &v->req->moment;
-    struct log_way way = way_from(v, r, r->reached.end);
+    struct wal_way way = way_from(v, r, r->reached.end);
     int64_t us = chosen(r)->facts.start_time * INT64_C(1000000);
-    struct log_reach reach = {0};
+    struct wal_reach reach = {0};
     struct err ignored;
 
     if (m->kind != MOMENT_TIME && !r->log.command)
-        log_reach(&way, &reach, &ignored);
+        wal_reach(&way, &reach, &ignored);
     if (reach.time_us > us)
         us = reach.time_us;
     if (r->reached.commit_us > us)
@@ -608,7 +608,7 @@ static int complete(struct pageview *v, const struct pageview_shown *shown, stru
     return rc;
 }
 
-static int look_at_log(struct pageview *v, struct replay *r, struct err *err)
+static int look_at_wal(struct pageview *v, struct replay *r, struct err *err)
 {
     int rc = pagewal_read(v->store, v->req->log, v->req->restore_command, &r->log, err);
     unsigned n = r->n_bases;
@@ -652,7 +652,7 @@ static int make_view(struct pageview *v, struct err *err)
     if (rc == 0)
         rc = making_read_bases(v->store, ids, &r.bases, &r.n_bases, err);
     if (rc == 0)
-        rc = look_at_log(v, &r, err);
+        rc = look_at_wal(v, &r, err);
     if (rc == 0)
         rc = choose_base(v, &r, err);
     if (rc == 0)
@@ -667,8 +667,8 @@ static int make_view(struct pageview *v, struct err *err)
         log_debug("base %s replayed in %.2f s", chosen(&r)->id,
                   (double)(clock_ms() - started) / 1000);
     free(r.fetcher);
-    log_free(&r.log.list);
-    log_free(&r.all);
+    wal_free(&r.log.list);
+    wal_free(&r.all);
     free(r.own);
     free(r.bases);
     if (ids)

@@ -10,7 +10,7 @@
 #include "pg/serverlog.h"
 #include "replay/making.h"
 #include "store/history.h"
-#include "store/logreach.h"
+#include "store/walreach.h"
 
 #define HISTORY_MAX (1 << 20) /* bytes */
 
@@ -79,7 +79,7 @@ uint64_t reached_switch_point(const char *wal)
 static uint32_t timeline_of(const char *wal, uint64_t number, uint32_t segment_bytes)
 {
     DIR *dir = opendir(wal);
-    struct log_segment s;
+    struct wal_segment s;
     uint32_t newest = 0, own;
     struct dirent *e;
 
@@ -88,7 +88,7 @@ static uint32_t timeline_of(const char *wal, uint64_t number, uint32_t segment_b
     own = newest_timeline(dir);
     rewinddir(dir);
     while ((e = readdir(dir)))
-        if (log_parse_name(e->d_name, segment_bytes, &s) == 0 && !s.partial && s.number == number &&
+        if (wal_parse_name(e->d_name, segment_bytes, &s) == 0 && !s.partial && s.number == number &&
             s.timeline < own && s.timeline > newest)
             newest = s.timeline;
     closedir(dir);
@@ -97,14 +97,14 @@ static uint32_t timeline_of(const char *wal, uint64_t number, uint32_t segment_b
 
 uint64_t reached_damage(const char *wal, uint64_t last, uint32_t segment_bytes)
 {
-    struct log_segment s = {.number = last / segment_bytes};
-    const struct log_list l = {.segments = &s, .n = 1, .segment_bytes = segment_bytes};
-    struct log_way way = {.list = &l, .dir = wal, .from = last, .before = UINT64_MAX};
-    struct log_reach reach = {0};
+    struct wal_segment s = {.number = last / segment_bytes};
+    const struct wal_list l = {.segments = &s, .n = 1, .segment_bytes = segment_bytes};
+    struct wal_way way = {.list = &l, .dir = wal, .from = last, .before = UINT64_MAX};
+    struct wal_reach reach = {0};
     struct err ignored;
 
     s.timeline = way.timeline = last ? timeline_of(wal, s.number, segment_bytes) : 0;
-    if (!s.timeline || log_reach(&way, &reach, &ignored) < 0)
+    if (!s.timeline || wal_reach(&way, &reach, &ignored) < 0)
         return 0;
     return reach.last == last ? reach.damaged : 0;
 }

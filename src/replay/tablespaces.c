@@ -16,7 +16,7 @@
 #define FATAL_TO_RECOVERY 130
 
 struct tablespaces {
-    struct tablespaces_log log;
+    struct tablespaces_wal log;
     struct segment segment;
     struct segment before; /* read when a record of both matters; else n is 0 */
     struct wal_walk *walk; /* of the two */
@@ -37,7 +37,7 @@ static int give(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, st
     return 1;
 }
 
-struct tablespaces *tablespaces_new(const struct tablespaces_log *log)
+struct tablespaces *tablespaces_new(const struct tablespaces_wal *log)
 {
     struct tablespaces *t = mem_alloc(sizeof(*t));
     struct wal_source source = {.segment = give, .arg = t, .segment_bytes = log->segment_bytes};
@@ -151,18 +151,18 @@ static bool may_be_split(const struct tablespaces *t)
 }
 
 /* The segments in front of this one, whichever timeline's it was. *n: how many were read. */
-static int look_before(struct tablespaces *t, const char *dir, const struct log_segment *s,
+static int look_before(struct tablespaces *t, const char *dir, const struct wal_segment *s,
                        unsigned *n, struct err *err)
 {
     uint64_t border = s->number * t->log.segment_bytes;
     DIR *d = opendir(dir);
-    struct log_segment other;
+    struct wal_segment other;
     struct dirent *e;
     char *path;
     int rc = 0;
 
     while (d && rc == 0 && (e = readdir(d))) {
-        if (log_parse_name(e->d_name, t->log.segment_bytes, &other) < 0 ||
+        if (wal_parse_name(e->d_name, t->log.segment_bytes, &other) < 0 ||
             other.number + 1 != s->number || other.timeline > s->timeline)
             continue;
         path = mem_printf("%s/%s", dir, e->d_name);
@@ -178,7 +178,7 @@ static int look_before(struct tablespaces *t, const char *dir, const struct log_
     return rc;
 }
 
-static int look_at_split(struct tablespaces *t, const char *path, const struct log_segment *s,
+static int look_at_split(struct tablespaces *t, const char *path, const struct wal_segment *s,
                          struct err *err)
 {
     const char *slash = strrchr(path, '/');
@@ -207,7 +207,7 @@ static int check_known(const struct tablespaces *t, uint64_t start, struct err *
 }
 
 /* A record may have begun in front of the segment. */
-static int look_at_border(struct tablespaces *t, const char *path, const struct log_segment *s,
+static int look_at_border(struct tablespaces *t, const char *path, const struct wal_segment *s,
                           struct err *err)
 {
     uint64_t start = s->number * t->log.segment_bytes, at;
@@ -223,11 +223,11 @@ static int look_at_border(struct tablespaces *t, const char *path, const struct 
 
 int tablespaces_look(struct tablespaces *t, const char *path, const char *name, struct err *err)
 {
-    struct log_segment s;
+    struct wal_segment s;
     uint64_t start;
     int rc;
 
-    if (log_parse_name(name, t->log.segment_bytes, &s) < 0)
+    if (wal_parse_name(name, t->log.segment_bytes, &s) < 0)
         return 0;
     start = s.number * t->log.segment_bytes;
     if (start + t->log.segment_bytes <= t->log.from)
@@ -258,7 +258,7 @@ static uint64_t number_in_env(const char *name)
 }
 
 /* What it does not know it cannot guard. */
-static int read_env(struct tablespaces_log *log, struct err *err)
+static int read_env(struct tablespaces_wal *log, struct err *err)
 {
     const char *from = getenv(SEGMENT_FROM_ENV);
     uint64_t bytes = number_in_env(SEGMENT_BYTES_ENV);
@@ -273,7 +273,7 @@ static int read_env(struct tablespaces_log *log, struct err *err)
 
 static int guard(const char *path, const char *name, struct err *err)
 {
-    struct tablespaces_log log;
+    struct tablespaces_wal log;
     struct tablespaces *t;
     int rc = read_env(&log, err);
 

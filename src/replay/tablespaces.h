@@ -23,7 +23,7 @@
 
 #include "common/err.h"
 
-struct tablespaces_log {
+struct tablespaces_wal {
     uint32_t segment_bytes;
     uint64_t system; /* identifier of the cluster; 0: any */
     uint64_t from;   /* LSN where replay begins: what lies before it does not matter */
@@ -32,7 +32,7 @@ struct tablespaces_log {
 /* What a look needs; of one thread. */
 struct tablespaces;
 
-struct tablespaces *tablespaces_new(const struct tablespaces_log *log);
+struct tablespaces *tablespaces_new(const struct tablespaces_wal *log);
 void tablespaces_free(struct tablespaces *t); /* NULL is fine */
 
 /*

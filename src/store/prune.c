@@ -4,7 +4,7 @@
  * Whether everything from the base's first moment on is reached from it: not when the log goes on
  * along another timeline that was begun before it.
  */
-static bool leads_to_all(const struct prune_base *b, const struct log_list *log)
+static bool leads_to_all(const struct prune_base *b, const struct wal_list *log)
 {
     uint64_t start = b->facts.start_lsn / log->segment_bytes;
     size_t i;
@@ -22,7 +22,7 @@ static bool is_newer(const struct prune_base *a, const struct prune_base *b)
 
 /* The newest base from which all that is retained can be shown; NULL: there is none. */
 static const struct prune_base *find_anchor(const struct prune_base *bases, size_t n,
-                                            const struct log_list *log, int64_t keep_from)
+                                            const struct wal_list *log, int64_t keep_from)
 {
     const struct prune_base *anchor = NULL, *b;
 
@@ -58,12 +58,12 @@ static void keep_below(struct prune_base *bases, size_t n, const struct prune_ba
     }
 }
 
-static bool needs_log(const struct prune_base *b)
+static bool needs_wal(const struct prune_base *b)
 {
     return b->why == PRUNE_RETAINED || b->why == PRUNE_VIEW;
 }
 
-uint64_t prune_decide(struct prune_base *bases, size_t n, const struct log_list *log,
+uint64_t prune_decide(struct prune_base *bases, size_t n, const struct wal_list *log,
                       int64_t keep_from)
 {
     const struct prune_base *anchor = find_anchor(bases, n, log, keep_from);
@@ -76,12 +76,12 @@ uint64_t prune_decide(struct prune_base *bases, size_t n, const struct log_list 
         if (bases[i].why != PRUNE_REMOVE && bases[i].why != PRUNE_BELOW)
             keep_below(bases, n, &bases[i]);
     for (i = 0; i < n; i++)
-        if (needs_log(&bases[i]) && bases[i].facts.start_lsn < from)
+        if (needs_wal(&bases[i]) && bases[i].facts.start_lsn < from)
             from = bases[i].facts.start_lsn;
     return from == UINT64_MAX ? 0 : from;
 }
 
-bool prune_segment(const struct log_list *log, size_t i, uint64_t needed_from)
+bool prune_segment(const struct wal_list *log, size_t i, uint64_t needed_from)
 {
     return i + 1 < log->n && log->segments[i].number < needed_from / log->segment_bytes;
 }

@@ -33,10 +33,10 @@ struct prune_base {
  * Says of each base (in any order) why it stays. keep_from: the earliest moment that is retained,
  * seconds since 1970. Returns the LSN from which the log is needed; 0: all of it.
  */
-uint64_t prune_decide(struct prune_base *bases, size_t n, const struct log_list *log,
+uint64_t prune_decide(struct prune_base *bases, size_t n, const struct wal_list *log,
                       int64_t keep_from);
 
 /* Is segment i of the log needless? Never the last one: the receiver goes on behind it. */
-bool prune_segment(const struct log_list *log, size_t i, uint64_t needed_from);
+bool prune_segment(const struct wal_list *log, size_t i, uint64_t needed_from);
 
 #endif

@@ -191,7 +191,7 @@ const struct store_cluster *store_cluster(const struct store *s)
     return s->knows_cluster ? &s->cluster : NULL;
 }
 
-const char *store_log_directory(const struct store *s)
+const char *store_wal_directory(const struct store *s)
 {
     return s->log;
 }

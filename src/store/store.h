@@ -55,8 +55,8 @@ struct store_cluster {
     /* LSN; 0: the slot is there, and the store's. Else it is to be made, beginning there: what has
      * its name and begins elsewhere is somebody else's. */
     uint64_t slot_mark;
-    char *log;              /* absolute: the directory of the log; NULL: STORE/log */
-    char *restore_command;  /* NULL: none */
+    char *log;             /* absolute: the directory of the log; NULL: STORE/log */
+    char *restore_command; /* NULL: none */
 };
 
 /* NULL until it was set. Owned by the store, as it was when that was opened or last set. */
@@ -74,7 +74,7 @@ int store_lock_cluster(struct store *s, int *fd, struct err *err);
 int store_check_cluster(const struct store *s, const struct store_cluster *c, struct err *err);
 
 /* The directory of the log, absolute. It need not exist. */
-const char *store_log_directory(const struct store *s);
+const char *store_wal_directory(const struct store *s);
 
 /* ---- bases ---- */
 

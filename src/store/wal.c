@@ -42,7 +42,7 @@ static bool parse_part(const char *text, uint32_t *value)
     return true;
 }
 
-int log_parse_name(const char *name, uint32_t segment_bytes, struct log_segment *s)
+int wal_parse_name(const char *name, uint32_t segment_bytes, struct wal_segment *s)
 {
     uint64_t per_half = segments_per_half(segment_bytes);
     uint32_t high, low;
@@ -58,7 +58,7 @@ int log_parse_name(const char *name, uint32_t segment_bytes, struct log_segment 
     return s->number < UINT64_MAX / segment_bytes ? 0 : -EINVAL; /* its end is an LSN too */
 }
 
-void log_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes, char out[25])
+void wal_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes, char out[25])
 {
     uint64_t per_half = segments_per_half(segment_bytes);
 
@@ -69,7 +69,7 @@ void log_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes
 /* ---- reading a directory ---- */
 
 struct reading {
-    struct log_list *list;
+    struct wal_list *list;
     const char *dir;
     int fd;
     size_t room, history_room;
@@ -77,7 +77,7 @@ struct reading {
 
 static int add_history(struct reading *r, uint32_t timeline, struct err *err)
 {
-    struct log_list *l = r->list;
+    struct wal_list *l = r->list;
     struct history h;
     int rc = history_read(r->fd, r->dir, timeline, &h, err);
 
@@ -91,13 +91,13 @@ static int add_history(struct reading *r, uint32_t timeline, struct err *err)
 static int add_file(struct reading *r, const char *name, struct err *err)
 {
     uint32_t bytes = r->list->segment_bytes;
-    struct log_segment s;
+    struct wal_segment s;
     uint32_t timeline;
     struct stat st;
 
     if (history_parse_name(name, &timeline))
         return add_history(r, timeline, err);
-    if (log_parse_name(name, bytes, &s) < 0)
+    if (wal_parse_name(name, bytes, &s) < 0)
         return 0;
     if (fstatat(r->fd, name, &st, 0) < 0) {
         if (errno == ENOENT) /* it became whole, or was pruned, meanwhile */
@@ -140,7 +140,7 @@ static int compare_numbers(uint64_t a, uint64_t b)
 
 static int compare_places(const void *a, const void *b)
 {
-    const struct log_segment *x = a, *y = b;
+    const struct wal_segment *x = a, *y = b;
 
     return x->number != y->number ? compare_numbers(x->number, y->number)
                                   : compare_numbers(x->timeline, y->timeline);
@@ -149,13 +149,13 @@ static int compare_places(const void *a, const void *b)
 /* The whole one comes before the partial one of the same name. */
 static int compare_segments(const void *a, const void *b)
 {
-    const struct log_segment *x = a, *y = b;
+    const struct wal_segment *x = a, *y = b;
     int order = compare_places(x, y);
 
     return order ? order : (int)x->partial - (int)y->partial;
 }
 
-static void sort_and_merge(struct log_list *l)
+static void sort_and_merge(struct wal_list *l)
 {
     size_t i, n = 0;
 
@@ -175,20 +175,20 @@ static int compare_histories(const void *a, const void *b)
     return compare_numbers(x->timeline, y->timeline);
 }
 
-int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct err *err)
+int wal_read(const char *dir, uint32_t segment_bytes, struct wal_list *l, struct err *err)
 {
     struct reading r = {.list = l, .dir = dir};
     DIR *d = opendir(dir);
     int rc;
 
-    *l = (struct log_list){.segment_bytes = segment_bytes};
+    *l = (struct wal_list){.segment_bytes = segment_bytes};
     if (!d)
         return err_errno(err, "cannot read the log directory %s", dir);
     r.fd = dirfd(d);
     rc = read_names(&r, d, err);
     closedir(d);
     if (rc < 0) {
-        log_free(l);
+        wal_free(l);
         return rc;
     }
     sort_and_merge(l);
@@ -197,7 +197,7 @@ int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct
     return 0;
 }
 
-void log_free(struct log_list *l)
+void wal_free(struct wal_list *l)
 {
     size_t i;
 
@@ -205,7 +205,7 @@ void log_free(struct log_list *l)
         history_free(&l->histories[i]);
     free(l->histories);
     free(l->segments);
-    *l = (struct log_list){.segment_bytes = l->segment_bytes};
+    *l = (struct wal_list){.segment_bytes = l->segment_bytes};
 }
 
 /* ---- a base's own ---- */
@@ -219,7 +219,7 @@ static void *copy_of(const void *from, size_t n, size_t size)
     return to;
 }
 
-static void copy_list(const struct log_list *l, struct log_list *all)
+static void copy_list(const struct wal_list *l, struct wal_list *all)
 {
     size_t i;
 
@@ -227,23 +227,23 @@ static void copy_list(const struct log_list *l, struct log_list *all)
     all->segments = copy_of(l->segments, l->n, sizeof(*l->segments));
     all->histories = copy_of(l->histories, l->n_histories, sizeof(*l->histories));
     for (i = 0; i < l->n_histories; i++)
-        all->histories[i].turns = copy_of(l->histories[i].turns, l->histories[i].n,
-                                          sizeof(*l->histories[i].turns));
+        all->histories[i].turns =
+            copy_of(l->histories[i].turns, l->histories[i].n, sizeof(*l->histories[i].turns));
 }
 
-static bool has_segment(const struct log_list *l, const struct log_segment *s)
+static bool has_segment(const struct wal_list *l, const struct wal_segment *s)
 {
     return l->n && bsearch(s, l->segments, l->n, sizeof(*s), compare_places);
 }
 
-void log_add_own(const struct log_list *l, const char *pg_wal, struct log_list *all)
+void wal_add_own(const struct wal_list *l, const char *pg_wal, struct wal_list *all)
 {
-    struct log_list own;
+    struct wal_list own;
     struct err ignored;
     size_t i, room = 0;
 
     copy_list(l, all);
-    if (log_read(pg_wal, l->segment_bytes, &own, &ignored) < 0)
+    if (wal_read(pg_wal, l->segment_bytes, &own, &ignored) < 0)
         return;
     for (i = 0; i < own.n; i++) {
         if (own.segments[i].partial || has_segment(l, &own.segments[i]))
@@ -253,14 +253,14 @@ void log_add_own(const struct log_list *l, const char *pg_wal, struct log_list *
         all->segments[all->n] = own.segments[i];
         all->segments[all->n++].own = true;
     }
-    log_free(&own);
+    wal_free(&own);
     sort_and_merge(all);
 }
 
 /* ---- timelines ---- */
 
 /* Of a timeline without a history nothing is known but itself. */
-static struct history history_of(const struct log_list *l, uint32_t timeline)
+static struct history history_of(const struct wal_list *l, uint32_t timeline)
 {
     size_t i;
 
@@ -277,7 +277,7 @@ static bool comes_through(const struct history *h, uint32_t timeline, uint64_t a
     return history_part(h, timeline, &begin, &end) && at <= end;
 }
 
-uint32_t log_newest(const struct log_list *l, uint32_t timeline, uint64_t at)
+uint32_t wal_newest(const struct wal_list *l, uint32_t timeline, uint64_t at)
 {
     size_t i;
 
@@ -287,13 +287,13 @@ uint32_t log_newest(const struct log_list *l, uint32_t timeline, uint64_t at)
     return timeline;
 }
 
-bool log_is_left(const struct log_list *l, uint32_t timeline, uint64_t at, uint32_t *newest)
+bool wal_is_left(const struct wal_list *l, uint32_t timeline, uint64_t at, uint32_t *newest)
 {
     *newest = l->n_histories ? l->histories[l->n_histories - 1].timeline : timeline;
-    return *newest > log_newest(l, timeline, at);
+    return *newest > wal_newest(l, timeline, at);
 }
 
-uint32_t log_timeline_at(const struct log_list *l, uint32_t towards, uint64_t at)
+uint32_t wal_timeline_at(const struct wal_list *l, uint32_t towards, uint64_t at)
 {
     struct history h = history_of(l, towards);
     size_t i;
@@ -304,9 +304,9 @@ uint32_t log_timeline_at(const struct log_list *l, uint32_t towards, uint64_t at
     return towards;
 }
 
-const struct log_segment *log_without_history(const struct log_list *l, uint32_t towards)
+const struct wal_segment *wal_without_history(const struct wal_list *l, uint32_t towards)
 {
-    const struct log_segment *s;
+    const struct wal_segment *s;
 
     for (s = l->segments; s < l->segments + l->n; s++)
         if (s->timeline > towards && !history_of(l, s->timeline).n)
@@ -317,7 +317,7 @@ const struct log_segment *log_without_history(const struct log_list *l, uint32_t
 /* ---- what they cover ---- */
 
 /* The first segment of that number or a higher one. */
-static size_t first_at(const struct log_list *l, uint64_t number)
+static size_t first_at(const struct wal_list *l, uint64_t number)
 {
     size_t low = 0, high = l->n, middle;
 
@@ -332,7 +332,7 @@ static size_t first_at(const struct log_list *l, uint64_t number)
 }
 
 /* Where the timeline of a segment is left on the way; 0: that part of it is not on the way. */
-static uint64_t left_at(const struct history *h, const struct log_segment *s, uint32_t bytes)
+static uint64_t left_at(const struct history *h, const struct wal_segment *s, uint32_t bytes)
 {
     uint64_t begin, end, start = s->number * bytes;
 
@@ -343,11 +343,11 @@ static uint64_t left_at(const struct history *h, const struct log_segment *s, ui
 
 /* A segment in which a timeline was left is there on the next one too, which repeats its beginning.
  */
-const struct log_segment *log_segment_at(const struct log_list *l, uint32_t towards,
+const struct wal_segment *wal_segment_at(const struct wal_list *l, uint32_t towards,
                                          uint64_t number)
 {
     struct history h = history_of(l, towards);
-    const struct log_segment *found = NULL;
+    const struct wal_segment *found = NULL;
     size_t i;
 
     for (i = first_at(l, number); i < l->n && l->segments[i].number == number; i++)
@@ -356,15 +356,15 @@ const struct log_segment *log_segment_at(const struct log_list *l, uint32_t towa
     return found;
 }
 
-bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end)
+bool wal_covers(const struct wal_list *l, uint32_t timeline, uint64_t from, uint64_t *end)
 {
-    uint32_t towards = log_newest(l, timeline, from);
+    uint32_t towards = wal_newest(l, timeline, from);
     struct history h = history_of(l, towards);
     uint64_t number = from / l->segment_bytes, left, next;
-    const struct log_segment *s;
+    const struct wal_segment *s;
 
     *end = from;
-    for (; (s = log_segment_at(l, towards, number)); number++) {
+    for (; (s = wal_segment_at(l, towards, number)); number++) {
         left = left_at(&h, s, l->segment_bytes);
         next = (number + 1) * l->segment_bytes;
         *end = left < next ? left : next;

@@ -13,16 +13,16 @@
 #include "common/err.h"
 #include "store/history.h"
 
-struct log_segment {
+struct wal_segment {
     uint32_t timeline;
     uint64_t number; /* LSN / segment size */
     bool partial;
-    bool own;                /* log_add_own */
+    bool own;                /* wal_add_own */
     struct timespec written; /* mtime: when it came here, perhaps; of what is in it, nothing */
 };
 
-struct log_list {
-    struct log_segment
+struct wal_list {
+    struct wal_segment
         *segments; /* by number, then timeline; of a whole and a partial one the whole */
     size_t n;
     struct history *histories; /* by timeline */
@@ -31,48 +31,48 @@ struct log_list {
 };
 
 /* Other files are left out; a segment of a wrong size (not partial) is refused by name. */
-int log_read(const char *dir, uint32_t segment_bytes, struct log_list *l, struct err *err);
-void log_free(struct log_list *l);
+int wal_read(const char *dir, uint32_t segment_bytes, struct wal_list *l, struct err *err);
+void wal_free(struct wal_list *l);
 
 /*
  * The log as recovery of a base finds it: the segments of `l`, and of the base's own pg_wal those
  * that are not there, marked as such. Whatever pg_wal has that is not to be read adds nothing. Freed
- * by log_free; `l` stays as it is.
+ * by wal_free; `l` stays as it is.
  */
-void log_add_own(const struct log_list *l, const char *pg_wal, struct log_list *all);
+void wal_add_own(const struct wal_list *l, const char *pg_wal, struct wal_list *all);
 
 /*
  * The way: of all timelines whose history is there, the newest that comes through `at` on
  * `timeline` (itself, if there is none). Recovery is told to go there, and "on the way" below means
  * the parts of its ancestors and itself. Pure, as all that follows.
  */
-uint32_t log_newest(const struct log_list *l, uint32_t timeline, uint64_t at);
+uint32_t wal_newest(const struct wal_list *l, uint32_t timeline, uint64_t at);
 
 /* `at` on `timeline` lies on a branch that was left: the newest timeline of all does not come by.
  */
-bool log_is_left(const struct log_list *l, uint32_t timeline, uint64_t at, uint32_t *newest);
+bool wal_is_left(const struct wal_list *l, uint32_t timeline, uint64_t at, uint32_t *newest);
 
 /* Of the timelines on the way to `towards`, the one whose log holds `at`. */
-uint32_t log_timeline_at(const struct log_list *l, uint32_t towards, uint64_t at);
+uint32_t wal_timeline_at(const struct wal_list *l, uint32_t towards, uint64_t at);
 
 /* The segment of that number that recovery reads on its way to `towards`; NULL: there is none. */
-const struct log_segment *log_segment_at(const struct log_list *l, uint32_t towards,
+const struct wal_segment *wal_segment_at(const struct wal_list *l, uint32_t towards,
                                          uint64_t number);
 
 /* The first segment of a timeline behind `towards` of which no history tells where it began; NULL:
  * there is none. */
-const struct log_segment *log_without_history(const struct log_list *l, uint32_t towards);
+const struct wal_segment *wal_without_history(const struct wal_list *l, uint32_t towards);
 
 /*
  * The run of segments without a gap from the one that holds `from` on, on the way from there to the
  * newest timeline: *end is the LSN behind it (of a partial segment, its end: how much of it is log
- * its records can say: logreach.h). False: the segment that holds `from` is missing.
+ * its records can say: walreach.h). False: the segment that holds `from` is missing.
  */
-bool log_covers(const struct log_list *l, uint32_t timeline, uint64_t from, uint64_t *end);
+bool wal_covers(const struct wal_list *l, uint32_t timeline, uint64_t from, uint64_t *end);
 
 /* 24 digits and NUL, and back (-EINVAL: it is none). Of the first segment that is missing behind a
  * run, the number is *end / segment_bytes. */
-void log_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes, char out[25]);
-int log_parse_name(const char *name, uint32_t segment_bytes, struct log_segment *s);
+void wal_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes, char out[25]);
+int wal_parse_name(const char *name, uint32_t segment_bytes, struct wal_segment *s);
 
 #endif

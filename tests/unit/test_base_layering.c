@@ -22,7 +22,7 @@ static void chain_of(struct layering_base *chain, const unsigned long *ids, unsi
     unsigned i;
 
     for (i = 0; i < n; i++)
-        chain[i] = (struct layering_base){.id = ids[i], .has_log = true};
+        chain[i] = (struct layering_base){.id = ids[i], .has_wal = true};
 }
 
 static void while_there_is_room_the_newest_is_the_only_one(void **state)
@@ -31,7 +31,7 @@ static void while_there_is_room_the_newest_is_the_only_one(void **state)
     unsigned n, tries[MOST];
 
     (void)state;
-    memset(chain, 0, sizeof(chain)); /* has_log does not matter */
+    memset(chain, 0, sizeof(chain)); /* has_wal does not matter */
     for (n = 1; n <= MOST; n++) {
         assert_int_equal(layering_plan(chain, n, MOST, tries), 1);
         assert_int_equal(tries[0], n - 1);
@@ -108,11 +108,11 @@ static void without_log_it_is_a_base_above_with_room_for_some(void **state)
     assert_int_equal(layering_plan(chain, 7, 6, tries), 4);
     assert_int_equal(tries[0], 0);
     assert_int_equal(tries[3], 3);
-    chain[0].has_log = chain[1].has_log = false;
+    chain[0].has_wal = chain[1].has_wal = false;
     assert_int_equal(layering_plan(chain, 7, 6, tries), 2);
     assert_int_equal(tries[0], 2);
     assert_int_equal(tries[1], 3);
-    chain[2].has_log = chain[3].has_log = false; /* only fewer than LAYERING_ROOM would do */
+    chain[2].has_wal = chain[3].has_wal = false; /* only fewer than LAYERING_ROOM would do */
     assert_int_equal(layering_plan(chain, 7, 6, tries), 0);
 }
 
@@ -136,12 +136,12 @@ static void begin(unsigned most)
     run.chain[0].id = run.n = 1;
 }
 
-static void look_for_log(void)
+static void look_for_wal(void)
 {
     unsigned i;
 
     for (i = 0; i < run.n; i++)
-        run.chain[i].has_log = run.end[run.chain[i].id] >= run.kept_from;
+        run.chain[i].has_wal = run.end[run.chain[i].id] >= run.kept_from;
 }
 
 /* `log` units came. 0: there is no place for the layer. */
@@ -150,12 +150,12 @@ static int advance(double log)
     unsigned long newest = run.chain[run.n - 1].id;
     unsigned tries[MOST + 3];
 
-    look_for_log();
+    look_for_wal();
     if (!layering_plan(run.chain, run.n, run.most, tries))
         return 0;
     assert_in_range(tries[0], 0, run.n - 1);
     assert_true(run.chain[tries[0]].id < newest + 1);
-    assert_true(run.n <= run.most || run.chain[tries[0]].has_log);
+    assert_true(run.n <= run.most || run.chain[tries[0]].has_wal);
     run.end[newest + 1] = run.end[newest] + log;
     run.replayed += run.end[newest + 1] - run.end[run.chain[tries[0]].id];
     if (run.n > run.most) /* what is new, to see whether there is anything to be gained */

@@ -128,9 +128,9 @@ static void put_log(const struct place *p, uint64_t first, const char *second_di
     walbytes_make_of(&w, first, 2, SEGMENT);
     walbytes_commit(&w, COMMITTED * INT64_C(1000000));
     walbytes_fill(&w, (first + 2) * SEGMENT);
-    log_segment_name(1, first, SEGMENT, name);
+    wal_segment_name(1, first, SEGMENT, name);
     put_segment_in(log, name, w.bytes);
-    log_segment_name(1, first + 1, SEGMENT, name);
+    wal_segment_name(1, first + 1, SEGMENT, name);
     put_segment_in(second_dir ? second_dir : log, name, w.bytes + SEGMENT);
     walbytes_free(&w);
     free(log);
@@ -183,12 +183,12 @@ static void each_base_reaches_as_far_as_its_log(void **state)
     put_log(p, 6, NULL);
     l = list(p);
     assert_int_equal(l->n, 3);
-    assert_true(l->bases[0].log_end == 4 * SEGMENT);
-    assert_int_equal(l->bases[0].log_end_time, COMMITTED); /* no file's time counts */
-    assert_int_equal(l->bases[1].log_end, 0);
+    assert_true(l->bases[0].wal_end == 4 * SEGMENT);
+    assert_int_equal(l->bases[0].wal_end_time, COMMITTED); /* no file's time counts */
+    assert_int_equal(l->bases[1].wal_end, 0);
     assert_string_equal(l->bases[1].missing, "000000010000000000000005");
-    assert_true(l->bases[2].log_end == 8 * SEGMENT); /* just where it can first be shown */
-    assert_int_equal(l->bases[2].log_end_time, COMMITTED);
+    assert_true(l->bases[2].wal_end == 8 * SEGMENT); /* just where it can first be shown */
+    assert_int_equal(l->bases[2].wal_end_time, COMMITTED);
     assert_true(l->of_cluster);
     assert_int_equal(l->segments, 4);
     assert_true(l->bytes == 4 * SEGMENT);
@@ -210,8 +210,8 @@ static void what_a_bases_own_pg_wal_has_is_its_log_too(void **state)
     put_base(p, &f);
     l = list(p);
     assert_null(l->bases[0].error);
-    assert_true(l->bases[0].log_end == 4 * SEGMENT);
-    assert_int_equal(l->bases[0].log_end_time, COMMITTED);
+    assert_true(l->bases[0].wal_end == 4 * SEGMENT);
+    assert_int_equal(l->bases[0].wal_end_time, COMMITTED);
     assert_int_equal(l->segments, 1);
     free(own);
 }

@@ -1355,7 +1355,7 @@ static void a_store_keeps_whose_cluster_it_is(void **state)
     char *log = path_in(p, "store/log");
 
     assert_null(store_cluster(p->store));
-    assert_string_equal(store_log_directory(p->store), log);
+    assert_string_equal(store_wal_directory(p->store), log);
     assert_int_equal(store_set_cluster(p->store, &c, &p->err), 0);
     reopen(p);
     assert_int_equal(store_cluster(p->store)->system_identifier, c.system_identifier);
@@ -1365,10 +1365,10 @@ static void a_store_keeps_whose_cluster_it_is(void **state)
     c = *store_cluster(p->store); /* what it holds is the store's, and goes while it is set */
     c.log = (char *)"/elsewhere";
     assert_int_equal(store_set_cluster(p->store, &c, &p->err), 0);
-    assert_string_equal(store_log_directory(p->store), "/elsewhere");
+    assert_string_equal(store_wal_directory(p->store), "/elsewhere");
     reopen(p);
     assert_string_equal(store_cluster(p->store)->slot, "asofs");
-    assert_string_equal(store_log_directory(p->store), "/elsewhere");
+    assert_string_equal(store_wal_directory(p->store), "/elsewhere");
     free(log);
 }
 

@@ -28,15 +28,15 @@
 
 struct place {
     char dir[64], *log, *wal, *run;
-    struct log_list list;
-    struct log_segment segments[SEGMENTS];
+    struct wal_list list;
+    struct wal_segment segments[SEGMENTS];
 };
 
 static char *name_of(unsigned i)
 {
     static char name[25];
 
-    log_segment_name(1, FIRST + i, SEGMENT, name);
+    wal_segment_name(1, FIRST + i, SEGMENT, name);
     return name;
 }
 
@@ -67,10 +67,10 @@ static int set_up(void **state)
     mkdir(p->wal, 0700);
     mkdir(p->run, 0700);
     for (i = 0; i < SEGMENTS; i++) {
-        p->segments[i] = (struct log_segment){.timeline = 1, .number = FIRST + i};
+        p->segments[i] = (struct wal_segment){.timeline = 1, .number = FIRST + i};
         write_segment(p, i, "", 0, 0);
     }
-    p->list = (struct log_list){.segments = p->segments, .n = SEGMENTS, .segment_bytes = SEGMENT};
+    p->list = (struct wal_list){.segments = p->segments, .n = SEGMENTS, .segment_bytes = SEGMENT};
     *state = p;
     return 0;
 }
@@ -89,7 +89,7 @@ static int tear_down(void **state)
 
 static struct lookahead *start(struct place *p)
 {
-    struct lookahead_request req = {.log_dir = p->log,
+    struct lookahead_request req = {.wal_dir = p->log,
                                     .log = &p->list,
                                     .from = (uint64_t)FROM * SEGMENT + 5,
                                     .system = WALBYTES_SYSTEM,
@@ -238,7 +238,7 @@ static void nothing_to_look_at_is_no_thread(void **state)
     lookahead_stop(NULL);
     p->list.n = 1; /* in front of where replay begins */
     assert_null(start(p));
-    p->list = (struct log_list){0};
+    p->list = (struct wal_list){0};
     assert_null(start(p));
 }
 

@@ -323,8 +323,8 @@ static void transactions_are_looked_for_from_the_newest_base_back(void **state)
 
 /* Whole segments of timeline 1 from `first` on, which prove the time 1030 s. */
 struct some_log {
-    struct log_segment segments[MAX_SEGMENTS];
-    struct log_list list;
+    struct wal_segment segments[MAX_SEGMENTS];
+    struct wal_list list;
 };
 
 static void make_log(struct some_log *l, uint64_t first, size_t n)
@@ -332,17 +332,17 @@ static void make_log(struct some_log *l, uint64_t first, size_t n)
     size_t i;
 
     for (i = 0; i < n; i++)
-        l->segments[i] = (struct log_segment){.timeline = 1, .number = first + i};
-    l->list = (struct log_list){.segments = l->segments, .n = n, .segment_bytes = SEGMENT};
+        l->segments[i] = (struct wal_segment){.timeline = 1, .number = first + i};
+    l->list = (struct wal_list){.segments = l->segments, .n = n, .segment_bytes = SEGMENT};
 }
 
 static int check(const struct moment *m, struct some_log *l, struct err *err)
 {
-    struct log_reach reach = {.time_us = 1030 * US};
+    struct wal_reach reach = {.time_us = 1030 * US};
 
     *err = (struct err){0};
-    log_covers(&l->list, 1, SEGMENT, &reach.end);
-    return moment_check_log(m, &bases[0], &l->list, &reach, err);
+    wal_covers(&l->list, 1, SEGMENT, &reach.end);
+    return moment_check_wal(m, &bases[0], &l->list, &reach, err);
 }
 
 static void a_moment_behind_the_log_names_the_range_and_the_next_segment(void **state)
@@ -380,18 +380,18 @@ static void a_time_that_the_log_does_not_prove_is_refused(void **state)
 static void a_log_that_proves_no_time_behind_the_base_has_places_only(void **state)
 {
     struct moment m = {.kind = MOMENT_TIME, .time_us = 100 * US, .text = "x"};
-    struct log_reach reach = {.end = 3 * SEGMENT, .time_us = 100 * US - 1};
+    struct wal_reach reach = {.end = 3 * SEGMENT, .time_us = 100 * US - 1};
     struct some_log l;
     struct err err;
 
     (void)state;
     make_log(&l, 1, 2);
     assert_int_equal(moment_last_time(&bases[0].facts, &reach), 0);
-    assert_int_equal(moment_check_log(&m, &bases[0], &l.list, &reach, &err), -ERANGE);
+    assert_int_equal(moment_check_wal(&m, &bases[0], &l.list, &reach, &err), -ERANGE);
     assert_non_null(strstr(err.text, "to 0/3000000 (of no later time yet)"));
     reach.time_us++;
     assert_int_equal(moment_last_time(&bases[0].facts, &reach), 100);
-    assert_int_equal(moment_check_log(&m, &bases[0], &l.list, &reach, &err), 0);
+    assert_int_equal(moment_check_wal(&m, &bases[0], &l.list, &reach, &err), 0);
 }
 
 static void behind_a_gap_there_is_no_moment_and_the_gap_is_named(void **state)
@@ -479,7 +479,7 @@ static void bases_on_a_branch_that_was_left_come_last(void **state)
         {"2", {.start_lsn = 4 * SEGMENT, .timeline = 1}},
         {"3", {.start_lsn = 3 * SEGMENT, .consistent_lsn = 3 * SEGMENT + 101, .timeline = 1}},
         {"4", {.start_lsn = 3 * SEGMENT, .consistent_lsn = 4 * SEGMENT, .timeline = 2}}};
-    struct log_list l = {.histories = &history_of_2, .segment_bytes = SEGMENT};
+    struct wal_list l = {.histories = &history_of_2, .segment_bytes = SEGMENT};
     struct err err;
 
     (void)state;

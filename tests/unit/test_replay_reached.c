@@ -119,7 +119,7 @@ static void put_segment(const char *dir, uint32_t timeline, const uint8_t *bytes
     char name[25], *path;
     struct err err;
 
-    log_segment_name(timeline, 1, WALBYTES_SEGMENT, name);
+    wal_segment_name(timeline, 1, WALBYTES_SEGMENT, name);
     path = mem_printf("%s/%s", dir, name);
     unlink(path);
     assert_int_equal(io_write_file(AT_FDCWD, path, bytes, WALBYTES_SEGMENT, &err), 0);

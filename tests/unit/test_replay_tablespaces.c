@@ -40,7 +40,7 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(dir));
     walbytes_make(&log5, FIRST, SEGMENTS);
     looker = tablespaces_new(
-        &(struct tablespaces_log){.segment_bytes = WALBYTES_SEGMENT, .system = WALBYTES_SYSTEM});
+        &(struct tablespaces_wal){.segment_bytes = WALBYTES_SEGMENT, .system = WALBYTES_SYSTEM});
     return 0;
 }
 
@@ -56,13 +56,13 @@ static int tear_down(void **state)
 static void replay_from(uint64_t from)
 {
     tablespaces_free(looker);
-    looker = tablespaces_new(&(struct tablespaces_log){
+    looker = tablespaces_new(&(struct tablespaces_wal){
         .segment_bytes = WALBYTES_SEGMENT, .system = WALBYTES_SYSTEM, .from = from});
 }
 
 static char *path_of(unsigned i, char name[25])
 {
-    log_segment_name(1, FIRST + i, WALBYTES_SEGMENT, name);
+    wal_segment_name(1, FIRST + i, WALBYTES_SEGMENT, name);
     return mem_printf("%s/%s", dir, name);
 }
 

@@ -23,7 +23,7 @@ static struct prune_base base_at(const char *id, uint64_t mib, int64_t first_tim
     };
 }
 
-static const struct log_list no_log = {.segment_bytes = SEGMENT};
+static const struct wal_list no_log = {.segment_bytes = SEGMENT};
 
 #define THREE_BASES                                                                                \
     {                                                                                              \
@@ -152,17 +152,17 @@ static void without_bases_all_of_the_log_is_kept(void **s)
     assert_false(prune_segment(&no_log, 0, 0));
 }
 
-static struct log_segment segment(uint32_t timeline, uint64_t number)
+static struct wal_segment segment(uint32_t timeline, uint64_t number)
 {
-    return (struct log_segment){.timeline = timeline, .number = number};
+    return (struct wal_segment){.timeline = timeline, .number = number};
 }
 
 /* The log went over to timeline 2 before base 3, which was still taken from the old server. */
 static void a_base_beside_the_way_of_the_log_makes_no_other_needless(void **s)
 {
     struct prune_base b[] = THREE_BASES;
-    struct log_segment g[] = {segment(1, 15), segment(2, 15), segment(1, 18), segment(2, 18)};
-    struct log_list l = {.segments = g, .n = 4, .segment_bytes = SEGMENT};
+    struct wal_segment g[] = {segment(1, 15), segment(2, 15), segment(1, 18), segment(2, 18)};
+    struct wal_list l = {.segments = g, .n = 4, .segment_bytes = SEGMENT};
 
     (void)s;
     assert_int_equal(prune_decide(b, 3, &l, 1300), 200 * MIB);
@@ -188,8 +188,8 @@ static void a_base_of_a_later_timeline_makes_those_before_it_needless(void **s)
 
 static void the_segment_where_the_log_is_needed_from_stays_and_the_last_one_too(void **s)
 {
-    struct log_segment g[] = {segment(1, 4), segment(1, 5), segment(1, 6), segment(1, 7)};
-    struct log_list l = {.segments = g, .n = 4, .segment_bytes = SEGMENT};
+    struct wal_segment g[] = {segment(1, 4), segment(1, 5), segment(1, 6), segment(1, 7)};
+    struct wal_list l = {.segments = g, .n = 4, .segment_bytes = SEGMENT};
 
     (void)s;
     assert_true(prune_segment(&l, 1, 6 * SEGMENT + 1));

@@ -1,4 +1,4 @@
-/* store/logreach, store/logsaid: how far a log reaches, by its records and by what its source said. */
+/* store/walreach, store/walsaid: how far a log reaches, by its records and by what its source said. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +15,8 @@
 
 #include "common/io.h"
 #include "common/mem.h"
-#include "store/logreach.h"
-#include "store/logsaid.h"
+#include "store/walreach.h"
+#include "store/walsaid.h"
 #include "walbytes.h"
 
 #define SEGMENT WALBYTES_SEGMENT
@@ -59,7 +59,7 @@ static void put_file(const char *dir, uint64_t number, const char *end, const ui
     char name[25], *path;
     struct err err;
 
-    log_segment_name(1, number, SEGMENT, name);
+    wal_segment_name(1, number, SEGMENT, name);
     path = mem_printf("%s/%s%s", dir, name, end);
     unlink(path);
     assert_int_equal(io_write_file(AT_FDCWD, path, bytes, SEGMENT, &err), 0);
@@ -73,28 +73,28 @@ static void put(const struct place *p, uint64_t from, uint64_t to)
         put_file(p->dir, from, "", walbytes_at(&p->w, from * SEGMENT));
 }
 
-static struct log_reach reach_before(const struct place *p, uint64_t before)
+static struct wal_reach reach_before(const struct place *p, uint64_t before)
 {
-    struct log_list log, all;
-    struct log_way way = {.list = &all,
+    struct wal_list log, all;
+    struct wal_way way = {.list = &all,
                           .dir = p->dir,
                           .own = p->own,
                           .system = WALBYTES_SYSTEM,
                           .timeline = 1,
                           .from = SEGMENT + 40,
                           .before = before};
-    struct log_reach r;
+    struct wal_reach r;
     struct err err;
 
-    assert_int_equal(log_read(p->dir, SEGMENT, &log, &err), 0);
-    log_add_own(&log, p->own, &all);
-    assert_int_equal(log_reach(&way, &r, &err), 0);
-    log_free(&all);
-    log_free(&log);
+    assert_int_equal(wal_read(p->dir, SEGMENT, &log, &err), 0);
+    wal_add_own(&log, p->own, &all);
+    assert_int_equal(wal_reach(&way, &r, &err), 0);
+    wal_free(&all);
+    wal_free(&log);
     return r;
 }
 
-static struct log_reach reach(const struct place *p)
+static struct wal_reach reach(const struct place *p)
 {
     return reach_before(p, UINT64_MAX);
 }
@@ -102,7 +102,7 @@ static struct log_reach reach(const struct place *p)
 static void the_last_record_is_the_end_and_the_last_commit_the_time(void **state)
 {
     struct place *p = *state;
-    struct log_reach r;
+    struct wal_reach r;
     uint64_t last;
 
     walbytes_commit(&p->w, NOON);
@@ -117,8 +117,8 @@ static void the_last_record_is_the_end_and_the_last_commit_the_time(void **state
 
 static int64_t first_time(const struct place *p, uint64_t from)
 {
-    struct log_list log;
-    struct log_way way = {.list = &log,
+    struct wal_list log;
+    struct wal_way way = {.list = &log,
                           .dir = p->dir,
                           .system = WALBYTES_SYSTEM,
                           .timeline = 1,
@@ -127,9 +127,9 @@ static int64_t first_time(const struct place *p, uint64_t from)
     int64_t us;
     struct err err;
 
-    assert_int_equal(log_read(p->dir, SEGMENT, &log, &err), 0);
-    assert_int_equal(log_first_time(&way, &us, &err), 0);
-    log_free(&log);
+    assert_int_equal(wal_read(p->dir, SEGMENT, &log, &err), 0);
+    assert_int_equal(wal_first_time(&way, &us, &err), 0);
+    wal_free(&log);
     return us;
 }
 
@@ -181,7 +181,7 @@ static void a_checkpoint_has_an_older_time_than_the_commits_in_front_of_it(void 
 static void a_time_is_looked_for_in_front_of_segments_that_have_none(void **state)
 {
     struct place *p = *state;
-    struct log_reach r;
+    struct wal_reach r;
 
     walbytes_commit(&p->w, NOON);
     walbytes_fill(&p->w, 3 * SEGMENT + 4096); /* one record all through segment 2 */
@@ -207,7 +207,7 @@ static void behind_a_switch_the_next_segment_is_the_end(void **state)
 static void a_record_whose_rest_is_not_there_is_no_end_and_no_damage(void **state)
 {
     struct place *p = *state;
-    struct log_reach r;
+    struct wal_reach r;
     uint64_t end;
 
     walbytes_commit(&p->w, NOON);
@@ -225,7 +225,7 @@ static void a_record_whose_rest_is_not_there_is_no_end_and_no_damage(void **stat
 static void records_behind_one_that_is_damaged_are_noticed(void **state)
 {
     struct place *p = *state;
-    struct log_reach r;
+    struct wal_reach r;
     uint64_t last = walbytes_commit(&p->w, NOON);
 
     walbytes_fill(&p->w, SEGMENT + 3 * 8192);
@@ -240,7 +240,7 @@ static void records_behind_one_that_is_damaged_are_noticed(void **state)
 static void of_an_earlier_place_only_what_is_in_front_counts(void **state)
 {
     struct place *p = *state;
-    struct log_reach r;
+    struct wal_reach r;
     uint64_t second;
 
     walbytes_commit(&p->w, NOON);
@@ -302,44 +302,44 @@ static struct history history_of_2 = {2, &turn_of_2, 1};
 
 static void what_the_source_said_counts_as_far_as_the_log_reaches(void **state)
 {
-    const struct log_list l = {
+    const struct wal_list l = {
         .segment_bytes = SEGMENT, .histories = &history_of_2, .n_histories = 1};
-    const struct log_said said[] = {{NOON, 2 * SEGMENT, 1},
+    const struct wal_said said[] = {{NOON, 2 * SEGMENT, 1},
                                     {NOON + 1, 3 * SEGMENT + 40, 1}, /* as the server names it */
                                     {NOON + 2, 3 * SEGMENT + 200, 2}};
 
     (void)state;
-    assert_int_equal(logsaid_proves(said, 3, &l, 2, 2 * SEGMENT - 8), 0);
-    assert_int_equal(logsaid_proves(said, 3, &l, 2, 2 * SEGMENT), NOON);
-    assert_int_equal(logsaid_proves(said, 3, &l, 2, 3 * SEGMENT), NOON + 1);
-    assert_int_equal(logsaid_proves(said, 3, &l, 2, 9 * SEGMENT), NOON + 2);
-    assert_int_equal(logsaid_proves(said, 3, &l, 1, 9 * SEGMENT), NOON + 1);
-    assert_int_equal(logsaid_proves(said, 0, &l, 1, 9 * SEGMENT), 0);
+    assert_int_equal(walsaid_proves(said, 3, &l, 2, 2 * SEGMENT - 8), 0);
+    assert_int_equal(walsaid_proves(said, 3, &l, 2, 2 * SEGMENT), NOON);
+    assert_int_equal(walsaid_proves(said, 3, &l, 2, 3 * SEGMENT), NOON + 1);
+    assert_int_equal(walsaid_proves(said, 3, &l, 2, 9 * SEGMENT), NOON + 2);
+    assert_int_equal(walsaid_proves(said, 3, &l, 1, 9 * SEGMENT), NOON + 1);
+    assert_int_equal(walsaid_proves(said, 0, &l, 1, 9 * SEGMENT), 0);
 }
 
 /* It was left before it came there: what was committed behind is lost. */
 static void what_a_branch_that_was_left_had_does_not_count(void **state)
 {
-    const struct log_list l = {
+    const struct wal_list l = {
         .segment_bytes = SEGMENT, .histories = &history_of_2, .n_histories = 1};
-    const struct log_said said = {NOON, 4 * SEGMENT, 1};
+    const struct wal_said said = {NOON, 4 * SEGMENT, 1};
 
     (void)state;
-    assert_int_equal(logsaid_proves(&said, 1, &l, 2, 9 * SEGMENT), 0);
+    assert_int_equal(walsaid_proves(&said, 1, &l, 2, 9 * SEGMENT), 0);
 }
 
 static void the_last_ones_are_kept(void **state)
 {
-    struct log_said said = {NOON, SEGMENT, 3}, got[LOGSAID_MAX];
+    struct wal_said said = {NOON, SEGMENT, 3}, got[WALSAID_MAX];
     struct place *p = *state;
     struct err err;
     size_t i;
 
-    assert_int_equal(logsaid_read(p->dir, got), 0);
-    for (i = 0; i < LOGSAID_MAX + 3; i++, said.time_us++)
-        assert_int_equal(logsaid_add(p->dir, &said, &err), 0);
-    assert_int_equal(logsaid_read(p->dir, got), LOGSAID_MAX);
-    assert_int_equal(got[LOGSAID_MAX - 1].time_us, NOON + LOGSAID_MAX + 2);
+    assert_int_equal(walsaid_read(p->dir, got), 0);
+    for (i = 0; i < WALSAID_MAX + 3; i++, said.time_us++)
+        assert_int_equal(walsaid_add(p->dir, &said, &err), 0);
+    assert_int_equal(walsaid_read(p->dir, got), WALSAID_MAX);
+    assert_int_equal(got[WALSAID_MAX - 1].time_us, NOON + WALSAID_MAX + 2);
     assert_int_equal(got[0].time_us, NOON + 3);
     assert_int_equal(got[0].lsn, SEGMENT);
     assert_int_equal(got[0].timeline, 3);
@@ -355,7 +355,7 @@ static void a_file_that_is_damaged_says_nothing_more(void **state)
                                         "-5 0/10000 1\n",
                                         "1790000000000000 nowhere 1\n",
                                         "1790000000000000 0/10000 1 more\n"};
-    struct log_said got[LOGSAID_MAX];
+    struct wal_said got[WALSAID_MAX];
     struct place *p = *state;
     char *path = mem_printf("%s/source-log", p->dir);
     struct err err;
@@ -364,7 +364,7 @@ static void a_file_that_is_damaged_says_nothing_more(void **state)
     for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         unlink(path);
         assert_int_equal(io_write_file(AT_FDCWD, path, texts[i], strlen(texts[i]), &err), 0);
-        assert_int_equal(logsaid_read(p->dir, got), 0);
+        assert_int_equal(walsaid_read(p->dir, got), 0);
     }
     free(path);
 }

@@ -26,27 +26,27 @@
 static void assert_name(const char *name, uint32_t segment_bytes, uint32_t timeline,
                         uint64_t number)
 {
-    struct log_segment s;
+    struct wal_segment s;
     char again[25];
 
-    assert_int_equal(log_parse_name(name, segment_bytes, &s), 0);
+    assert_int_equal(wal_parse_name(name, segment_bytes, &s), 0);
     assert_int_equal(s.timeline, timeline);
     assert_int_equal(s.number, number);
     assert_false(s.partial);
-    log_segment_name(timeline, number, segment_bytes, again);
+    wal_segment_name(timeline, number, segment_bytes, again);
     assert_string_equal(again, name);
 }
 
 static void a_name_is_read_and_written_for_every_segment_size(void **state)
 {
-    struct log_segment s;
+    struct wal_segment s;
 
     (void)state;
     assert_name("000000010000000000000001", 16 * MIB, 1, 1);
     assert_name("0000000100000000000000FF", 16 * MIB, 1, 255);
     assert_name("000000010000000100000000", 16 * MIB, 1, 256);
     assert_name("0000000A0000000100000000", MIB, 10, 4096);
-    assert_int_equal(log_parse_name("000000010000000000000003.partial", 16 * MIB, &s), 0);
+    assert_int_equal(wal_parse_name("000000010000000000000003.partial", 16 * MIB, &s), 0);
     assert_true(s.partial);
     assert_int_equal(s.number, 3);
 }
@@ -81,15 +81,15 @@ static void odd_names_are_no_segments(void **state)
         "+00000010000000000000001",
         "0x0000010000000000000001",
     };
-    struct log_segment s;
+    struct wal_segment s;
     size_t i;
 
     (void)state;
     for (i = 0; i < sizeof(odd) / sizeof(*odd); i++)
-        if (log_parse_name(odd[i], 16 * MIB, &s) >= 0)
+        if (wal_parse_name(odd[i], 16 * MIB, &s) >= 0)
             fail_msg("taken: \"%s\"", odd[i]);
-    assert_int_equal(log_parse_name("000000010000000000000004", 1024 * MIB, &s), -EINVAL);
-    assert_int_equal(log_parse_name("000000010000000000001000", MIB, &s), -EINVAL);
+    assert_int_equal(wal_parse_name("000000010000000000000004", 1024 * MIB, &s), -EINVAL);
+    assert_int_equal(wal_parse_name("000000010000000000001000", MIB, &s), -EINVAL);
 }
 
 /* ---- what is covered ---- */
@@ -111,27 +111,27 @@ static size_t n_histories;
 
 /* Segments of 16 MiB, in order; an empty one (timeline 0) ends them. The last one of the run as
  * timeline * 100 + number. */
-static struct run covers(const struct log_segment *segments, uint32_t timeline, uint64_t from)
+static struct run covers(const struct wal_segment *segments, uint32_t timeline, uint64_t from)
 {
-    struct log_segment copy[16];
-    struct log_list l = {.segments = copy,
+    struct wal_segment copy[16];
+    struct wal_list l = {.segments = copy,
                          .segment_bytes = 16 * MIB,
                          .histories = histories,
                          .n_histories = n_histories};
-    const struct log_segment *s;
+    const struct wal_segment *s;
     struct run r = {0};
 
     for (; segments[l.n].timeline; l.n++)
         copy[l.n] = segments[l.n];
-    r.covers = log_covers(&l, timeline, from, &r.end);
+    r.covers = wal_covers(&l, timeline, from, &r.end);
     if (!r.covers)
         return r;
-    s = log_segment_at(&l, log_newest(&l, timeline, from), (r.end - 1) / l.segment_bytes);
+    s = wal_segment_at(&l, wal_newest(&l, timeline, from), (r.end - 1) / l.segment_bytes);
     r.last = s->timeline * 100 + s->number;
     return r;
 }
 
-static void assert_covers(const struct log_segment *segments, uint32_t timeline, uint64_t from,
+static void assert_covers(const struct wal_segment *segments, uint32_t timeline, uint64_t from,
                           uint64_t end, uint64_t last)
 {
     struct run r = covers(segments, timeline, from);
@@ -149,7 +149,7 @@ static void assert_covers(const struct log_segment *segments, uint32_t timeline,
 
 static void a_run_goes_on_to_the_end_of_the_last_segment(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(1, 5), END};
+    static const struct wal_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(1, 5), END};
 
     (void)state;
     assert_covers(s, 1, AT(3), AT(6), 105);
@@ -160,7 +160,7 @@ static void a_run_goes_on_to_the_end_of_the_last_segment(void **state)
 
 static void what_lies_outside_is_not_covered(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), END}, none[] = {END};
+    static const struct wal_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), END}, none[] = {END};
 
     (void)state;
     assert_false(covers(s, 1, AT(3) - 1).covers);
@@ -172,7 +172,7 @@ static void what_lies_outside_is_not_covered(void **state)
 
 static void a_run_ends_at_a_gap(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(1, 6), END};
+    static const struct wal_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(1, 6), END};
 
     (void)state;
     assert_covers(s, 1, AT(3), AT(5), 104);
@@ -182,7 +182,7 @@ static void a_run_ends_at_a_gap(void **state)
 
 static void a_run_ends_behind_a_partial_segment(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), PARTIAL(1, 4), WHOLE(1, 5), END};
+    static const struct wal_segment s[] = {WHOLE(1, 3), PARTIAL(1, 4), WHOLE(1, 5), END};
 
     (void)state;
     assert_covers(s, 1, AT(3), AT(5), 104);
@@ -191,7 +191,7 @@ static void a_run_ends_behind_a_partial_segment(void **state)
 
 static void a_run_follows_the_histories_and_never_goes_back(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(2, 4),
+    static const struct wal_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(2, 4),
                                            WHOLE(2, 5), WHOLE(3, 6), END};
 
     (void)state;
@@ -209,7 +209,7 @@ static void a_run_follows_the_histories_and_never_goes_back(void **state)
 
 static void a_branch_that_was_left_is_not_followed_however_long_it_is(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(2, 4), WHOLE(1, 5),
+    static const struct wal_segment s[] = {WHOLE(1, 3), WHOLE(1, 4), WHOLE(2, 4), WHOLE(1, 5),
                                            WHOLE(2, 5), WHOLE(1, 6), WHOLE(1, 7), END};
 
     (void)state;
@@ -220,7 +220,7 @@ static void a_branch_that_was_left_is_not_followed_however_long_it_is(void **sta
 
 static void without_the_segment_of_the_next_timeline_a_run_ends_where_that_begins(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), PARTIAL(1, 4), WHOLE(1, 5), WHOLE(2, 5),
+    static const struct wal_segment s[] = {WHOLE(1, 3), PARTIAL(1, 4), WHOLE(1, 5), WHOLE(2, 5),
                                            END};
 
     (void)state;
@@ -230,7 +230,7 @@ static void without_the_segment_of_the_next_timeline_a_run_ends_where_that_begin
 
 static void the_partial_end_of_a_timeline_gives_way_to_the_next_timeline(void **state)
 {
-    static const struct log_segment s[] = {WHOLE(1, 3), PARTIAL(1, 4), WHOLE(2, 4), PARTIAL(2, 5),
+    static const struct wal_segment s[] = {WHOLE(1, 3), PARTIAL(1, 4), WHOLE(2, 4), PARTIAL(2, 5),
                                            END};
 
     (void)state;
@@ -240,43 +240,43 @@ static void the_partial_end_of_a_timeline_gives_way_to_the_next_timeline(void **
 
 static void the_newest_timeline_is_one_that_comes_by(void **state)
 {
-    struct log_list l = {.histories = histories, .segment_bytes = 16 * MIB};
+    struct wal_list l = {.histories = histories, .segment_bytes = 16 * MIB};
     uint32_t newest;
 
     (void)state;
-    assert_int_equal(log_newest(&l, 1, AT(3)), 1);
+    assert_int_equal(wal_newest(&l, 1, AT(3)), 1);
     l.n_histories = 2;
-    assert_int_equal(log_newest(&l, 1, AT(3)), 3);
-    assert_int_equal(log_newest(&l, 1, AT(4) + 101), 1);
-    assert_int_equal(log_newest(&l, 2, AT(6)), 3);
-    assert_int_equal(log_newest(&l, 2, AT(6) + 1), 2);
-    assert_int_equal(log_newest(&l, 7, AT(6)), 7);
-    assert_false(log_is_left(&l, 1, AT(3), &newest));
-    assert_true(log_is_left(&l, 1, AT(5), &newest));
+    assert_int_equal(wal_newest(&l, 1, AT(3)), 3);
+    assert_int_equal(wal_newest(&l, 1, AT(4) + 101), 1);
+    assert_int_equal(wal_newest(&l, 2, AT(6)), 3);
+    assert_int_equal(wal_newest(&l, 2, AT(6) + 1), 2);
+    assert_int_equal(wal_newest(&l, 7, AT(6)), 7);
+    assert_false(wal_is_left(&l, 1, AT(3), &newest));
+    assert_true(wal_is_left(&l, 1, AT(5), &newest));
     assert_int_equal(newest, 3);
     l.n_histories = 3; /* 4 comes from neither 2 nor 3 */
-    assert_int_equal(log_newest(&l, 1, AT(3)), 4);
-    assert_int_equal(log_newest(&l, 2, AT(5)), 3);
-    assert_true(log_is_left(&l, 2, AT(5), &newest));
+    assert_int_equal(wal_newest(&l, 1, AT(3)), 4);
+    assert_int_equal(wal_newest(&l, 2, AT(5)), 3);
+    assert_true(wal_is_left(&l, 2, AT(5), &newest));
     assert_int_equal(newest, 4);
-    assert_false(log_is_left(&l, 7, AT(5), &newest));
-    assert_int_equal(log_timeline_at(&l, 3, AT(4) + 99), 1);
-    assert_int_equal(log_timeline_at(&l, 3, AT(4) + 100), 2);
-    assert_int_equal(log_timeline_at(&l, 3, AT(6)), 3);
-    assert_int_equal(log_timeline_at(&l, 9, AT(6)), 9);
+    assert_false(wal_is_left(&l, 7, AT(5), &newest));
+    assert_int_equal(wal_timeline_at(&l, 3, AT(4) + 99), 1);
+    assert_int_equal(wal_timeline_at(&l, 3, AT(4) + 100), 2);
+    assert_int_equal(wal_timeline_at(&l, 3, AT(6)), 3);
+    assert_int_equal(wal_timeline_at(&l, 9, AT(6)), 9);
 }
 
 static void a_timeline_without_a_history_is_noticed(void **state)
 {
-    struct log_segment s[] = {WHOLE(1, 3), WHOLE(2, 4), WHOLE(3, 5), WHOLE(3, 6)};
-    struct log_list l = {
+    struct wal_segment s[] = {WHOLE(1, 3), WHOLE(2, 4), WHOLE(3, 5), WHOLE(3, 6)};
+    struct wal_list l = {
         .segments = s, .n = 4, .histories = histories, .n_histories = 1, .segment_bytes = 16 * MIB};
 
     (void)state;
-    assert_ptr_equal(log_without_history(&l, 1), &s[2]);
-    assert_null(log_without_history(&l, 3));
+    assert_ptr_equal(wal_without_history(&l, 1), &s[2]);
+    assert_null(wal_without_history(&l, 3));
     l.n_histories = 2;
-    assert_null(log_without_history(&l, 1));
+    assert_null(wal_without_history(&l, 1));
 }
 
 /* ---- histories ---- */
@@ -403,12 +403,12 @@ static void put_text(const char *dir, const char *name, const char *text)
 
 static void a_history_that_is_none_is_refused_with_the_directory(void **state)
 {
-    struct log_list l;
+    struct wal_list l;
     struct err err;
 
     put(*state, "000000010000000000000002", MIB, 20);
     put(*state, "00000002.history", 12, 10);
-    assert_int_equal(log_read(*state, MIB, &l, &err), -EINVAL);
+    assert_int_equal(wal_read(*state, MIB, &l, &err), -EINVAL);
     assert_non_null(strstr(err.text, *state));
     assert_null(l.histories);
 }
@@ -416,7 +416,7 @@ static void a_history_that_is_none_is_refused_with_the_directory(void **state)
 static void a_directory_is_read_in_order_and_other_files_are_left_out(void **state)
 {
     const char *dir = *state;
-    struct log_list l;
+    struct wal_list l;
     struct err err;
 
     put(dir, "000000020000000000000002", MIB, 30);
@@ -427,7 +427,7 @@ static void a_directory_is_read_in_order_and_other_files_are_left_out(void **sta
     put_text(dir, "00000002.history", "1\t0/200000\tx\n");
     put(dir, "000000010000000000000001.00000028.backup", 12, 10);
     put(dir, "archive_status", 0, 10);
-    assert_int_equal(log_read(dir, MIB, &l, &err), 0);
+    assert_int_equal(wal_read(dir, MIB, &l, &err), 0);
     assert_int_equal(l.n, 4);
     assert_int_equal(l.segment_bytes, MIB);
     assert_int_equal(l.segments[0].number, 1);
@@ -439,7 +439,7 @@ static void a_directory_is_read_in_order_and_other_files_are_left_out(void **sta
     assert_int_equal(l.n_histories, 2);
     assert_int_equal(l.histories[0].timeline, 2);
     assert_int_equal(l.histories[1].turns[1].end, 0x300000);
-    log_free(&l);
+    wal_free(&l);
     assert_int_equal(l.n, 0);
     assert_int_equal(l.n_histories, 0);
 }
@@ -447,27 +447,27 @@ static void a_directory_is_read_in_order_and_other_files_are_left_out(void **sta
 static void of_a_whole_and_a_partial_segment_the_whole_one_counts(void **state)
 {
     const char *dir = *state;
-    struct log_list l;
+    struct wal_list l;
     struct err err;
 
     put(dir, "000000010000000000000002.partial", MIB, 30);
     put(dir, "000000010000000000000002", MIB, 20);
-    assert_int_equal(log_read(dir, MIB, &l, &err), 0);
+    assert_int_equal(wal_read(dir, MIB, &l, &err), 0);
     assert_int_equal(l.n, 1);
     assert_false(l.segments[0].partial);
     assert_int_equal(l.segments[0].written.tv_sec, 20);
-    log_free(&l);
+    wal_free(&l);
 }
 
 static void a_segment_of_a_wrong_size_is_refused_by_name(void **state)
 {
     const char *dir = *state;
-    struct log_list l;
+    struct wal_list l;
     struct err err;
 
     put(dir, "000000010000000000000002", MIB, 20);
     put(dir, "000000010000000000000003", MIB - 1, 20);
-    assert_int_equal(log_read(dir, MIB, &l, &err), -EINVAL);
+    assert_int_equal(wal_read(dir, MIB, &l, &err), -EINVAL);
     assert_non_null(strstr(err.text, "000000010000000000000003"));
     assert_non_null(strstr(err.text, "1048575"));
     assert_int_equal(l.n, 0);
@@ -477,14 +477,14 @@ static void a_segment_of_a_wrong_size_is_refused_by_name(void **state)
 static void a_directory_that_is_missing_is_an_error_and_an_empty_one_is_none(void **state)
 {
     char *missing = mem_printf("%s/none", (char *)*state);
-    struct log_list l;
+    struct wal_list l;
     struct err err;
 
-    assert_int_equal(log_read(missing, MIB, &l, &err), -ENOENT);
+    assert_int_equal(wal_read(missing, MIB, &l, &err), -ENOENT);
     assert_non_null(strstr(err.text, missing));
-    assert_int_equal(log_read(*state, MIB, &l, &err), 0);
+    assert_int_equal(wal_read(*state, MIB, &l, &err), 0);
     assert_int_equal(l.n, 0);
-    log_free(&l);
+    wal_free(&l);
     free(missing);
 }
 

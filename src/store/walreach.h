@@ -6,12 +6,12 @@
  * Read from the end backwards, as far as to a record with a time, so that it takes the same whatever
  * there is in front. What is damaged further in front only recovery finds.
  */
-#ifndef ASOFS_STORE_LOGREACH_H
-#define ASOFS_STORE_LOGREACH_H
+#ifndef ASOFS_STORE_WALREACH_H
+#define ASOFS_STORE_WALREACH_H
 
 #include "store/wal.h"
 
-struct log_reach {
+struct wal_reach {
     uint64_t end;     /* behind the last record, or at the next segment after a switch; 0: none */
     uint64_t last;    /* where that record begins */
     int64_t time_us;  /* the newest that is proved, since 1970; 0: none */
@@ -19,12 +19,12 @@ struct log_reach {
 };
 
 /*
- * A log: the segments of `list`, which are in `dir`, or in `own` (log_add_own; NULL: none), of that
+ * A log: the segments of `list`, which are in `dir`, or in `own` (wal_add_own; NULL: none), of that
  * cluster (0: any), from `from` on `timeline`, where a record begins, on the way to the newest
  * timeline, and up to the first gap. Records that begin at `before` or behind do not count.
  */
-struct log_way {
-    const struct log_list *list;
+struct wal_way {
+    const struct wal_list *list;
     const char *dir, *own;
     uint64_t system;
     uint32_t timeline;
@@ -32,10 +32,10 @@ struct log_way {
 };
 
 /* 0, also when there is nothing; a segment that cannot be read is an error. */
-int log_reach(const struct log_way *way, struct log_reach *r, struct err *err);
+int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err);
 
 /* The first time that a record from way->from on proves: what is committed later is behind that
  * place. Microseconds since 1970; 0: there is none, or a gap is in front of it. */
-int log_first_time(const struct log_way *way, int64_t *time_us, struct err *err);
+int wal_first_time(const struct wal_way *way, int64_t *time_us, struct err *err);
 
 #endif

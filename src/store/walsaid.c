@@ -1,4 +1,4 @@
-#include "store/logsaid.h"
+#include "store/walsaid.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@
 #define FILE_MAX 4096
 
 /* A line each: microseconds, LSN, timeline. */
-static bool parse_line(const char *line, struct log_said *said)
+static bool parse_line(const char *line, struct wal_said *said)
 {
     char lsn[LSN_TEXT_MAX], behind;
 
@@ -26,14 +26,14 @@ static bool parse_line(const char *line, struct log_said *said)
            behind == '\n' && said->time_us > 0 && said->timeline && lsn_parse(lsn, &said->lsn) == 0;
 }
 
-size_t logsaid_read(const char *store, struct log_said out[LOGSAID_MAX])
+size_t walsaid_read(const char *store, struct wal_said out[WALSAID_MAX])
 {
     char *path = mem_printf("%s/" NAME, store), *text = NULL;
     const char *line;
     size_t n = 0;
 
     if (io_read_text(AT_FDCWD, path, FILE_MAX, &text) == 0)
-        for (line = text; n < LOGSAID_MAX && parse_line(line, &out[n]); n++)
+        for (line = text; n < WALSAID_MAX && parse_line(line, &out[n]); n++)
             line += strcspn(line, "\n") + 1;
     free(text);
     free(path);
@@ -55,17 +55,17 @@ static int write_file(const char *path, const struct buf *b, struct err *err)
     return rc;
 }
 
-int logsaid_add(const char *store, const struct log_said *said, struct err *err)
+int walsaid_add(const char *store, const struct wal_said *said, struct err *err)
 {
     char *path = mem_printf("%s/" NAME, store), *made = mem_printf("%s.new", path);
-    struct log_said all[LOGSAID_MAX + 1];
+    struct wal_said all[WALSAID_MAX + 1];
     char lsn[LSN_TEXT_MAX];
-    size_t n = logsaid_read(store, all), i;
+    size_t n = walsaid_read(store, all), i;
     struct buf b = {0};
     int rc;
 
     all[n++] = *said;
-    for (i = n > LOGSAID_MAX ? 1 : 0; i < n; i++)
+    for (i = n > WALSAID_MAX ? 1 : 0; i < n; i++)
         buf_printf(&b, "%" PRId64 " %s %" PRIu32 "\n", all[i].time_us, lsn_text(all[i].lsn, lsn),
                    all[i].timeline);
     rc = write_file(made, &b, err);
@@ -77,15 +77,16 @@ int logsaid_add(const char *store, const struct log_said *said, struct err *err)
     return rc;
 }
 
-int64_t logsaid_proves(const struct log_said *said, size_t n, const struct log_list *l,
+int64_t walsaid_proves(const struct wal_said *said, size_t n, const struct wal_list *l,
                        uint32_t towards, uint64_t end)
 {
     int64_t proved = 0;
 
     for (; n; said++, n--)
         if (said->lsn && said->time_us > proved &&
-            wal_behind_head(said->lsn, l->segment_bytes) <= wal_behind_head(end, l->segment_bytes) &&
-            log_timeline_at(l, towards, said->lsn - 1) == said->timeline)
+            wal_behind_head(said->lsn, l->segment_bytes) <=
+                wal_behind_head(end, l->segment_bytes) &&
+            wal_timeline_at(l, towards, said->lsn - 1) == said->timeline)
             proved = said->time_us;
     return proved;
 }

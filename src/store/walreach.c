@@ -1,4 +1,4 @@
-#include "store/logreach.h"
+#include "store/walreach.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +14,12 @@
 #include "store/walwalk.h"
 
 struct reading {
-    const struct log_way *way;
+    const struct wal_way *way;
     uint32_t towards;
     uint64_t before; /* records from there on do not count */
     uint8_t *bytes;  /* of one segment */
     struct wal_walk *walk;
-    struct log_reach *reach;
+    struct wal_reach *reach;
     bool timed; /* a record was met that was written at the time it has */
 };
 
@@ -49,13 +49,13 @@ static int read_file(struct reading *g, const char *path, size_t *n, struct err 
 }
 
 /* One that was being received may have become whole. */
-static int read_segment(struct reading *g, const struct log_segment *s, size_t *n, struct err *err)
+static int read_segment(struct reading *g, const struct wal_segment *s, size_t *n, struct err *err)
 {
-    const struct log_way *way = g->way;
+    const struct wal_way *way = g->way;
     char name[25], *path;
     int rc = 0;
 
-    log_segment_name(s->timeline, s->number, way->list->segment_bytes, name);
+    wal_segment_name(s->timeline, s->number, way->list->segment_bytes, name);
     if (s->partial) {
         path = mem_printf("%s/%s.partial", way->dir, name);
         rc = read_file(g, path, n, err);
@@ -73,7 +73,7 @@ static int take_segment(void *arg, uint64_t number, const uint8_t **bytes, size_
                         struct err *err)
 {
     struct reading *g = arg;
-    const struct log_segment *s = log_segment_at(g->way->list, g->towards, number);
+    const struct wal_segment *s = wal_segment_at(g->way->list, g->towards, number);
 
     *bytes = g->bytes;
     return s ? read_segment(g, s, n, err) : 0;
@@ -82,7 +82,7 @@ static int take_segment(void *arg, uint64_t number, const uint8_t **bytes, size_
 /* ---- records ---- */
 
 /* A checkpoint has the time at which it began, and later commits lie in front of it. */
-static void take_time(struct reading *g, const struct wal_record *record, struct log_reach *r)
+static void take_time(struct reading *g, const struct wal_record *record, struct wal_reach *r)
 {
     struct wal_event event;
 
@@ -94,7 +94,7 @@ static void take_time(struct reading *g, const struct wal_record *record, struct
 }
 
 /* The walk up to its end, or to a record that begins at `to` or behind. 1: there were some. */
-static int walk(struct reading *g, uint64_t to, struct log_reach *r, struct err *err)
+static int walk(struct reading *g, uint64_t to, struct wal_reach *r, struct err *err)
 {
     struct wal_record record;
     int rc, some = 0;
@@ -144,7 +144,7 @@ static int find_more(struct reading *g, uint64_t end, uint64_t *there, struct er
  */
 static int check_end(struct reading *g, struct err *err)
 {
-    struct log_reach *r = g->reach;
+    struct wal_reach *r = g->reach;
     uint64_t there;
     int rc;
 
@@ -163,7 +163,7 @@ static int check_end(struct reading *g, struct err *err)
 static int read_backwards(struct reading *g, uint64_t last, struct err *err)
 {
     uint64_t first = g->way->from / g->way->list->segment_bytes, number = last + 1, at;
-    struct log_reach *r = g->reach, found;
+    struct wal_reach *r = g->reach, found;
     uint64_t to = g->before;
     int rc = 0;
 
@@ -171,7 +171,7 @@ static int read_backwards(struct reading *g, uint64_t last, struct err *err)
         rc = seek(g, number, &at, err);
         if (rc <= 0 || at >= to)
             continue;
-        found = (struct log_reach){.time_us = r->time_us};
+        found = (struct wal_reach){.time_us = r->time_us};
         rc = walk(g, to, &found, err);
         if (rc == 1 && !r->end)
             *r = found;
@@ -183,15 +183,15 @@ static int read_backwards(struct reading *g, uint64_t last, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-static void begin(struct reading *g, const struct log_way *way, struct log_reach *r)
+static void begin(struct reading *g, const struct wal_way *way, struct wal_reach *r)
 {
     uint32_t bytes = way->list->segment_bytes;
     struct wal_source source = {
         .segment = take_segment, .arg = g, .segment_bytes = bytes, .system = way->system};
 
-    *r = (struct log_reach){0};
+    *r = (struct wal_reach){0};
     *g = (struct reading){.way = way,
-                          .towards = log_newest(way->list, way->timeline, way->from),
+                          .towards = wal_newest(way->list, way->timeline, way->from),
                           .reach = r,
                           .bytes = mem_alloc(bytes),
                           .walk = wal_walk_new(&source)};
@@ -203,14 +203,14 @@ static void finish(struct reading *g)
     free(g->bytes);
 }
 
-int log_reach(const struct log_way *way, struct log_reach *r, struct err *err)
+int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err)
 {
     struct reading g;
     uint64_t end;
     int rc;
 
-    *r = (struct log_reach){0};
-    if (!log_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
+    *r = (struct wal_reach){0};
+    if (!wal_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
         return 0;
     begin(&g, way, r);
     g.before = way->before < end ? way->before : end;
@@ -221,10 +221,10 @@ int log_reach(const struct log_way *way, struct log_reach *r, struct err *err)
     return rc;
 }
 
-int log_first_time(const struct log_way *way, int64_t *time_us, struct err *err)
+int wal_first_time(const struct wal_way *way, int64_t *time_us, struct err *err)
 {
     struct wal_record record;
-    struct log_reach r;
+    struct wal_reach r;
     struct reading g;
     uint64_t at;
     int rc;
