@@ -7,9 +7,6 @@
  *  - A chunk is running in at most one place, and its bytes count only once its DONE was read and
  * the spool's end moved behind them. A worker that dies before has no effect: its spool is trimmed.
  *  - The leader's locks and snapshot are kept until no chunk is left and pg_dump has finished.
- *  - A chunk that could not lock its table without waiting is extracted on the leader's own
- * connection: it holds the lock already, so it passes a queued ACCESS EXCLUSIVE that would stop a
- * worker.
  *
  * What a crash leaves behind: nothing. Spool files have no name, workers end with their sockets,
  * the server ends the transactions with their connections.
@@ -17,7 +14,6 @@
 #include "extract/coordinator.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,46 +25,24 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/units.h"
-#include "extract/finish.h"
-#include "extract/queue.h"
-#include "extract/sink.h"
+#include "extract/leader.h"
+#include "extract/ledger.h"
+#include "extract/schema.h"
 #include "extract/slot.h"
-#include "pg/copy.h"
 
 #define MAX_JOIN_FAILURES 5
 #define JOIN_PAUSE_MS 100 /* after the first failure, doubled with each further one */
 #define TICK_MS 250
-#define DUMP_CHECK_MS 1000
-#define OWN_FILE_MIN (1u << 20) /* smaller tables share the spool files of the workers */
-
-/* The leader's own extraction of a chunk that no worker could lock. */
-struct leader_work {
-    bool busy;
-    uint32_t chunk;
-    struct pg_copy copy;
-    struct sink *sink;
-    char *copy_sql;
-    int64_t heard;
-    uint64_t bytes;
-};
 
 struct coordinator {
     struct coordinator_config cfg;
     struct crew *crew;
-    struct results results;
-    struct queue *queue;
-    struct finisher *finisher;
-    struct leader_work leader;
+    struct ledger *ledger;
+    struct leader *leader;
+    struct schema schema;
     struct pollfd *polls;
-    struct progress_state shown;
     bool released;
-    int64_t dump_checked; /* clock_ms */
-    bool dump_was_blocked;
     bool told_fewer;
-    uint64_t spooled; /* bytes of complete chunks, less those of tables that failed */
-    int *own_files;   /* by table: a file that shall hold just this table, or -1 */
-    size_t nown_files;
-    bool *failed;                /* by table; the same as its state, without the lock */
     int wanted_fd;               /* eventfd: wanted is not empty */
     pthread_mutex_t wanted_lock; /* protects the three below */
     uint32_t *wanted;
@@ -77,24 +51,39 @@ struct coordinator {
 
 enum { POLL_STOP, POLL_WANTED, POLL_LEADER, POLL_DUMP, POLL_DUMP_ERRORS, POLL_SLOTS };
 
+static struct ledger *new_ledger(const struct coordinator_config *c)
+{
+    struct ledger_config config = {
+        .catalog = c->catalog,
+        .plan = c->plan,
+        .results = c->results,
+        .leader = c->leader,
+        .spools = c->crew->spools,
+        .spool_dir = c->crew->spool_dir,
+        .encoding = c->encoding,
+        .format = c->format,
+        .out_fd = c->out_fd,
+        .paths = c->paths,
+        .own_files = c->own_files,
+        .partial = c->partial,
+        .spool_limit = c->spool_limit,
+    };
+
+    return ledger_new(&config);
+}
+
 struct coordinator *coordinator_new(const struct coordinator_config *config)
 {
     struct coordinator *c = mem_alloc(sizeof(*c));
 
     c->cfg = *config;
     c->crew = config->crew;
-    results_init(&c->results, config->plan);
-    c->queue = queue_new(config->plan);
+    c->ledger = new_ledger(config);
+    c->leader = leader_new(config->leader, c->ledger, c->crew->n, c->crew->worker_timeout_ms);
+    c->schema =
+        (struct schema){.dump = config->dump, .leader = config->leader, .results = config->results};
     c->polls = mem_array(c->crew->n + POLL_SLOTS, sizeof(*c->polls));
-    c->failed = mem_array(config->plan->ntables, sizeof(*c->failed));
-    c->own_files = mem_array(config->plan->ntables, sizeof(*c->own_files));
-    memset(c->own_files, -1, config->plan->ntables * sizeof(*c->own_files));
-    c->finisher = finisher_new(config->plan, c->crew->spools, c->own_files);
-    c->results.joined = crew_joined(c->crew);
-    c->results.schema_error = config->schema_error;
-    c->results.schema_done = config->schema_error != NULL;
-    c->shown.files = (unsigned)config->plan->ntables;
-    c->shown.total = config->plan->weight;
+    results_set_joined(config->results, crew_joined(c->crew));
     c->wanted_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&c->wanted_lock, NULL);
     return c;
@@ -104,24 +93,14 @@ void coordinator_free(struct coordinator *c)
 {
     if (!c)
         return;
-    sink_free(c->leader.sink);
-    free(c->leader.copy_sql);
-    finisher_free(c->finisher);
-    queue_free(c->queue);
-    results_free(&c->results);
+    leader_free(c->leader);
+    ledger_free(c->ledger);
     if (c->wanted_fd >= 0)
         close(c->wanted_fd);
     pthread_mutex_destroy(&c->wanted_lock);
     free(c->wanted);
-    free(c->own_files);
-    free(c->failed);
     free(c->polls);
     free(c);
-}
-
-struct results *coordinator_results(struct coordinator *c)
-{
-    return &c->results;
 }
 
 void coordinator_prefer(struct coordinator *c, uint32_t table)
@@ -142,7 +121,7 @@ static void take_wanted(struct coordinator *c)
     (void)!read(c->wanted_fd, &n, sizeof(n));
     pthread_mutex_lock(&c->wanted_lock);
     while (c->nwanted)
-        queue_prefer_table(c->queue, c->wanted[--c->nwanted]);
+        ledger_prefer(c->ledger, c->wanted[--c->nwanted]);
     pthread_mutex_unlock(&c->wanted_lock);
 }
 
@@ -151,243 +130,12 @@ static struct slot *slot_of(struct coordinator *c, unsigned i)
     return &c->crew->slots[i];
 }
 
-static void tell_settled(struct coordinator *c, size_t table)
-{
-    if (c->cfg.settled)
-        c->cfg.settled(c->cfg.settled_arg, table);
-}
-
-/* ---- chunks ---- */
-
-static char *table_name(const struct coordinator *c, uint32_t chunk)
-{
-    const struct pg_relation *r = plan_relation(c->cfg.catalog, &c->cfg.plan->chunks[chunk]);
-
-    return pg_pattern_of(r->schema, r->name);
-}
-
-/* Written to the table's own file at once; chunks of larger tables are put together by the
- * finisher. */
-static bool goes_to_own_file(const struct coordinator *c, uint32_t chunk)
-{
-    const struct chunk *k = &c->cfg.plan->chunks[chunk];
-
-    return c->own_files[k->table] >= 0 && k->first && k->last;
-}
-
-static int open_out_file(const struct coordinator *c, uint32_t table, struct err *err)
-{
-    const char *path = c->cfg.paths[table];
-    int fd = openat(c->cfg.out_fd, path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-
-    return fd < 0 ? err_errno(err, "cannot create %s", path) : fd;
-}
-
-static int open_own_file(struct coordinator *c, uint32_t table, struct err *err)
-{
-    struct spool own = {.fd = -1};
-    int rc = 0;
-
-    if (c->own_files[table] >= 0)
-        return 0;
-    if (c->cfg.out_fd >= 0) {
-        own.fd = rc = open_out_file(c, table, err);
-    } else if (c->results.tables[table].estimate >= OWN_FILE_MIN &&
-               c->nown_files < c->cfg.own_files) {
-        rc = spool_open(&own, c->crew->spool_dir, err);
-        c->nown_files++;
-    }
-    c->own_files[table] = own.fd;
-    return rc < 0 ? rc : 0;
-}
-
-/* The file of a plain directory is closed when it is done; one of a mount is what readers read. */
-static void settle_own_file(struct coordinator *c, size_t table, bool complete)
-{
-    int fd = c->own_files[table];
-
-    c->own_files[table] = -1;
-    if (fd >= 0 && c->cfg.out_fd < 0 && complete)
-        c->results.tables[table].own_fd = fd;
-    else if (fd >= 0)
-        close(fd);
-}
-
-static int copy_sql(struct coordinator *c, uint32_t chunk, char **sql, struct err *err)
-{
-    const struct chunk *k = &c->cfg.plan->chunks[chunk];
-    struct pg_copy_source s = {
-        .table = &c->cfg.catalog->tables[k->table],
-        .rel = plan_relation(c->cfg.catalog, k),
-        .range = k->range,
-        .format = c->cfg.format,
-        .header = k->first,
-        .encoding = c->cfg.encoding,
-    };
-
-    return pg_copy_sql(c->cfg.leader, &s, sql, err);
-}
-
-static uint32_t chunk_flags(const struct coordinator *c, uint32_t chunk)
-{
-    const struct chunk *k = &c->cfg.plan->chunks[chunk];
-
-    return (c->cfg.format == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) | (k->first ? CHUNK_FIRST : 0u) |
-           (k->last ? CHUNK_LAST : 0u);
-}
-
-static int table_started(struct coordinator *c, uint32_t table, struct err *err)
-{
-    struct table_result *r = &c->results.tables[table];
-
-    pthread_mutex_lock(&c->results.lock);
-    if (r->state == TABLE_WAITING) {
-        r->state = TABLE_RUNNING;
-        r->started_at = clock_ms();
-    }
-    pthread_mutex_unlock(&c->results.lock);
-    return open_own_file(c, table, err);
-}
-
-static void table_complete(struct coordinator *c, size_t table, uint64_t bytes, uint64_t checksum)
-{
-    struct table_result *r = &c->results.tables[table];
-
-    pthread_mutex_lock(&c->results.lock);
-    settle_own_file(c, table, true);
-    flatfile_seal(&r->file);
-    r->bytes = bytes;
-    r->checksum = checksum;
-    r->state = TABLE_COMPLETE;
-    r->ended_at = clock_ms();
-    pthread_mutex_unlock(&c->results.lock);
-    c->shown.files_done++;
-    tell_settled(c, table);
-}
-
-static void fail_table(struct coordinator *c, uint32_t table, const char *why)
-{
-    struct table_result *r = &c->results.tables[table];
-
-    if (c->failed[table])
-        return;
-    c->failed[table] = true;
-    c->spooled -= r->bytes; /* only this thread writes it */
-    pthread_mutex_lock(&c->results.lock);
-    r->state = TABLE_FAILED;
-    r->ended_at = clock_ms();
-    r->error = mem_strdup(why);
-    pthread_mutex_unlock(&c->results.lock);
-    queue_drop_table(c->queue, table);
-    finisher_drop(c->finisher, table);
-    settle_own_file(c, table, false);
-    tell_settled(c, table);
-}
-
-/* The end of the view, or, when others may go on without it, of this table only. */
-static int table_failed(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
-{
-    uint32_t table = c->cfg.plan->chunks[chunk].table;
-    char *name = table_name(c, chunk);
-
-    err_set(err, EIO, "%s: %s", name, why);
-    free(name);
-    if (!c->cfg.partial)
-        return -EIO;
-    if (!c->failed[table])
-        log_error("%s", err->text);
-    fail_table(c, table, why);
-    return 0;
-}
-
-/* What the spool holds now, the chunks in work included; what failed has given its space back. */
-static uint64_t spool_used(const struct coordinator *c)
-{
-    uint64_t used = c->spooled + c->leader.bytes;
-    unsigned i;
-
-    for (i = 0; i < c->crew->n; i++)
-        used += c->crew->slots[i].bytes;
-    return used;
-}
-
-/* The table of this chunk has brought the spool beyond its limit: it fails, the others need not. */
-static int check_spool(struct coordinator *c, uint32_t chunk, uint64_t more, struct err *err)
-{
-    char size[32], why[120];
-
-    if (!c->cfg.spool_limit || spool_used(c) + more <= c->cfg.spool_limit)
-        return 0;
-    snprintf(why, sizeof(why), "the spool has grown beyond %s (--spool-limit)",
-             units_format_size(c->cfg.spool_limit, size, sizeof(size)));
-    return table_failed(c, chunk, why, err);
-}
-
-/* The bytes of a chunk are in their place. spool: number of the spool file, unused for own files.
- */
-static int chunk_done(struct coordinator *c, uint32_t chunk, uint32_t spool,
-                      const struct msg_answer *a, struct err *err)
-{
-    const struct chunk *k = &c->cfg.plan->chunks[chunk];
-    struct table_result *r = &c->results.tables[k->table];
-    uint64_t offset = c->crew->spools[spool].end;
-    int rc;
-
-    queue_done(c->queue, chunk);
-    c->shown.done += k->weight;
-    if (c->failed[k->table])
-        return spool_trim(&c->crew->spools[spool], err);
-    rc = check_spool(c, chunk, a->bytes, err);
-    if (rc < 0)
-        return rc;
-    if (c->failed[k->table])
-        return spool_trim(&c->crew->spools[spool], err);
-    c->shown.bytes += a->bytes;
-    c->spooled += a->bytes;
-    if (!goes_to_own_file(c, chunk))
-        c->crew->spools[spool].end += a->bytes;
-    pthread_mutex_lock(&c->results.lock);
-    flatfile_set(&r->file, chunk - c->cfg.plan->first[k->table], spool, offset, a->bytes);
-    r->rows += a->rows;
-    r->bytes += a->bytes;
-    r->chunks_done++;
-    pthread_mutex_unlock(&c->results.lock);
-    if (r->chunks == 1)
-        table_complete(c, k->table, a->bytes, a->checksum);
-    else
-        finisher_add(c->finisher, chunk, spool, offset, a->bytes, a->checksum);
-    return 0;
-}
-
-static int put_back(struct coordinator *c, uint32_t chunk, const char *why, struct err *err)
-{
-    char text[ERR_TEXT_MAX];
-
-    if (c->failed[c->cfg.plan->chunks[chunk].table]) {
-        queue_done(c->queue, chunk);
-        return 0;
-    }
-    if (queue_put_back(c->queue, chunk))
-        return 0;
-    snprintf(text, sizeof(text), "given up after %d tries: %s", QUEUE_MAX_TRIES, why);
-    return table_failed(c, chunk, text, err);
-}
-
 /* ---- workers ---- */
-
-static void show_chunk_progress(struct coordinator *c, uint32_t chunk, uint64_t more)
-{
-    struct table_result *r = &c->results.tables[c->cfg.plan->chunks[chunk].table];
-
-    pthread_mutex_lock(&c->results.lock);
-    r->under_way += more;
-    pthread_mutex_unlock(&c->results.lock);
-}
 
 /* The worker of this slot is idle again. */
 static void slot_rests(struct coordinator *c, struct slot *s)
 {
-    show_chunk_progress(c, s->chunk, -s->bytes);
+    ledger_add_under_way(c->ledger, s->chunk, -s->bytes);
     s->state = SLOT_IDLE;
     s->bytes = 0;
 }
@@ -420,7 +168,7 @@ static int worker_lost(struct coordinator *c, unsigned i, const char *why, struc
     rc = spool_trim(&c->crew->spools[i], err);
     if (rc < 0)
         return rc;
-    if (was_busy && (rc = put_back(c, s->chunk, why, err)) < 0)
+    if (was_busy && (rc = ledger_put_back(c->ledger, s->chunk, why, err)) < 0)
         return rc;
     if (!c->cfg.can_join || (was_joining && ++s->failures >= MAX_JOIN_FAILURES))
         s->state = SLOT_GIVEN_UP;
@@ -433,53 +181,44 @@ static int worker_lost(struct coordinator *c, unsigned i, const char *why, struc
     return 0;
 }
 
-static int send_chunk(struct coordinator *c, struct slot *s, uint32_t chunk, struct err *err)
+static int send_chunk(struct coordinator *c, struct slot *s, const struct ledger_job *job,
+                      struct err *err)
 {
-    const struct chunk *k = &c->cfg.plan->chunks[chunk];
-    const struct pg_relation *rel = plan_relation(c->cfg.catalog, k);
-    struct msg_chunk m = {.chunk = chunk,
-                          .flags = chunk_flags(c, chunk),
-                          .offset = c->crew->spools[s->number - 1].end};
+    const struct pg_relation *rel = plan_relation(c->cfg.catalog, &c->cfg.plan->chunks[s->chunk]);
+    struct msg_chunk m = {
+        .chunk = s->chunk, .flags = job->flags, .offset = job->offset, .copy_sql = job->copy_sql};
     struct buf frame = {0};
-    int own_fd = -1, rc = copy_sql(c, chunk, &m.copy_sql, err);
+    int rc = 0;
 
-    if (rc == 0 &&
-        rel->kind != 'm') /* LOCK TABLE refuses materialized views; lock_timeout serves */
+    if (rel->kind != 'm') /* LOCK TABLE refuses materialized views; lock_timeout serves */
         rc = pg_lock_nowait_sql(c->cfg.leader, rel, &m.lock_sql, err);
-    if (goes_to_own_file(c, chunk)) {
-        m.flags |= CHUNK_OWN_FILE;
-        own_fd = c->own_files[k->table];
-    }
     if (rc == 0) {
         msg_put_chunk(&frame, &m);
-        rc = msg_send_fd(&s->socket, &frame, own_fd, err);
+        rc = msg_send_fd(&s->socket, &frame, m.flags & CHUNK_OWN_FILE ? job->fd : -1, err);
     }
     buf_free(&frame);
-    msg_chunk_free(&m);
+    free(m.lock_sql);
     return rc;
 }
 
 static int hand_out(struct coordinator *c, unsigned i, struct err *err)
 {
     struct slot *s = slot_of(c, i);
-    int64_t chunk = queue_take(c->queue);
+    int64_t chunk = ledger_take(c->ledger);
+    struct ledger_job job;
     int rc;
 
-    if (chunk == QUEUE_EMPTY)
+    if (chunk == LEDGER_NONE)
         return 0;
     s->chunk = (uint32_t)chunk;
     s->state = SLOT_BUSY;
     s->bytes = 0;
     s->heard = clock_ms();
-    rc = table_started(c, c->cfg.plan->chunks[chunk].table, err);
-    if (rc < 0)
-        return rc;
-    if (send_chunk(c, s, s->chunk, err) < 0) {
-        if (err->code != EPIPE && err->code != ECONNRESET)
-            return -err->code;
-        return worker_lost(c, i, "it is gone", err);
-    }
-    return 0;
+    rc = ledger_begin(c->ledger, s->chunk, i, &job, err);
+    if (rc == 0)
+        rc = send_chunk(c, s, &job, err);
+    free(job.copy_sql);
+    return rc == -EPIPE || rc == -ECONNRESET ? worker_lost(c, i, "it is gone", err) : rc;
 }
 
 static void worker_ready(struct coordinator *c, struct slot *s)
@@ -487,17 +226,15 @@ static void worker_ready(struct coordinator *c, struct slot *s)
     s->state = SLOT_IDLE;
     s->joined = true;
     s->failures = 0;
-    pthread_mutex_lock(&c->results.lock);
-    c->results.joined = crew_joined(c->crew);
-    pthread_mutex_unlock(&c->results.lock);
+    results_set_joined(c->cfg.results, crew_joined(c->crew));
 }
 
-static void give_to_leader(struct coordinator *c, uint32_t chunk)
+static int chunk_done(struct coordinator *c, unsigned i, const struct msg_answer *a,
+                      struct err *err)
 {
-    if (c->failed[c->cfg.plan->chunks[chunk].table])
-        queue_done(c->queue, chunk);
-    else
-        queue_give_to_leader(c->queue, chunk);
+    struct ledger_done done = {.bytes = a->bytes, .rows = a->rows, .checksum = a->checksum};
+
+    return ledger_done(c->ledger, slot_of(c, i)->chunk, i, &done, err);
 }
 
 /* The worker knows no path: its files came to it open. */
@@ -510,12 +247,11 @@ static int chunk_failed(struct coordinator *c, uint32_t chunk, const struct msg_
 
     if (a->code ==
         ECANCELED) /* somebody cancelled the statement: that says nothing about the table */
-        return put_back(c, chunk, a->text, err);
-    queue_done(c->queue, chunk);
+        return ledger_put_back(c->ledger, chunk, a->text, err);
     snprintf(why, sizeof(why), "%s%s%s%s", a->text, place ? ", in " : "",
              place ? c->crew->spool_dir : "",
              full && c->cfg.out_fd < 0 ? " (--spool names a larger place)" : "");
-    return table_failed(c, chunk, why, err);
+    return ledger_fail(c->ledger, chunk, why, err);
 }
 
 static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
@@ -530,18 +266,18 @@ static int worker_answered(struct coordinator *c, unsigned i, uint32_t type,
         worker_ready(c, s);
         return 0;
     case MSG_PROGRESS:
-        show_chunk_progress(c, s->chunk, a->bytes - s->bytes);
+        ledger_add_under_way(c->ledger, s->chunk, a->bytes - s->bytes);
         s->bytes = a->bytes;
-        rc = check_spool(c, s->chunk, 0, err);
-        if (rc == 0 && c->failed[c->cfg.plan->chunks[s->chunk].table])
+        rc = ledger_check_spool(c->ledger, s->chunk, err);
+        if (rc == 0 && ledger_has_failed(c->ledger, s->chunk))
             rc = worker_lost(c, i, "its table has failed", err);
         return rc;
     case MSG_DONE:
         slot_rests(c, s);
-        return chunk_done(c, s->chunk, i, a, err);
+        return chunk_done(c, i, a, err);
     case MSG_BUSY:
         slot_rests(c, s);
-        give_to_leader(c, s->chunk);
+        ledger_give_to_leader(c->ledger, s->chunk);
         return spool_trim(&c->crew->spools[i], err);
     case MSG_FAILED:
         slot_rests(c, s);
@@ -615,192 +351,22 @@ static int check_worker_silence(struct coordinator *c, int64_t now, struct err *
     return 0;
 }
 
-/* ---- the leader ---- */
-
-static int leader_row(void *arg, const char *bytes, size_t len, struct err *err)
-{
-    struct coordinator *c = arg;
-
-    return sink_put(c->leader.sink, bytes, len, err);
-}
-
-static int leader_target(struct coordinator *c, uint32_t chunk, struct sink_chunk *t,
-                         struct err *err)
-{
-    struct spool *spool = &c->crew->spools[c->crew->n];
-    uint32_t flags = chunk_flags(c, chunk);
-    int rc;
-
-    *t = (struct sink_chunk){
-        .binary = flags & CHUNK_BINARY, .first = flags & CHUNK_FIRST, .last = flags & CHUNK_LAST};
-    if (goes_to_own_file(c, chunk)) {
-        t->fd = c->own_files[c->cfg.plan->chunks[chunk].table];
-        return ftruncate(t->fd, 0) < 0 ? err_errno(err, "cannot empty a file") : 0;
-    }
-    rc = crew_open_spool(c->crew, c->crew->n, err);
-    t->fd = spool->fd;
-    t->offset = spool->end;
-    return rc;
-}
-
-static int leader_start(struct coordinator *c, uint32_t chunk, struct err *err)
-{
-    struct leader_work *l = &c->leader;
-    struct sink_chunk target;
-    int rc;
-
-    free(l->copy_sql);
-    l->copy_sql = NULL;
-    rc = copy_sql(c, chunk, &l->copy_sql, err);
-    if (rc == 0)
-        rc = table_started(c, c->cfg.plan->chunks[chunk].table, err);
-    if (rc == 0)
-        rc = leader_target(c, chunk, &target, err);
-    if (rc < 0)
-        return rc;
-    if (!l->sink)
-        l->sink = sink_new();
-    sink_begin(l->sink, &target);
-    l->copy = (struct pg_copy){.copy_sql = l->copy_sql, .data = leader_row, .arg = c};
-    l->chunk = chunk;
-    l->busy = true;
-    l->heard = clock_ms();
-    l->bytes = 0;
-    return pg_copy_start(c->cfg.leader, &l->copy, NULL, err);
-}
-
-static int leader_finished(struct coordinator *c, struct err *err)
-{
-    struct leader_work *l = &c->leader;
-    int rc = sink_end(l->sink, err);
-    struct msg_answer a = {
-        .bytes = sink_bytes(l->sink), .rows = l->copy.rows, .checksum = sink_checksum(l->sink)};
-
-    l->busy = false;
-    l->bytes = 0;
-    if (rc < 0)
-        return rc;
-    return chunk_done(c, l->chunk, c->crew->n, &a, err);
-}
-
-/*
- * The leader has the table's lock, but not that of an index which is just being rebuilt, say; the
- * planner looks at all of them. It comes again until that is over (or --hold-limit is).
- */
-static int leader_blocked(struct coordinator *c, uint32_t chunk, struct err *err)
-{
-    log_debug("chunk %u: something of its table is locked; trying again", chunk);
-    give_to_leader(c, chunk);
-    return c->crew->spools[c->crew->n].fd < 0 ? 0 : spool_trim(&c->crew->spools[c->crew->n], err);
-}
-
-static int leader_lost(struct err *err)
-{
-    return err_prefix(err, "the leader's connection, which holds locks and snapshot, is lost");
-}
-
-static int hear_leader(struct coordinator *c, struct err *err)
-{
-    struct leader_work *l = &c->leader;
-    char why[ERR_TEXT_MAX];
-    int rc;
-
-    if (!l->busy) {
-        rc = pg_conn_check(c->cfg.leader, err);
-        return rc < 0 ? leader_lost(err) : 0;
-    }
-    l->heard = clock_ms();
-    l->bytes = sink_bytes(l->sink);
-    rc = pg_copy_step(c->cfg.leader, &l->copy, err);
-    if (rc == PG_COPY_MORE)
-        return 0;
-    if (rc == PG_COPY_DONE)
-        return leader_finished(c, err);
-    if (rc != PG_COPY_BUSY && (rc == -ECONNRESET || !pg_conn_is_ready(c->cfg.leader)))
-        return leader_lost(err);
-    l->busy = false;
-    if (rc == PG_COPY_BUSY)
-        return leader_blocked(c, l->chunk, err);
-    queue_done(c->queue, l->chunk);
-    snprintf(why, sizeof(why), "%s", err->text);
-    return table_failed(c, l->chunk, why, err);
-}
-
-static int use_leader(struct coordinator *c, int64_t now, struct err *err)
-{
-    int64_t chunk;
-
-    if (c->leader.busy && now - c->leader.heard > c->crew->worker_timeout_ms)
-        return err_set(err, ETIMEDOUT, "the leader's connection is silent (--worker-timeout)");
-    if (c->leader.busy || c->released)
-        return 0;
-    chunk = queue_take_for_leader(c->queue);
-    if (chunk == QUEUE_EMPTY)
-        return 0;
-    log_debug("chunk %lld goes to the leader: somebody waits to lock its table", (long long)chunk);
-    return leader_start(c, (uint32_t)chunk, err);
-}
-
-static void dump_done(struct coordinator *c, const char *why)
-{
-    pthread_mutex_lock(&c->results.lock);
-    if (why)
-        c->results.schema_error = mem_strdup(why);
-    else
-        buf_put(&c->results.schema, c->cfg.dump->text.data, c->cfg.dump->text.len);
-    c->results.schema_done = true;
-    pthread_mutex_unlock(&c->results.lock);
-    tell_settled(c, c->cfg.plan->ntables);
-}
-
-static void hear_dump(struct coordinator *c)
-{
-    struct err why;
-    int rc = pg_dump_read(c->cfg.dump, &why);
-
-    if (rc != 0)
-        dump_done(c, rc < 0 ? why.text : NULL);
-}
-
-/* Only pg_dump is left: it is not waited for when it waits for somebody who waits for us. */
-static void check_dump(struct coordinator *c, int64_t now)
-{
-    struct err why;
-    bool was_blocked;
-
-    if (!c->cfg.dump->pid || now - c->dump_checked < DUMP_CHECK_MS)
-        return;
-    c->dump_checked = now;
-    was_blocked = c->dump_was_blocked;
-    c->dump_was_blocked = pg_dump_is_blocked(c->cfg.leader);
-    if (was_blocked && c->dump_was_blocked) {
-        pg_dump_give_up(c->cfg.dump, &why);
-        dump_done(c, why.text);
-    }
-}
-
-static void note_released(struct coordinator *c)
-{
-    pthread_mutex_lock(&c->results.lock);
-    c->results.released = true;
-    c->results.released_at = clock_ms();
-    pthread_mutex_unlock(&c->results.lock);
-    c->released = true;
-}
+/* ---- the loop ---- */
 
 /* Nothing is left to read from the server: give locks and snapshot back, let the workers go. */
 static int release(struct coordinator *c, struct err *err)
 {
     unsigned i;
 
-    if (c->released || queue_left(c->queue) || c->leader.busy)
+    if (c->released || ledger_left(c->ledger) || leader_is_busy(c->leader))
         return 0;
-    check_dump(c, clock_ms());
-    if (c->cfg.dump->pid)
+    schema_check(&c->schema, clock_ms());
+    if (schema_is_running(&c->schema))
         return 0;
     for (i = 0; i < c->crew->n; i++)
         slot_end(slot_of(c, i));
-    note_released(c);
+    results_release(c->cfg.results);
+    c->released = true;
     return pg_freeze_release(c->cfg.leader, err);
 }
 
@@ -814,8 +380,6 @@ static int check_hold(const struct coordinator *c, int64_t now, struct err *err)
                    (double)(now - c->cfg.frozen_at) / 1000);
 }
 
-/* ---- the loop ---- */
-
 /* No more workers than chunks that are left. */
 static bool may_start(const struct coordinator *c, const struct slot *s, int64_t now)
 {
@@ -825,7 +389,7 @@ static bool may_start(const struct coordinator *c, const struct slot *s, int64_t
         return false;
     for (i = 0; i < c->crew->n; i++)
         running += c->crew->slots[i].pid > 0;
-    return running < queue_left(c->queue);
+    return running < ledger_left(c->ledger);
 }
 
 static int give_work(struct coordinator *c, struct err *err)
@@ -845,21 +409,22 @@ static int give_work(struct coordinator *c, struct err *err)
         else if (slot_of(c, i)->state == SLOT_IDLE)
             rc = hand_out(c, i, err);
     }
-    return rc < 0 ? rc : use_leader(c, now, err);
+    return rc < 0 ? rc : leader_work(c->leader, now, err);
 }
 
 static size_t set_polls(struct coordinator *c)
 {
+    const struct pg_dump *dump = c->cfg.dump;
+    bool dumping = schema_is_running(&c->schema);
     unsigned i;
 
     c->polls[POLL_STOP] = (struct pollfd){.fd = c->cfg.stop_fd, .events = POLLIN};
     c->polls[POLL_WANTED] = (struct pollfd){.fd = c->wanted_fd, .events = POLLIN};
     c->polls[POLL_LEADER] =
         (struct pollfd){.fd = c->released ? -1 : pg_conn_socket(c->cfg.leader), .events = POLLIN};
-    c->polls[POLL_DUMP] =
-        (struct pollfd){.fd = c->cfg.dump->pid ? c->cfg.dump->out_fd : -1, .events = POLLIN};
+    c->polls[POLL_DUMP] = (struct pollfd){.fd = dumping ? dump->out_fd : -1, .events = POLLIN};
     c->polls[POLL_DUMP_ERRORS] =
-        (struct pollfd){.fd = c->cfg.dump->pid ? c->cfg.dump->err_fd : -1, .events = POLLIN};
+        (struct pollfd){.fd = dumping ? dump->err_fd : -1, .events = POLLIN};
     for (i = 0; i < c->crew->n; i++)
         c->polls[POLL_SLOTS + i] = (struct pollfd){
             .fd = c->crew->slots[i].pid ? c->crew->slots[i].socket.fd : -1, .events = POLLIN};
@@ -876,9 +441,9 @@ static int hear_all(struct coordinator *c, struct err *err)
     if (c->polls[POLL_WANTED].revents)
         take_wanted(c);
     if (c->polls[POLL_DUMP].revents || c->polls[POLL_DUMP_ERRORS].revents)
-        hear_dump(c);
+        schema_hear(&c->schema);
     if (c->polls[POLL_LEADER].revents)
-        rc = hear_leader(c, err);
+        rc = leader_hear(c->leader, err);
     for (i = 0; i < c->crew->n && rc == 0; i++)
         if (c->polls[POLL_SLOTS + i].revents && c->crew->slots[i].pid)
             rc = hear_worker(c, i, err);
@@ -887,9 +452,10 @@ static int hear_all(struct coordinator *c, struct err *err)
 
 static void show_progress(struct coordinator *c)
 {
-    struct progress_state s = c->shown;
+    struct progress_state s;
     unsigned i;
 
+    ledger_get_progress(c->ledger, &s);
     for (i = 0; i < c->crew->n; i++) {
         const struct slot *w = &c->crew->slots[i];
 
@@ -904,18 +470,6 @@ static void show_progress(struct coordinator *c)
     progress_show(c->cfg.progress, &s, clock_ms());
 }
 
-static int finish_some(struct coordinator *c, struct err *err)
-{
-    struct finished done;
-    int rc = finisher_step(c->finisher, &done, err);
-
-    if (rc < 0)
-        return err_prefix(err, "%s", c->crew->spool_dir);
-    if (rc > 0)
-        table_complete(c, done.table, done.bytes, done.checksum);
-    return 0;
-}
-
 static int turn(struct coordinator *c, struct err *err)
 {
     int rc = give_work(c, err);
@@ -924,34 +478,17 @@ static int turn(struct coordinator *c, struct err *err)
     if (rc < 0)
         return rc;
     n = set_polls(c);
-    if (poll(c->polls, n, finisher_has_work(c->finisher) ? 0 : TICK_MS) < 0 && errno != EINTR)
+    if (poll(c->polls, n, ledger_can_finish(c->ledger) ? 0 : TICK_MS) < 0 && errno != EINTR)
         return err_errno(err, "poll failed");
     rc = hear_all(c, err);
     if (rc == 0)
         rc = give_work(c, err); /* before the finisher takes its time */
     if (rc == 0)
-        rc = finish_some(c, err);
+        rc = ledger_finish_some(c->ledger, err);
     if (rc == 0)
         rc = release(c, err);
     show_progress(c);
     return rc;
-}
-
-/* What is not complete now never will be. */
-static void fail_rest(struct coordinator *c, const char *why)
-{
-    uint32_t t;
-
-    for (t = 0; t < c->cfg.plan->ntables; t++)
-        if (c->results.tables[t].state != TABLE_COMPLETE) /* only this thread writes it */
-            fail_table(c, t, why);
-    if (c->results.schema_done)
-        return;
-    pthread_mutex_lock(&c->results.lock);
-    c->results.schema_error = mem_strdup(why);
-    c->results.schema_done = true;
-    pthread_mutex_unlock(&c->results.lock);
-    tell_settled(c, c->cfg.plan->ntables);
 }
 
 /* Protocol lock: materialized views cannot be locked, so only the leader's snapshot can show them.
@@ -962,7 +499,7 @@ static void set_aside_matviews(struct coordinator *c)
 
     for (k = 0; c->cfg.matviews_by_leader && k < c->cfg.plan->nchunks; k++)
         if (plan_relation(c->cfg.catalog, &c->cfg.plan->chunks[k])->kind == 'm')
-            queue_give_to_leader(c->queue, k);
+            ledger_give_to_leader(c->ledger, k);
 }
 
 int coordinator_run(struct coordinator *c, struct err *err)
@@ -971,19 +508,13 @@ int coordinator_run(struct coordinator *c, struct err *err)
     int rc = 0;
 
     set_aside_matviews(c);
-    while (rc == 0 && (!c->released || finisher_has_work(c->finisher)))
+    while (rc == 0 && (!c->released || ledger_can_finish(c->ledger)))
         rc = turn(c, err);
     for (i = 0; i < c->crew->n; i++)
         slot_kill(slot_of(c, i));
     if (rc < 0)
-        fail_rest(c, err->text);
-    pthread_mutex_lock(&c->results.lock);
-    c->results.released =
-        true; /* after a failure: the caller closes the leader's connection at once */
-    c->results.released_at = c->released ? c->results.released_at : clock_ms();
-    c->results.ended = true;
-    c->results.ended_at = clock_ms();
-    pthread_mutex_unlock(&c->results.lock);
+        ledger_fail_rest(c->ledger, err->text);
+    results_end(c->cfg.results);
     progress_end(c->cfg.progress);
     return rc;
 }

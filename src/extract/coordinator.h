@@ -2,10 +2,10 @@
  * The coordinator: hands chunks to snapshot workers, hears when flat files are complete, replaces
  * workers that die, and releases the leader as soon as the last chunk is in.
  *
- *   coordinator_new → coordinator_run → (results and spools are read) → coordinator_free
+ *   coordinator_new → coordinator_run → coordinator_free
  *
- * coordinator_run belongs to one thread. Others may meanwhile read the results under their lock,
- * and call coordinator_prefer.
+ * coordinator_run belongs to one thread. Others may meanwhile look at the results, and call
+ * coordinator_prefer.
  */
 #ifndef ASOFS_EXTRACT_COORDINATOR_H
 #define ASOFS_EXTRACT_COORDINATOR_H
@@ -23,6 +23,7 @@ struct coordinator_config {
     bool matviews_by_leader; /* protocol lock: only the leader's snapshot is theirs */
     const struct pg_catalog *catalog;
     const struct plan *plan;
+    struct results *results; /* what becomes of each table */
     const char *encoding;
     enum pg_format format;
     int out_fd; /* -1, or a directory that gets plain files paths[table] */
@@ -30,17 +31,12 @@ struct coordinator_config {
     size_t own_files;      /* without out_fd: how many large tables may have a spool file of their
                               own, which readers can then be given whole (fs/passthrough.h) */
     struct pg_dump *dump;  /* running or not; read to its end before the release */
-    char *schema_error;    /* why it could not be started, or NULL; becomes the coordinator's */
     int stop_fd;           /* readable: stop now (-EINTR) */
     bool partial;          /* a table that fails does not end the rest */
     int64_t frozen_at;     /* clock_ms */
     int64_t hold_limit_ms; /* how long the source may be held; 0: no limit */
     uint64_t spool_limit;  /* bytes; 0: no limit */
     struct progress *progress;
-    /* Called by the running thread when a table is complete or has failed; table == ntables: the
-     * schema. */
-    void (*settled)(void *arg, size_t table);
-    void *settled_arg;
 };
 
 struct coordinator;
@@ -53,10 +49,7 @@ struct coordinator *coordinator_new(const struct coordinator_config *config);
  */
 int coordinator_run(struct coordinator *c, struct err *err);
 
-/* Frees results; extents are not readable any more. */
 void coordinator_free(struct coordinator *c);
-
-struct results *coordinator_results(struct coordinator *c);
 
 /* Somebody waits for this table: its chunks go first. From any thread. */
 void coordinator_prefer(struct coordinator *c, uint32_t table);

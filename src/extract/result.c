@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 
-void results_init(struct results *r, const struct plan *p)
+struct results *results_new(const struct plan *p)
 {
+    struct results *r = mem_alloc(sizeof(*r));
     size_t t, k;
 
-    *r = (struct results){.n = p->ntables};
+    r->n = p->ntables;
     pthread_mutex_init(&r->lock, NULL);
     r->tables = mem_array(p->ntables, sizeof(*r->tables));
     for (t = 0; t < p->ntables; t++) {
@@ -19,12 +21,15 @@ void results_init(struct results *r, const struct plan *p)
         for (k = p->first[t]; k < p->first[t + 1]; k++)
             r->tables[t].estimate += p->chunks[k].weight;
     }
+    return r;
 }
 
 void results_free(struct results *r)
 {
     size_t t;
 
+    if (!r)
+        return;
     for (t = 0; t < r->n; t++) {
         flatfile_free(&r->tables[t].file);
         free(r->tables[t].error);
@@ -34,9 +39,127 @@ void results_free(struct results *r)
     buf_free(&r->schema);
     free(r->schema_error);
     free(r->tables);
-    if (r->tables)
-        pthread_mutex_destroy(&r->lock);
-    *r = (struct results){0};
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+static void tell_settled(struct results *r, size_t table)
+{
+    if (r->settled)
+        r->settled(r->settled_arg, table);
+}
+
+enum table_state results_state(struct results *r, size_t table)
+{
+    enum table_state s;
+
+    pthread_mutex_lock(&r->lock);
+    s = r->tables[table].state;
+    pthread_mutex_unlock(&r->lock);
+    return s;
+}
+
+void results_set_joined(struct results *r, unsigned joined)
+{
+    pthread_mutex_lock(&r->lock);
+    r->joined = joined;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void results_start_table(struct results *r, size_t table)
+{
+    struct table_result *t = &r->tables[table];
+
+    pthread_mutex_lock(&r->lock);
+    if (t->state == TABLE_WAITING) {
+        t->state = TABLE_RUNNING;
+        t->started_at = clock_ms();
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+void results_add_under_way(struct results *r, size_t table, uint64_t more)
+{
+    pthread_mutex_lock(&r->lock);
+    r->tables[table].under_way += more;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void results_add_chunk(struct results *r, size_t table, size_t i, const struct extent *where,
+                       uint64_t rows)
+{
+    struct table_result *t = &r->tables[table];
+
+    pthread_mutex_lock(&r->lock);
+    flatfile_set(&t->file, i, where->file, where->offset, where->length);
+    t->rows += rows;
+    t->bytes += where->length;
+    t->chunks_done++;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void results_complete_table(struct results *r, size_t table, uint64_t bytes, uint64_t checksum,
+                            int own_fd)
+{
+    struct table_result *t = &r->tables[table];
+
+    pthread_mutex_lock(&r->lock);
+    t->own_fd = own_fd;
+    flatfile_seal(&t->file);
+    t->bytes = bytes;
+    t->checksum = checksum;
+    t->state = TABLE_COMPLETE;
+    t->ended_at = clock_ms();
+    pthread_mutex_unlock(&r->lock);
+    tell_settled(r, table);
+}
+
+void results_fail_table(struct results *r, size_t table, const char *why)
+{
+    struct table_result *t = &r->tables[table];
+
+    pthread_mutex_lock(&r->lock);
+    t->state = TABLE_FAILED;
+    t->ended_at = clock_ms();
+    t->error = mem_strdup(why);
+    pthread_mutex_unlock(&r->lock);
+    tell_settled(r, table);
+}
+
+void results_set_schema(struct results *r, const struct buf *text, const char *why)
+{
+    pthread_mutex_lock(&r->lock);
+    if (why)
+        r->schema_error = mem_strdup(why);
+    else
+        buf_put(&r->schema, text->data, text->len);
+    r->schema_done = true;
+    pthread_mutex_unlock(&r->lock);
+    tell_settled(r, r->n);
+}
+
+static void release(struct results *r)
+{
+    if (r->released)
+        return;
+    r->released = true;
+    r->released_at = clock_ms();
+}
+
+void results_release(struct results *r)
+{
+    pthread_mutex_lock(&r->lock);
+    release(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void results_end(struct results *r)
+{
+    pthread_mutex_lock(&r->lock);
+    release(r);
+    r->ended = true;
+    r->ended_at = clock_ms();
+    pthread_mutex_unlock(&r->lock);
 }
 
 const char *table_state_name(enum table_state s)

@@ -1,6 +1,7 @@
 /*
- * What became of each table, shared between the coordinator (who writes) and those who look at a
- * view while it is made. A table's flat file may be read without the lock once its state was seen
+ * What became of each table of a snapshot, whose they are, shared between the thread that extracts
+ * (it alone writes, with the functions below, which take the lock themselves) and those who look at
+ * a view while it is made. A table's flat file may be read without the lock once its state was seen
  * to be TABLE_COMPLETE: from then on nothing of it changes.
  */
 #ifndef ASOFS_EXTRACT_RESULT_H
@@ -30,6 +31,11 @@ struct table_result {
 };
 
 struct results {
+    /* Called by the thread that extracts, without the lock, when a table is complete or has failed;
+     * table == n: the schema is final. Set before the extraction begins, or NULL. */
+    void (*settled)(void *arg, size_t table);
+    void *settled_arg;
+
     pthread_mutex_t lock; /* protects all that follows */
     struct table_result *tables;
     size_t n;
@@ -43,9 +49,35 @@ struct results {
     char *schema_error;  /* or why there is none; NULL */
 };
 
-void results_init(struct results *r, const struct plan *p);
-void results_free(struct results *r);
+struct results *results_new(const struct plan *p); /* every table waits; p is not needed again */
+void results_free(struct results *r);              /* NULL is fine */
+
+/* ---- for whoever looks; several values that belong together are read under the lock ---- */
+
+enum table_state results_state(struct results *r, size_t table);
 
 const char *table_state_name(enum table_state s);
+
+/* ---- for the thread that extracts ---- */
+
+void results_set_joined(struct results *r, unsigned joined);
+
+/* A chunk of it is in work. Says nothing new of a table that is no longer waiting. */
+void results_start_table(struct results *r, size_t table);
+/* What is in work has grown by `more`, which wraps around when it is less. */
+void results_add_under_way(struct results *r, size_t table, uint64_t more);
+/* Chunk number i of this table is where *where says. */
+void results_add_chunk(struct results *r, size_t table, size_t i, const struct extent *where,
+                       uint64_t rows);
+/* All chunks are there. own_fd becomes the results'. */
+void results_complete_table(struct results *r, size_t table, uint64_t bytes, uint64_t checksum,
+                            int own_fd);
+void results_fail_table(struct results *r, size_t table, const char *why);
+
+/* schema.sql is this text, or could not be made: why. */
+void results_set_schema(struct results *r, const struct buf *text, const char *why);
+
+void results_release(struct results *r);
+void results_end(struct results *r); /* and nothing is held any more, at the latest now */
 
 #endif

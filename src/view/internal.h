@@ -30,7 +30,8 @@ struct snapshot {
     struct pg_catalog *catalog;
     struct pg_moment moment;
     struct plan plan;
-    struct tree tree; /* its names alone */
+    struct results *results; /* from the freeze on; they have their own lock */
+    struct tree tree;        /* its names alone */
     struct pg_dump dump;
     struct crew *crew;
     struct coordinator *coordinator; /* from snapshot_prepare on */
@@ -40,7 +41,7 @@ struct snapshot {
 
 static inline struct results *snapshot_results(const struct snapshot *s)
 {
-    return coordinator_results(s->coordinator);
+    return s->results;
 }
 
 struct member {

@@ -183,6 +183,7 @@ int snapshot_freeze(const struct view_request *req, struct snapshot **snapshot, 
     s->frozen = clock_ms();
     tell_left_out(s);
     plan_make(&s->plan, s->catalog, req->chunk_size);
+    s->results = results_new(&s->plan);
     tree_make(&s->tree, s->catalog, req->format, req->pages);
     *snapshot = s;
     return 0;
@@ -194,6 +195,7 @@ void snapshot_free(struct snapshot *s)
         return;
     pg_dump_free(&s->dump);
     coordinator_free(s->coordinator);
+    results_free(s->results);
     crew_free(s->crew);
     pg_conn_close(s->leader);
     tree_free(&s->tree);
@@ -226,16 +228,15 @@ static bool may_dump_everything(const struct snapshot *s)
 
 /* No pg_dump is no reason to fail: schema.sql then says what is missing. Of a database of which
  * nothing is taken it would be asked for everything. */
-static char *start_dump(struct snapshot *s)
+static void start_dump(struct snapshot *s)
 {
     struct err why;
 
     if (!may_dump_everything(s) && !s->catalog->ntables)
-        return NULL;
+        return;
     if (pg_dump_start(&s->dump, s->leader, s->catalog, may_dump_everything(s),
                       s->moment.snapshot_id, s->req.bindir, &why) < 0)
-        return mem_strdup(why.text);
-    return NULL;
+        results_set_schema(s->results, NULL, why.text);
 }
 
 void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
@@ -247,6 +248,7 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
         .matviews_by_leader = s->req.freeze_by_lock,
         .catalog = s->catalog,
         .plan = &s->plan,
+        .results = s->results,
         .encoding = s->encoding,
         .format = s->req.format,
         .out_fd = job->out_fd,
@@ -259,12 +261,12 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
         .hold_limit_ms = s->of_store ? 0 : s->req.hold_limit_ms, /* of a store, nobody is */
         .spool_limit = s->req.spool_limit,
         .progress = &s->progress,
-        .settled = job->settled,
-        .settled_arg = job->settled_arg,
     };
 
     s->crew->spool_dir = job->spool_dir;
-    config.schema_error = start_dump(s);
+    start_dump(s);
+    s->results->settled = job->settled;
+    s->results->settled_arg = job->settled_arg;
     progress_start(&s->progress, s->req.quiet);
     s->coordinator = coordinator_new(&config);
 }

@@ -2,8 +2,8 @@
  * A snapshot: one database, frozen out of a running server over libpq. Its life; each function says
  * which step it expects.
  *
- *   snapshot_freeze    connect, collect, lock, freeze, plan
- *   snapshot_prepare   the coordinator is there: states and results can be asked for
+ *   snapshot_freeze    connect, collect, lock, freeze, plan; results can be asked for
+ *   snapshot_prepare   what is to be done with it; tables can be preferred
  *   snapshot_run       workers fill the spool; the server is released
  *   snapshot_read      what is complete, from any thread
  *   snapshot_free
@@ -71,7 +71,7 @@ struct snapshot_job {
     int out_fd;                               /* plain files below it; -1: into the spool */
     const char *spool_dir;                    /* of intermediate data */
     int stop_fd;                              /* readable: give up (-EINTR); -1: none */
-    void (*settled)(void *arg, size_t table); /* coordinator_config */
+    void (*settled)(void *arg, size_t table); /* extract/result.h */
     void *settled_arg;
 };
 

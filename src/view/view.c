@@ -123,12 +123,8 @@ static bool is_reported(struct view *v, const struct member *m)
 
 static enum view_state table_view_state(const struct member *m, uint32_t table)
 {
-    struct results *r = snapshot_results(m->snapshot);
-    enum table_state s;
+    enum table_state s = results_state(snapshot_results(m->snapshot), table);
 
-    pthread_mutex_lock(&r->lock);
-    s = r->tables[table].state;
-    pthread_mutex_unlock(&r->lock);
     return s == TABLE_COMPLETE ? VIEW_FINAL : s == TABLE_FAILED ? VIEW_FAILED : VIEW_PENDING;
 }
 

@@ -1125,25 +1125,24 @@ static void flatfile_agrees_with_an_array_of_bytes(void **state)
 static void results_begin_with_every_table_waiting(void **state)
 {
     struct planned *f = *state;
-    struct results r;
+    struct results *r = results_new(&f->plan);
     size_t t;
 
-    results_init(&r, &f->plan);
-    assert_int_equal(r.n, 3);
-    for (t = 0; t < r.n; t++) {
-        assert_int_equal(r.tables[t].state, TABLE_WAITING);
-        assert_int_equal(r.tables[t].chunks, plan_table_chunks(&f->plan, t));
-        assert_int_equal(r.tables[t].estimate, r.tables[t].chunks * BLOCK);
-        assert_false(r.tables[t].file.sealed);
-        assert_int_equal(r.tables[t].own_fd, -1);
+    assert_int_equal(r->n, 3);
+    for (t = 0; t < r->n; t++) {
+        assert_int_equal(r->tables[t].state, TABLE_WAITING);
+        assert_int_equal(r->tables[t].chunks, plan_table_chunks(&f->plan, t));
+        assert_int_equal(r->tables[t].estimate, r->tables[t].chunks * BLOCK);
+        assert_false(r->tables[t].file.sealed);
+        assert_int_equal(r->tables[t].own_fd, -1);
     }
-    assert_false(r.ended || r.released || r.schema_done);
-    r.tables[0].own_fd = memory_file();
-    r.tables[1].error = mem_strdup("freed with the rest");
-    r.schema_error = mem_strdup("so is this");
-    buf_puts(&r.schema, "and this");
-    results_free(&r);
-    results_free(&r);
+    assert_false(r->ended || r->released || r->schema_done);
+    r->tables[0].own_fd = memory_file();
+    r->tables[1].error = mem_strdup("freed with the rest");
+    r->schema_error = mem_strdup("so is this");
+    buf_puts(&r->schema, "and this");
+    results_free(r);
+    results_free(NULL);
 }
 
 static void table_states_have_names(void **state)

@@ -416,13 +416,13 @@ static const struct view_request request = {.source = "service=erp",
 
 static const struct place view_places[] = {{"public", "items"}, {"public", "a,b"}, {"s", "\"m\""}};
 
-static struct coordinator *make_coordinator(const struct snapshot *s, const char *schema_error)
+static struct coordinator *make_coordinator(const struct snapshot *s)
 {
     struct coordinator_config config = {.crew = s->crew,
                                         .catalog = s->catalog,
                                         .plan = &s->plan,
-                                        .out_fd = -1,
-                                        .schema_error = mem_strdup(schema_error)};
+                                        .results = s->results,
+                                        .out_fd = -1};
 
     return coordinator_new(&config);
 }
@@ -456,7 +456,10 @@ static struct snapshot *make_snapshot(const char *source, const char *schema_err
     plan_make(&s->plan, s->catalog, 8192);
     tree_make(&s->tree, s->catalog, PG_FORMAT_CSV, false);
     s->crew = crew_new(2);
-    s->coordinator = make_coordinator(s, schema_error);
+    s->results = results_new(&s->plan);
+    if (schema_error)
+        results_set_schema(s->results, NULL, schema_error);
+    s->coordinator = make_coordinator(s);
     return s;
 }
 

@@ -1,0 +1,366 @@
+#include "extract/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/units.h"
+#include "extract/finish.h"
+#include "extract/protocol.h"
+#include "extract/queue.h"
+
+#define OWN_FILE_MIN (1u << 20) /* smaller tables share the spool files of the workers */
+
+struct ledger {
+    struct ledger_config cfg;
+    struct queue *queue;
+    struct finisher *finisher;
+    struct progress_state shown;
+    uint64_t spooled;   /* bytes of complete chunks, less those of tables that failed */
+    uint64_t under_way; /* bytes of chunks in work */
+    int *own_files;     /* by table: a file that shall hold just this table, or -1 */
+    size_t nown_files;
+    bool *failed; /* by table; the same as its state, without the lock */
+};
+
+struct ledger *ledger_new(const struct ledger_config *config)
+{
+    struct ledger *l = mem_alloc(sizeof(*l));
+    const struct plan *p = config->plan;
+
+    l->cfg = *config;
+    l->queue = queue_new(p);
+    l->failed = mem_array(p->ntables, sizeof(*l->failed));
+    l->own_files = mem_array(p->ntables, sizeof(*l->own_files));
+    memset(l->own_files, -1, p->ntables * sizeof(*l->own_files));
+    l->finisher = finisher_new(p, config->spools, l->own_files);
+    l->shown.files = (unsigned)p->ntables;
+    l->shown.total = p->weight;
+    return l;
+}
+
+void ledger_free(struct ledger *l)
+{
+    if (!l)
+        return;
+    finisher_free(l->finisher);
+    queue_free(l->queue);
+    free(l->own_files);
+    free(l->failed);
+    free(l);
+}
+
+static const struct chunk *chunk_of(const struct ledger *l, uint32_t chunk)
+{
+    return &l->cfg.plan->chunks[chunk];
+}
+
+/* ---- files of single tables ---- */
+
+/* Written to the table's own file at once; chunks of larger tables are put together by the
+ * finisher. */
+static bool goes_to_own_file(const struct ledger *l, uint32_t chunk)
+{
+    const struct chunk *k = chunk_of(l, chunk);
+
+    return l->own_files[k->table] >= 0 && k->first && k->last;
+}
+
+static int open_out_file(const struct ledger *l, uint32_t table, struct err *err)
+{
+    const char *path = l->cfg.paths[table];
+    int fd = openat(l->cfg.out_fd, path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+
+    return fd < 0 ? err_errno(err, "cannot create %s", path) : fd;
+}
+
+static int open_own_file(struct ledger *l, uint32_t table, struct err *err)
+{
+    struct spool own = {.fd = -1};
+    int rc = 0;
+
+    if (l->own_files[table] >= 0)
+        return 0;
+    if (l->cfg.out_fd >= 0) {
+        own.fd = rc = open_out_file(l, table, err);
+    } else if (l->cfg.results->tables[table].estimate >= OWN_FILE_MIN &&
+               l->nown_files < l->cfg.own_files) {
+        rc = spool_open(&own, l->cfg.spool_dir, err);
+        l->nown_files++;
+    }
+    l->own_files[table] = own.fd;
+    return rc < 0 ? rc : 0;
+}
+
+/* The file of a plain directory is closed when it is done; one of a mount is what readers read. */
+static int settle_own_file(struct ledger *l, size_t table, bool complete)
+{
+    int fd = l->own_files[table];
+
+    l->own_files[table] = -1;
+    if (fd < 0 || (l->cfg.out_fd < 0 && complete))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* ---- tables ---- */
+
+static void complete_table(struct ledger *l, size_t table, uint64_t bytes, uint64_t checksum)
+{
+    l->shown.files_done++;
+    results_complete_table(l->cfg.results, table, bytes, checksum, settle_own_file(l, table, true));
+}
+
+static void fail_table(struct ledger *l, uint32_t table, const char *why)
+{
+    if (l->failed[table])
+        return;
+    l->failed[table] = true;
+    l->spooled -= l->cfg.results->tables[table].bytes; /* only this thread writes it */
+    queue_drop_table(l->queue, table);
+    finisher_drop(l->finisher, table);
+    settle_own_file(l, table, false);
+    results_fail_table(l->cfg.results, table, why);
+}
+
+static char *table_name(const struct ledger *l, uint32_t chunk)
+{
+    const struct pg_relation *r = plan_relation(l->cfg.catalog, chunk_of(l, chunk));
+
+    return pg_pattern_of(r->schema, r->name);
+}
+
+/* The end of the view, or, when others may go on without it, of this table only. */
+static int table_failed(struct ledger *l, uint32_t chunk, const char *why, struct err *err)
+{
+    uint32_t table = chunk_of(l, chunk)->table;
+    char *name = table_name(l, chunk);
+
+    err_set(err, EIO, "%s: %s", name, why);
+    free(name);
+    if (!l->cfg.partial)
+        return -EIO;
+    if (!l->failed[table])
+        log_error("%s", err->text);
+    fail_table(l, table, why);
+    return 0;
+}
+
+/* ---- chunks that wait ---- */
+
+int64_t ledger_take(struct ledger *l)
+{
+    return queue_take(l->queue);
+}
+
+int64_t ledger_take_for_leader(struct ledger *l)
+{
+    return queue_take_for_leader(l->queue);
+}
+
+void ledger_prefer(struct ledger *l, uint32_t table)
+{
+    queue_prefer_table(l->queue, table);
+}
+
+size_t ledger_left(const struct ledger *l)
+{
+    return queue_left(l->queue);
+}
+
+/* ---- a chunk in work ---- */
+
+static int copy_sql(const struct ledger *l, const struct chunk *k, char **sql, struct err *err)
+{
+    struct pg_copy_source s = {
+        .table = &l->cfg.catalog->tables[k->table],
+        .rel = plan_relation(l->cfg.catalog, k),
+        .range = k->range,
+        .format = l->cfg.format,
+        .header = k->first,
+        .encoding = l->cfg.encoding,
+    };
+
+    return pg_copy_sql(l->cfg.leader, &s, sql, err);
+}
+
+static uint32_t chunk_flags(const struct ledger *l, uint32_t chunk)
+{
+    const struct chunk *k = chunk_of(l, chunk);
+
+    return (l->cfg.format == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) | (k->first ? CHUNK_FIRST : 0u) |
+           (k->last ? CHUNK_LAST : 0u) | (goes_to_own_file(l, chunk) ? CHUNK_OWN_FILE : 0u);
+}
+
+static int choose_place(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger_job *job,
+                        struct err *err)
+{
+    struct spool *s = &l->cfg.spools[spool];
+    int rc = 0;
+
+    job->flags = chunk_flags(l, chunk);
+    if (job->flags & CHUNK_OWN_FILE) {
+        job->fd = l->own_files[chunk_of(l, chunk)->table];
+        return 0;
+    }
+    if (s->fd < 0)
+        rc = spool_open(s, l->cfg.spool_dir, err);
+    job->fd = s->fd;
+    job->offset = s->end;
+    return rc;
+}
+
+int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger_job *job,
+                 struct err *err)
+{
+    const struct chunk *k = chunk_of(l, chunk);
+    int rc;
+
+    *job = (struct ledger_job){.fd = -1};
+    results_start_table(l->cfg.results, k->table);
+    rc = open_own_file(l, k->table, err);
+    if (rc == 0)
+        rc = choose_place(l, chunk, spool, job, err);
+    return rc < 0 ? rc : copy_sql(l, k, &job->copy_sql, err);
+}
+
+void ledger_add_under_way(struct ledger *l, uint32_t chunk, uint64_t more)
+{
+    l->under_way += more;
+    results_add_under_way(l->cfg.results, chunk_of(l, chunk)->table, more);
+}
+
+/* What the spool holds now, the chunks in work included; what failed has given its space back. */
+static int check_spool(struct ledger *l, uint32_t chunk, uint64_t more, struct err *err)
+{
+    char size[32], why[120];
+
+    if (!l->cfg.spool_limit || l->spooled + l->under_way + more <= l->cfg.spool_limit)
+        return 0;
+    snprintf(why, sizeof(why), "the spool has grown beyond %s (--spool-limit)",
+             units_format_size(l->cfg.spool_limit, size, sizeof(size)));
+    return table_failed(l, chunk, why, err);
+}
+
+int ledger_check_spool(struct ledger *l, uint32_t chunk, struct err *err)
+{
+    return check_spool(l, chunk, 0, err);
+}
+
+bool ledger_has_failed(const struct ledger *l, uint32_t chunk)
+{
+    return l->failed[chunk_of(l, chunk)->table];
+}
+
+/* The bytes of a chunk are in their place. */
+static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
+                       const struct ledger_done *d)
+{
+    const struct chunk *k = chunk_of(l, chunk);
+    struct spool *s = &l->cfg.spools[spool];
+    struct extent where = {.file = spool, .offset = s->end, .length = d->bytes};
+
+    l->shown.bytes += d->bytes;
+    l->spooled += d->bytes;
+    if (!goes_to_own_file(l, chunk))
+        s->end += d->bytes;
+    results_add_chunk(l->cfg.results, k->table, chunk - l->cfg.plan->first[k->table], &where,
+                      d->rows);
+    if (k->first && k->last)
+        complete_table(l, k->table, d->bytes, d->checksum);
+    else
+        finisher_add(l->finisher, chunk, spool, where.offset, d->bytes, d->checksum);
+}
+
+int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct ledger_done *done,
+                struct err *err)
+{
+    int rc = 0;
+
+    queue_done(l->queue, chunk);
+    l->shown.done += chunk_of(l, chunk)->weight;
+    if (!ledger_has_failed(l, chunk))
+        rc = check_spool(l, chunk, done->bytes, err);
+    if (rc < 0)
+        return rc;
+    if (ledger_has_failed(l, chunk))
+        return ledger_trim(l, spool, err);
+    keep_chunk(l, chunk, spool, done);
+    return 0;
+}
+
+int ledger_put_back(struct ledger *l, uint32_t chunk, const char *why, struct err *err)
+{
+    char text[ERR_TEXT_MAX];
+
+    if (ledger_has_failed(l, chunk)) {
+        queue_done(l->queue, chunk);
+        return 0;
+    }
+    if (queue_put_back(l->queue, chunk))
+        return 0;
+    snprintf(text, sizeof(text), "given up after %d tries: %s", QUEUE_MAX_TRIES, why);
+    return table_failed(l, chunk, text, err);
+}
+
+int ledger_fail(struct ledger *l, uint32_t chunk, const char *why, struct err *err)
+{
+    queue_done(l->queue, chunk);
+    return table_failed(l, chunk, why, err);
+}
+
+void ledger_give_to_leader(struct ledger *l, uint32_t chunk)
+{
+    if (ledger_has_failed(l, chunk))
+        queue_done(l->queue, chunk);
+    else
+        queue_give_to_leader(l->queue, chunk);
+}
+
+int ledger_trim(struct ledger *l, uint32_t spool, struct err *err)
+{
+    struct spool *s = &l->cfg.spools[spool];
+
+    return s->fd < 0 ? 0 : spool_trim(s, err);
+}
+
+/* ---- what is left ---- */
+
+bool ledger_can_finish(const struct ledger *l)
+{
+    return finisher_has_work(l->finisher);
+}
+
+int ledger_finish_some(struct ledger *l, struct err *err)
+{
+    struct finished done;
+    int rc = finisher_step(l->finisher, &done, err);
+
+    if (rc < 0)
+        return err_prefix(err, "%s", l->cfg.spool_dir);
+    if (rc > 0)
+        complete_table(l, done.table, done.bytes, done.checksum);
+    return 0;
+}
+
+void ledger_fail_rest(struct ledger *l, const char *why)
+{
+    uint32_t t;
+
+    for (t = 0; t < l->cfg.plan->ntables; t++)
+        if (l->cfg.results->tables[t].state != TABLE_COMPLETE) /* only this thread writes it */
+            fail_table(l, t, why);
+    if (!l->cfg.results->schema_done)
+        results_set_schema(l->cfg.results, NULL, why);
+}
+
+void ledger_get_progress(const struct ledger *l, struct progress_state *s)
+{
+    *s = l->shown;
+}
