@@ -79,7 +79,7 @@ static char *through_parent(const struct mountpoint *m)
 
 /* The device of what is at the mount point, without asking the process that serves it: that may be
  * us. */
-static bool look(const struct mountpoint *m, dev_t *dev)
+static bool read_device(const struct mountpoint *m, dev_t *dev)
 {
     struct statx st;
 
@@ -89,7 +89,7 @@ static bool look(const struct mountpoint *m, dev_t *dev)
     return true;
 }
 
-static int detach(const struct mountpoint *m, int flags)
+static int unmount_place(const struct mountpoint *m, int flags)
 {
     char *path = through_parent(m);
     int rc = umount2(path, flags | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
@@ -108,7 +108,7 @@ static bool unmount_dead(const struct mountpoint *m)
     pid_t pid;
 
     if (geteuid() == 0)
-        return detach(m, MNT_DETACH) == 0;
+        return unmount_place(m, MNT_DETACH) == 0;
     return proc_spawn(argv[0], argv, NULL, NULL, 0, &pid, &ignored) == 0 && proc_wait(pid) == 0;
 }
 
@@ -343,7 +343,7 @@ int mountpoint_mount(struct mountpoint *m, const char *source, const char *optio
     else if (mount(source, on, MOUNTS_OURS, flags_of(options), data) < 0)
         rc = err_errno(err, "cannot mount on %s", m->path);
     else
-        m->mounted = look(m, &m->dev);
+        m->mounted = read_device(m, &m->dev);
     free(on);
     free(data);
     if (rc < 0 && fd >= 0)
@@ -356,9 +356,9 @@ int mountpoint_unmount(struct mountpoint *m, bool lazily)
     dev_t dev;
     int rc;
 
-    if (!m->mounted || !look(m, &dev) || dev != m->dev)
+    if (!m->mounted || !read_device(m, &dev) || dev != m->dev)
         return 0;
-    rc = detach(m, lazily ? MNT_DETACH : 0);
+    rc = unmount_place(m, lazily ? MNT_DETACH : 0);
     m->mounted = rc < 0;
     return rc;
 }

@@ -77,8 +77,8 @@ static void reply_entry(fuse_req_t req, int rc, const struct stat *st)
 
 /* ---- names ---- */
 
-static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                 const char *target)
+static void make_node(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      const char *target)
 {
     struct stat st;
     int rc = datadir_make(data_of(req), parent, name, mode, target, &st);
@@ -90,14 +90,14 @@ static void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 {
     (void)rdev;
     if (S_ISREG(mode))
-        make(req, parent, name, mode, NULL);
+        make_node(req, parent, name, mode, NULL);
     else
         fuse_reply_err(req, EPERM);
 }
 
 static void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    make(req, parent, name, S_IFDIR | (mode & 07777), NULL);
+    make_node(req, parent, name, S_IFDIR | (mode & 07777), NULL);
 }
 
 /* A directory that may be there already. */
@@ -133,7 +133,7 @@ static void make_own_space(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (rc < 0)
         reply_entry(req, rc, &st);
     else
-        make(req, parent, name, S_IFLNK | 0777, target);
+        make_node(req, parent, name, S_IFLNK | 0777, target);
 }
 
 /*
@@ -149,7 +149,7 @@ static void make_private_link(fuse_req_t req, const char *target, fuse_ino_t par
     if (target[0] == '/' && is_in_root(d, parent, "pg_tblspc"))
         make_own_space(req, parent, name);
     else if (is_in_root(d, parent, "pg_wal"))
-        make(req, parent, name, S_IFLNK | 0777, target);
+        make_node(req, parent, name, S_IFLNK | 0777, target);
     else
         fuse_reply_err(req, EPERM);
 }
@@ -159,7 +159,7 @@ static void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
     if (fs_of(req)->options.own_spaces)
         make_private_link(req, target, parent, name);
     else
-        make(req, parent, name, S_IFLNK | 0777, target);
+        make_node(req, parent, name, S_IFLNK | 0777, target);
 }
 
 static void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)

@@ -39,7 +39,7 @@ struct parking *parking_new(bool (*still_pending)(void *arg, uint32_t node), par
     return p;
 }
 
-static void detach(struct parked *w)
+static void detach_request(struct parked *w)
 {
     *w->link = w->next;
     if (w->next)
@@ -58,7 +58,7 @@ static void on_interrupt(fuse_req_t req, void *arg)
 
     pthread_mutex_lock(&p->lock);
     if (w->state == PARKED) {
-        detach(w);
+        detach_request(w);
         ours = true;
     }
     if (w->state != LEAVING)
@@ -71,14 +71,14 @@ static void on_interrupt(fuse_req_t req, void *arg)
 }
 
 /* From here on no interrupt reaches w: this waits for one that is running. */
-static void answer(struct parking *p, struct parked *w)
+static void answer_request(struct parking *p, struct parked *w)
 {
     fuse_req_interrupt_func(w->req, NULL, NULL);
     p->answer(p->arg, w->req, w->node, &w->fi, w->is_open);
     free(w);
 }
 
-static void refuse(struct parked *w, int error)
+static void refuse_request(struct parked *w, int error)
 {
     fuse_req_interrupt_func(w->req, NULL, NULL);
     fuse_reply_err(w->req, error);
@@ -114,13 +114,13 @@ void parking_add(struct parking *p, fuse_req_t req, uint32_t node, const struct 
     w->state = LEAVING;
     pthread_mutex_unlock(&p->lock);
     if (error)
-        refuse(w, error);
+        refuse_request(w, error);
     else
-        answer(p, w);
+        answer_request(p, w);
 }
 
 /* Take out all that are not pending any more (or all). */
-static struct parked *take(struct parking *p, bool all)
+static struct parked *take_requests(struct parking *p, bool all)
 {
     struct parked *w, *next, *out = NULL;
 
@@ -130,7 +130,7 @@ static struct parked *take(struct parking *p, bool all)
         next = w->next;
         if (!all && p->still_pending(p->arg, w->node))
             continue;
-        detach(w);
+        detach_request(w);
         w->state = LEAVING;
         w->next = out;
         out = w;
@@ -142,11 +142,11 @@ static struct parked *take(struct parking *p, bool all)
 void parking_settled(void *parking)
 {
     struct parking *p = parking;
-    struct parked *w = take(p, false), *next;
+    struct parked *w = take_requests(p, false), *next;
 
     for (; w; w = next) {
         next = w->next;
-        answer(p, w);
+        answer_request(p, w);
     }
 }
 
@@ -154,9 +154,9 @@ void parking_close(struct parking *p)
 {
     struct parked *w, *next;
 
-    for (w = take(p, true); w; w = next) {
+    for (w = take_requests(p, true); w; w = next) {
         next = w->next;
-        refuse(w, EIO);
+        refuse_request(w, EIO);
     }
 }
 
