@@ -1,9 +1,14 @@
 /*
+ * base/: what asofs base and asofs prune do with the bases of a store. May be called from cmd/ only;
+ * calls replay/ (layers), store/, pages/, pg/ and common/. What is served (view/, fs/) is no concern
+ * of it. One thread, and beside it PostgreSQL's programs; following has one more thread (witness.h),
+ * and a child that advances (follow.h).
+ *
  * The bases of a store: taken from a running server (base_create), and dropped.
  *
  * Other ways to one are adopting a directory (adopt.h) and replaying the newest one forward
  * (advance.h). How the log behind them is kept coming stands in follow.h, what a store holds in
- * baselist.h. All but base_advance make root the owner of the store for good (writer.h).
+ * list.h. All but base_advance make root the owner of the store for good (writer.h).
  *
  * A base that was created is a physical backup without log. Its log comes with a replication slot
  * of the server, which is made first, so that nothing between the backup and who follows is lost.

@@ -1,6 +1,6 @@
 /*
  * extract/: from a frozen state to flat files. May be called from view/, load/, capture/ and cmd/;
- * calls common/, pg/ and render/.
+ * calls common/ and pg/.
  *
  * The plan: tables cut into chunks, and the order in which they are handed out. Pure.
  */

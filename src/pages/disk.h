@@ -14,7 +14,10 @@
  *   inflight   what was being written when a process ended
  *   chain      page -> layer
  *   layer      the directory that holds one layer: names, inflight, diff/, side/
+ *   stack      base and layers, and what all open files share
+ *   basefile   one file of the base, still the one that was added
  *   pagefile   one open file: read, write, truncate
+ *   recovery   a layer that was not closed is put right
  *   datadir    the whole data directory: what fs/pagefs serves
  *
  * Disk: files below one directory. Two implementations: the file system, and (tests) memory, which

@@ -1,8 +1,8 @@
 /*
  * pg/: what asofs says to a PostgreSQL server. Only this room and load/ include <libpq-fe.h>;
  * callers see opaque connections and named calls. There is no general "run this SQL" function
- * outside this room (internal.h is for its own files). May be called from extract/, view/, load/,
- * capture/ and cmd/; calls only common/.
+ * outside this room (internal.h is for its own files). May be called from all rooms but pages/,
+ * store/ and fs/; calls only common/.
  *
  * A pg_conn belongs to one thread at a time. Every wait is bounded (timeout_ms) and ends at once
  * when the stop descriptor becomes readable; the query is then cancelled on the server too.

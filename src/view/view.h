@@ -1,6 +1,6 @@
 /*
- * view/: a view's life. May be called from fs/ and cmd/; calls everything below it. Links without
- * libfuse.
+ * view/: a view's life. May be called from fs/ and cmd/; calls everything below it but base/. Links
+ * without libfuse.
  *
  * A view is one or several snapshots (snapshot.h) under one tree. It goes through these steps; each
  * function says which step it expects.
