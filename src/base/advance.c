@@ -14,6 +14,9 @@
 #include "base/layering.h"
 #include "replay/pageserver.h"
 #include "replay/making.h"
+#include "replay/owner.h"
+#include "replay/pagewal.h"
+#include "replay/reached.h"
 
 #define MOST_LAYERS (DATADIR_LAYERS - 3) /* a view comes on top, and one on that */
 #define RETRY_INTERVAL "100ms"

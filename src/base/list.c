@@ -6,7 +6,8 @@
 
 #include "common/mem.h"
 #include "pg/slot.h"
-#include "replay/making.h"
+#include "replay/moment.h"
+#include "replay/pagewal.h"
 #include "base/writer.h"
 
 /* ---- bases ---- */

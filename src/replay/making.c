@@ -17,9 +17,7 @@
 #include "common/proc.h"
 #include "common/units.h"
 #include "pg/serverlog.h"
-#include "store/walsaid.h"
 #include "replay/pageserver.h"
-#include "replay/segment.h"
 
 #define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
 
@@ -29,74 +27,6 @@ const char *const making_hidden[] = {
 
 /* Those of them that somebody who restores a cluster wants back. */
 static const char *const shown_settings[] = {SETTINGS, NULL};
-
-int owner_enter(const struct pg_programs *p, struct err *err)
-{
-    int rc = pg_identity_enter(&p->as);
-
-    return rc < 0 ? err_set(err, -rc, "cannot become the owner of the store (user %u): %s",
-                            (unsigned)p->as.uid, strerror(-rc))
-                  : 0;
-}
-
-void owner_leave(const struct pg_programs *p)
-{
-    pg_identity_leave(&p->as);
-}
-
-static int check_writable(const char *path, const struct pg_programs *p, uid_t owner,
-                          struct err *err)
-{
-    if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
-        return 0;
-    err_errno(err, "the user %u cannot write the store %s", (unsigned)p->as.uid, path);
-    return err->code == EACCES
-               ? err_hint(err,
-                          "It belongs to the user %u. Replayed pages are kept there: give all of "
-                          "it to the one who works on it (chown -R %u), or name him with --run-as.",
-                          (unsigned)owner, (unsigned)p->as.uid)
-               : -err->code;
-}
-
-static int find_programs(const struct store *s, const char *bindir, struct pg_programs *p,
-                         struct err *err)
-{
-    const struct store_cluster *c = store_cluster(s);
-    struct pg_identity as = p->as;
-    int rc;
-
-    if (!c)
-        return err_set(err, EINVAL, "the store %s has no base of a PostgreSQL cluster yet",
-                       store_path(s));
-    rc = pg_programs_find((int)c->major, bindir, &as, p, err);
-    p->as = as;
-    return rc;
-}
-
-/* Whose the store is, root may look at: it opens nothing for that. */
-int owner_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
-                     struct pg_programs *p, struct err *err)
-{
-    bool is_store = store_is(path);
-    struct stat st;
-    int rc;
-
-    *p = (struct pg_programs){0};
-    if (stat(path, &st) < 0)
-        return err_errno(err, "cannot open the store %s", path);
-    rc = pg_identity_find(run_as, st.st_uid, &p->as, err);
-    if (rc == 0)
-        rc = pg_identity_check_place(path, st.st_uid, &p->as, err);
-    if (rc == 0)
-        rc = owner_enter(p, err);
-    if (rc < 0)
-        p->as.change = false; /* nothing to leave */
-    if (rc == 0 && is_store)
-        rc = check_writable(path, p, st.st_uid, err);
-    if (rc == 0)
-        rc = store_open(path, s, err); /* says what is no store */
-    return rc == 0 ? find_programs(*s, bindir, p, err) : rc;
-}
 
 /* ---- names and locks of views ---- */
 
@@ -239,76 +169,6 @@ int making_read_bases(struct store *s, char *const *ids, struct moment_base **ba
     return rc;
 }
 
-int pagewal_read(const struct store *s, const char *dir, const char *command, struct pagewal *log,
-                 struct err *err)
-{
-    const struct store_cluster *c = store_cluster(s);
-    int rc;
-
-    *log = (struct pagewal){.dir = dir ? dir : store_wal_directory(s),
-                            .command = command || dir ? command : c->restore_command,
-                            .list = {.segment_bytes = c->segment_bytes}};
-    if (log->command)
-        return 0;
-    rc = wal_read(log->dir, c->segment_bytes, &log->list, err);
-    return rc == -ENOENT && !dir && !c->log ? 0 : rc;
-}
-
-int pagewal_reach(const struct store *s, const struct wal_way *way, struct wal_reach *r,
-                  struct err *err)
-{
-    struct wal_said said[WALSAID_MAX];
-    size_t n = walsaid_read(store_path(s), said);
-    uint32_t towards = wal_newest(way->list, way->timeline, way->from);
-    int rc = wal_reach(way, r, err);
-    int64_t us = rc == 0 && r->end ? walsaid_proves(said, n, way->list, towards, r->end) : 0;
-
-    if (us > r->time_us)
-        r->time_us = us;
-    return rc;
-}
-
-char **pagewal_env(const struct store *s, const struct pagewal *log)
-{
-    char **env = mem_array(4, sizeof(*env));
-
-    env[0] = mem_printf("ASOFS_LOG=%s", log->dir);
-    env[1] = mem_printf(SEGMENT_SYSTEM_ENV "=%" PRIu64, store_cluster(s)->system_identifier);
-    env[2] = mem_printf(SEGMENT_BYTES_ENV "=%" PRIu32, store_cluster(s)->segment_bytes);
-    return env;
-}
-
-int pagewal_check_readable(const struct pg_programs *p, const char *path, struct err *err)
-{
-    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 && errno == EACCES)
-        return err_errno(err, "PostgreSQL's user (%u) cannot read the log segment %s",
-                         (unsigned)p->as.uid, path);
-    return 0;
-}
-
-int pagewal_check_missing(const struct pg_programs *p, const char *dir, const char *segment,
-                          struct err *err)
-{
-    char *path = mem_printf("%s/%s", dir, segment);
-    int rc = *segment ? pagewal_check_readable(p, path, err) : 0;
-
-    free(path);
-    return rc;
-}
-
-const char *pagewal_target_timeline(const struct pagewal *log, const struct store_base_facts *base,
-                                    char out[PAGEWAL_TIMELINE_MAX])
-{
-    uint32_t towards = moment_towards(base, &log->list);
-
-    if (log->command)
-        return "latest";
-    if (towards == base->timeline)
-        return "current";
-    snprintf(out, PAGEWAL_TIMELINE_MAX, "%u", towards);
-    return out;
-}
-
 #define LOCKS_OF_NEW_TABLES 16384u /* that are only in the log */
 #define FEWEST_LOCKS 10u           /* that PostgreSQL allows */
 
@@ -325,20 +185,6 @@ const char *making_enough_locks(struct store *s, const char *view, unsigned tran
     each = (2 * files + LOCKS_OF_NEW_TABLES) / transactions + FEWEST_LOCKS;
     snprintf(out, MAKING_LOCKS_MAX, "%" PRIu64, each);
     return out;
-}
-
-int64_t reached_last_commit(const char *log)
-{
-    char *text = serverlog_last_commit(log);
-    struct moment m;
-    int64_t us = 0;
-
-    if (text && moment_parse(MOMENT_TIME, text, &m, NULL) == 0) {
-        us = m.time_us;
-        moment_free(&m);
-    }
-    free(text);
-    return us;
 }
 
 static void complain(void *arg, const char *text)

@@ -20,6 +20,8 @@
 #include "pg/serverlog.h"
 #include "replay/pageserver.h"
 #include "replay/making.h"
+#include "replay/owner.h"
+#include "replay/pagewal.h"
 #include "replay/reached.h"
 #include "replay/segment.h"
 

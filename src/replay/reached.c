@@ -8,11 +8,25 @@
 
 #include "common/io.h"
 #include "pg/serverlog.h"
-#include "replay/making.h"
+#include "replay/moment.h"
 #include "store/history.h"
 #include "store/walreach.h"
 
 #define HISTORY_MAX (1 << 20) /* bytes */
+
+int64_t reached_last_commit(const char *log)
+{
+    char *text = serverlog_last_commit(log);
+    struct moment m;
+    int64_t us = 0;
+
+    if (text && moment_parse(MOMENT_TIME, text, &m, NULL) == 0) {
+        us = m.time_us;
+        moment_free(&m);
+    }
+    free(text);
+    return us;
+}
 
 void reached_read_log(const char *log, struct reached *r)
 {

@@ -14,6 +14,10 @@ struct reached {
     int64_t commit_us; /* of the last commit that was replayed; 0: none */
 };
 
+/* The last commit that a private server says it replayed, in microseconds since 1970; 0: it names
+ * none. */
+int64_t reached_last_commit(const char *log);
+
 /* log: of the server, with log_checkpoints off. Sets all but `end`. Pure. */
 void reached_read_log(const char *log, struct reached *r);
 
