@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "cmd/cmd.h"
-#include "cmd/source.h"
 #include "cmd/subcommand.h"
 #include "common/log.h"
 #include "common/lsn.h"
@@ -30,13 +29,13 @@
 #define DEFAULT_DELAY_MS 30000 /* between attempts to receive, at most */
 
 struct options {
-    const char *slot, *run_as, *bindir, *log, *restore_command;
+    char *slot, *run_as, *bindir, *log, *restore_command;
     int64_t restart_delay_ms, advance_every_ms, every_ms; /* the last two 0: never, once */
     struct moment until;
     bool unbounded_slot, crashed, all, unproven, quiet, help;
 };
 
-static int set_slot(void *o, const char *v, struct err *err)
+static int check_slot(const char *v, struct err *err)
 {
     size_t n = strspn(v, "abcdefghijklmnopqrstuvwxyz0123456789_");
 
@@ -44,126 +43,31 @@ static int set_slot(void *o, const char *v, struct err *err)
         return err_set(
             err, EINVAL,
             "\"%s\" is no name for a slot: it is 1 to 63 small letters, digits and \"_\"", v);
-    ((struct options *)o)->slot = v;
     return 0;
 }
 
-static int set_run_as(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    ((struct options *)o)->run_as = v;
-    return 0;
-}
-
-static int set_bindir(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    ((struct options *)o)->bindir = v;
-    return 0;
-}
-
-static int set_log(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    ((struct options *)o)->log = v;
-    return 0;
-}
-
-static int set_restore_command(void *o, const char *v, struct err *err)
+static int check_restore_command(const char *v, struct err *err)
 {
     if (!strstr(v, "%f") || !strstr(v, "%p"))
         return err_set(err, EINVAL, "it needs %%f (the file that is asked for) and %%p (where to)");
-    ((struct options *)o)->restore_command = v;
     return 0;
 }
 
-static int set_restart_delay(void *o, const char *v, struct err *err)
+static int set_until(struct moment *m, enum moment_kind kind, const char *v, struct err *err)
 {
-    int64_t ms;
-
-    if (units_parse_duration(v, &ms) < 0 || ms <= 0)
-        return err_set(err, EINVAL, "\"%s\" is no duration, such as 30s", v);
-    ((struct options *)o)->restart_delay_ms = ms;
-    return 0;
-}
-
-static int set_interval(int64_t *ms, const char *v, struct err *err)
-{
-    if (units_parse_duration(v, ms) < 0 || *ms <= 0)
-        return err_set(err, EINVAL, "\"%s\" is no duration, such as 15min", v);
-    return 0;
-}
-
-static int set_advance_every(void *o, const char *v, struct err *err)
-{
-    return set_interval(&((struct options *)o)->advance_every_ms, v, err);
-}
-
-/* Internal: of follow. */
-static int set_every(void *o, const char *v, struct err *err)
-{
-    return set_interval(&((struct options *)o)->every_ms, v, err);
-}
-
-static int set_until(void *o, enum moment_kind kind, const char *v, struct err *err)
-{
-    struct moment *m = &((struct options *)o)->until;
-
     if (m->kind != MOMENT_NONE)
         return err_set(err, EINVAL, "only one of --at and --lsn can be given");
     return moment_parse(kind, v, m, err);
 }
 
-static int set_at(void *o, const char *v, struct err *err)
+static int set_at(void *until, const char *v, struct err *err)
 {
-    return set_until(o, MOMENT_TIME, v, err);
+    return set_until(until, MOMENT_TIME, v, err);
 }
 
-static int set_lsn(void *o, const char *v, struct err *err)
+static int set_lsn(void *until, const char *v, struct err *err)
 {
-    return set_until(o, MOMENT_LSN, v, err);
-}
-
-static int set_unbounded_slot(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->unbounded_slot = true;
-    return 0;
-}
-
-static int set_crashed(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->crashed = true;
-    return 0;
-}
-
-static int set_unproven(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->unproven = true;
-    return 0;
-}
-
-static int set_all(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->all = true;
-    return 0;
-}
-
-static int set_quiet(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->quiet = true;
-    return 0;
-}
-
-static int set_help(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->help = true;
-    return 0;
+    return set_until(until, MOMENT_LSN, v, err);
 }
 
 /* ---- create ---- */
@@ -524,57 +428,66 @@ static int run_rebase(const void *options, char **operands)
 
 /* ---- which of them ---- */
 
-#define HELP_ROW                                                                                   \
-    {                                                                                              \
-        "help", 'h', false, false, set_help                                                        \
-    }
-#define RUN_AS_ROW                                                                                 \
-    {                                                                                              \
-        "run-as", 0, true, false, set_run_as                                                       \
-    }
-#define BINDIR_ROW                                                                                 \
-    {                                                                                              \
-        "bindir", 0, true, false, set_bindir                                                       \
-    }
+static const struct option_def every_defs[] = {
+    OPTION_TEXT("run-as", 0, struct options, run_as),
+    OPTION_FLAG("help", 'h', struct options, help),
+    OPTION_END,
+};
+static const struct option_def program_defs[] = {
+    OPTION_TEXT("bindir", 0, struct options, bindir),
+    OPTION_END,
+};
+static const struct option_def wal_defs[] = {
+    OPTION_TEXT("log", 0, struct options, log),
+    OPTION_CHECKED_TEXT("restore-command", 0, struct options, restore_command,
+                        check_restore_command),
+    OPTION_END,
+};
 
 static const struct option_def create_defs[] = {
-    {"slot", 0, true, false, set_slot},
-    {"unbounded-slot", 0, false, false, set_unbounded_slot},
-    {"quiet", 'q', false, false, set_quiet},
-    RUN_AS_ROW,
-    BINDIR_ROW,
-    HELP_ROW,
-    {0}};
+    OPTION_CHECKED_TEXT("slot", 0, struct options, slot, check_slot),
+    OPTION_FLAG("unbounded-slot", 0, struct options, unbounded_slot),
+    OPTION_FLAG("quiet", 'q', struct options, quiet),
+    OPTION_MORE(program_defs),
+    OPTION_MORE(every_defs),
+    OPTION_END,
+};
 static const struct option_def follow_defs[] = {
-    {"restart-delay", 0, true, false, set_restart_delay},
-    {"advance-every", 0, true, false, set_advance_every},
-    RUN_AS_ROW,
-    BINDIR_ROW,
-    HELP_ROW,
-    {0}};
+    OPTION_DURATION("restart-delay", 0, struct options, restart_delay_ms, 1,
+                    "is no duration, such as 30s"),
+    OPTION_DURATION("advance-every", 0, struct options, advance_every_ms, 1,
+                    "is no duration, such as 15min"),
+    OPTION_MORE(program_defs),
+    OPTION_MORE(every_defs),
+    OPTION_END,
+};
 static const struct option_def add_defs[] = {
-    {"log", 0, true, false, set_log},
-    {"restore-command", 0, true, false, set_restore_command},
-    {"crashed", 0, false, false, set_crashed},
-    RUN_AS_ROW,
-    BINDIR_ROW,
-    HELP_ROW,
-    {0}};
+    OPTION_FLAG("crashed", 0, struct options, crashed),
+    OPTION_MORE(wal_defs),
+    OPTION_MORE(program_defs),
+    OPTION_MORE(every_defs),
+    OPTION_END,
+};
 static const struct option_def advance_defs[] = {
-    {"at", 0, true, false, set_at},
-    {"lsn", 0, true, false, set_lsn},
-    {"every", 0, true, false, set_every},
-    {"log", 0, true, false, set_log},
-    {"restore-command", 0, true, false, set_restore_command},
-    RUN_AS_ROW,
-    BINDIR_ROW,
-    HELP_ROW,
-    {0}};
-static const struct option_def list_defs[] = {RUN_AS_ROW, HELP_ROW, {0}};
+    OPTION_CALL("at", 0, struct options, until, set_at),
+    OPTION_CALL("lsn", 0, struct options, until, set_lsn),
+    /* Internal: of follow. */
+    OPTION_DURATION("every", 0, struct options, every_ms, 1, "is no duration, such as 15min"),
+    OPTION_MORE(wal_defs),
+    OPTION_MORE(program_defs),
+    OPTION_MORE(every_defs),
+    OPTION_END,
+};
 static const struct option_def rebase_defs[] = {
-    {"unproven", 0, false, false, set_unproven}, RUN_AS_ROW, HELP_ROW, {0}};
+    OPTION_FLAG("unproven", 0, struct options, unproven),
+    OPTION_MORE(every_defs),
+    OPTION_END,
+};
 static const struct option_def drop_defs[] = {
-    {"all", 0, false, false, set_all}, RUN_AS_ROW, HELP_ROW, {0}};
+    OPTION_FLAG("all", 0, struct options, all),
+    OPTION_MORE(every_defs),
+    OPTION_END,
+};
 
 #define RUN_AS_HELP                                                                                \
     "  --run-as=USER       who does it, when root starts it (default: the store's owner)\n"
@@ -636,7 +549,7 @@ static const struct subcommand subcommands[] = {
      "The bases of a store, from which moment to which they can be mounted, the log with its "
      "gaps,\n"
      "and what the server keeps.\n\n" RUN_AS_HELP HELP_HELP,
-     list_defs, 1, 1, run_list},
+     every_defs, 1, 1, run_list},
     {"drop", "STORE and either ID or --all are",
      "Usage: asofs base drop STORE ID\n"
      "       asofs base drop STORE --all\n"

@@ -1,17 +1,11 @@
 /* asofs extract: the same view as plain files, in a new directory that appears whole or not at all.
  */
-#include <errno.h>
 #include <stdio.h>
 
 #include "cmd/cmd.h"
 #include "cmd/source.h"
 #include "common/log.h"
 #include "common/stop.h"
-
-static const struct option_def defs[] = {
-    SOURCE_OPTION_DEFS,
-    {0},
-};
 
 static int print_help(void)
 {
@@ -26,32 +20,32 @@ static int print_help(void)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-static int extract_into(struct source_options *o, struct outdir *d, struct err *err)
+static int extract_into(struct source *source, struct outdir *d, struct err *err)
 {
     struct view *v = NULL;
-    int rc = source_open(o, err);
+    int rc = source_open(source, err);
 
     if (rc == 0)
-        rc = source_extract_files(o, d, &v, err);
+        rc = source_extract_files(source, d, &v, err);
     if (rc == 0)
         view_print_summary(v, d->path);
     view_free(v);
-    source_release(o);
+    source_release(source);
     return rc;
 }
 
-static int extract(struct source_options *o, const char *dir)
+static int extract(struct source *source, const char *dir)
 {
     struct stop stop;
     struct outdir d;
     struct err err;
     int rc = stop_open(&stop, &err);
 
-    o->request.stop_fd = stop.fd;
+    source->request.stop_fd = stop.fd;
     if (rc == 0)
         rc = outdir_open(&d, dir, &err);
     if (rc == 0) {
-        rc = extract_into(o, &d, &err);
+        rc = extract_into(source, &d, &err);
         if (rc == 0)
             rc = outdir_publish(&d, &err);
         else
@@ -65,28 +59,17 @@ static int extract(struct source_options *o, const char *dir)
 
 int cmd_extract(int argc, char **argv)
 {
-    struct source_options o;
+    static const struct source_command_def def = {"extract", source_command_options, false,
+                                                  print_help};
+    struct source_command c = {0};
     char *operands[2];
-    struct err err;
-    int n, status;
+    int status;
 
-    source_init(&o);
-    n = option_parse(defs, false, &o, argc, argv, operands, 2, &err);
-    if (n >= 0 && source_check(&o, &err) < 0)
-        n = -EINVAL;
-    if (n < 0)
-        status = usage_error("extract", &err);
-    else if (o.help)
-        status = print_help();
-    else if (o.version)
-        status = printf("asofs %s\n", PACKAGE_VERSION) < 0;
-    else if (n < 2 && !(n == 1 && o.dry_run)) {
-        err_set(&err, EINVAL, "SOURCE and DIR are needed");
-        status = usage_error("extract", &err);
-    } else {
-        source_take(&o, operands[0]);
-        status = o.dry_run ? source_dry_run(&o) : extract(&o, operands[1]);
+    source_init(&c.source);
+    if (source_command_parse(&c, &def, &c, argc, argv, operands, &status)) {
+        source_command_begin(&c, operands[0]);
+        status = c.dry_run ? source_dry_run(&c.source) : extract(&c.source, operands[1]);
     }
-    source_free(&o);
+    source_free(&c.source);
     return status;
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "cmd/source.h"
 #include "cmd/subcommand.h"
 #include "common/ask.h"
 #include "common/clock.h"
@@ -27,27 +26,6 @@ struct options {
     bool quiet;
     bool help;
 };
-
-static int set_json(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->json = true;
-    return 0;
-}
-
-static int set_quiet(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->quiet = true;
-    return 0;
-}
-
-static int set_help(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->help = true;
-    return 0;
-}
 
 /* Parse, and answer --help. The number of operands, or -1 with *status set. */
 static int parse(struct options *o, const struct option_def *defs, const char *help, int argc,
@@ -139,7 +117,10 @@ static void print_whole(const struct inspected *i)
 int cmd_status(int argc, char **argv)
 {
     static const struct option_def defs[] = {
-        {"json", 0, false, false, set_json}, {"help", 'h', false, false, set_help}, {0}};
+        OPTION_FLAG("json", 0, struct options, json),
+        OPTION_FLAG("help", 'h', struct options, help),
+        OPTION_END,
+    };
     static const char help[] =
         "Usage: asofs status [--json] DIR\n"
         "Tell how far a view is: a line for each table, the whole, how long the source was held.\n"
@@ -219,7 +200,10 @@ static int wait_for_table(const char *dir, const struct inspected_table *t, stru
 
 int cmd_wait(int argc, char **argv)
 {
-    static const struct option_def defs[] = {{"help", 'h', false, false, set_help}, {0}};
+    static const struct option_def defs[] = {
+        OPTION_FLAG("help", 'h', struct options, help),
+        OPTION_END,
+    };
     static const char help[] =
         "Usage: asofs wait DIR [TABLE]...\n"
         "Wait until these tables (default: all) of a view mounted with --nowait are complete.\n"
@@ -279,7 +263,10 @@ static int verify_table(const char *dir, const struct inspected_table *t, bool q
 int cmd_verify(int argc, char **argv)
 {
     static const struct option_def defs[] = {
-        {"quiet", 'q', false, false, set_quiet}, {"help", 'h', false, false, set_help}, {0}};
+        OPTION_FLAG("quiet", 'q', struct options, quiet),
+        OPTION_FLAG("help", 'h', struct options, help),
+        OPTION_END,
+    };
     static const char help[] =
         "Usage: asofs verify [-q] DIR\n"
         "Read every file of a view, or of a directory made by `asofs extract`, and compare size "
@@ -418,7 +405,10 @@ static int list_mounts(struct err *err)
 
 int cmd_list(int argc, char **argv)
 {
-    static const struct option_def defs[] = {{"help", 'h', false, false, set_help}, {0}};
+    static const struct option_def defs[] = {
+        OPTION_FLAG("help", 'h', struct options, help),
+        OPTION_END,
+    };
     static const char help[] =
         "Usage: asofs list\n"
         "The views mounted on this machine: state, moment, directory, source.\n";

@@ -21,94 +21,30 @@
 #include "fs/viewfs.h"
 
 struct mount_options {
-    struct source_options source; /* first: the setters of source.h see only this */
+    struct source_command common;
     struct viewfs_options fs;
     bool foreground;
     bool nowait;
     struct mountpoint at;
 };
 
-static int set_foreground(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct mount_options *)o)->foreground = true;
-    return 0;
-}
-
-static int set_allow_other(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct mount_options *)o)->fs.allow_other = true;
-    return 0;
-}
-
-static int set_no_passthrough(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct mount_options *)o)->fs.no_passthrough = true;
-    return 0;
-}
-
-static int set_nowait(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct mount_options *)o)->nowait = true;
-    return 0;
-}
-
-static int set_partial(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct mount_options *)o)->source.request.partial = true;
-    return 0;
-}
-
-static int set_pages(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct mount_options *)o)->source.request.pages = true;
-    return 0;
-}
-
-static int parse_id(const char *v, int base, unsigned long max, unsigned *id, struct err *err)
-{
-    char *end;
-    unsigned long n = strtoul(v, &end, base);
-
-    if (*end || end == v || *v == '-' || n > max)
-        return err_set(err, EINVAL, "\"%s\" is not %s number", v,
-                       base == 8 ? "an octal" : "a decimal");
-    *id = (unsigned)n;
-    return 0;
-}
-
-static int set_uid(void *o, const char *v, struct err *err)
-{
-    return parse_id(v, 10, 0xfffffffe, &((struct mount_options *)o)->fs.uid, err);
-}
-
-static int set_gid(void *o, const char *v, struct err *err)
-{
-    return parse_id(v, 10, 0xfffffffe, &((struct mount_options *)o)->fs.gid, err);
-}
-
-static int set_umask(void *o, const char *v, struct err *err)
-{
-    return parse_id(v, 8, 0777, &((struct mount_options *)o)->fs.umask, err);
-}
+#define MAX_ID 0xfffffffe
 
 static const struct option_def defs[] = {
-    SOURCE_OPTION_DEFS,
-    {"foreground", 'f', false, false, set_foreground},
-    {"nowait", 0, false, false, set_nowait},
-    {"partial", 0, false, false, set_partial},
-    {"pages", 0, false, false, set_pages},
-    {"allow_other", 0, false, true, set_allow_other},
-    {"no_passthrough", 0, false, true, set_no_passthrough},
-    {"uid", 0, true, true, set_uid},
-    {"gid", 0, true, true, set_gid},
-    {"umask", 0, true, true, set_umask},
-    {0},
+    OPTION_ROWS(struct mount_options, common, source_command_options),
+    OPTION_FLAG("foreground", 'f', struct mount_options, foreground),
+    OPTION_FLAG("nowait", 0, struct mount_options, nowait),
+    OPTION_FLAG("partial", 0, struct mount_options, common.source.request.partial),
+    OPTION_FLAG("pages", 0, struct mount_options, common.source.request.pages),
+    OPTION_FLAG("allow_other", OPTION_ONLY_O, struct mount_options, fs.allow_other),
+    OPTION_FLAG("no_passthrough", OPTION_ONLY_O, struct mount_options, fs.no_passthrough),
+    OPTION_NUMBER("uid", OPTION_ONLY_O, struct mount_options, fs.uid, 10, 0, MAX_ID,
+                  "is not a decimal number"),
+    OPTION_NUMBER("gid", OPTION_ONLY_O, struct mount_options, fs.gid, 10, 0, MAX_ID,
+                  "is not a decimal number"),
+    OPTION_NUMBER("umask", OPTION_ONLY_O, struct mount_options, fs.umask, 8, 0, 0777,
+                  "is not an octal number"),
+    OPTION_END,
 };
 
 static int print_help(void)
@@ -135,7 +71,7 @@ static int print_help(void)
 /* Whose they are and what they may is as in the base: PostgreSQL wants it so. */
 static void show_pages(struct mount_options *o)
 {
-    struct store_view *pages = source_pages(&o->source);
+    struct store_view *pages = source_pages(&o->common.source);
 
     if (!pages)
         return;
@@ -147,9 +83,9 @@ static void show_pages(struct mount_options *o)
 static int extract_then_mount(struct mount_options *o, const struct stop *stop, struct view **v,
                               struct viewfs **fs, struct err *err)
 {
-    int rc = source_extract(&o->source, v, err);
+    int rc = source_extract(&o->common.source, v, err);
 
-    source_release(&o->source);
+    source_release(&o->common.source);
     show_pages(o);
     if (rc == 0 && stop_requested(stop))
         rc = err_set(err, EINTR, "interrupted");
@@ -167,7 +103,7 @@ static int extract_then_mount(struct mount_options *o, const struct stop *stop, 
 static int mount_then_extract(struct mount_options *o, struct view **v, struct viewfs **fs,
                               struct err *err)
 {
-    int rc = source_freeze(&o->source, v, err);
+    int rc = source_freeze(&o->common.source, v, err);
 
     show_pages(o);
     if (rc == 0)
@@ -190,12 +126,12 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     struct stop stop;
     int rc = stop_open(&stop, err);
 
-    o->source.request.stop_fd = stop.fd;
-    o->source.request.own_files = o->fs.no_passthrough ? 0 : viewfs_own_files();
+    o->common.source.request.stop_fd = stop.fd;
+    o->common.source.request.own_files = o->fs.no_passthrough ? 0 : viewfs_own_files();
     if (rc == 0 && parent_fd >= 0)
         rc = stop_watch(&stop, parent_fd, err);
     if (rc == 0)
-        rc = source_open(&o->source, err);
+        rc = source_open(&o->common.source, err);
     if (rc == 0)
         rc = o->nowait ? mount_then_extract(o, v, fs, err)
                        : extract_then_mount(o, &stop, v, fs, err);
@@ -204,15 +140,14 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
 }
 
 /* What --pages shows is read as its owner by all threads that serve. */
-static int serve(struct mount_options *o, struct viewfs *fs, struct err *err)
+static int serve(const struct source *source, struct viewfs *fs, struct err *err)
 {
-    const struct pageview *pages = source_pages(&o->source) ? o->source.pageview : NULL;
-    int rc = pageview_enter(pages, err);
+    int rc = source_enter_pages(source, err);
 
     if (rc < 0)
         return rc;
     rc = viewfs_serve(fs, err);
-    pageview_leave(pages);
+    source_leave_pages(source);
     return rc;
 }
 
@@ -227,7 +162,7 @@ static int run(struct mount_options *o, int parent_fd)
         if (parent_fd >= 0)
             rc = daemon_ready(parent_fd, &err);
         if (rc == 0)
-            rc = serve(o, fs, &err);
+            rc = serve(&o->common.source, fs, &err);
     }
     if (rc < 0)
         log_error("%s", err.text);
@@ -235,7 +170,7 @@ static int run(struct mount_options *o, int parent_fd)
     viewfs_unmount(fs);
     view_free(v);
     viewfs_free(fs);
-    source_close(&o->source);
+    source_close(&o->common.source);
     return rc < 0;
 }
 
@@ -246,15 +181,15 @@ static int mount_view(struct mount_options *o, const char *dir)
 {
     int parent_fd = -1, status = 1;
     struct err err;
-    const char *without = store_is(o->source.request.source) ? NULL : without_fuse;
+    const char *without = store_is(o->common.source.place) ? NULL : without_fuse;
     int rc = mountpoint_prepare(dir, without, &o->at, &err);
 
     if (rc == 0)
         rc = mountpoint_check_user(&o->at, o->fs.allow_other, &err);
     if (rc == 0)
-        rc = source_check_spool(&o->source, &err);
+        rc = source_check_spool(&o->common.source, &err);
     if (rc == 0 && o->nowait)
-        rc = source_check_nowait(&o->source, &err);
+        rc = source_check_nowait(&o->common.source, &err);
     if (rc == 0 && !o->foreground)
         rc = daemon_fork(&parent_fd, &status, &err);
     if (rc < 0)
@@ -267,33 +202,20 @@ static int mount_view(struct mount_options *o, const char *dir)
 
 static int mount_command(int argc, char **argv, bool fake)
 {
+    static const struct source_command_def def = {"mount", defs, true, print_help};
     struct mount_options o = {.fs = {.uid = getuid(), .gid = getgid()}};
+    struct source *source = &o.common.source;
     char *operands[2];
-    struct err err;
-    int n, status;
+    int status;
 
-    source_init(&o.source);
-    n = option_parse(defs, true, &o, argc, argv, operands, 2, &err);
-    if (n >= 0 && source_check(&o.source, &err) < 0)
-        n = -EINVAL;
-    if (n < 0)
-        status = usage_error("mount", &err);
-    else if (o.source.help)
-        status = print_help();
-    else if (o.source.version)
-        status = printf("asofs %s\n", PACKAGE_VERSION) < 0;
-    else if (n < 2 && !(n == 1 && o.source.dry_run)) {
-        err_set(&err, EINVAL, "SOURCE and DIR are needed");
-        status = usage_error("mount", &err);
-    } else if (fake) {
-        status = 0;
-    } else {
-        source_take(&o.source, operands[0]);
-        o.fs.debug = o.source.debug;
-        o.foreground |= o.source.debug;
-        status = o.source.dry_run ? source_dry_run(&o.source) : mount_view(&o, operands[1]);
+    source_init(source);
+    if (source_command_parse(&o.common, &def, &o, argc, argv, operands, &status) && !fake) {
+        source_command_begin(&o.common, operands[0]);
+        o.fs.debug = o.common.debug;
+        o.foreground |= o.common.debug;
+        status = o.common.dry_run ? source_dry_run(source) : mount_view(&o, operands[1]);
     }
-    source_free(&o.source);
+    source_free(source);
     return status;
 }
 

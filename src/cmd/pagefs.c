@@ -1,5 +1,6 @@
 /* asofs pagefs: one view of a store as a writable data directory. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "cmd/source.h"
+#include "cmd/subcommand.h"
 #include "common/log.h"
 #include "common/option.h"
 #include "common/stop.h"
@@ -20,85 +21,42 @@
 #include "replay/making.h"
 #include "replay/pageserver.h"
 
-struct options {
-    const char *store, *dir; /* operands */
-    const char *view, *base; /* in argv */
-    bool durable, no_writeback, allow_other, help;
-    bool has_owner;
+struct told_owner {
+    bool is_told;
     unsigned uid, gid;
-    struct pg_identity owner; /* of who is root: as whom he serves */
-    int parent; /* 0: none */
 };
 
-static int set_view(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    ((struct options *)o)->view = v;
-    return 0;
-}
+struct options {
+    const char *store, *dir; /* operands */
+    char *view, *base;
+    bool durable, no_writeback, allow_other, help;
+    struct told_owner told;
+    struct pg_identity owner; /* of who is root: as whom he serves */
+    unsigned parent;          /* 0: none */
+};
 
-static int set_base(void *o, const char *v, struct err *err)
+static int set_owner(void *told, const char *v, struct err *err)
 {
-    (void)err;
-    ((struct options *)o)->base = v;
-    return 0;
-}
-
-static int set_durable(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->durable = true;
-    return 0;
-}
-
-static int set_no_writeback(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->no_writeback = true;
-    return 0;
-}
-
-static int set_allow_other(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->allow_other = true;
-    return 0;
-}
-
-static int set_owner(void *o, const char *v, struct err *err)
-{
-    struct options *p = o;
+    struct told_owner *o = told;
     char rest;
 
-    if (sscanf(v, "%u:%u%c", &p->uid, &p->gid, &rest) != 2)
+    if (sscanf(v, "%u:%u%c", &o->uid, &o->gid, &rest) != 2)
         return err_set(err, EINVAL, "\"%s\" is not UID:GID", v);
-    p->has_owner = true;
+    o->is_told = true;
     return 0;
 }
 
-static int set_parent(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    ((struct options *)o)->parent = atoi(v);
-    return 0;
-}
-
-static int set_help(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->help = true;
-    return 0;
-}
-
-static const struct option_def defs[] = {{"view", 0, true, false, set_view},
-                                         {"base", 0, true, false, set_base},
-                                         {"durable", 0, false, false, set_durable},
-                                         {"no-writeback", 0, false, false, set_no_writeback},
-                                         {"allow-other", 0, false, false, set_allow_other},
-                                         {"owner", 0, true, false, set_owner},
-                                         {"parent", 0, true, false, set_parent},
-                                         {"help", 'h', false, false, set_help},
-                                         {0}};
+static const struct option_def defs[] = {
+    OPTION_TEXT("view", 0, struct options, view),
+    OPTION_TEXT("base", 0, struct options, base),
+    OPTION_FLAG("durable", 0, struct options, durable),
+    OPTION_FLAG("no-writeback", 0, struct options, no_writeback),
+    OPTION_FLAG("allow-other", 0, struct options, allow_other),
+    OPTION_CALL("owner", 0, struct options, told, set_owner),
+    OPTION_NUMBER("parent", 0, struct options, parent, 10, 1, INT_MAX, "is not a process"),
+    OPTION_FLAG("help", 'h', struct options, help),
+    OPTION_END,
+};
 
 static const char help[] =
     "Usage: asofs pagefs STORE DIR --view=NAME [OPTION]...\n"
@@ -126,7 +84,9 @@ static int follow_parent(const struct options *o, struct err *err)
         return 0;
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
         return err_errno(err, "cannot ask for a signal at the end of asofs");
-    return getppid() == o->parent ? 0 : err_set(err, EINTR, "the process that started it is gone");
+    return getppid() == (pid_t)o->parent
+               ? 0
+               : err_set(err, EINTR, "the process that started it is gone");
 }
 
 /*
@@ -166,15 +126,15 @@ static void leave_served(void *arg)
 /* Not told by --owner, it is as the store is. Who started us for a mount, and tells, has looked. */
 static int find_owner(struct options *o, struct err *err)
 {
-    bool told = o->parent && o->has_owner;
+    bool told = o->parent && o->told.is_told;
     struct stat st;
 
     if (geteuid() != 0)
         return 0;
     if (!told && stat(o->store, &st) < 0)
         return err_errno(err, "cannot open the store %s", o->store);
-    o->owner.uid = o->has_owner ? o->uid : st.st_uid;
-    o->owner.gid = o->has_owner ? o->gid : st.st_gid;
+    o->owner.uid = o->told.is_told ? o->told.uid : st.st_uid;
+    o->owner.gid = o->told.is_told ? o->told.gid : st.st_gid;
     o->owner.change = o->owner.uid != 0;
     return told ? 0 : pg_identity_check_place(o->store, st.st_uid, &o->owner, err);
 }
@@ -264,9 +224,9 @@ static int serve(struct options *o, struct store_view *v, struct mountpoint *at,
     struct pagefs *fs = NULL;
     int rc = leave(o, err), lost = 0;
 
-    if (o->has_owner) {
-        options.uid = o->uid;
-        options.gid = o->gid;
+    if (o->told.is_told) {
+        options.uid = o->told.uid;
+        options.gid = o->told.gid;
     }
     if (rc == 0)
         rc = pagefs_mount(store_view_datadir(v), at, &options, &fs, err);
@@ -334,24 +294,32 @@ static int run(struct options *o)
     return rc < 0 ? 1 : rc;
 }
 
-int cmd_pagefs(int argc, char **argv)
+static int begin(struct options *o, int argc, char **argv)
 {
-    struct options o = {0};
     char *operands[2];
     struct err err;
-    int n = option_parse(defs, false, &o, argc, argv, operands, 2, &err);
+    int n = option_parse(defs, false, o, argc, argv, operands, 2, &err);
 
-    if (n >= 0 && o.help) {
+    if (n >= 0 && o->help) {
         fputs(help, stdout);
         return fflush(stdout) != 0;
     }
     if (n >= 0 && n < 2)
         n = err_set(&err, EINVAL, "STORE and DIR are needed");
-    if (n >= 0 && !o.view)
+    if (n >= 0 && !o->view)
         n = err_set(&err, EINVAL, "--view=NAME is needed");
     if (n < 0)
         return usage_error("pagefs", &err);
-    o.store = operands[0];
-    o.dir = operands[1];
-    return run(&o);
+    o->store = operands[0];
+    o->dir = operands[1];
+    return run(o);
+}
+
+int cmd_pagefs(int argc, char **argv)
+{
+    struct options o = {0};
+    int status = begin(&o, argc, argv);
+
+    option_free(defs, &o);
+    return status;
 }

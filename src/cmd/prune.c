@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "cmd/cmd.h"
-#include "cmd/source.h"
+#include "cmd/subcommand.h"
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/units.h"
@@ -19,27 +19,6 @@ struct options {
     int64_t keep_ms;
     bool dry_run, help;
 };
-
-static int set_keep(void *o, const char *v, struct err *err)
-{
-    if (units_parse_duration(v, &((struct options *)o)->keep_ms) < 0)
-        return err_set(err, EINVAL, "\"%s\" is not a duration; write 12h, 7d", v);
-    return 0;
-}
-
-static int set_dry_run(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->dry_run = true;
-    return 0;
-}
-
-static int set_help(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->help = true;
-    return 0;
-}
 
 static const char *size_text(uint64_t bytes, char out[32])
 {
@@ -132,10 +111,12 @@ static int run(struct options *o, const char *path)
 
 int cmd_prune(int argc, char **argv)
 {
-    static const struct option_def defs[] = {{"keep", 0, true, false, set_keep},
-                                             {"dry-run", 0, false, false, set_dry_run},
-                                             {"help", 'h', false, false, set_help},
-                                             {0}};
+    static const struct option_def defs[] = {
+        OPTION_DURATION("keep", 0, struct options, keep_ms, 0, "is not a duration; write 12h, 7d"),
+        OPTION_FLAG("dry-run", 0, struct options, dry_run),
+        OPTION_FLAG("help", 'h', struct options, help),
+        OPTION_END,
+    };
     static const char help[] =
         "Usage: asofs prune STORE [OPTION]...\n"
         "Remove the bases, layers and log that no view and no moment within the retention needs.\n"

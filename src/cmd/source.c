@@ -1,21 +1,15 @@
 #include "cmd/source.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/subcommand.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/stop.h"
 #include "common/units.h"
 
-#define MAX_DEFAULT_JOBS 8
 #define MAX_JOBS 256
 #define MIN_CHUNK_SIZE 8192
 
@@ -56,73 +50,24 @@ const char source_help[] =
     "  -h, --help                this text\n"
     "  -V, --version             the version\n";
 
-static struct view_request *request(void *o)
+/* ---- what no row says ---- */
+
+static int set_tables(void *tables, const char *v, struct err *err)
 {
-    return &((struct source_options *)o)->request;
+    return tablelist_add_pattern(tables, v, err);
 }
 
-/* A value behind -o does not outlive its setter. */
-static const char *keep(char **place, const char *value)
+static int set_exclude_table(void *tables, const char *v, struct err *err)
 {
-    free(*place);
-    *place = mem_strdup(value);
-    return *place;
+    return tablelist_exclude(tables, v, err);
 }
 
-int source_set_jobs(void *o, const char *v, struct err *err)
+static int set_tables_from(void *tables, const char *v, struct err *err)
 {
-    char *end;
-    long n = strtol(v, &end, 10);
-
-    if (*end || end == v || n < 1 || n > MAX_JOBS)
-        return err_set(err, EINVAL, "\"%s\" is not a number from 1 to %d", v, MAX_JOBS);
-    request(o)->jobs = (unsigned)n;
-    return 0;
+    return tablelist_read(tables, v, err);
 }
 
-int source_set_tables(void *o, const char *v, struct err *err)
-{
-    return tablelist_add_pattern(&request(o)->tables, v, err);
-}
-
-int source_set_exclude_table(void *o, const char *v, struct err *err)
-{
-    return tablelist_exclude(&request(o)->tables, v, err);
-}
-
-int source_set_readable(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    request(o)->readable = true;
-    return 0;
-}
-
-int source_set_tables_from(void *o, const char *v, struct err *err)
-{
-    return tablelist_read(&request(o)->tables, v, err);
-}
-
-int source_set_format(void *o, const char *v, struct err *err)
-{
-    enum pg_format f;
-
-    for (f = PG_FORMAT_CSV; f <= PG_FORMAT_BINARY; f++) {
-        if (strcmp(v, pg_format_name(f)) == 0) {
-            request(o)->format = f;
-            return 0;
-        }
-    }
-    return err_set(err, EINVAL, "\"%s\" is none of csv, text, binary", v);
-}
-
-static int parse_duration(const char *v, int64_t *ms, struct err *err)
-{
-    if (units_parse_duration(v, ms) < 0 || *ms == 0)
-        return err_set(err, EINVAL, "\"%s\" is not a duration; write 500ms, 10s, 5min", v);
-    return 0;
-}
-
-int source_set_chunk_size(void *o, const char *v, struct err *err)
+static int set_chunk_size(void *bytes, const char *v, struct err *err)
 {
     uint64_t n;
 
@@ -130,70 +75,20 @@ int source_set_chunk_size(void *o, const char *v, struct err *err)
         return err_set(err, EINVAL, "\"%s\" is not a size; write 64MiB, 1GiB", v);
     if (n < MIN_CHUNK_SIZE)
         return err_set(err, EINVAL, "%s is too small; at least 8KiB, one page", v);
-    request(o)->chunk_size = n;
+    *(uint64_t *)bytes = n;
     return 0;
 }
 
-int source_set_lock_timeout(void *o, const char *v, struct err *err)
-{
-    return parse_duration(v, &request(o)->lock_timeout_ms, err);
-}
-
-int source_set_worker_timeout(void *o, const char *v, struct err *err)
-{
-    return parse_duration(v, &request(o)->worker_timeout_ms, err);
-}
-
-int source_set_freeze(void *o, const char *v, struct err *err)
+static int set_freeze(void *by_lock, const char *v, struct err *err)
 {
     if (strcmp(v, "export") != 0 && strcmp(v, "lock") != 0)
         return err_set(err, EINVAL, "\"%s\" is none of export, lock", v);
-    request(o)->freeze_by_lock = strcmp(v, "lock") == 0;
+    *(bool *)by_lock = strcmp(v, "lock") == 0;
     return 0;
 }
 
-int source_set_freeze_timeout(void *o, const char *v, struct err *err)
+static int set_moment(struct moment *m, enum moment_kind kind, const char *v, struct err *err)
 {
-    return parse_duration(v, &request(o)->freeze_timeout_ms, err);
-}
-
-int source_set_hold_limit(void *o, const char *v, struct err *err)
-{
-    return parse_duration(v, &request(o)->hold_limit_ms, err);
-}
-
-int source_set_spool_limit(void *o, const char *v, struct err *err)
-{
-    if (units_parse_size(v, &request(o)->spool_limit) < 0 || !request(o)->spool_limit)
-        return err_set(err, EINVAL, "\"%s\" is not a size; write 500MiB, 20GiB", v);
-    return 0;
-}
-
-int source_set_spool(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    request(o)->spool_dir = keep(&((struct source_options *)o)->spool, v);
-    return 0;
-}
-
-int source_set_timezone(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    request(o)->timezone = keep(&((struct source_options *)o)->timezone, v);
-    return 0;
-}
-
-int source_set_encoding(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    request(o)->encoding = keep(&((struct source_options *)o)->encoding, v);
-    return 0;
-}
-
-static int set_moment(void *o, enum moment_kind kind, const char *v, struct err *err)
-{
-    struct moment *m = &((struct source_options *)o)->page.moment;
-
     if (m->kind != MOMENT_NONE)
         return err_set(err, EINVAL,
                        "only one of --at, --lsn, --xid, --restore-point and --latest "
@@ -201,327 +96,132 @@ static int set_moment(void *o, enum moment_kind kind, const char *v, struct err 
     return moment_parse(kind, v, m, err);
 }
 
-int source_set_at(void *o, const char *v, struct err *err)
+static int set_at(void *moment, const char *v, struct err *err)
 {
-    return set_moment(o, MOMENT_TIME, v, err);
+    return set_moment(moment, MOMENT_TIME, v, err);
 }
 
-int source_set_lsn(void *o, const char *v, struct err *err)
+static int set_lsn(void *moment, const char *v, struct err *err)
 {
-    return set_moment(o, MOMENT_LSN, v, err);
+    return set_moment(moment, MOMENT_LSN, v, err);
 }
 
-int source_set_xid(void *o, const char *v, struct err *err)
+static int set_xid(void *moment, const char *v, struct err *err)
 {
-    return set_moment(o, MOMENT_XID, v, err);
+    return set_moment(moment, MOMENT_XID, v, err);
 }
 
-int source_set_restore_point(void *o, const char *v, struct err *err)
+static int set_restore_point(void *moment, const char *v, struct err *err)
 {
-    return set_moment(o, MOMENT_RESTORE_POINT, v, err);
+    return set_moment(moment, MOMENT_RESTORE_POINT, v, err);
 }
 
-int source_set_latest(void *o, const char *v, struct err *err)
+static int set_latest(void *moment, const char *v, struct err *err)
 {
-    return set_moment(o, MOMENT_LATEST, v ? v : "", err);
+    (void)v;
+    return set_moment(moment, MOMENT_LATEST, "", err);
 }
 
-#define SET_TEXT(name)                                                                             \
-    int source_set_##name(void *o, const char *v, struct err *err)                                 \
-    {                                                                                              \
-        (void)err;                                                                                 \
-        keep(&((struct source_options *)o)->name, v);                                              \
-        return 0;                                                                                  \
+/* ---- the rows ---- */
+
+#define DURATION(name, member)                                                                     \
+    OPTION_DURATION(name, 0, struct source, member, 1, "is not a duration; write 500ms, 10s, 5min")
+
+const struct option_def source_options[] = {
+    OPTION_NUMBER("jobs", 'j', struct source, request.jobs, 10, 1, MAX_JOBS,
+                  "is not a number from 1 to 256"),
+    OPTION_CALL("tables", 't', struct source, request.tables, set_tables),
+    OPTION_CALL("exclude-table", 'T', struct source, request.tables, set_exclude_table),
+    OPTION_CALL("tables-from", 0, struct source, request.tables, set_tables_from),
+    OPTION_FLAG("readable", 0, struct source, request.readable),
+    OPTION_CALL("chunk-size", 0, struct source, request.chunk_size, set_chunk_size),
+    OPTION_CALL("freeze", 0, struct source, request.freeze_by_lock, set_freeze),
+    DURATION("lock-timeout", request.lock_timeout_ms),
+    DURATION("worker-timeout", request.worker_timeout_ms),
+    DURATION("freeze-timeout", request.freeze_timeout_ms),
+    DURATION("hold-limit", request.hold_limit_ms),
+    OPTION_CALL("at", 0, struct source, page.moment, set_at),
+    OPTION_CALL("lsn", 0, struct source, page.moment, set_lsn),
+    OPTION_CALL("xid", 0, struct source, page.moment, set_xid),
+    OPTION_CALL("restore-point", 0, struct source, page.moment, set_restore_point),
+    OPTION_CALL_FLAG("latest", 0, struct source, page.moment, set_latest),
+    OPTION_TEXT("view", 0, struct source, page.view),
+    OPTION_TEXT("database", 0, struct source, page.database),
+    OPTION_TEXT("run-as", 0, struct source, page.run_as),
+    OPTION_TEXT("bindir", 0, struct source, page.bindir),
+    OPTION_TEXT("log", 0, struct source, page.log),
+    OPTION_TEXT("restore-command", 0, struct source, page.restore_command),
+    OPTION_FLAG("trust-base", 0, struct source, request.trust_base),
+    OPTION_FLAG("quiet", 'q', struct source, request.quiet),
+    OPTION_END,
+};
+
+const struct option_def flatfile_options[] = {
+    OPTION_CHOICE("format", 0, struct source, request.format, pg_format_names),
+    OPTION_TEXT("timezone", 0, struct source, request.timezone),
+    OPTION_TEXT("encoding", 0, struct source, request.encoding),
+    OPTION_TEXT("spool", 0, struct source, request.spool_dir),
+    OPTION_SIZE("spool-limit", 0, struct source, request.spool_limit, 1,
+                "is not a size; write 500MiB, 20GiB"),
+    OPTION_END,
+};
+
+const struct option_def source_command_options[] = {
+    OPTION_ROWS(struct source_command, source, source_options),
+    OPTION_ROWS(struct source_command, source, flatfile_options),
+    OPTION_FLAG("dry-run", 0, struct source_command, dry_run),
+    OPTION_FLAG("debug", 'd', struct source_command, debug),
+    OPTION_FLAG("help", 'h', struct source_command, help),
+    OPTION_FLAG("version", 'V', struct source_command, version),
+    OPTION_END,
+};
+
+/* ---- a command line ---- */
+
+bool source_command_parse(struct source_command *c, const struct source_command_def *def,
+                          void *target, int argc, char **argv, char *operands[2], int *status)
+{
+    struct err err;
+    int n = option_parse(def->options, def->take_o, target, argc, argv, operands, 2, &err);
+
+    *status = 0;
+    if (n >= 0 && source_check(&c->source, &err) < 0)
+        n = -EINVAL;
+    if (n >= 0 && c->help) {
+        *status = def->print_help();
+    } else if (n >= 0 && c->version) {
+        *status = printf("asofs %s\n", PACKAGE_VERSION) < 0;
+    } else {
+        if (n >= 0 && n < 2 && !(n == 1 && c->dry_run))
+            n = err_set(&err, EINVAL, "SOURCE and DIR are needed");
+        if (n >= 0)
+            return true;
+        *status = usage_error(def->name, &err);
     }
-
-SET_TEXT(view)
-SET_TEXT(database)
-SET_TEXT(run_as)
-SET_TEXT(bindir)
-SET_TEXT(log)
-SET_TEXT(restore_command)
-
-int source_set_trust_base(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    request(o)->trust_base = true;
-    return 0;
+    return false;
 }
 
-#define SET_FLAG(name)                                                                             \
-    int source_set_##name(void *o, const char *v, struct err *err)                                 \
-    {                                                                                              \
-        (void)v, (void)err;                                                                        \
-        ((struct source_options *)o)->name = true;                                                 \
-        return 0;                                                                                  \
-    }
-
-SET_FLAG(dry_run)
-SET_FLAG(quiet)
-SET_FLAG(debug)
-SET_FLAG(help)
-SET_FLAG(version)
-
-void source_init(struct source_options *o)
+void source_command_begin(struct source_command *c, char *source)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    *o = (struct source_options){.request = {
-                                     .jobs = cores < 1                  ? 1
-                                             : cores > MAX_DEFAULT_JOBS ? MAX_DEFAULT_JOBS
-                                                                        : (unsigned)cores,
-                                     .chunk_size = 256u << 20,
-                                     .lock_timeout_ms = 10000,
-                                     .freeze_timeout_ms = 5000,
-                                     .worker_timeout_ms = 60000,
-                                     .spool_dir = "/var/tmp",
-                                     .timezone = "UTC",
-                                     .stop_fd = -1,
-                                 }};
+    source_take(&c->source, source);
+    log_set_level(c->debug                  ? LOG_LEVEL_DEBUG
+                  : c->source.request.quiet ? LOG_LEVEL_QUIET
+                                            : LOG_LEVEL_NORMAL);
 }
 
-void source_free(struct source_options *o)
-{
-    source_close(o);
-    moment_free(&o->page.moment);
-    free(o->view);
-    free(o->database);
-    free(o->run_as);
-    free(o->bindir);
-    free(o->log);
-    free(o->restore_command);
-    free(o->shown_source);
-    tablelist_free(&o->request.tables);
-    free(o->spool);
-    free(o->timezone);
-    free(o->encoding);
-    free((char *)(uintptr_t)o->request.source);
-}
-
-void source_take(struct source_options *o, char *arg)
-{
-    o->request.source = mem_strdup(arg);
-    o->request.quiet = o->quiet;
-    pg_target_scrub(arg);
-    log_set_level(o->debug ? LOG_LEVEL_DEBUG : o->quiet ? LOG_LEVEL_QUIET : LOG_LEVEL_NORMAL);
-}
-
-int source_check(const struct source_options *o, struct err *err)
-{
-    const char *encoding = o->request.encoding;
-
-    if (o->request.format == PG_FORMAT_BINARY && encoding && strcasecmp(encoding, "UTF8") != 0)
-        return err_set(err, EINVAL, "--encoding=%s is not possible with --format=binary", encoding);
-    return 0;
-}
-
-/* ---- a store as the source ---- */
-
-static bool asks_for_pageview(const struct source_options *o)
-{
-    return o->page.moment.kind != MOMENT_NONE || o->view || o->database || o->run_as || o->bindir ||
-           o->log || o->restore_command || o->request.trust_base || o->request.pages;
-}
-
-static const char *find_database(const struct source_options *o, struct err *err)
-{
-    char *const *names = pageview_databases(o->pageview), *const * n;
-    const struct pg_omitted *left = pageview_omitted(o->pageview);
-    struct buf all = {0};
-
-    while (left->name && strcmp(left->name, o->database) != 0)
-        left++;
-    for (n = names; *n && strcmp(*n, o->database) != 0; n++)
-        buf_printf(&all, "%s%s", all.len ? ", " : "", *n);
-    if (!*n && left->name)
-        err_set(err, ENOENT, "the database \"%s\" cannot be shown at that moment: %s", o->database,
-                left->why);
-    else if (!*n)
-        err_set(err, ENOENT, "there is no database \"%s\" at that moment; there are: %s",
-                o->database, all.data ? all.data : "none");
-    buf_free(&all);
-    return *n;
-}
-
-static void show(struct source_options *o, const char *database)
-{
-    struct pageview_shown shown = pageview_shown(o->pageview);
-
-    o->shown_source = mem_printf("%s of %s", database, o->page.store);
-    o->shown =
-        (struct view_shown){.source = o->shown_source, .unix_us = shown.time_us, .lsn = shown.lsn};
-    free((char *)(uintptr_t)o->request.source);
-    o->request.source = pageview_source(o->pageview, database);
-    o->request.shown = &o->shown;
-}
-
-/* It may also be one that may not be looked into. */
-static int refuse_source(const struct source_options *o, struct err *err)
-{
-    const char *source = o->request.source;
-    struct store *s;
-
-    if (access(source, X_OK) < 0 && errno == EACCES && store_open(source, &s, err) < 0)
-        return -err->code;
-    return err_set(
-        err, EINVAL,
-        "--at and the other options of page views need a store as SOURCE; \"%s\" is none", source);
-}
-
-int source_open(struct source_options *o, struct err *err)
-{
-    const char *database;
-    int rc;
-
-    if (!store_is(o->request.source))
-        return asks_for_pageview(o) ? refuse_source(o, err) : 0;
-    if (o->page.moment.kind == MOMENT_NONE && !o->view)
-        return err_set(err, EINVAL,
-                       "which moment? --at=TIME, --lsn=LSN, --xid=N, "
-                       "--restore-point=NAME or --latest; or --view=NAME");
-    o->page.store = mem_strdup(o->request.source);
-    o->page.view = o->view;
-    o->page.run_as = o->run_as;
-    o->page.bindir = o->bindir;
-    o->page.log = o->log;
-    o->page.restore_command = o->restore_command;
-    o->page.pages = o->request.pages;
-    o->page.database = o->database;
-    o->page.connections = o->request.jobs + 5;
-    o->page.quiet = o->quiet;
-    o->page.stop_fd = o->request.stop_fd;
-    rc = pageview_open(&o->page, &o->pageview, err);
-    if (rc < 0)
-        return rc;
-    o->request.bindir = pageview_bindir(o->pageview);
-    if (!o->database) {
-        o->databases = (struct databases_request){&o->request, o->pageview, o->page.store};
-        return 0;
-    }
-    database = find_database(o, err);
-    if (!database)
-        return -err->code;
-    show(o, database);
-    return 0;
-}
-
-int source_check_nowait(const struct source_options *o, struct err *err)
-{
-    if (o->database || !store_is(o->request.source))
-        return 0;
-    return err_set(err, EINVAL,
-                   "--nowait can show one database of a store: --database=NAME says which");
-}
-
-/* What looks like a path libpq takes for the name of a database. */
-static int hint_no_store(const struct source_options *o, struct err *err)
-{
-    const char *source = o->request.source;
-
-    if (!strchr(source, '/') || strchr(source, '=') || strstr(source, "://"))
-        return -err->code;
-    return err_hint(err, "and %s is no store (no store.json there)", source);
-}
-
-int source_freeze(struct source_options *o, struct view **v, struct err *err)
-{
-    return view_freeze(&o->request, v, err) < 0 ? hint_no_store(o, err) : 0;
-}
-
-int source_extract(struct source_options *o, struct view **v, struct err *err)
-{
-    int rc;
-
-    if (o->databases.page)
-        return databases_extract(&o->databases, v, err);
-    rc = source_freeze(o, v, err);
-    return rc == 0 ? view_extract(*v, err) : rc;
-}
-
-int source_extract_files(struct source_options *o, const struct outdir *d, struct view **v,
-                         struct err *err)
-{
-    int rc;
-
-    if (o->databases.page)
-        return databases_extract_files(&o->databases, d->fd, d->hidden, v, err);
-    rc = source_freeze(o, v, err);
-    return rc == 0 ? view_extract_files(*v, d->fd, d->hidden, err) : rc;
-}
-
-void source_release(struct source_options *o)
-{
-    o->databases.page = NULL;
-    if (o->request.pages)
-        pageview_release(o->pageview);
-    else
-        source_close(o);
-}
-
-struct store_view *source_pages(const struct source_options *o)
-{
-    return o->pageview ? pageview_pages(o->pageview) : NULL;
-}
-
-void source_close(struct source_options *o)
-{
-    o->databases.page = NULL;
-    pageview_close(o->pageview);
-    o->pageview = NULL;
-    free((char *)(uintptr_t)o->page.store);
-    o->page.store = NULL;
-}
-
-int source_check_spool(const struct source_options *o, struct err *err)
-{
-    const char *dir = o->request.spool_dir;
-    struct stat st;
-
-    if (stat(dir, &st) < 0)
-        return err_errno(err, "cannot use %s for spool files (--spool)", dir);
-    if (!S_ISDIR(st.st_mode))
-        return err_set(err, ENOTDIR, "cannot use %s for spool files (--spool): it is no directory",
-                       dir);
-    if (access(dir, W_OK | X_OK) < 0)
-        return err_errno(err, "cannot write spool files to %s (--spool)", dir);
-    return 0;
-}
-
-static int print_plan(struct source_options *o, struct err *err)
-{
-    struct snapshot *s;
-    int rc;
-
-    if (o->databases.page)
-        return databases_print_plan(&o->databases, stdout, err);
-    rc = snapshot_freeze(&o->request, &s, err);
-    if (rc < 0)
-        return hint_no_store(o, err);
-    snapshot_print_plan(s, stdout);
-    snapshot_free(s);
-    return 0;
-}
-
-int source_dry_run(struct source_options *o)
+int source_dry_run(struct source *s)
 {
     struct stop stop;
     struct err err;
     int rc = stop_open(&stop, &err);
 
-    o->request.stop_fd = stop.fd;
+    s->request.stop_fd = stop.fd;
     if (rc == 0)
-        rc = source_open(o, &err);
+        rc = source_open(s, &err);
     if (rc == 0)
-        rc = print_plan(o, &err);
+        rc = source_print_plan(s, stdout, &err);
     if (rc < 0)
         log_error("%s", err.text);
     stop_close(&stop, true);
     return rc == 0 && fflush(stdout) == 0 ? 0 : 1;
-}
-
-int usage_error(const char *command, const struct err *err)
-{
-    log_error("%s: %s", command, err->text);
-    fprintf(stderr, "Try \"asofs %s --help\".\n", command);
-    return EXIT_USAGE;
 }

@@ -16,27 +16,19 @@
 #include "base/place.h"
 
 struct options {
-    const char *view;
+    char *view;
     bool help;
 };
 
-static int set_view(void *o, const char *v, struct err *err)
-{
-    (void)err;
-    ((struct options *)o)->view = v;
-    return 0;
-}
-
-static int set_help(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->help = true;
-    return 0;
-}
-
-static const struct option_def only_help[] = {{"help", 'h', false, false, set_help}, {0}};
+static const struct option_def only_help[] = {
+    OPTION_FLAG("help", 'h', struct options, help),
+    OPTION_END,
+};
 static const struct option_def with_view[] = {
-    {"view", 0, true, false, set_view}, {"help", 'h', false, false, set_help}, {0}};
+    OPTION_TEXT("view", 0, struct options, view),
+    OPTION_FLAG("help", 'h', struct options, help),
+    OPTION_END,
+};
 
 /* ---- create, add-base, drop-view ---- */
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cmd/source.h"
+#include "cmd/cmd.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -25,6 +25,13 @@ int command_printed(int status)
         return status;
     err_errno(&err, "cannot write to standard output");
     return command_failed(&err);
+}
+
+int usage_error(const char *command, const struct err *err)
+{
+    log_error("%s: %s", command, err->text);
+    fprintf(stderr, "Try \"asofs %s --help\".\n", command);
+    return EXIT_USAGE;
 }
 
 static int run(const struct subcommands *all, const struct subcommand *c, void *options,
@@ -48,6 +55,7 @@ static int run(const struct subcommands *all, const struct subcommand *c, void *
             signal(SIGPIPE, SIG_IGN);
         status = c->run(options, operands);
     }
+    option_free(c->options, options);
     free(called);
     return status;
 }

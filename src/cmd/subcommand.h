@@ -27,7 +27,8 @@ struct subcommands {
 
 /*
  * Find the one that argv[1] names, parse its options into `options`, and run it, with a umask of
- * 077; *help: a member of `options`, set by --help. Returns the exit status.
+ * 077; *help: a member of `options`, set by --help. The texts of its options are freed. Returns the
+ * exit status.
  */
 int subcommand_main(const struct subcommands *all, void *options, const bool *help, int argc,
                     char **argv);
@@ -37,5 +38,8 @@ int command_failed(const struct err *err);
 
 /* What was printed is only done when it is out: the status, or that of a failure. */
 int command_printed(int status);
+
+/* Print "asofs: COMMAND: TEXT" and the hint to --help; returns EXIT_USAGE. */
+int usage_error(const char *command, const struct err *err);
 
 #endif

@@ -21,20 +21,6 @@ struct options {
     bool help;
 };
 
-static int set_all(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->all = true;
-    return 0;
-}
-
-static int set_help(void *o, const char *v, struct err *err)
-{
-    (void)v, (void)err;
-    ((struct options *)o)->help = true;
-    return 0;
-}
-
 /* ---- list ---- */
 
 struct line { /* collected first: the columns are as wide as what is in them */
@@ -235,9 +221,15 @@ static int run_verify(const void *options, char **operands)
 
 /* ---- which of them ---- */
 
-static const struct option_def only_help[] = {{"help", 'h', false, false, set_help}, {0}};
+static const struct option_def only_help[] = {
+    OPTION_FLAG("help", 'h', struct options, help),
+    OPTION_END,
+};
 static const struct option_def with_all[] = {
-    {"all", 'a', false, false, set_all}, {"help", 'h', false, false, set_help}, {0}};
+    OPTION_FLAG("all", 'a', struct options, all),
+    OPTION_FLAG("help", 'h', struct options, help),
+    OPTION_END,
+};
 
 static const struct subcommand subcommands[] = {
     {"list", "STORE is",

@@ -3,11 +3,11 @@
 #include "common/buf.h"
 #include "pg/internal.h"
 
+const char *const pg_format_names[] = {"csv", "text", "binary", NULL};
+
 const char *pg_format_name(enum pg_format f)
 {
-    static const char *const names[] = {"csv", "text", "binary"};
-
-    return names[f];
+    return pg_format_names[f];
 }
 
 const char *pg_format_extension(enum pg_format f)

@@ -30,6 +30,7 @@ struct pg_copy_source {
     const char *encoding;
 };
 
+extern const char *const pg_format_names[];        /* of all, NULL behind them */
 const char *pg_format_name(enum pg_format f);      /* as in COPY */
 const char *pg_format_extension(enum pg_format f); /* ".csv" */
 

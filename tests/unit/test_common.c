@@ -1,4 +1,4 @@
-/* common/: escaping, units, options, CSV, buffers, messages, I/O, processes, errors, checksums. */
+/* common/: escaping, units, CSV, buffers, messages, I/O, processes, errors, checksums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +35,6 @@
 #include "common/mem.h"
 #include "common/mounts.h"
 #include "common/msg.h"
-#include "common/option.h"
 #include "common/printable.h"
 #include "common/proc.h"
 #include "common/relay.h"
@@ -607,176 +606,6 @@ static void units_write_seconds(void **state)
     assert_string_equal(units_format_seconds(360000, out, sizeof(out)), "100:00:00");
 }
 
-/* ---- options ---- */
-
-struct seen { /* what the setters were told, in order: "name=value;" */
-    struct buf log;
-};
-
-static int see(void *target, const char *name, const char *value)
-{
-    struct seen *s = target;
-
-    if (value)
-        buf_printf(&s->log, "%s=%s;", name, value);
-    else
-        buf_printf(&s->log, "%s;", name);
-    return 0;
-}
-
-static int set_jobs(void *t, const char *v, struct err *err)
-{
-    if (strcmp(v, "zero") == 0)
-        return err_set(err, EINVAL, "\"%s\" is not a number", v);
-    return see(t, "jobs", v);
-}
-
-static int set_job(void *t, const char *v, struct err *err)
-{
-    (void)err;
-    return see(t, "job", v);
-}
-
-static int set_quiet(void *t, const char *v, struct err *err)
-{
-    (void)err;
-    return see(t, "quiet", v);
-}
-
-static int set_uid(void *t, const char *v, struct err *err)
-{
-    (void)err;
-    return see(t, "uid", v);
-}
-
-static const struct option_def defs[] = {
-    {"jobs", 'j', true, false, set_jobs},
-    {"job", 0, true, false, set_job},
-    {"quiet", 'q', false, false, set_quiet},
-    {"uid", 0, true, true, set_uid},
-    {0},
-};
-
-enum { MAX_OPERANDS = 2 };
-
-/* Parses a command line written with spaces between the words. */
-static int parse_words(struct seen *seen, bool take_o, const char *line, char **operands,
-                       char *copy, struct err *err)
-{
-    char *argv[16] = {(char *)(uintptr_t) "asofs"}, *word;
-    int argc = 1;
-
-    strcpy(copy, line);
-    for (word = strtok(copy, " "); word; word = strtok(NULL, " "))
-        argv[argc++] = word;
-    return option_parse(defs, take_o, seen, argc, argv, operands, MAX_OPERANDS, err);
-}
-
-static void assert_parsed(bool take_o, const char *line, int noperands, const char *expected)
-{
-    struct seen seen = {{0}};
-    char *operands[MAX_OPERANDS], copy[256];
-    struct err err = {0};
-    int n = parse_words(&seen, take_o, line, operands, copy, &err), i;
-
-    if (n < 0)
-        fail_msg("\"%s\" was refused: %s", line, err.text);
-    assert_int_equal(n, noperands);
-    buf_putc(&seen.log, '|');
-    for (i = 0; i < n; i++)
-        buf_printf(&seen.log, " %s", operands[i]);
-    assert_string_equal(seen.log.data, expected);
-    buf_free(&seen.log);
-}
-
-static void assert_refused(bool take_o, const char *line, const char *expected)
-{
-    struct seen seen = {{0}};
-    char *operands[MAX_OPERANDS], copy[256];
-    struct err err = {0};
-
-    assert_int_equal(parse_words(&seen, take_o, line, operands, copy, &err), -EINVAL);
-    assert_string_equal(err.text, expected);
-    buf_free(&seen.log);
-}
-
-static void options_long_forms(void **state)
-{
-    (void)state;
-    assert_parsed(false, "--jobs=4 a --quiet b", 2, "jobs=4;quiet;| a b");
-    assert_parsed(false, "--jobs 4", 0, "jobs=4;|");
-    assert_parsed(false, "--jobs=a=b", 0, "jobs=a=b;|");
-    assert_parsed(false, "--jobs=", 0, "jobs=;|");
-    assert_parsed(false, "--jobs --quiet", 0, "jobs=--quiet;|");
-    assert_parsed(false, "--job=1 --jobs=2", 0, "job=1;jobs=2;|");
-    assert_parsed(false, "", 0, "|");
-}
-
-static void options_short_forms(void **state)
-{
-    (void)state;
-    assert_parsed(false, "-j4", 0, "jobs=4;|");
-    assert_parsed(false, "-j 4 x", 1, "jobs=4;| x");
-    assert_parsed(false, "-qqj4 x", 1, "quiet;quiet;jobs=4;| x");
-    assert_parsed(false, "-qj 4 x", 1, "quiet;jobs=4;| x");
-    assert_parsed(false, "-jq", 0, "jobs=q;|");
-}
-
-static void options_end_with_two_dashes(void **state)
-{
-    (void)state;
-    assert_parsed(false, "-q -- -q --", 2, "quiet;| -q --");
-    assert_parsed(false, "- x", 2, "| - x");
-}
-
-static void options_behind_o(void **state)
-{
-    (void)state;
-    assert_parsed(true, "-o uid=5,quiet x", 1, "uid=5;quiet;| x");
-    assert_parsed(true, "-ouid=5 -qo jobs=3", 0, "uid=5;quiet;jobs=3;|");
-    assert_parsed(true, "-o uid=5 x -o uid=6", 1, "uid=5;uid=6;| x");
-    assert_parsed(true, "-o ,,uid=5,,", 0, "uid=5;|");
-    assert_parsed(true, "-o jobs=a\\,b\\\\c\\d,quiet", 0, "jobs=a,b\\c\\d;quiet;|");
-    assert_parsed(true, "-o uid=", 0, "uid=;|");
-}
-
-static void options_that_are_wrong_are_named(void **state)
-{
-    (void)state;
-    assert_refused(false, "--nonsense", "unknown option --nonsense");
-    assert_refused(false, "--nonsense=5", "unknown option --nonsense");
-    assert_refused(false, "--jo=5", "unknown option --jo");
-    assert_refused(false, "--jobsx=5", "unknown option --jobsx");
-    assert_refused(false, "--=5", "unknown option --");
-    assert_refused(false, "--jobs", "--jobs needs a value");
-    assert_refused(false, "--quiet=yes", "--quiet takes no value");
-    assert_refused(false, "--jobs=zero", "--jobs: \"zero\" is not a number");
-    assert_refused(false, "--uid=5", "unknown option --uid");
-    assert_refused(false, "-x", "unknown option -x");
-    assert_refused(false, "-qx", "unknown option -x");
-    assert_refused(false, "-j", "-j needs a value");
-    assert_refused(false, "-jzero", "-j: \"zero\" is not a number");
-    assert_refused(false, "-o uid=5", "unknown option -o");
-    assert_refused(true, "-o", "-o needs a value");
-    assert_refused(true, "-o nonsense=5", "unknown option -o nonsense=5");
-    assert_refused(true, "-o quiet,uid", "-o uid needs a value");
-    assert_refused(true, "-o quiet=5", "-o quiet takes no value");
-    assert_refused(true, "-o =5", "unknown option -o =5");
-    assert_refused(true, "-o jobs=zero", "-o jobs: \"zero\" is not a number");
-    assert_refused(false, "a b c", "unexpected argument \"c\"");
-}
-
-static void option_list_stops_at_the_first_error(void **state)
-{
-    struct seen seen = {{0}};
-    struct err err;
-
-    (void)state;
-    assert_int_equal(option_parse_list(defs, &seen, "quiet,bad,uid=1", &err), -EINVAL);
-    assert_string_equal(seen.log.data, "quiet;");
-    buf_free(&seen.log);
-}
-
 /* ---- csv ---- */
 
 static void assert_csv(const char *field, const char *expected)
@@ -1316,7 +1145,7 @@ static void io_remove_tree_does_not_follow_links(void **state)
     remove_dir(kept);
 }
 
-#define BAIT 8       /* files */
+#define BAIT 8        /* files */
 #define EXCHANGES 300 /* removals meanwhile */
 
 struct exchange {
@@ -2240,12 +2069,6 @@ int main(void)
         cmocka_unit_test(units_read_durations),
         cmocka_unit_test(units_write_sizes),
         cmocka_unit_test(units_write_seconds),
-        cmocka_unit_test(options_long_forms),
-        cmocka_unit_test(options_short_forms),
-        cmocka_unit_test(options_end_with_two_dashes),
-        cmocka_unit_test(options_behind_o),
-        cmocka_unit_test(options_that_are_wrong_are_named),
-        cmocka_unit_test(option_list_stops_at_the_first_error),
         cmocka_unit_test(csv_quotes_only_what_it_must),
         cmocka_unit_test(csv_reads_records),
         cmocka_unit_test(csv_refuses_damaged_records),

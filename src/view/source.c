@@ -1,0 +1,295 @@
+#include "view/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/mem.h"
+#include "pg/conn.h"
+#include "store/store.h"
+#include "view/databases.h"
+
+#define MAX_DEFAULT_JOBS 8
+#define OTHER_CONNECTIONS 5 /* to a private server, besides those of the workers */
+
+static unsigned default_jobs(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return cores < 1 ? 1 : cores > MAX_DEFAULT_JOBS ? MAX_DEFAULT_JOBS : (unsigned)cores;
+}
+
+void source_init(struct source *s)
+{
+    *s = (struct source){.request = {
+                             .jobs = default_jobs(),
+                             .chunk_size = 256u << 20,
+                             .lock_timeout_ms = 10000,
+                             .freeze_timeout_ms = 5000,
+                             .worker_timeout_ms = 60000,
+                             .spool_dir = mem_strdup("/var/tmp"),
+                             .timezone = mem_strdup("UTC"),
+                             .stop_fd = -1,
+                         }};
+}
+
+/* Not written by who borrows it, but it is ours. */
+static void free_text(const char **text)
+{
+    free((char *)(uintptr_t)*text);
+    *text = NULL;
+}
+
+void source_free(struct source *s)
+{
+    source_close(s);
+    moment_free(&s->page.moment);
+    free_text(&s->page.view);
+    free_text(&s->page.database);
+    free_text(&s->page.run_as);
+    free_text(&s->page.bindir);
+    free_text(&s->page.log);
+    free_text(&s->page.restore_command);
+    tablelist_free(&s->request.tables);
+    free_text(&s->request.spool_dir);
+    free_text(&s->request.timezone);
+    free_text(&s->request.encoding);
+    free(s->place);
+    *s = (struct source){0};
+}
+
+void source_take(struct source *s, char *arg)
+{
+    free(s->place);
+    s->place = mem_strdup(arg);
+    pg_target_scrub(arg);
+}
+
+/* ---- what can be refused at once ---- */
+
+int source_check(const struct source *s, struct err *err)
+{
+    const char *encoding = s->request.encoding;
+
+    if (s->request.format == PG_FORMAT_BINARY && encoding && strcasecmp(encoding, "UTF8") != 0)
+        return err_set(err, EINVAL, "--encoding=%s is not possible with --format=binary", encoding);
+    return 0;
+}
+
+int source_check_nowait(const struct source *s, struct err *err)
+{
+    if (s->page.database || !store_is(s->place))
+        return 0;
+    return err_set(err, EINVAL,
+                   "--nowait can show one database of a store: --database=NAME says which");
+}
+
+int source_check_spool(const struct source *s, struct err *err)
+{
+    const char *dir = s->request.spool_dir;
+    struct stat st;
+
+    if (stat(dir, &st) < 0)
+        return err_errno(err, "cannot use %s for spool files (--spool)", dir);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, ENOTDIR, "cannot use %s for spool files (--spool): it is no directory",
+                       dir);
+    if (access(dir, W_OK | X_OK) < 0)
+        return err_errno(err, "cannot write spool files to %s (--spool)", dir);
+    return 0;
+}
+
+/* ---- open ---- */
+
+static bool asks_for_pageview(const struct source *s)
+{
+    const struct pageview_request *p = &s->page;
+
+    return p->moment.kind != MOMENT_NONE || p->view || p->database || p->run_as || p->bindir ||
+           p->log || p->restore_command || s->request.trust_base || s->request.pages;
+}
+
+/* It may also be one that may not be looked into. */
+static int refuse_place(const struct source *s, struct err *err)
+{
+    struct store *store;
+
+    if (access(s->place, X_OK) < 0 && errno == EACCES && store_open(s->place, &store, err) < 0)
+        return -err->code;
+    return err_set(
+        err, EINVAL,
+        "--at and the other options of page views need a store as SOURCE; \"%s\" is none",
+        s->place);
+}
+
+static const char *find_database(const struct source *s, struct err *err)
+{
+    char *const *names = pageview_databases(s->pageview), *const * n;
+    const struct pg_omitted *left = pageview_omitted(s->pageview);
+    const char *wanted = s->page.database;
+    struct buf all = {0};
+
+    while (left->name && strcmp(left->name, wanted) != 0)
+        left++;
+    for (n = names; *n && strcmp(*n, wanted) != 0; n++)
+        buf_printf(&all, "%s%s", all.len ? ", " : "", *n);
+    if (!*n && left->name)
+        err_set(err, ENOENT, "the database \"%s\" cannot be shown at that moment: %s", wanted,
+                left->why);
+    else if (!*n)
+        err_set(err, ENOENT, "there is no database \"%s\" at that moment; there are: %s", wanted,
+                all.data ? all.data : "none");
+    buf_free(&all);
+    return *n;
+}
+
+static void show(struct source *s, const char *database)
+{
+    struct pageview_shown shown = pageview_shown(s->pageview);
+
+    s->conninfo = pageview_source(s->pageview, database);
+    s->shown_source = mem_printf("%s of %s", database, s->place);
+    s->shown =
+        (struct view_shown){.source = s->shown_source, .unix_us = shown.time_us, .lsn = shown.lsn};
+    s->request.source = s->conninfo;
+    s->request.shown = &s->shown;
+}
+
+static int reach_moment(struct source *s, struct err *err)
+{
+    if (s->page.moment.kind == MOMENT_NONE && !s->page.view)
+        return err_set(err, EINVAL,
+                       "which moment? --at=TIME, --lsn=LSN, --xid=N, "
+                       "--restore-point=NAME or --latest; or --view=NAME");
+    s->page.store = s->place;
+    s->page.pages = s->request.pages;
+    s->page.connections = s->request.jobs + OTHER_CONNECTIONS;
+    s->page.quiet = s->request.quiet;
+    s->page.stop_fd = s->request.stop_fd;
+    return pageview_open(&s->page, &s->pageview, err);
+}
+
+int source_open(struct source *s, struct err *err)
+{
+    const char *database;
+    int rc;
+
+    s->request.source = s->place;
+    if (!store_is(s->place))
+        return asks_for_pageview(s) ? refuse_place(s, err) : 0;
+    rc = reach_moment(s, err);
+    if (rc < 0)
+        return rc;
+    s->request.bindir = pageview_bindir(s->pageview);
+    if (!s->page.database)
+        return 0;
+    database = find_database(s, err);
+    if (!database)
+        return -err->code;
+    show(s, database);
+    return 0;
+}
+
+/* ---- freeze ---- */
+
+/* What looks like a path libpq takes for the name of a database. */
+static int hint_no_store(const struct source *s, struct err *err)
+{
+    if (s->conninfo || !strchr(s->place, '/') || strchr(s->place, '=') || strstr(s->place, "://"))
+        return -err->code;
+    return err_hint(err, "and %s is no store (no store.json there)", s->place);
+}
+
+int source_freeze(const struct source *s, struct view **v, struct err *err)
+{
+    return view_freeze(&s->request, v, err) < 0 ? hint_no_store(s, err) : 0;
+}
+
+static bool shows_several(const struct source *s)
+{
+    return s->pageview && !s->conninfo;
+}
+
+static struct databases_request all_databases(const struct source *s)
+{
+    return (struct databases_request){&s->request, s->pageview, s->place};
+}
+
+int source_extract(const struct source *s, struct view **v, struct err *err)
+{
+    struct databases_request all = all_databases(s);
+    int rc;
+
+    if (shows_several(s))
+        return databases_extract(&all, v, err);
+    rc = source_freeze(s, v, err);
+    return rc == 0 ? view_extract(*v, err) : rc;
+}
+
+int source_extract_files(const struct source *s, const struct outdir *d, struct view **v,
+                         struct err *err)
+{
+    struct databases_request all = all_databases(s);
+    int rc;
+
+    if (shows_several(s))
+        return databases_extract_files(&all, d->fd, d->hidden, v, err);
+    rc = source_freeze(s, v, err);
+    return rc == 0 ? view_extract_files(*v, d->fd, d->hidden, err) : rc;
+}
+
+int source_print_plan(const struct source *s, FILE *out, struct err *err)
+{
+    struct databases_request all = all_databases(s);
+    struct snapshot *snapshot;
+
+    if (shows_several(s))
+        return databases_print_plan(&all, out, err);
+    if (snapshot_freeze(&s->request, &snapshot, err) < 0)
+        return hint_no_store(s, err);
+    snapshot_print_plan(snapshot, out);
+    snapshot_free(snapshot);
+    return 0;
+}
+
+/* ---- afterwards ---- */
+
+void source_release(struct source *s)
+{
+    if (s->request.pages)
+        pageview_release(s->pageview);
+    else
+        source_close(s);
+}
+
+struct store_view *source_pages(const struct source *s)
+{
+    return s->pageview ? pageview_pages(s->pageview) : NULL;
+}
+
+int source_enter_pages(const struct source *s, struct err *err)
+{
+    return pageview_enter(source_pages(s) ? s->pageview : NULL, err);
+}
+
+void source_leave_pages(const struct source *s)
+{
+    pageview_leave(source_pages(s) ? s->pageview : NULL);
+}
+
+void source_close(struct source *s)
+{
+    pageview_close(s->pageview);
+    s->pageview = NULL;
+    free(s->conninfo);
+    s->conninfo = NULL;
+    free(s->shown_source);
+    s->shown_source = NULL;
+    s->request.shown = NULL;
+    s->request.source = NULL;
+    s->request.bindir = NULL;
+}
