@@ -1,0 +1,67 @@
+#include "fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/io.h"
+#include "common/mem.h"
+
+uint32_t fixture_random_below(uint64_t *seed, uint32_t n)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return (uint32_t)(*seed >> 33) % n;
+}
+
+char *fixture_make_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+
+    assert_non_null(mkdtemp(dir));
+    return dir;
+}
+
+void fixture_remove_dir(char *dir)
+{
+    assert_int_equal(io_remove_tree(dir), 0);
+    free(dir);
+}
+
+pid_t fixture_fork_flushed(void)
+{
+    fflush(NULL);
+    return fork();
+}
+
+struct rlimit fixture_allow_descriptors(int more)
+{
+    struct rlimit old, r;
+    int first = dup(STDERR_FILENO);
+
+    close(first);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    r = old;
+    r.rlim_cur = (rlim_t)(first + more);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &r), 0);
+    return old;
+}
+
+int fixture_run_shell(const char *script, char *const env[], const struct proc_fd *fds, size_t nfds)
+{
+    char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)script,
+                    NULL};
+    struct err err;
+    pid_t pid;
+
+    assert_int_equal(proc_spawn("sh", argv, env, fds, nfds, &pid, &err), 0);
+    return proc_wait(pid);
+}

@@ -1,0 +1,34 @@
+/*
+ * What several unit tests need: directories of their own, chance that repeats itself, children, and
+ * few descriptors.
+ */
+#ifndef ASOFS_UNIT_FIXTURE_H
+#define ASOFS_UNIT_FIXTURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "common/proc.h"
+
+/* xorshift: the same numbers on every machine. */
+uint32_t fixture_random_below(uint64_t *seed, uint32_t n);
+
+/* A new directory below TMPDIR; free it after fixture_remove_dir. */
+char *fixture_make_dir(void);
+
+void fixture_remove_dir(char *dir);
+
+/* A child that ends with exit, so that what it ran counts (scripts/coverage): nothing of ours may
+ * be left for it to write. */
+pid_t fixture_fork_flushed(void);
+
+/* As many descriptors as there are numbers below the first free one, and `more`. */
+struct rlimit fixture_allow_descriptors(int more);
+
+/* What proc_wait says of it. */
+int fixture_run_shell(const char *script, char *const env[], const struct proc_fd *fds,
+                      size_t nfds);
+
+#endif
