@@ -13,6 +13,7 @@
 #include "extract/finish.h"
 #include "extract/protocol.h"
 #include "extract/queue.h"
+#include "extract/spooled.h"
 
 #define OWN_FILE_MIN (1u << 20) /* smaller tables share the spool files of the workers */
 
@@ -25,7 +26,9 @@ struct ledger {
     uint64_t under_way; /* bytes of chunks in work */
     int *own_files;     /* by table: a file that shall hold just this table, or -1 */
     size_t nown_files;
-    bool *failed; /* by table; the same as its state, without the lock */
+    struct spooled **maps; /* by table, from its first complete chunk on: without a file of its own,
+                              where they are */
+    bool *failed;          /* by table; the same as its state, without the lock */
 };
 
 struct ledger *ledger_new(const struct ledger_config *config)
@@ -38,6 +41,7 @@ struct ledger *ledger_new(const struct ledger_config *config)
     l->failed = mem_array(p->ntables, sizeof(*l->failed));
     l->own_files = mem_array(p->ntables, sizeof(*l->own_files));
     memset(l->own_files, -1, p->ntables * sizeof(*l->own_files));
+    l->maps = mem_array(p->ntables, sizeof(*l->maps));
     l->finisher = finisher_new(p, config->spools, l->own_files);
     l->shown.files = (unsigned)p->ntables;
     l->shown.total = p->weight;
@@ -46,11 +50,16 @@ struct ledger *ledger_new(const struct ledger_config *config)
 
 void ledger_free(struct ledger *l)
 {
+    size_t t;
+
     if (!l)
         return;
+    for (t = 0; t < l->cfg.plan->ntables; t++)
+        spooled_free(l->maps[t]);
     finisher_free(l->finisher);
     queue_free(l->queue);
     free(l->own_files);
+    free(l->maps);
     free(l->failed);
     free(l);
 }
@@ -97,16 +106,30 @@ static int open_own_file(struct ledger *l, uint32_t table, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-/* The file of a plain directory is closed when it is done; one of a mount is what readers read. */
-static int settle_own_file(struct ledger *l, size_t table, bool complete)
+/* What was written of a table is not wanted, or stands in its directory. */
+static void drop_files(struct ledger *l, size_t table)
 {
-    int fd = l->own_files[table];
-
+    if (l->own_files[table] >= 0)
+        close(l->own_files[table]);
     l->own_files[table] = -1;
-    if (fd < 0 || (l->cfg.out_fd < 0 && complete))
-        return fd;
-    close(fd);
-    return -1;
+    spooled_free(l->maps[table]);
+    l->maps[table] = NULL;
+}
+
+/* What readers read of a table that is complete. NULL: it stands in its directory. */
+static struct flatfile *take_flatfile(struct ledger *l, size_t table, uint64_t bytes)
+{
+    struct flatfile *f = NULL;
+
+    if (l->own_files[table] < 0) {
+        f = spooled_seal(l->maps[table]);
+        l->maps[table] = NULL;
+    } else if (l->cfg.out_fd < 0) {
+        f = spooled_alone(l->own_files[table], bytes);
+        l->own_files[table] = -1;
+    }
+    drop_files(l, table);
+    return f;
 }
 
 /* ---- tables ---- */
@@ -114,7 +137,7 @@ static int settle_own_file(struct ledger *l, size_t table, bool complete)
 static void complete_table(struct ledger *l, size_t table, uint64_t bytes, uint64_t checksum)
 {
     l->shown.files_done++;
-    results_complete_table(l->cfg.results, table, bytes, checksum, settle_own_file(l, table, true));
+    results_complete_table(l->cfg.results, table, take_flatfile(l, table, bytes), bytes, checksum);
 }
 
 static void fail_table(struct ledger *l, uint32_t table, const char *why)
@@ -125,7 +148,7 @@ static void fail_table(struct ledger *l, uint32_t table, const char *why)
     l->spooled -= l->cfg.results->tables[table].bytes; /* only this thread writes it */
     queue_drop_table(l->queue, table);
     finisher_drop(l->finisher, table);
-    settle_own_file(l, table, false);
+    drop_files(l, table);
     results_fail_table(l->cfg.results, table, why);
 }
 
@@ -258,24 +281,35 @@ bool ledger_has_failed(const struct ledger *l, uint32_t chunk)
     return l->failed[chunk_of(l, chunk)->table];
 }
 
+/* Of a table without a file of its own. */
+static void map_chunk(struct ledger *l, uint32_t chunk, const struct spool *s, uint64_t length)
+{
+    size_t table = chunk_of(l, chunk)->table, first = l->cfg.plan->first[table];
+
+    if (!l->maps[table])
+        l->maps[table] = spooled_new(plan_table_chunks(l->cfg.plan, table));
+    spooled_set(l->maps[table], chunk - first, s->fd, s->end, length);
+}
+
 /* The bytes of a chunk are in their place. */
 static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
                        const struct ledger_done *d)
 {
     const struct chunk *k = chunk_of(l, chunk);
     struct spool *s = &l->cfg.spools[spool];
-    struct extent where = {.file = spool, .offset = s->end, .length = d->bytes};
+    uint64_t offset = s->end;
 
     l->shown.bytes += d->bytes;
     l->spooled += d->bytes;
+    if (l->own_files[k->table] < 0)
+        map_chunk(l, chunk, s, d->bytes);
     if (!goes_to_own_file(l, chunk))
         s->end += d->bytes;
-    results_add_chunk(l->cfg.results, k->table, chunk - l->cfg.plan->first[k->table], &where,
-                      d->rows);
+    results_add_chunk(l->cfg.results, k->table, d->bytes, d->rows);
     if (k->first && k->last)
         complete_table(l, k->table, d->bytes, d->checksum);
     else
-        finisher_add(l->finisher, chunk, spool, where.offset, d->bytes, d->checksum);
+        finisher_add(l->finisher, chunk, spool, offset, d->bytes, d->checksum);
 }
 
 int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct ledger_done *done,

@@ -1,7 +1,6 @@
 #include "extract/result.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
@@ -15,9 +14,7 @@ struct results *results_new(const struct plan *p)
     pthread_mutex_init(&r->lock, NULL);
     r->tables = mem_array(p->ntables, sizeof(*r->tables));
     for (t = 0; t < p->ntables; t++) {
-        r->tables[t].own_fd = -1;
         r->tables[t].chunks = plan_table_chunks(p, t);
-        flatfile_init(&r->tables[t].file, r->tables[t].chunks);
         for (k = p->first[t]; k < p->first[t + 1]; k++)
             r->tables[t].estimate += p->chunks[k].weight;
     }
@@ -31,10 +28,8 @@ void results_free(struct results *r)
     if (!r)
         return;
     for (t = 0; t < r->n; t++) {
-        flatfile_free(&r->tables[t].file);
+        flatfile_free(r->tables[t].file);
         free(r->tables[t].error);
-        if (r->tables[t].own_fd >= 0)
-            close(r->tables[t].own_fd);
     }
     buf_free(&r->schema);
     free(r->schema_error);
@@ -85,27 +80,24 @@ void results_add_under_way(struct results *r, size_t table, uint64_t more)
     pthread_mutex_unlock(&r->lock);
 }
 
-void results_add_chunk(struct results *r, size_t table, size_t i, const struct extent *where,
-                       uint64_t rows)
+void results_add_chunk(struct results *r, size_t table, uint64_t bytes, uint64_t rows)
 {
     struct table_result *t = &r->tables[table];
 
     pthread_mutex_lock(&r->lock);
-    flatfile_set(&t->file, i, where->file, where->offset, where->length);
     t->rows += rows;
-    t->bytes += where->length;
+    t->bytes += bytes;
     t->chunks_done++;
     pthread_mutex_unlock(&r->lock);
 }
 
-void results_complete_table(struct results *r, size_t table, uint64_t bytes, uint64_t checksum,
-                            int own_fd)
+void results_complete_table(struct results *r, size_t table, struct flatfile *file, uint64_t bytes,
+                            uint64_t checksum)
 {
     struct table_result *t = &r->tables[table];
 
     pthread_mutex_lock(&r->lock);
-    t->own_fd = own_fd;
-    flatfile_seal(&t->file);
+    t->file = file;
     t->bytes = bytes;
     t->checksum = checksum;
     t->state = TABLE_COMPLETE;

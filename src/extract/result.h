@@ -10,7 +10,7 @@
 #include <pthread.h>
 
 #include "common/buf.h"
-#include "extract/flatfile.h"
+#include "common/flatfile.h"
 #include "extract/plan.h"
 
 enum table_state { TABLE_WAITING, TABLE_RUNNING, TABLE_COMPLETE, TABLE_FAILED };
@@ -23,11 +23,10 @@ struct table_result {
     uint64_t estimate;  /* bytes of the table in the source */
     uint64_t checksum;  /* XXH3 of the flat file; when complete */
     size_t chunks, chunks_done;
-    int64_t started_at;   /* clock_ms of its first chunk; 0 while waiting */
-    int64_t ended_at;     /* clock_ms when complete or failed; else 0 */
-    char *error;          /* when failed */
-    struct flatfile file; /* where its bytes are in the spool files; without a file of its own */
-    int own_fd;           /* a file that holds just this flat file; -1: none. Size is `bytes` */
+    int64_t started_at;    /* clock_ms of its first chunk; 0 while waiting */
+    int64_t ended_at;      /* clock_ms when complete or failed; else 0 */
+    char *error;           /* when failed */
+    struct flatfile *file; /* when complete, unless it was written into a directory; else NULL */
 };
 
 struct results {
@@ -66,12 +65,11 @@ void results_set_joined(struct results *r, unsigned joined);
 void results_start_table(struct results *r, size_t table);
 /* What is in work has grown by `more`, which wraps around when it is less. */
 void results_add_under_way(struct results *r, size_t table, uint64_t more);
-/* Chunk number i of this table is where *where says. */
-void results_add_chunk(struct results *r, size_t table, size_t i, const struct extent *where,
-                       uint64_t rows);
-/* All chunks are there. own_fd becomes the results'. */
-void results_complete_table(struct results *r, size_t table, uint64_t bytes, uint64_t checksum,
-                            int own_fd);
+/* A chunk of it is complete. */
+void results_add_chunk(struct results *r, size_t table, uint64_t bytes, uint64_t rows);
+/* All are. The flat file becomes the results'; NULL: it was written into a directory. */
+void results_complete_table(struct results *r, size_t table, struct flatfile *file, uint64_t bytes,
+                            uint64_t checksum);
 void results_fail_table(struct results *r, size_t table, const char *why);
 
 /* schema.sql is this text, or could not be made: why. */

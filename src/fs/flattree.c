@@ -116,41 +116,31 @@ static void reply_attr(struct viewfs *fs, fuse_req_t req, uint32_t node)
     fuse_reply_attr(req, &st, timeout);
 }
 
-/* The text as it is at this moment is kept with the open file, so that its reader sees one state.
- */
-struct live_text {
-    char *text;
-    size_t len;
-};
-
-static bool open_live(struct viewfs *fs, uint32_t node, struct fuse_file_info *fi)
+/* The handle of a live text: what it was when it was opened, so that its reader sees one state. Of
+ * other files there is none (NULL): they stay the view's. */
+static struct flatfile *live_text_of(const struct fuse_file_info *fi)
 {
-    struct live_text *t = malloc(sizeof(*t));
-
-    if (!t)
-        return false;
-    view_live_text(fs->view, node, &t->text, &t->len);
-    fi->fh = (uintptr_t)t;
-    fi->direct_io = 1;
-    return true;
+    return (struct flatfile *)(uintptr_t)fi->fh;
 }
 
 static void reply_open(struct viewfs *fs, fuse_req_t req, uint32_t node, struct fuse_file_info *fi)
 {
+    const struct flatfile *f;
+
     fi->fh = 0;
     fi->noflush = 1;
     switch (view_state(fs->view, node)) {
     case VIEW_FINAL:
-        if (passthrough_reply_open(fs->passthrough, req, node, view_own_fd(fs->view, node)))
+        f = view_file(fs->view, node);
+        if (f && passthrough_reply_open(fs->passthrough, req, node, flatfile_fd(f)))
             return;
         fi->keep_cache = 1;
         fuse_reply_open(req, fi);
         return;
     case VIEW_LIVE:
-        if (open_live(fs, node, fi))
-            fuse_reply_open(req, fi);
-        else
-            fuse_reply_err(req, ENOMEM);
+        fi->fh = (uintptr_t)view_live_text(fs->view, node);
+        fi->direct_io = 1;
+        fuse_reply_open(req, fi);
         return;
     default:
         fuse_reply_err(req, EIO);
@@ -202,30 +192,19 @@ static void flat_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* ---- open files ---- */
 
 /*
- * A copy is replied: as soon as the kernel has the answer the reader may close the file, and the
- * text is freed in another thread while this one is still returning from its write.
+ * A copy is replied, of a live text too: as soon as the kernel has the answer the reader may close
+ * the file, and the text is freed in another thread while this one still returns from its write.
  */
-static int64_t read_live(const struct live_text *t, char *buffer, size_t size, off_t offset)
-{
-    size_t at = (uint64_t)offset < t->len ? (size_t)offset : t->len;
-    size_t n = size < t->len - at ? size : t->len - at;
-
-    memcpy(buffer, t->text + at, n);
-    return (int64_t)n;
-}
-
 static void flat_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                       struct fuse_file_info *fi)
 {
     struct viewfs *fs = fuse_req_userdata(req);
-    const struct live_text *live = (const struct live_text *)(uintptr_t)fi->fh;
+    const struct flatfile *f = fi->fh ? live_text_of(fi) : view_file(fs->view, node_of(ino));
     char *buffer = malloc(size);
     int64_t n = -ENOMEM;
 
-    if (buffer && live)
-        n = read_live(live, buffer, size, offset);
-    else if (buffer)
-        n = view_read(fs->view, node_of(ino), buffer, size, (uint64_t)offset);
+    if (buffer)
+        n = f ? flatfile_read(f, buffer, size, (uint64_t)offset) : -EIO;
     if (n < 0) {
         log_error("reading %s failed: %s", fs->tree->nodes[node_of(ino)].name, strerror((int)-n));
         fuse_reply_err(req, (int)-n);
@@ -237,13 +216,8 @@ static void flat_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 static void flat_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct live_text *t = (struct live_text *)(uintptr_t)fi->fh;
-
     (void)ino;
-    if (t) {
-        free(t->text);
-        free(t);
-    }
+    flatfile_free(live_text_of(fi));
     fuse_reply_err(req, 0);
 }
 

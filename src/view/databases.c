@@ -169,7 +169,7 @@ static void add_up(const struct snapshot *s, uint64_t *bytes, size_t *own_files)
 
     for (t = 0; t < r->n; t++) {
         *bytes += r->tables[t].bytes;
-        *own_files += r->tables[t].own_fd >= 0;
+        *own_files += r->tables[t].file && flatfile_fd(r->tables[t].file) >= 0;
     }
 }
 

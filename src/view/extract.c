@@ -57,7 +57,7 @@ static int run(struct view *v, struct err *err)
     int i, rc = snapshot_run(m->snapshot, err);
 
     for (i = 0; i < META_FILES; i++)
-        report_make(m->snapshot, (enum meta_file)i, &m->meta[i]);
+        m->texts[i] = report_make(m->snapshot, (enum meta_file)i);
     pthread_mutex_lock(&v->lock);
     m->reported = true;
     pthread_mutex_unlock(&v->lock);
@@ -136,7 +136,7 @@ int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct
         rc = run(v, err);
     }
     if (rc == 0)
-        rc = outdir_write_meta(m->meta, dir_fd, err);
+        rc = outdir_write_meta(m->texts, dir_fd, err);
     if (rc == 0)
         outdir_set_times(t, snapshot_time(m->snapshot), dir_fd);
     return rc;

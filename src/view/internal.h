@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "common/buf.h"
+#include "common/flatfile.h"
 #include "common/progress.h"
 #include "extract/coordinator.h"
 #include "view/snapshot.h"
@@ -46,8 +46,8 @@ static inline struct results *snapshot_results(const struct snapshot *s)
 
 struct member {
     struct snapshot *snapshot;
-    bool reported;               /* the texts are final; protected by the view's lock */
-    struct buf meta[META_FILES]; /* written once, before `reported` */
+    bool reported;                      /* the texts are final; protected by the view's lock */
+    struct flatfile *texts[META_FILES]; /* written once, before `reported` */
 };
 
 struct view {

@@ -251,14 +251,25 @@ int outdir_make_dirs(const struct tree *t, int dir_fd, struct err *err)
     return 0;
 }
 
-int outdir_write_meta(const struct buf texts[META_FILES], int dir_fd, struct err *err)
+static int write_flatfile(const struct flatfile *f, int dir_fd, const char *path, struct err *err)
+{
+    char *bytes = mem_alloc((size_t)f->size + 1);
+    int64_t n = flatfile_read(f, bytes, (size_t)f->size, 0);
+    int rc = n < 0 ? err_set(err, (int)-n, "cannot make %s: %s", path, strerror((int)-n))
+                   : io_write_file(dir_fd, path, bytes, (size_t)n, err);
+
+    free(bytes);
+    return rc;
+}
+
+int outdir_write_meta(struct flatfile *const texts[META_FILES], int dir_fd, struct err *err)
 {
     int m, rc = 0;
 
     for (m = 0; m < META_FILES && rc == 0; m++) {
         char *path = mem_printf(".asofs/%s", tree_meta_name(m));
 
-        rc = io_write_file(dir_fd, path, texts[m].data, texts[m].len, err);
+        rc = write_flatfile(texts[m], dir_fd, path, err);
         free(path);
     }
     return rc;

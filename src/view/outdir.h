@@ -9,8 +9,8 @@
 
 #include <time.h>
 
-#include "common/buf.h"
 #include "common/err.h"
+#include "common/flatfile.h"
 #include "view/tree.h"
 
 struct outdir {
@@ -35,7 +35,7 @@ void outdir_abandon(struct outdir *d);
 int outdir_make_dirs(const struct tree *t, int dir_fd, struct err *err);
 
 /* The files of .asofs/. */
-int outdir_write_meta(const struct buf texts[META_FILES], int dir_fd, struct err *err);
+int outdir_write_meta(struct flatfile *const texts[META_FILES], int dir_fd, struct err *err);
 
 /* Everything is there: give all of it, and dir_fd itself, the time of the moment. */
 void outdir_set_times(const struct tree *t, struct timespec time, int dir_fd);

@@ -205,12 +205,14 @@ static void schema(struct snapshot *s, struct buf *out)
     pthread_mutex_unlock(&r->lock);
 }
 
-void report_make(struct snapshot *s, enum meta_file which, struct buf *out)
+struct flatfile *report_make(struct snapshot *s, enum meta_file which)
 {
     static void (*const makers[META_FILES])(struct snapshot *, struct buf *) = {
         [META_ERRORS] = errors, [META_SCHEMA] = schema, [META_SNAPSHOT] = snapshot,
         [META_STATUS] = status, [META_TABLES] = tables,
     };
+    struct buf text = {0};
 
-    makers[which](s, out);
+    makers[which](s, &text);
+    return flatfile_from_text(&text);
 }

@@ -5,10 +5,10 @@
 #ifndef ASOFS_VIEW_REPORT_H
 #define ASOFS_VIEW_REPORT_H
 
-#include "common/buf.h"
+#include "common/flatfile.h"
 #include "view/snapshot.h"
 #include "view/tree.h"
 
-void report_make(struct snapshot *s, enum meta_file which, struct buf *out);
+struct flatfile *report_make(struct snapshot *s, enum meta_file which);
 
 #endif

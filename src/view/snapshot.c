@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/io.h"
 #include "common/log.h"
 #include "common/lsn.h"
 #include "common/mem.h"
@@ -278,41 +277,6 @@ int snapshot_run(struct snapshot *s, struct err *err)
     pg_conn_close(s->leader);
     s->leader = NULL;
     return rc;
-}
-
-/* Short only at the end of the file; a file that lost its end is an error. */
-static int64_t read_own(const struct table_result *r, char *buffer, size_t size, uint64_t offset)
-{
-    int64_t n;
-
-    if (offset >= r->bytes)
-        return 0;
-    if (size > r->bytes - offset)
-        size = (size_t)(r->bytes - offset);
-    n = io_pread_full(r->own_fd, buffer, size, offset);
-    return n < 0 || (size_t)n == size ? n : -EIO;
-}
-
-int64_t snapshot_read(const struct snapshot *s, size_t table, char *buffer, size_t size,
-                      uint64_t offset)
-{
-    const struct table_result *r = &snapshot_results(s)->tables[table];
-    const struct flatfile *f = &r->file;
-    struct extent e;
-    size_t done = 0;
-    int64_t n;
-
-    if (r->own_fd >= 0)
-        return read_own(r, buffer, size, offset);
-    while (done < size && flatfile_locate(f, offset + done, size - done, &e)) {
-        n = io_pread_full(s->crew->spools[e.file].fd, buffer + done, (size_t)e.length, e.offset);
-        if (n < 0)
-            return n;
-        if ((uint64_t)n < e.length)
-            return -EIO; /* a spool file that lost its end: never a short file */
-        done += (size_t)n;
-    }
-    return (int64_t)done;
 }
 
 void snapshot_print_plan(const struct snapshot *s, FILE *out)

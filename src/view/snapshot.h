@@ -5,7 +5,6 @@
  *   snapshot_freeze    connect, collect, lock, freeze, plan; results can be asked for
  *   snapshot_prepare   what is to be done with it; tables can be preferred
  *   snapshot_run       workers fill the spool; the server is released
- *   snapshot_read      what is complete, from any thread
  *   snapshot_free
  */
 #ifndef ASOFS_VIEW_SNAPSHOT_H
@@ -80,10 +79,6 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job);
 
 /* Extract what was prepared. The server is released afterwards, also after a failure. */
 int snapshot_run(struct snapshot *s, struct err *err);
-
-/* Up to `size` bytes of a complete table, fewer only at the end of the file. Bytes or -errno. */
-int64_t snapshot_read(const struct snapshot *s, size_t table, char *buffer, size_t size,
-                      uint64_t offset);
 
 /* What would be extracted: tables, sizes, chunks. */
 void snapshot_print_plan(const struct snapshot *s, FILE *out);

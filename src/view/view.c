@@ -60,7 +60,7 @@ static void free_member(struct member *m)
 
     snapshot_free(m->snapshot);
     for (i = 0; i < META_FILES; i++)
-        buf_free(&m->meta[i]);
+        flatfile_free(m->texts[i]);
 }
 
 void view_free(struct view *v)
@@ -156,73 +156,38 @@ static const struct table_result *result_of(const struct view *v, const struct n
     return &snapshot_results(member_of(v, n)->snapshot)->tables[n->item];
 }
 
-void view_live_text(struct view *v, uint32_t node, char **text, size_t *len)
+struct flatfile *view_live_text(struct view *v, uint32_t node)
 {
     const struct node *n = &v->tree->nodes[node];
-    struct buf b = {0};
 
-    report_make(member_of(v, n)->snapshot, (enum meta_file)n->item, &b);
-    *len = b.len;
-    *text = buf_steal(&b);
+    return report_make(member_of(v, n)->snapshot, (enum meta_file)n->item);
 }
 
-static uint64_t meta_size(struct view *v, uint32_t node)
+const struct flatfile *view_file(struct view *v, uint32_t node)
 {
     const struct node *n = &v->tree->nodes[node];
-    const struct member *m = member_of(v, n);
-    char *text;
-    size_t len;
 
-    if (is_reported(v, m))
-        return m->meta[n->item].len;
-    view_live_text(v, node, &text, &len);
-    free(text);
-    return len;
+    if (node_is_dir(n) || view_state(v, node) != VIEW_FINAL)
+        return NULL;
+    return n->kind == NODE_TABLE ? result_of(v, n)->file : member_of(v, n)->texts[n->item];
+}
+
+static uint64_t live_size(struct view *v, uint32_t node)
+{
+    struct flatfile *f = view_live_text(v, node);
+    uint64_t size = f->size;
+
+    flatfile_free(f);
+    return size;
 }
 
 uint64_t view_size(struct view *v, uint32_t node)
 {
-    const struct node *n = &v->tree->nodes[node];
+    const struct flatfile *f = view_file(v, node);
 
-    switch (n->kind) {
-    case NODE_TABLE:
-        return result_of(v, n)->bytes;
-    case NODE_META:
-        return meta_size(v, node);
-    default:
-        return 0;
-    }
-}
-
-int view_own_fd(struct view *v, uint32_t node)
-{
-    const struct node *n = &v->tree->nodes[node];
-
-    return n->kind == NODE_TABLE ? result_of(v, n)->own_fd : -1;
-}
-
-static int64_t read_meta(const struct buf *b, char *buffer, size_t size, uint64_t offset)
-{
-    if (offset >= b->len)
-        return 0;
-    if (size > b->len - offset)
-        size = b->len - (size_t)offset;
-    memcpy(buffer, b->data + offset, size);
-    return (int64_t)size;
-}
-
-int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset)
-{
-    const struct node *n = &v->tree->nodes[node];
-    const struct member *m = member_of(v, n);
-
-    if (node_is_dir(n))
-        return -EISDIR;
-    if (view_state(v, node) != VIEW_FINAL)
-        return -EIO;
-    if (n->kind == NODE_TABLE)
-        return snapshot_read(m->snapshot, n->item, buffer, size, offset);
-    return read_meta(&m->meta[n->item], buffer, size, offset);
+    if (f)
+        return f->size;
+    return v->tree->nodes[node].kind == NODE_META ? live_size(v, node) : 0;
 }
 
 int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX])

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "common/err.h"
+#include "common/flatfile.h"
 #include "view/tree.h"
 
 struct view;
@@ -81,14 +82,11 @@ void view_on_settled(struct view *v, void (*settled)(void *arg), void *arg);
 /* Exact size in bytes of a final file, or of a live text as it is now. */
 uint64_t view_size(struct view *v, uint32_t node);
 
-/* Up to `size` bytes from `offset`, fewer only at the end of the file. Bytes read or -errno. */
-int64_t view_read(struct view *v, uint32_t node, void *buffer, size_t size, uint64_t offset);
+/* Its bytes, which stay the view's; NULL: it is not final, or a directory. */
+const struct flatfile *view_file(struct view *v, uint32_t node);
 
-/* A descriptor of a file that holds just the bytes of this final file, or -1. The view's. */
-int view_own_fd(struct view *v, uint32_t node);
-
-/* A live text as it is now: *text is the caller's to free. */
-void view_live_text(struct view *v, uint32_t node, char **text, size_t *len);
+/* A live text as it is now: the caller's to free. */
+struct flatfile *view_live_text(struct view *v, uint32_t node);
 
 /* Extended attributes of a final file. A value as text: its length, or -ENODATA. */
 #define VIEW_XATTR_MAX 64

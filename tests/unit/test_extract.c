@@ -1,5 +1,4 @@
-/* extract/: filters, copy-table list, plan, queue, chunk map, protocol, sink, spool, finishing. No
- * server. */
+/* extract/: filters, copy-table list, plan, queue, protocol, sink, spool, finishing. No server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,13 +21,13 @@
 #include "common/mem.h"
 #include "extract/filter.h"
 #include "extract/finish.h"
-#include "extract/flatfile.h"
 #include "extract/plan.h"
 #include "extract/protocol.h"
 #include "extract/queue.h"
 #include "extract/result.h"
 #include "extract/sink.h"
 #include "extract/spool.h"
+#include "extract/spooled.h"
 #include "extract/tablelist.h"
 
 /* xorshift: the same numbers on every machine. */
@@ -955,171 +954,6 @@ static void queue_agrees_with_a_plain_model(void **state)
     }
 }
 
-/* ---- flatfile ---- */
-
-static void assert_located(const struct flatfile *f, uint64_t at, uint64_t want, uint32_t file,
-                           uint64_t offset, uint64_t length)
-{
-    struct extent e;
-
-    assert_true(flatfile_locate(f, at, want, &e));
-    assert_int_equal(e.file, file);
-    assert_int_equal(e.offset, offset);
-    assert_int_equal(e.length, length);
-    assert_int_equal(e.start, at);
-}
-
-static void flatfile_locates_every_boundary(void **state)
-{
-    struct flatfile f;
-    struct extent e;
-
-    (void)state;
-    flatfile_init(&f, 3);
-    flatfile_set(&f, 2, 7, 0, 5); /* in any order */
-    flatfile_set(&f, 0, 4, 1000, 10);
-    flatfile_set(&f, 1, 4, 500, 1);
-    flatfile_seal(&f);
-    assert_int_equal(f.size, 16);
-    assert_located(&f, 0, 100, 4, 1000, 10);
-    assert_located(&f, 9, 100, 4, 1009, 1);
-    assert_located(&f, 10, 100, 4, 500, 1);
-    assert_located(&f, 11, 100, 7, 0, 5);
-    assert_located(&f, 15, 100, 7, 4, 1);
-    assert_located(&f, 2, 3, 4, 1002, 3);
-    assert_located(&f, 0, UINT64_MAX, 4, 1000, 10);
-    assert_false(flatfile_locate(&f, 16, 1, &e));
-    assert_false(flatfile_locate(&f, UINT64_MAX, 1, &e));
-    flatfile_free(&f);
-}
-
-static void flatfile_skips_empty_chunks(void **state)
-{
-    struct flatfile f;
-
-    (void)state;
-    flatfile_init(&f, 5);
-    flatfile_set(&f, 1, 1, 50, 3);
-    flatfile_set(&f, 3, 2, 60, 2);
-    flatfile_seal(&f);
-    assert_int_equal(f.size, 5);
-    assert_located(&f, 2, 9, 1, 52, 1);
-    assert_located(&f, 3, 9, 2, 60, 2);
-    flatfile_free(&f);
-}
-
-static void flatfile_without_bytes_has_no_place_to_read(void **state)
-{
-    size_t n;
-
-    (void)state;
-    for (n = 0; n < 3; n++) {
-        struct flatfile f;
-        struct extent e;
-
-        flatfile_init(&f, n);
-        flatfile_seal(&f);
-        assert_int_equal(f.size, 0);
-        assert_false(flatfile_locate(&f, 0, 1, &e));
-        flatfile_free(&f);
-    }
-}
-
-static void flatfile_shows_nothing_before_it_is_sealed(void **state)
-{
-    struct flatfile f;
-    struct extent e;
-
-    (void)state;
-    flatfile_init(&f, 1);
-    flatfile_set(&f, 0, 1, 0, 10);
-    assert_false(flatfile_locate(&f, 0, 1, &e));
-    flatfile_seal(&f);
-    assert_true(flatfile_locate(&f, 0, 1, &e));
-    flatfile_free(&f);
-}
-
-static void flatfile_takes_large_offsets(void **state)
-{
-    uint64_t big = (uint64_t)1 << 61;
-    struct flatfile f;
-
-    (void)state;
-    flatfile_init(&f, 2);
-    flatfile_set(&f, 0, 0, 0, big);
-    flatfile_set(&f, 1, 1, big, big);
-    flatfile_seal(&f);
-    assert_int_equal(f.size, 2 * big);
-    assert_located(&f, big - 1, 5, 0, big - 1, 1);
-    assert_located(&f, 2 * big - 1, 5, 1, 2 * big - 1, 1);
-    flatfile_free(&f);
-}
-
-enum { MODEL_FILES = 3, MODEL_SIZE = 4096 };
-
-/* Spool files of random bytes, a flat file made of ranges of them, and the bytes it should have. */
-struct flat_model {
-    char spool[MODEL_FILES][MODEL_SIZE];
-    struct flatfile file;
-    char *bytes;
-    uint64_t size, seed;
-};
-
-static void make_flat_model(struct flat_model *m)
-{
-    size_t n = (size_t)random_below(&m->seed, 30), i;
-
-    m->size = 0;
-    m->bytes = mem_array(n, 400);
-    flatfile_init(&m->file, n);
-    for (i = 0; i < n; i++) {
-        uint32_t file = (uint32_t)random_below(&m->seed, MODEL_FILES);
-        uint64_t offset = random_below(&m->seed, MODEL_SIZE - 400);
-        uint64_t length = random_below(&m->seed, 3) ? random_below(&m->seed, 400) : 0;
-
-        flatfile_set(&m->file, i, file, offset, length);
-        memcpy(m->bytes + m->size, m->spool[file] + offset, length);
-        m->size += length;
-    }
-    flatfile_seal(&m->file);
-}
-
-static void read_flat_model(const struct flat_model *m, uint64_t offset, uint64_t want)
-{
-    struct extent e;
-    uint64_t got = 0;
-
-    while (got < want && flatfile_locate(&m->file, offset + got, want - got, &e)) {
-        assert_in_range(e.length, 1, want - got);
-        assert_memory_equal(m->spool[e.file] + e.offset, m->bytes + offset + got, e.length);
-        got += e.length;
-    }
-    assert_int_equal(got, offset >= m->size         ? 0
-                          : want < m->size - offset ? want
-                                                    : m->size - offset);
-}
-
-static void flatfile_agrees_with_an_array_of_bytes(void **state)
-{
-    struct flat_model *m = mem_alloc(sizeof(*m));
-    int round, i;
-
-    (void)state;
-    m->seed = 19;
-    for (i = 0; i < MODEL_FILES * MODEL_SIZE; i++)
-        m->spool[i / MODEL_SIZE][i % MODEL_SIZE] = (char)random_below(&m->seed, 256);
-    for (round = 0; round < 200; round++) {
-        make_flat_model(m);
-        assert_int_equal(m->file.size, m->size);
-        for (i = 0; i < 100; i++)
-            read_flat_model(m, random_below(&m->seed, m->size + 3), random_below(&m->seed, 2000));
-        read_flat_model(m, 0, m->size + 1);
-        flatfile_free(&m->file);
-        free(m->bytes);
-    }
-    free(m);
-}
-
 /* ---- results ---- */
 
 static void results_begin_with_every_table_waiting(void **state)
@@ -1133,11 +967,10 @@ static void results_begin_with_every_table_waiting(void **state)
         assert_int_equal(r->tables[t].state, TABLE_WAITING);
         assert_int_equal(r->tables[t].chunks, plan_table_chunks(&f->plan, t));
         assert_int_equal(r->tables[t].estimate, r->tables[t].chunks * BLOCK);
-        assert_false(r->tables[t].file.sealed);
-        assert_int_equal(r->tables[t].own_fd, -1);
+        assert_null(r->tables[t].file);
     }
     assert_false(r->ended || r->released || r->schema_done);
-    r->tables[0].own_fd = memory_file();
+    r->tables[0].file = spooled_alone(memory_file(), 0);
     r->tables[1].error = mem_strdup("freed with the rest");
     r->schema_error = mem_strdup("so is this");
     buf_puts(&r->schema, "and this");
@@ -1933,12 +1766,6 @@ int main(void)
         WITH_QUEUE(queue_done_twice_counts_once),
         cmocka_unit_test(queue_of_nothing_is_empty),
         cmocka_unit_test(queue_agrees_with_a_plain_model),
-        cmocka_unit_test(flatfile_locates_every_boundary),
-        cmocka_unit_test(flatfile_skips_empty_chunks),
-        cmocka_unit_test(flatfile_without_bytes_has_no_place_to_read),
-        cmocka_unit_test(flatfile_shows_nothing_before_it_is_sealed),
-        cmocka_unit_test(flatfile_takes_large_offsets),
-        cmocka_unit_test(flatfile_agrees_with_an_array_of_bytes),
         WITH_QUEUE(results_begin_with_every_table_waiting),
         cmocka_unit_test(table_states_have_names),
         cmocka_unit_test(messages_come_back_as_they_were_put),

@@ -27,6 +27,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/mounts.h"
+#include "extract/spooled.h"
 #include "view/inspect.h"
 #include "view/internal.h"
 #include "view/outdir.h"
@@ -485,15 +486,33 @@ static void fill_spool(struct view *v, unsigned i, const char *bytes)
     assert_int_equal(io_pwrite_all(c->spools[i].fd, bytes, strlen(bytes), 0), 0);
 }
 
-static void complete(struct view *v, size_t t, uint64_t rows, uint64_t checksum)
+static void complete(struct view *v, size_t t, struct flatfile *file, uint64_t rows,
+                     uint64_t checksum)
 {
     struct table_result *r = &results_of(v)->tables[t];
 
-    flatfile_seal(&r->file);
-    r->bytes = r->file.size;
+    r->file = file;
+    r->bytes = file->size;
     r->rows = rows;
     r->checksum = checksum;
     r->state = TABLE_COMPLETE;
+}
+
+static struct flatfile *flat_text(const char *text)
+{
+    struct buf b = {0};
+
+    buf_puts(&b, text);
+    return flatfile_from_text(&b);
+}
+
+/* In a file of its own. */
+static struct flatfile *flat_alone(const char *text, size_t size)
+{
+    int fd = memfd_create("unit", MFD_CLOEXEC);
+
+    assert_int_equal(io_pwrite_all(fd, text, strlen(text), 0), 0);
+    return spooled_alone(fd, size);
 }
 
 static void fail_table(struct view *v, size_t t, const char *why)
@@ -509,14 +528,15 @@ static void fail_table(struct view *v, size_t t, const char *why)
 static int set_up_view(void **state)
 {
     struct view *v = make_view("erp@db1", NULL);
-    struct flatfile *f = &results_of(v)->tables[0].file;
+    const struct spool *spools = v->members[0].snapshot->crew->spools;
+    struct spooled *s = spooled_new(3);
 
     fill_spool(v, 0, "??1,bolt\n??");
     fill_spool(v, 1, "id,name\n");
-    flatfile_set(f, 0, 1, 0, 8);
-    flatfile_set(f, 1, 0, 2, 0);
-    flatfile_set(f, 2, 0, 2, 7);
-    complete(v, 0, 12, 0xabc);
+    spooled_set(s, 0, spools[1].fd, 0, 8);
+    spooled_set(s, 1, spools[0].fd, 2, 0);
+    spooled_set(s, 2, spools[0].fd, 2, 7);
+    complete(v, 0, spooled_seal(s), 12, 0xabc);
     *state = v;
     return 0;
 }
@@ -550,19 +570,21 @@ static void view_tells_its_moment_and_source(void **state)
 /* Whatever is asked for, the answer is that part of `text` that there is. */
 static void assert_reads(struct view *v, uint32_t node, const char *text)
 {
+    const struct flatfile *f = view_file(v, node);
     size_t len = strlen(text), at, size;
     char got[32];
 
+    assert_non_null(f);
     assert_int_equal(view_size(v, node), len);
     for (at = 0; at <= len + 1; at++) {
         for (size = 0; size <= len + 1; size++) {
             size_t n = at >= len ? 0 : size < len - at ? size : len - at;
 
-            assert_int_equal(view_read(v, node, got, size, at), n);
+            assert_int_equal(flatfile_read(f, got, size, at), n);
             assert_memory_equal(got, text + (at < len ? at : len), n);
         }
     }
-    assert_int_equal(view_read(v, node, got, 4, UINT64_MAX), 0);
+    assert_int_equal(flatfile_read(f, got, 4, UINT64_MAX), 0);
 }
 
 static void view_reads_tables_across_their_chunks(void **state)
@@ -570,28 +592,25 @@ static void view_reads_tables_across_their_chunks(void **state)
     struct view *v = *state;
 
     assert_reads(v, node_of(v, "public", "items.csv"), "id,name\n1,bolt\n");
-    assert_int_equal(view_own_fd(v, node_of(v, "public", "items.csv")), -1);
+    assert_int_equal(flatfile_fd(view_file(v, node_of(v, "public", "items.csv"))), -1);
 }
 
 static void view_reads_tables_from_files_of_their_own(void **state)
 {
     struct view *v = *state;
-    struct table_result *r = &results_of(v)->tables[1];
     uint32_t node = node_of(v, "public", "a,b.csv");
 
-    complete(v, 1, 1, 1);
-    r->own_fd = memfd_create("unit", MFD_CLOEXEC);
-    r->bytes = 5;
-    assert_int_equal(io_pwrite_all(r->own_fd, "x\ny\n\n", 5, 0), 0);
+    complete(v, 1, flat_alone("x\ny\n\n", 5), 1, 1);
     assert_reads(v, node, "x\ny\n\n");
-    assert_int_equal(view_own_fd(v, node), r->own_fd);
+    assert_true(flatfile_fd(view_file(v, node)) >= 0);
 }
 
 static void view_reads_its_own_files(void **state)
 {
     struct view *v = *state;
 
-    buf_puts(&v->members[0].meta[META_ERRORS], "0123456789");
+    v->members[0].texts[META_ERRORS] = flat_text("0123456789");
+    v->members[0].texts[META_SCHEMA] = flat_text("");
     v->members[0].reported = true;
     assert_reads(v, node_of(v, ".asofs", "errors"), "0123456789");
     assert_reads(v, node_of(v, ".asofs", "schema.sql"), "");
@@ -600,29 +619,27 @@ static void view_reads_its_own_files(void **state)
 static void view_never_gives_less_than_there_should_be(void **state)
 {
     struct view *v = *state;
-    struct table_result *own = &results_of(v)->tables[1];
+    const struct flatfile *f = view_file(v, node_of(v, "public", "items.csv"));
     char got[32];
 
     assert_int_equal(ftruncate(v->members[0].snapshot->crew->spools[0].fd, 8), 0);
-    assert_int_equal(view_read(v, node_of(v, "public", "items.csv"), got, 32, 0), -EIO);
-    assert_int_equal(view_read(v, node_of(v, "public", "items.csv"), got, 8, 0), 8);
-    complete(v, 1, 1, 1);
-    own->own_fd = memfd_create("unit", MFD_CLOEXEC);
-    own->bytes = 5;
-    assert_int_equal(io_pwrite_all(own->own_fd, "xxxx", 4, 0), 0);
-    assert_int_equal(view_read(v, node_of(v, "public", "a,b.csv"), got, 32, 0), -EIO);
+    assert_int_equal(flatfile_read(f, got, 32, 0), -EIO);
+    assert_int_equal(flatfile_read(f, got, 8, 0), 8);
+    complete(v, 1, flat_alone("xxxx", 5), 1, 1);
+    f = view_file(v, node_of(v, "public", "a,b.csv"));
+    assert_int_equal(flatfile_read(f, got, 32, 0), -EIO);
 }
 
 static void view_reads_no_directories_and_nothing_unfinished(void **state)
 {
     struct view *v = *state;
-    char got[8];
 
-    assert_int_equal(view_read(v, 0, got, sizeof(got), 0), -EISDIR);
+    assert_null(view_file(v, 0));
     assert_int_equal(view_size(v, 0), 0);
-    assert_int_equal(view_read(v, node_of(v, "public", "a,b.csv"), got, sizeof(got), 0), -EIO);
+    assert_null(view_file(v, node_of(v, "public", "a,b.csv")));
+    assert_null(view_file(v, node_of(v, ".asofs", "errors")));
     fail_table(v, 2, "gone");
-    assert_int_equal(view_read(v, node_of(v, "s", "\"m\".csv"), got, sizeof(got), 0), -EIO);
+    assert_null(view_file(v, node_of(v, "s", "\"m\".csv")));
 }
 
 static void view_states_follow_the_extraction(void **state)
@@ -646,16 +663,16 @@ static void view_texts_are_live_until_the_end(void **state)
     struct view *v = *state;
     uint32_t tables = node_of(v, ".asofs", "tables.csv"),
              schema = node_of(v, ".asofs", "schema.sql");
-    char *text;
-    size_t len;
+    struct flatfile *text;
+    char head[13];
 
     assert_int_equal(view_state(v, tables), VIEW_LIVE);
     assert_int_equal(view_state(v, schema), VIEW_PENDING);
-    view_live_text(v, tables, &text, &len);
-    assert_int_equal(len, strlen(text));
-    assert_int_equal(view_size(v, tables), len);
-    assert_memory_equal(text, "schema,table,", 13);
-    free(text);
+    text = view_live_text(v, tables);
+    assert_int_equal(view_size(v, tables), text->size);
+    assert_int_equal(flatfile_read(text, head, 13, 0), 13);
+    assert_memory_equal(head, "schema,table,", 13);
+    flatfile_free(text);
     v->members[0].reported = true;
     assert_int_equal(view_state(v, tables), VIEW_FINAL);
     assert_int_equal(view_state(v, schema), VIEW_FINAL);
@@ -708,10 +725,9 @@ static void complete_member(struct view *v, size_t m, const char *text)
 {
     struct table_result *r = &snapshot_results(v->members[m].snapshot)->tables[1];
 
-    r->own_fd = memfd_create("unit", MFD_CLOEXEC);
+    r->file = flat_alone(text, strlen(text));
     r->bytes = strlen(text);
     r->state = TABLE_COMPLETE;
-    assert_int_equal(io_pwrite_all(r->own_fd, text, r->bytes, 0), 0);
 }
 
 /* A file below the directory of a database. */
@@ -737,7 +753,7 @@ static void view_of_several_databases_asks_the_right_one(void **state)
     view_add(v, make_snapshot("erp", NULL));
     view_join(v, dirs, true);
     complete_member(v, 0, "one\n");
-    buf_puts(&v->members[1].meta[META_ERRORS], "bad\n");
+    v->members[1].texts[META_ERRORS] = flat_text("bad\n");
     v->members[1].reported = true;
     assert_string_equal(view_source(v), "/store");
     assert_int_equal(view_time(v).tv_sec, 1794816000);
@@ -758,14 +774,22 @@ static void view_of_several_databases_asks_the_right_one(void **state)
 #define TABLES_HEAD                                                                                \
     "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,error\n"
 
+static char *report_of(const struct view *v, enum meta_file which)
+{
+    struct flatfile *f = report_make(v->members[0].snapshot, which);
+    char *text = mem_alloc((size_t)f->size + 1);
+
+    assert_int_equal(flatfile_read(f, text, (size_t)f->size, 0), f->size);
+    flatfile_free(f);
+    return text;
+}
+
 static void assert_report(struct view *v, enum meta_file which, const char *expected)
 {
-    struct buf b = {0};
+    char *text = report_of(v, which);
 
-    buf_puts(&b, "");
-    report_make(v->members[0].snapshot, which, &b);
-    assert_string_equal(b.data, expected);
-    buf_free(&b);
+    assert_string_equal(text, expected);
+    free(text);
 }
 
 static void report_of_tables_has_a_line_for_each(void **state)
@@ -791,25 +815,24 @@ static void report_of_errors_is_empty_when_there_are_none(void **state)
 static void reports_say_why_a_table_failed(void **state)
 {
     struct view *v = *state;
-    struct buf b = {0};
+    char *text;
 
     fail_table(v, 1, "no, \"never\"");
     assert_report(v, META_ERRORS, "public/a,b.csv: no, \"never\"\n");
-    report_make(v->members[0].snapshot, META_TABLES, &b);
-    assert_non_null(strstr(b.data, ",failed,0,0,8192,1,0.000,,\"no, \"\"never\"\"\"\n"));
-    buf_free(&b);
+    text = report_of(v, META_TABLES);
+    assert_non_null(strstr(text, ",failed,0,0,8192,1,0.000,,\"no, \"\"never\"\"\"\n"));
+    free(text);
 }
 
 static json_t *json_of(struct view *v, enum meta_file which)
 {
-    struct buf b = {0};
+    char *text = report_of(v, which);
     json_t *j;
 
-    report_make(v->members[0].snapshot, which, &b);
-    assert_int_equal(b.data[b.len - 1], '\n');
-    j = json_loads(b.data, JSON_REJECT_DUPLICATES, NULL);
+    assert_int_equal(text[strlen(text) - 1], '\n');
+    j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(j);
-    buf_free(&b);
+    free(text);
     return j;
 }
 
@@ -904,8 +927,8 @@ static void report_of_the_state_at_the_end_stands_still(void **state)
 
     r->released = r->ended = true;
     r->released_at = 3200, r->ended_at = 4000;
-    complete(v, 1, 0, 0);
-    complete(v, 2, 0, 0);
+    complete(v, 1, flat_text(""), 0, 0);
+    complete(v, 2, flat_text(""), 0, 0);
     j = json_of(v, META_STATUS);
     assert_json(j, "state", "complete");
     assert_json(j, "source_held", "false");
@@ -1157,13 +1180,14 @@ static void outdir_is_filled_with_what_a_view_has(void **state)
     struct place_below *p = *state;
     struct view *v = make_view("erp", NULL);
     const struct tree *t = view_tree(v);
-    int fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), m;
     struct stat st;
     struct err err;
 
-    buf_puts(&v->members[0].meta[META_ERRORS], "bad\n");
+    for (m = 0; m < META_FILES; m++)
+        v->members[0].texts[m] = flat_text(m == META_ERRORS ? "bad\n" : "");
     assert_int_equal(outdir_make_dirs(t, fd, &err), 0);
-    assert_int_equal(outdir_write_meta(v->members[0].meta, fd, &err), 0);
+    assert_int_equal(outdir_write_meta(v->members[0].texts, fd, &err), 0);
     assert_int_equal(io_write_file(fd, "public/items.csv", "x", 1, &err), 0);
     outdir_set_times(t, view_time(v), fd);
     assert_int_equal(fstatat(fd, ".asofs/errors", &st, 0), 0);
@@ -1190,7 +1214,7 @@ static void write_view_of(const char *dir, const char *source)
     struct err err;
     int fd;
 
-    complete(v, 0, 12, 0xabc);
+    complete(v, 0, flat_text(""), 12, 0xabc);
     results_of(v)->tables[0].started_at = 1000;
     results_of(v)->tables[0].ended_at = 2500;
     results_of(v)->tables[1].bytes = 77;
@@ -1198,11 +1222,10 @@ static void write_view_of(const char *dir, const char *source)
     assert_int_equal(mkdir(meta, 0700), 0);
     fd = open(meta, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (m = 0; m < META_FILES; m++) {
-        struct buf b = {0};
+        char *text = report_of(v, m);
 
-        report_make(v->members[0].snapshot, m, &b);
-        assert_int_equal(io_write_file(fd, tree_meta_name(m), b.data, b.len, &err), 0);
-        buf_free(&b);
+        assert_int_equal(io_write_file(fd, tree_meta_name(m), text, strlen(text), &err), 0);
+        free(text);
     }
     close(fd);
     free(meta);
