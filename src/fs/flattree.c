@@ -17,8 +17,6 @@
 
 #include "common/log.h"
 #include "fs/internal.h"
-#include "fs/parking.h"
-#include "fs/passthrough.h"
 
 /* ---- names and attributes ---- */
 
@@ -33,20 +31,20 @@ static fuse_ino_t ino_of(uint32_t node)
     return (fuse_ino_t)node + FUSE_ROOT_ID;
 }
 
-static bool is_dir(const struct viewfs *fs, uint32_t node)
+static bool is_dir(const struct viewstate *fs, uint32_t node)
 {
     return node_is_dir(&fs->tree->nodes[node]);
 }
 
 /* The attributes, and how long they may be kept. The size of a pending or failed file is not known:
  * 0. */
-static double fill_stat(struct viewfs *fs, uint32_t node, struct stat *st)
+static double fill_stat(struct viewstate *fs, uint32_t node, struct stat *st)
 {
     const struct node *n = &fs->tree->nodes[node];
     enum view_state state = view_state(fs->view, node);
 
-    *st = (struct stat){.st_ino = n->ino, .st_uid = fs->options.uid, .st_gid = fs->options.gid};
-    st->st_mode = (is_dir(fs, node) ? S_IFDIR | 0555 : S_IFREG | 0444) & ~fs->options.umask;
+    *st = (struct stat){.st_ino = n->ino, .st_uid = fs->uid, .st_gid = fs->gid};
+    st->st_mode = (is_dir(fs, node) ? S_IFDIR | 0555 : S_IFREG | 0444) & ~fs->umask;
     st->st_nlink = is_dir(fs, node) ? 2 + n->subdirs : 1;
     if (state == VIEW_FINAL || state == VIEW_LIVE)
         st->st_size = (off_t)view_size(fs->view, node);
@@ -57,7 +55,7 @@ static double fill_stat(struct viewfs *fs, uint32_t node, struct stat *st)
 }
 
 /* .asofs/pages is the root of the data directory. */
-static bool fill_pages(const struct viewfs *fs, struct fuse_entry_param *e)
+static bool fill_pages(const struct viewstate *fs, struct fuse_entry_param *e)
 {
     struct stat st;
 
@@ -67,7 +65,7 @@ static bool fill_pages(const struct viewfs *fs, struct fuse_entry_param *e)
     return true;
 }
 
-void flattree_fill_entry(struct viewfs *fs, uint32_t node, struct fuse_entry_param *e)
+void flattree_fill_entry(struct viewstate *fs, uint32_t node, struct fuse_entry_param *e)
 {
     if (fs->tree->nodes[node].kind == NODE_PAGES && fill_pages(fs, e))
         return;
@@ -78,7 +76,7 @@ void flattree_fill_entry(struct viewfs *fs, uint32_t node, struct fuse_entry_par
 }
 
 /* The number may come out of a file handle: then it can be any. */
-static int64_t find_node(const struct viewfs *fs, fuse_ino_t parent, const char *name)
+static int64_t find_node(const struct viewstate *fs, fuse_ino_t parent, const char *name)
 {
     if (parent - FUSE_ROOT_ID >= fs->tree->n)
         return -1;
@@ -91,7 +89,7 @@ static int64_t find_node(const struct viewfs *fs, fuse_ino_t parent, const char 
 
 static void flat_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     struct fuse_entry_param e = {.entry_timeout = FS_FOREVER};
     int64_t node = find_node(fs, parent, name);
 
@@ -108,7 +106,7 @@ static void flat_readlink(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- stat and open, which may have to wait ---- */
 
-static void reply_attr(struct viewfs *fs, fuse_req_t req, uint32_t node)
+static void reply_attr(struct viewstate *fs, fuse_req_t req, uint32_t node)
 {
     struct stat st;
     double timeout = fill_stat(fs, node, &st);
@@ -123,7 +121,8 @@ static struct flatfile *live_text_of(const struct fuse_file_info *fi)
     return (struct flatfile *)(uintptr_t)fi->fh;
 }
 
-static void reply_open(struct viewfs *fs, fuse_req_t req, uint32_t node, struct fuse_file_info *fi)
+static void reply_open(struct viewstate *fs, fuse_req_t req, uint32_t node,
+                       struct fuse_file_info *fi)
 {
     const struct flatfile *f;
 
@@ -151,7 +150,7 @@ static void reply_open(struct viewfs *fs, fuse_req_t req, uint32_t node, struct 
 static void answer_parked(void *arg, fuse_req_t req, uint32_t node, struct fuse_file_info *fi,
                           bool is_open)
 {
-    struct viewfs *fs = arg;
+    struct viewstate *fs = arg;
 
     if (is_open)
         reply_open(fs, req, node, fi);
@@ -163,12 +162,12 @@ static void answer_parked(void *arg, fuse_req_t req, uint32_t node, struct fuse_
 
 static bool is_pending(void *arg, uint32_t node)
 {
-    struct viewfs *fs = arg;
+    struct viewstate *fs = arg;
 
     return view_state(fs->view, node) == VIEW_PENDING;
 }
 
-static void answer_or_park(struct viewfs *fs, fuse_req_t req, uint32_t node,
+static void answer_or_park(struct viewstate *fs, fuse_req_t req, uint32_t node,
                            struct fuse_file_info *fi, bool is_open)
 {
     if (!is_pending(fs, node)) {
@@ -198,7 +197,7 @@ static void flat_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void flat_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                       struct fuse_file_info *fi)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     const struct flatfile *f = fi->fh ? live_text_of(fi) : view_file(fs->view, node_of(ino));
     char *buffer = malloc(size);
     int64_t n = -ENOMEM;
@@ -241,7 +240,7 @@ static void flat_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_inf
 static size_t put_entry(fuse_req_t req, char *buffer, size_t room, const char *name, uint32_t node,
                         off_t next, bool plus)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     struct fuse_entry_param e;
     size_t n;
 
@@ -254,7 +253,7 @@ static size_t put_entry(fuse_req_t req, char *buffer, size_t room, const char *n
 /* Offsets: 0 is ".", 1 is "..", 2 + i is child i. */
 static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     const struct node *dir = &fs->tree->nodes[node_of(ino)];
     char *buffer = malloc(size);
     size_t used = 0, n = 1;
@@ -306,7 +305,7 @@ static void reply_bytes(fuse_req_t req, const char *bytes, size_t len, size_t si
 
 static void flat_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     char value[VIEW_XATTR_MAX];
     int len = -ENODATA;
 
@@ -320,7 +319,7 @@ static void flat_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size
 
 static void flat_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     const char *names = "";
     size_t len = view_xattr_names(fs->view, node_of(ino), &names);
 
@@ -329,7 +328,7 @@ static void flat_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void flattree_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     struct statvfs st = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255, .f_flag = ST_RDONLY};
     uint64_t bytes = 0;
     uint32_t i;
@@ -345,12 +344,12 @@ void flattree_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- the tree ---- */
 
-void flattree_begin(struct viewfs *fs)
+void flattree_begin(struct viewstate *fs)
 {
     fs->parking = parking_new(is_pending, answer_parked, fs);
 }
 
-void flattree_end(struct viewfs *fs)
+void flattree_end(struct viewstate *fs)
 {
     parking_free(fs->parking);
 }

@@ -8,13 +8,13 @@
 #include <stddef.h>
 #include <string.h>
 
-_Static_assert(offsetof(struct viewfs, pages) == 0, "where datafiles.h looks");
+_Static_assert(offsetof(struct viewstate, pages) == 0, "where datafiles.h looks");
 
 #define FIRST (UINT64_C(1) << 62) /* of the node numbers; the view's tree has far fewer */
 
 static void pages_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct viewfs *fs = fuse_req_userdata(req);
+    struct viewstate *fs = fuse_req_userdata(req);
     struct fuse_entry_param e;
 
     if (datafiles_id(&fs->pages, parent) != DIRTREE_ROOT || strcmp(name, "..") != 0) {
@@ -51,15 +51,13 @@ static uint32_t find_above_pages(const struct tree *t)
     return 0;
 }
 
-void pagestree_begin(struct viewfs *fs)
+void pagestree_begin(struct viewstate *fs, struct datadir *d, uid_t uid, gid_t gid)
 {
-    const struct viewfs_options *o = &fs->options;
-
     fs->above_pages = find_above_pages(fs->tree);
-    datafiles_init(&fs->pages, o->pages, o->pages_uid, o->pages_gid, FIRST);
+    datafiles_init(&fs->pages, d, uid, gid, FIRST);
 }
 
-void pagestree_end(struct viewfs *fs)
+void pagestree_end(struct viewstate *fs)
 {
     datafiles_end(&fs->pages);
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,18 +17,26 @@
 
 #include "common/mem.h"
 #include "fs/internal.h"
-#include "fs/parking.h"
-#include "fs/passthrough.h"
 #include "fs/viewstate.h"
 
 #define MAX_READAHEAD (1u << 20)
 #define SPARE_FDS 512
 
+struct viewfs {
+    struct viewstate s; /* first: viewstate.h */
+    struct viewfs_options options;
+    struct fuse_session *session;
+    struct mountpoint *at; /* borrowed; once mounted */
+    bool mounted;
+};
+
+_Static_assert(offsetof(struct viewfs, s) == 0, "where the trees look");
+
 /* ---- whose a node is: the only place that asks ---- */
 
 static const struct fuse_lowlevel_ops *tree_of(fuse_req_t req, fuse_ino_t ino)
 {
-    const struct viewfs *fs = fuse_req_userdata(req);
+    const struct viewstate *fs = fuse_req_userdata(req);
 
     return fs->pages.data && ino >= fs->pages.first ? &pagestree_requests : &flattree_requests;
 }
@@ -202,7 +211,7 @@ static const struct fuse_lowlevel_ops operations = {
 static struct fs_session_options session_options(const struct viewfs *fs)
 {
     return (struct fs_session_options){.flags = "ro,nosuid,nodev",
-                                       .source = view_source(fs->view),
+                                       .source = view_source(fs->s.view),
                                        .allow_other = fs->options.allow_other,
                                        .debug = fs->options.debug};
 }
@@ -214,10 +223,15 @@ int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options
     struct fs_session_options so;
     int rc;
 
-    *fs = (struct viewfs){
-        .view = v, .tree = view_tree(v), .generation = fs_generation(), .options = *o};
-    flattree_begin(fs);
-    pagestree_begin(fs);
+    fs->options = *o;
+    fs->s = (struct viewstate){.view = v,
+                               .tree = view_tree(v),
+                               .uid = o->uid,
+                               .gid = o->gid,
+                               .umask = o->umask,
+                               .generation = fs_generation()};
+    flattree_begin(&fs->s);
+    pagestree_begin(&fs->s, o->pages, o->pages_uid, o->pages_gid);
     so = session_options(fs);
     rc = fs_session_open(&so, &operations, fs, &fs->session, err);
     if (rc == 0)
@@ -230,12 +244,12 @@ int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options
 /* libfuse's own I/O, with passthrough looking on. */
 static ssize_t session_read(int fd, void *buffer, size_t size, void *viewfs)
 {
-    return passthrough_read(((struct viewfs *)viewfs)->passthrough, fd, buffer, size);
+    return passthrough_read(((struct viewstate *)viewfs)->passthrough, fd, buffer, size);
 }
 
 static ssize_t session_writev(int fd, struct iovec *iov, int count, void *viewfs)
 {
-    return passthrough_writev(((struct viewfs *)viewfs)->passthrough, fd, iov, count);
+    return passthrough_writev(((struct viewstate *)viewfs)->passthrough, fd, iov, count);
 }
 
 static int watch_messages(struct viewfs *fs, struct err *err)
@@ -244,8 +258,8 @@ static int watch_messages(struct viewfs *fs, struct err *err)
     int rc;
 
     if (!fs->options.no_passthrough)
-        fs->passthrough = passthrough_new(fs->session, fs->tree->n);
-    if (!fs->passthrough)
+        fs->s.passthrough = passthrough_new(fs->session, fs->s.tree->n);
+    if (!fs->s.passthrough)
         return 0;
     rc = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
     return rc == 0 ? 0 : err_set(err, -rc, "libfuse cannot be prepared: %s", strerror(-rc));
@@ -297,14 +311,14 @@ void viewfs_settled(void *viewfs)
 {
     struct viewfs *fs = viewfs;
 
-    parking_settled(fs->parking);
+    parking_settled(fs->s.parking);
 }
 
 void viewfs_unmount(struct viewfs *fs)
 {
     if (!fs)
         return;
-    parking_close(fs->parking);
+    parking_close(fs->s.parking);
     if (fs->mounted) {
         fuse_remove_signal_handlers(fs->session);
         fs_session_unmount(fs->session, fs->at);
@@ -316,9 +330,9 @@ void viewfs_free(struct viewfs *fs)
 {
     if (!fs)
         return;
-    pagestree_end(fs);
-    flattree_end(fs);
-    passthrough_free(fs->passthrough);
+    pagestree_end(&fs->s);
+    flattree_end(&fs->s);
+    passthrough_free(fs->s.passthrough);
     if (fs->session)
         fuse_session_destroy(fs->session);
     free(fs);

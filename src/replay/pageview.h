@@ -9,15 +9,16 @@
  *   lookahead, segment,         the log on its way to that server
  *   tablespaces
  *   reached                     where replay ended
- *   making                      what page views have in common with layers (base/advance)
+ *   making, owner, pagewal      what page views have in common with layers (base/advance): the view in
+ *                               the store, whose that is, and the WAL
  *
  * A page view: a past moment of a cluster, out of a base and its log, without a restore.
  *
- *   pageview_open     the moment is reached (the log is replayed, unless the view exists already),
+ *   pageview_open      the moment is reached (the log is replayed, unless the view exists already),
  *                      and a private server shows it
- *   pageview_source   where a live view of one of its databases finds it (live.h)
- *   pageview_release  the server is gone: it is not needed any more
- *   pageview_close    a view without a name of its own is gone too
+ *   pageview_source    where a live view of one of its databases finds it (snapshot.h)
+ *   pageview_release   the server is gone: it is not needed any more
+ *   pageview_close     a view without a name of its own is gone too
  *
  * How a moment is reached: the newest base that is early enough; a new view of it; a private server
  * that replays the log up to the split point, ends recovery (which undoes what was active), makes a

@@ -7,7 +7,7 @@
  *   check                 are they as they should be
  *   wal, history          the log from its files' names: segments, timelines
  *   walwalk, walrecord    its records: found, read (pure)
- *   logreach, logsaid     how far it reaches
+ *   walreach, walsaid     how far it reaches
  *   prune                 what can go (pure)
  *
  * A struct store is for one thread at a time; processes keep out of each other's way by the locks
