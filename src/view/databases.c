@@ -18,8 +18,8 @@
 #include "view/internal.h"
 
 struct database {
-    struct view_request request;
-    struct view_shown shown;
+    struct snapshot_request request;
+    struct snapshot_shown shown;
     const char *name; /* borrowed from the page view */
     char *dir;        /* the name, escaped */
     char *shown_source;
@@ -45,7 +45,7 @@ static void add_database(struct databases *d, const struct databases_request *r,
     b->name = name;
     b->dir = escape_name(name);
     b->shown_source = mem_printf("%s of %s", name, r->store);
-    b->shown = (struct view_shown){.unix_us = shown.time_us, .lsn = shown.lsn};
+    b->shown = (struct snapshot_shown){.unix_us = shown.time_us, .lsn = shown.lsn};
     b->request = *r->request;
     b->request.source = pageview_source(r->page, name);
     b->request.may_miss = true;
@@ -174,7 +174,7 @@ static void add_up(const struct snapshot *s, uint64_t *bytes, size_t *own_files)
 }
 
 /* What is left for the next of n databases by the view's members. 0 would be "no limit". */
-static void share_out(struct view_request *req, size_t n, const struct view *v)
+static void share_out(struct snapshot_request *req, size_t n, const struct view *v)
 {
     size_t used_files = n * (req->jobs + 1), k; /* spools stay open */
     uint64_t used_bytes = 0;

@@ -14,7 +14,7 @@
 
 struct databases_request {
     /* Of each; what it points at is borrowed until view_free. `source` and `shown` are not used. */
-    const struct view_request *request;
+    const struct snapshot_request *request;
     const struct pageview *page; /* borrowed for the call */
     const char *store;           /* as people know it; borrowed for the call */
 };

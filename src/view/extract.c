@@ -12,7 +12,7 @@
 #include "view/outdir.h"
 #include "view/report.h"
 
-int view_freeze(const struct view_request *req, struct view **view, struct err *err)
+int view_freeze(const struct snapshot_request *req, struct view **view, struct err *err)
 {
     struct snapshot *s;
     int rc = snapshot_freeze(req, &s, err);

@@ -19,9 +19,9 @@
 
 /* One database, frozen; see snapshot.h. */
 struct snapshot {
-    struct view_request req; /* what it points at is borrowed; source and shown are not used any
+    struct snapshot_request req; /* what it points at is borrowed; source and shown are not used any
                                 more once it is frozen */
-    bool of_store;           /* a page view: nobody is held */
+    bool of_store;               /* a page view: nobody is held */
     struct pg_target target;
     struct pg_conn *leader; /* NULL once released */
     struct pg_server server;

@@ -77,7 +77,7 @@ static struct crew *make_crew(const struct snapshot *s)
 
 static int freeze(struct snapshot *s, struct err *err)
 {
-    const struct view_request *req = &s->req;
+    const struct snapshot_request *req = &s->req;
     struct pg_freeze_request f = {.server = &s->server,
                                   .entries = req->tables.entries,
                                   .nentries = req->tables.n,
@@ -99,7 +99,7 @@ static int freeze(struct snapshot *s, struct err *err)
 }
 
 /* The private server of a page view says when it was asked; what counts is what it shows. */
-static void say_what_is_shown(struct snapshot *s, const struct view_shown *shown)
+static void say_what_is_shown(struct snapshot *s, const struct snapshot_shown *shown)
 {
     char lsn[LSN_TEXT_MAX], seconds[32];
     time_t t = (time_t)(shown->unix_us / 1000000);
@@ -157,7 +157,7 @@ int snapshot_check_space(const struct snapshot *s, const char *dir, bool is_spoo
                    is_spool ? "give --spool a larger place" : "write to a larger disk");
 }
 
-int snapshot_freeze(const struct view_request *req, struct snapshot **snapshot, struct err *err)
+int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapshot, struct err *err)
 {
     struct snapshot *s = mem_alloc(sizeof(*s));
     int rc;

@@ -18,16 +18,16 @@
 #include "pg/copysql.h"
 
 /* What a page view shows, instead of the moment at which its private server was asked. */
-struct view_shown {
+struct snapshot_shown {
     const char *source; /* as people know it */
     int64_t unix_us;    /* the moment; 0: not known */
     uint64_t lsn;
 };
 
-struct view_request {
-    const char *source;             /* libpq conninfo string, URI or database name */
-    const struct view_shown *shown; /* of a page view; NULL: what the server says of now */
-    struct tablelist tables;        /* empty: every table */
+struct snapshot_request {
+    const char *source;                 /* libpq conninfo string, URI or database name */
+    const struct snapshot_shown *shown; /* of a page view; NULL: what the server says of now */
+    struct tablelist tables;            /* empty: every table */
     bool may_miss; /* an entry may match nothing, and there may be no table: one of several
                       databases */
     bool looking;  /* it is frozen to be looked at, and will be again: no notes */
@@ -58,7 +58,7 @@ struct snapshot;
 
 /* `source` and `shown` are borrowed for the call, the rest of what the request points at until
  * snapshot_free. On failure nothing is left locked. */
-int snapshot_freeze(const struct view_request *req, struct snapshot **s, struct err *err);
+int snapshot_freeze(const struct snapshot_request *req, struct snapshot **s, struct err *err);
 void snapshot_free(struct snapshot *s); /* NULL is fine */
 
 struct timespec snapshot_time(const struct snapshot *s); /* the moment: every file's mtime */

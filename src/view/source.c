@@ -153,8 +153,8 @@ static void show(struct source *s, const char *database)
 
     s->conninfo = pageview_source(s->pageview, database);
     s->shown_source = mem_printf("%s of %s", database, s->place);
-    s->shown =
-        (struct view_shown){.source = s->shown_source, .unix_us = shown.time_us, .lsn = shown.lsn};
+    s->shown = (struct snapshot_shown){
+        .source = s->shown_source, .unix_us = shown.time_us, .lsn = shown.lsn};
     s->request.source = s->conninfo;
     s->request.shown = &s->shown;
 }

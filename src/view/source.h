@@ -30,14 +30,14 @@ struct source {
      * quiet, stop_fd. request.source, .shown and .bindir, and page.store and .connections, are set
      * by source_open.
      */
-    struct view_request request;
+    struct snapshot_request request;
     struct pageview_request page; /* of a store */
 
     /* From source_open on, of a store. */
     struct pageview *pageview;
     char *conninfo; /* of its one database; NULL: all are meant */
     char *shown_source;
-    struct view_shown shown;
+    struct snapshot_shown shown;
 };
 
 void source_init(struct source *s);

@@ -23,11 +23,11 @@
 #include "view/tree.h"
 
 struct view;
-struct view_request; /* snapshot.h */
+struct snapshot_request; /* snapshot.h */
 
 /* What the request points at, but `source` and `shown`, is borrowed until view_free. On failure
  * nothing is left locked. */
-int view_freeze(const struct view_request *req, struct view **v, struct err *err);
+int view_freeze(const struct snapshot_request *req, struct view **v, struct err *err);
 
 /* Extract into the spool and make the files of .asofs/. The server is released afterwards. */
 int view_extract(struct view *v, struct err *err);

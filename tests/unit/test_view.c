@@ -409,11 +409,11 @@ static void tree_of_many_random_names_is_right(void **state)
 /* ---- a view without a server: everything that is asked of it while and after it is extracted
  * -------- */
 
-static const struct view_request request = {.source = "service=erp",
-                                            .format = PG_FORMAT_CSV,
-                                            .jobs = 3,
-                                            .timezone = "UTC",
-                                            .encoding = "UTF8"};
+static const struct snapshot_request request = {.source = "service=erp",
+                                                .format = PG_FORMAT_CSV,
+                                                .jobs = 3,
+                                                .timezone = "UTC",
+                                                .encoding = "UTF8"};
 
 static const struct place view_places[] = {{"public", "items"}, {"public", "a,b"}, {"s", "\"m\""}};
 

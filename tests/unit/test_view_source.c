@@ -69,7 +69,7 @@ static void assert_open_refused(struct place *p, int rc, const char *text)
 static void defaults_are_the_sources_own(void **state)
 {
     struct place *p = *state;
-    struct view_request *r = &p->source.request;
+    struct snapshot_request *r = &p->source.request;
 
     assert_string_equal(r->spool_dir, "/var/tmp");
     assert_string_equal(r->timezone, "UTC");
