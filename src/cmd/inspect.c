@@ -19,7 +19,7 @@
 #include "common/units.h"
 #include "fs/mountpoint.h"
 #include "view/inspect.h"
-#include "replay/pageserver.h"
+#include "replay/serverdir.h"
 
 struct options {
     bool json;
@@ -349,7 +349,7 @@ static int add_mount(void *arg, const char *dir, const char *source)
 {
     struct listing *l = arg;
 
-    if (pageserver_has_mounted(dir))
+    if (serverdir_has_mounted(dir))
         return 0;
     l->mounts = mem_grow(l->mounts, l->n + 1, &l->room, sizeof(*l->mounts));
     l->mounts[l->n++] = (struct listed){.dir = mem_strdup(dir), .source = mem_strdup(source)};

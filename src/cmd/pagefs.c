@@ -19,7 +19,7 @@
 #include "pg/identity.h"
 #include "store/store.h"
 #include "replay/making.h"
-#include "replay/pageserver.h"
+#include "replay/viewmount.h"
 
 struct told_owner {
     bool is_told;
@@ -240,7 +240,7 @@ static int serve(struct options *o, struct store_view *v, struct mountpoint *at,
     pagefs_unmount(fs);
     if (rc == 0 && lost &&
         o->parent) /* our parent may want it no more: it says what is to be said */
-        rc = lost == -ENOSPC || lost == -EDQUOT ? PAGESERVER_FULL : PAGESERVER_LOST;
+        rc = lost == -ENOSPC || lost == -EDQUOT ? VIEWMOUNT_FULL : VIEWMOUNT_LOST;
     return rc;
 }
 

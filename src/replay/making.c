@@ -17,7 +17,7 @@
 #include "common/proc.h"
 #include "common/units.h"
 #include "pg/serverlog.h"
-#include "replay/pageserver.h"
+#include "replay/serverdir.h"
 
 #define SETTINGS "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
 
@@ -216,8 +216,8 @@ int making_open_pages(struct store *s, const char *view, struct store_view **v, 
 /* What has no room is the place of the private server, or memory that it shares. */
 static bool is_elsewhere(const char *text)
 {
-    const char *place = strstr(text, PAGESERVER_PLACE "/" PAGESERVER_PREFIX);
-    size_t len = strlen(PAGESERVER_PLACE "/" PAGESERVER_PREFIX "XXXXXX");
+    const char *place = strstr(text, SERVERDIR_PLACE "/" SERVERDIR_PREFIX);
+    size_t len = strlen(SERVERDIR_PLACE "/" SERVERDIR_PREFIX "XXXXXX");
 
     if (serverlog_names_shared_memory(text))
         return true;

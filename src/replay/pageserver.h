@@ -7,13 +7,8 @@
 
 #include "pg/control.h"
 #include "pg/private.h"
+#include "replay/restorecmd.h"
 #include "store/wal.h"
-
-#define PAGESERVER_PLACE "/tmp"    /* where the directory of a private server is made, */
-#define PAGESERVER_PREFIX "asofs-" /* and what its name begins with, in front of six letters */
-
-/* Exit status of `asofs pagefs` for a private server: pages it wrote could not be stored. */
-enum { PAGESERVER_LOST = 3, PAGESERVER_FULL = 4 /* for want of room */ };
 
 struct pageserver_request {
     const struct pg_programs *programs;
@@ -39,12 +34,6 @@ struct pageserver_request {
 
 struct pageserver;
 
-/* Removes what processes that were killed left in /tmp. */
-void pageserver_clear(const struct pg_identity *as);
-
-/* Whether a mount is one that a private server works on, and nobody else. */
-bool pageserver_has_mounted(const char *dir);
-
 struct pageserver_heard {
     char *log;     /* what the server said, or NULL */
     uint64_t end;  /* reached_switch_point(), of a server that recovers; 0: it has not ended it */
@@ -69,8 +58,8 @@ struct pageserver_standby {
     struct pg_control control; /* "shut down in recovery" */
     bool never_began;          /* the log was not there with which recovery begins: pg_control is
                                   what the backup has, of any checkpoint while it was made */
-    struct pageserver_heard heard; /* freed by the caller, also on failure */
-    char missing[25];              /* the segment that it asked for in vain; "": none */
+    struct pageserver_heard heard;     /* freed by the caller, also on failure */
+    char missing[RESTORECMD_NAME_MAX]; /* the segment that it asked for in vain; "": none */
 };
 
 /*

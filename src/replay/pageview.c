@@ -24,6 +24,7 @@
 #include "replay/pagewal.h"
 #include "replay/reached.h"
 #include "replay/segment.h"
+#include "replay/serverdir.h"
 
 struct pageview {
     const struct pageview_request *req;
@@ -738,7 +739,7 @@ static int find_or_make(struct pageview *v, struct err *err)
     int rc;
 
     v->name = v->req->view ? mem_strdup(v->req->view) : making_temporary_name("mount");
-    pageserver_clear(&v->programs.as);
+    serverdir_clear(&v->programs.as);
     making_clear_leftovers(v->store);
     rc = lock_name(v, err);
     if (rc == 0)

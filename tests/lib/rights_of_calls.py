@@ -5,7 +5,7 @@ usage: rights_of_calls.py TRACE UID DIR...
 
 UID is who everything below each DIR must be done as: the user for files (fsuid) of each thread is followed through the calls
 that change it. Prints every call that was done as somebody else, and at the end how many there were at all. What root does to
-the two entries of the directory of a private server (see replay/pageserver.c) is its own business.
+the two entries of the directory of a private server (see replay/serverdir.c) is its own business.
 """
 import os
 import re
