@@ -354,7 +354,7 @@ static int check_worker_silence(struct coordinator *c, int64_t now, struct err *
 /* ---- the loop ---- */
 
 /* Nothing is left to read from the server: give locks and snapshot back, let the workers go. */
-static int release(struct coordinator *c, struct err *err)
+static int release_source(struct coordinator *c, struct err *err)
 {
     unsigned i;
 
@@ -486,7 +486,7 @@ static int turn(struct coordinator *c, struct err *err)
     if (rc == 0)
         rc = ledger_finish_some(c->ledger, err);
     if (rc == 0)
-        rc = release(c, err);
+        rc = release_source(c, err);
     show_progress(c);
     return rc;
 }

@@ -72,7 +72,7 @@ static int begin_sink(struct leader *l, const struct ledger_job *job, struct err
     return 0;
 }
 
-static int start(struct leader *l, uint32_t chunk, struct err *err)
+static int start_chunk(struct leader *l, uint32_t chunk, struct err *err)
 {
     struct ledger_job job;
     int rc = ledger_begin(l->ledger, chunk, l->spool, &job, err);
@@ -173,5 +173,5 @@ int leader_work(struct leader *l, int64_t now, struct err *err)
     if (chunk == LEDGER_NONE)
         return 0;
     log_debug("chunk %lld goes to the leader: somebody waits to lock its table", (long long)chunk);
-    return start(l, (uint32_t)chunk, err);
+    return start_chunk(l, (uint32_t)chunk, err);
 }

@@ -37,7 +37,7 @@ static void take_message(struct slot *s, const struct msg *m, bool *blocked)
     msg_answer_free(&a);
 }
 
-static void hear(struct slot *s, bool *blocked)
+static void hear_slot(struct slot *s, bool *blocked)
 {
     struct err why;
     struct msg m;
@@ -85,7 +85,7 @@ static int wait_while(struct crew *c, enum slot_state state, int64_t deadline, i
             rc = err_set(err, EINTR, "interrupted");
         for (i = 0; i < c->n; i++)
             if (p[i].revents && c->slots[i].pid)
-                hear(&c->slots[i], blocked);
+                hear_slot(&c->slots[i], blocked);
     }
     free(p);
     return rc;

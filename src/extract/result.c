@@ -130,7 +130,7 @@ void results_set_schema(struct results *r, const struct buf *text, const char *w
     tell_settled(r, r->n);
 }
 
-static void release(struct results *r)
+static void mark_released(struct results *r)
 {
     if (r->released)
         return;
@@ -141,14 +141,14 @@ static void release(struct results *r)
 void results_release(struct results *r)
 {
     pthread_mutex_lock(&r->lock);
-    release(r);
+    mark_released(r);
     pthread_mutex_unlock(&r->lock);
 }
 
 void results_end(struct results *r)
 {
     pthread_mutex_lock(&r->lock);
-    release(r);
+    mark_released(r);
     r->ended = true;
     r->ended_at = clock_ms();
     pthread_mutex_unlock(&r->lock);

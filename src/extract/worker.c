@@ -110,7 +110,7 @@ static int lock_and_wait(struct worker *w, struct err *err)
     return pg_freeze_now(w->conn, err);
 }
 
-static int join(struct worker *w, struct err *err)
+static int join_snapshot(struct worker *w, struct err *err)
 {
     char *name = mem_printf("asofs worker %u", w->config.number);
     struct pg_session session = {
@@ -252,7 +252,7 @@ static int do_chunk(struct worker *w, const struct msg_chunk *m, struct err *err
     return pg_conn_is_ready(w->conn) ? 0 : rc;
 }
 
-static int serve(struct worker *w, struct err *err)
+static int extract_chunks(struct worker *w, struct err *err)
 {
     struct msg_chunk chunk;
     struct msg m;
@@ -275,10 +275,10 @@ static int live(struct worker *w, struct err *err)
     int rc = read_config(w, err);
 
     if (rc > 0)
-        rc = join(w, err);
+        rc = join_snapshot(w, err);
     else
         return rc;
-    return rc == 0 ? serve(w, err) : rc;
+    return rc == 0 ? extract_chunks(w, err) : rc;
 }
 
 int worker_main(void)

@@ -53,7 +53,7 @@ static void add_database(struct databases *d, const struct databases_request *r,
 }
 
 /* What they point at is known once they have their place. */
-static void point(struct databases *d)
+static void point_at_shown(struct databases *d)
 {
     size_t i;
 
@@ -86,7 +86,7 @@ static int open_databases(const struct databases_request *r, struct databases *d
     for (; *names; names++)
         add_database(d, r, *names);
     qsort(d->all, d->n, sizeof(*d->all), by_dir);
-    point(d);
+    point_at_shown(d);
     return 0;
 }
 
@@ -141,7 +141,7 @@ static int refuse_missed(const struct databases *d, const struct tablelist *l, c
 
 /* Every database is looked at before the first is extracted, which can take long: entries that
  * match nowhere, tables that cannot be taken, types and encodings. */
-static int check_all(struct databases *d, const struct tablelist *l, struct err *err)
+static int check_databases(struct databases *d, const struct tablelist *l, struct err *err)
 {
     size_t *missed = mem_array(l->n, sizeof(*missed)), i;
     struct snapshot *s;
@@ -162,7 +162,7 @@ static int check_all(struct databases *d, const struct tablelist *l, struct err 
 
 /* ---- extraction ---- */
 
-static void add_up(const struct snapshot *s, uint64_t *bytes, size_t *own_files)
+static void add_spool_use(const struct snapshot *s, uint64_t *bytes, size_t *own_files)
 {
     const struct results *r = snapshot_results(s);
     size_t t;
@@ -180,7 +180,7 @@ static void share_out(struct snapshot_request *req, size_t n, const struct view 
     uint64_t used_bytes = 0;
 
     for (k = 0; k < v->n; k++)
-        add_up(v->members[k].snapshot, &used_bytes, &used_files);
+        add_spool_use(v->members[k].snapshot, &used_bytes, &used_files);
     if (req->spool_limit)
         req->spool_limit = used_bytes < req->spool_limit ? req->spool_limit - used_bytes : 1;
     req->own_files = used_files < req->own_files ? req->own_files - used_files : 0;
@@ -218,7 +218,7 @@ static int extract_one(struct database *b, const struct place *p, struct view *v
     return rc < 0 ? in_database(b, err) : 0;
 }
 
-static void join(const struct databases *d, struct view *v, bool pages)
+static void join_members(const struct databases *d, struct view *v, bool pages)
 {
     char **dirs = mem_array(d->n, sizeof(*dirs));
     size_t i;
@@ -232,7 +232,7 @@ static void join(const struct databases *d, struct view *v, bool pages)
 static int extract_each(const struct databases_request *r, struct databases *d,
                         const struct place *p, struct view *v, struct err *err)
 {
-    int rc = check_all(d, &r->request->tables, err);
+    int rc = check_databases(d, &r->request->tables, err);
     size_t i;
 
     for (i = 0; i < d->n && rc == 0; i++) {
@@ -240,7 +240,7 @@ static int extract_each(const struct databases_request *r, struct databases *d,
         rc = extract_one(&d->all[i], p, v, err);
     }
     if (rc == 0)
-        join(d, v, r->request->pages);
+        join_members(d, v, r->request->pages);
     return rc;
 }
 
@@ -307,7 +307,7 @@ int databases_print_plan(const struct databases_request *r, FILE *out, struct er
 
     if (rc < 0)
         return rc;
-    rc = check_all(&d, &r->request->tables, err);
+    rc = check_databases(&d, &r->request->tables, err);
     for (i = 0; i < d.n && rc == 0; i++)
         rc = print_one(&d.all[i], i == 0, out, err);
     close_databases(&d);

@@ -40,7 +40,7 @@ static void settled(void *arg, size_t table)
         v->settled(v->settled_arg);
 }
 
-static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_fd)
+static void prepare_member(struct view *v, int out_fd, const char *spool_dir, int stop_fd)
 {
     struct snapshot_job job = {.out_fd = out_fd,
                                .spool_dir = spool_dir,
@@ -51,7 +51,7 @@ static void prepare(struct view *v, int out_fd, const char *spool_dir, int stop_
     snapshot_prepare(last_member(v)->snapshot, &job);
 }
 
-static int run(struct view *v, struct err *err)
+static int run_member(struct view *v, struct err *err)
 {
     struct member *m = last_member(v);
     int i, rc = snapshot_run(m->snapshot, err);
@@ -83,8 +83,8 @@ int view_extract(struct view *v, struct err *err)
 
     if (rc < 0)
         return rc;
-    prepare(v, -1, s->req.spool_dir, s->req.stop_fd);
-    rc = run(v, err);
+    prepare_member(v, -1, s->req.spool_dir, s->req.stop_fd);
+    rc = run_member(v, err);
     if (rc < 0 && rc != -EINTR && s->req.partial && any_complete(s)) {
         log_error("%s", err->text);
         rc = 0;
@@ -97,7 +97,7 @@ static void *extract_thread(void *arg)
     struct view *v = arg;
     struct err err;
 
-    if (run(v, &err) < 0)
+    if (run_member(v, &err) < 0)
         log_error("%s: %s", v->source, err.text);
     return NULL;
 }
@@ -115,7 +115,7 @@ int view_extract_begin(struct view *v, struct err *err)
     pg_conn_set_stop_fd(s->leader,
                         v->halt_fd); /* the caller's is closed while the view is served */
     s->req.partial = true;
-    prepare(v, -1, s->req.spool_dir, v->halt_fd);
+    prepare_member(v, -1, s->req.spool_dir, v->halt_fd);
     rc = proc_thread(&v->thread, extract_thread, v);
     if (rc != 0)
         return err_set(err, rc, "cannot start a thread: %s", strerror(rc));
@@ -132,8 +132,8 @@ int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct
     if (rc == 0)
         rc = outdir_make_dirs(t, dir_fd, err);
     if (rc == 0) {
-        prepare(v, dir_fd, spool_dir, m->snapshot->req.stop_fd);
-        rc = run(v, err);
+        prepare_member(v, dir_fd, spool_dir, m->snapshot->req.stop_fd);
+        rc = run_member(v, err);
     }
     if (rc == 0)
         rc = outdir_write_meta(m->texts, dir_fd, err);
@@ -149,7 +149,7 @@ struct sums {
     uint64_t bytes;
 };
 
-static void add_up(const struct snapshot *s, struct sums *sums)
+static void add_snapshot(const struct snapshot *s, struct sums *sums)
 {
     const struct results *r = snapshot_results(s);
     size_t t;
@@ -183,7 +183,7 @@ void view_print_summary(const struct view *v, const char *what)
     size_t i;
 
     for (i = 0; i < v->n; i++)
-        add_up(v->members[i].snapshot, &sums);
+        add_snapshot(v->members[i].snapshot, &sums);
     if (joined)
         buf_printf(&b, "%zu database%s, ", v->n, units_s(v->n));
     buf_printf(&b, "%zu table%s, %s, as of %s (", sums.tables, units_s(sums.tables),

@@ -64,9 +64,10 @@ static int refuse_file(const char *dir, const char *path, struct err *err)
 }
 
 /* The whole file; the size that stat tells may be out of date by the time it is read. */
-static int read_file(const char *dir, const char *name, struct buf *b, struct err *err)
+static int read_meta(const char *dir, const char *name, struct buf *b, struct err *err)
 {
-    char *in = mem_printf(".asofs/%s", name), *path = mem_printf("%s/%s", strcmp(dir, "/") ? dir : "", in);
+    char *in = mem_printf(".asofs/%s", name),
+         *path = mem_printf("%s/%s", strcmp(dir, "/") ? dir : "", in);
     int fd = open_file(dir, in), rc = 0;
     ssize_t n = 1;
 
@@ -93,7 +94,7 @@ static int read_file(const char *dir, const char *name, struct buf *b, struct er
 static int load_json(const char *dir, const char *name, struct buf *b, json_t **j, struct err *err)
 {
     json_error_t why;
-    int rc = read_file(dir, name, b, err);
+    int rc = read_meta(dir, name, b, err);
 
     if (rc < 0)
         return rc;
@@ -176,7 +177,7 @@ static int read_tables(struct inspected *i, const char *dir, struct err *err)
     char *f[COLUMNS];
     struct buf b = {0};
     const char *p, *end;
-    int n = 0, line = 0, k, rc = read_file(dir, "tables.csv", &b, err);
+    int n = 0, line = 0, k, rc = read_meta(dir, "tables.csv", &b, err);
 
     p = b.data;
     end = b.data + b.len;
@@ -283,7 +284,7 @@ static void move_tables(struct inspected *all, struct inspected *one, const char
     one->ntables = 0;
 }
 
-static const char *worse(const char *a, const char *b)
+static const char *worse_state(const char *a, const char *b)
 {
     static const char *const states[] = {"failed", "extracting"};
     size_t i;
@@ -302,9 +303,9 @@ static char *source_of_all(const char *source)
     return mem_strdup(of ? of + 4 : source);
 }
 
-static void add_up(struct inspected *all, const struct inspected *one)
+static void add_totals(struct inspected *all, const struct inspected *one)
 {
-    char *state = mem_strdup(all->state ? worse(all->state, one->state) : one->state);
+    char *state = mem_strdup(all->state ? worse_state(all->state, one->state) : one->state);
 
     free(all->state);
     all->state = state;
@@ -321,8 +322,8 @@ static void add_up(struct inspected *all, const struct inspected *one)
     all->bytes += one->bytes;
 }
 
-static int add_member(struct inspected *all, const char *dir, const char *name, json_t *databases,
-                      struct err *err)
+static int add_database(struct inspected *all, const char *dir, const char *name, json_t *databases,
+                        struct err *err)
 {
     char *path = mem_printf("%s/%s", dir, name);
     struct inspected one;
@@ -332,7 +333,7 @@ static int add_member(struct inspected *all, const char *dir, const char *name, 
     if (rc < 0)
         return rc;
     json_object_set_new(databases, name, json_loads(one.json, 0, NULL));
-    add_up(all, &one);
+    add_totals(all, &one);
     move_tables(all, &one, name);
     inspect_free(&one);
     return 0;
@@ -347,7 +348,7 @@ static int open_members(struct inspected *all, const char *dir, const struct pro
 
     *all = (struct inspected){0};
     for (k = 0; k < names->n && rc == 0; k++)
-        rc = add_member(all, dir, names->argv[k], databases, err);
+        rc = add_database(all, dir, names->argv[k], databases, err);
     j = json_pack("{s:s*,s:o}", "state", all->state, "databases", databases);
     all->json = json_dumps(j, JSON_INDENT(2));
     json_decref(j);

@@ -75,7 +75,7 @@ struct totals {
     json_int_t rows, bytes, estimate, estimate_done;
 };
 
-static struct totals add_up(const struct results *r)
+static struct totals total_of(const struct results *r)
 {
     struct totals t = {0};
     size_t i;
@@ -110,7 +110,7 @@ static void status(struct snapshot *s, struct buf *out)
     json_t *j;
 
     pthread_mutex_lock(&r->lock);
-    t = add_up(r);
+    t = total_of(r);
     j = json_pack(
         "{s:s,s:b,s:f,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}", "state",
         state_name(r, &t), "source_held", !s->of_store && !r->released, "held_seconds",

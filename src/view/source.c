@@ -147,7 +147,7 @@ static const char *find_database(const struct source *s, struct err *err)
     return *n;
 }
 
-static void show(struct source *s, const char *database)
+static void show_database(struct source *s, const char *database)
 {
     struct pageview_shown shown = pageview_shown(s->pageview);
 
@@ -190,7 +190,7 @@ int source_open(struct source *s, struct err *err)
     database = find_database(s, err);
     if (!database)
         return -err->code;
-    show(s, database);
+    show_database(s, database);
     return 0;
 }
 
