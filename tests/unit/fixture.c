@@ -24,10 +24,13 @@ uint32_t fixture_random_below(uint64_t *seed, uint32_t n)
 char *fixture_make_dir(void)
 {
     const char *tmp = getenv("TMPDIR");
-    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp"), *real;
 
     assert_non_null(mkdtemp(dir));
-    return dir;
+    real = realpath(dir, NULL);
+    assert_non_null(real);
+    free(dir);
+    return real;
 }
 
 void fixture_remove_dir(char *dir)

@@ -15,7 +15,7 @@
 /* xorshift: the same numbers on every machine. */
 uint32_t fixture_random_below(uint64_t *seed, uint32_t n);
 
-/* A new directory below TMPDIR; free it after fixture_remove_dir. */
+/* A new directory below TMPDIR, by its real path; free it with fixture_remove_dir. */
 char *fixture_make_dir(void);
 
 void fixture_remove_dir(char *dir);
