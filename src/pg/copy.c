@@ -86,7 +86,7 @@ static int take_failure(struct pg_conn *conn, struct pg_copy *copy, const PGresu
         return rc;
     if (PQstatus(conn->pq) == CONNECTION_BAD || err->code == ECONNRESET ||
         copy->stage == STAGE_ROLLBACK)
-        return err_set(err, ECONNRESET, "%s", err->text);
+        return pg_fail_lost(err);
     if (!copy->failure.code)
         copy->failure = *err;
     return 0;

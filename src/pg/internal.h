@@ -52,6 +52,9 @@ int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err);
  */
 int pg_fail_text(struct err *err, int code, const char *what, const char *message);
 
+/* err holds the words already, and they mean that the session is lost: -ECONNRESET. */
+int pg_fail_lost(struct err *err);
+
 /*
  * For who sends by himself (sent: what libpq's PQsend… gave): all of it on its way. And: what has
  * arrived is taken in; -EPROTO when it is far too much since pg_flush (in_copy: a row may be

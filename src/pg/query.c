@@ -97,6 +97,12 @@ int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err)
     return -code;
 }
 
+int pg_fail_lost(struct err *err)
+{
+    err->code = ECONNRESET;
+    return -ECONNRESET;
+}
+
 /* ---- waiting ---- */
 
 static void begin_wait(struct pg_conn *conn)
@@ -155,7 +161,7 @@ int pg_take_input(struct pg_conn *conn, bool in_copy, struct err *err)
 
     if (!PQconsumeInput(conn->pq)) {
         pg_fail(conn, NULL, err);
-        return err_set(err, ECONNRESET, "%s", err->text);
+        return pg_fail_lost(err);
     }
     if (in_copy)
         return 0;
