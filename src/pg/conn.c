@@ -209,7 +209,9 @@ char *pg_target_describe(const struct pg_conn *conn)
 
 static void debug_notice(void *arg, const char *message)
 {
-    (void)arg;
+    struct pg_conn *conn = arg;
+
+    conn->notices++;
     log_debug("server: %.*s", (int)strcspn(message, "\n"), message);
 }
 
@@ -379,7 +381,7 @@ int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct p
         rc = err_set(err, ENOMEM, "out of memory");
         goto fail;
     }
-    PQsetNoticeProcessor(conn->pq, debug_notice, NULL);
+    PQsetNoticeProcessor(conn->pq, debug_notice, conn);
     rc = connect_wait(conn, s->connect_timeout_ms, err);
     if (rc < 0)
         goto fail;

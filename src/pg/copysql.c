@@ -93,6 +93,22 @@ static int put_relation(struct pg_conn *conn, struct buf *sql, const struct pg_c
     return rc;
 }
 
+static int put_options(struct pg_conn *conn, struct buf *sql, enum pg_format format, bool header,
+                       const char *encoding, struct err *err)
+{
+    int rc = 0;
+
+    buf_printf(sql, " (FORMAT %s", pg_format_name(format));
+    if (format == PG_FORMAT_CSV)
+        buf_printf(sql, ", HEADER %s", header ? "true" : "false");
+    if (format != PG_FORMAT_BINARY) {
+        buf_puts(sql, ", ENCODING ");
+        rc = pg_put_literal(conn, sql, encoding, err);
+    }
+    buf_putc(sql, ')');
+    return rc;
+}
+
 int pg_copy_sql(struct pg_conn *conn, const struct pg_copy_source *s, char **sql, struct err *err)
 {
     struct buf b = {0};
@@ -100,15 +116,30 @@ int pg_copy_sql(struct pg_conn *conn, const struct pg_copy_source *s, char **sql
 
     buf_puts(&b, "COPY ");
     rc = needs_select(s) ? put_select(conn, &b, s, err) : put_relation(conn, &b, s, err);
-    buf_printf(&b, " TO STDOUT (FORMAT %s", pg_format_name(s->format));
-    if (s->format == PG_FORMAT_CSV)
-        buf_printf(&b, ", HEADER %s", s->header ? "true" : "false");
-    if (s->format != PG_FORMAT_BINARY) {
-        buf_puts(&b, ", ENCODING ");
-        if (rc == 0)
-            rc = pg_put_literal(conn, &b, s->encoding, err);
+    buf_puts(&b, " TO STDOUT");
+    if (rc == 0)
+        rc = put_options(conn, &b, s->format, s->header, s->encoding, err);
+    if (rc == 0)
+        *sql = buf_steal(&b);
+    buf_free(&b);
+    return rc;
+}
+
+int pg_copyin_sql(struct pg_conn *conn, const struct pg_copy_target *t, char **sql, struct err *err)
+{
+    struct buf b = {0};
+    size_t i;
+    int rc;
+
+    buf_puts(&b, "COPY ");
+    rc = pg_put_relation(conn, &b, t->schema, t->table, err);
+    for (i = 0; i < t->ncolumns && rc == 0; i++) {
+        buf_puts(&b, i ? ", " : " (");
+        rc = pg_put_identifier(conn, &b, t->columns[i], err);
     }
-    buf_putc(&b, ')');
+    buf_puts(&b, t->ncolumns ? ") FROM STDIN" : " FROM STDIN");
+    if (rc == 0)
+        rc = put_options(conn, &b, t->format, t->header, t->encoding, err);
     if (rc == 0)
         *sql = buf_steal(&b);
     buf_free(&b);

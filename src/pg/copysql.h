@@ -1,5 +1,6 @@
 /*
- * The statements that extract rows: COPY of a table, of a block range, of nothing but a header.
+ * The statements that extract rows (COPY of a table, of a block range, of nothing but a header), and
+ * the one that loads them.
  *
  * Rows come in physical order: the session has every other access path switched off
  * (pg_conn_prepare).
@@ -34,8 +35,21 @@ extern const char *const pg_format_names[];        /* of all, NULL behind them *
 const char *pg_format_name(enum pg_format f);      /* as in COPY */
 const char *pg_format_extension(enum pg_format f); /* ".csv" */
 
+/* Where rows are loaded; all strings are borrowed. */
+struct pg_copy_target {
+    const char *schema, *table;
+    const char *const
+        *columns;    /* in the order in which the rows have them; none of them generated */
+    size_t ncolumns; /* 0: all that are not generated, in the table's order */
+    enum pg_format format;
+    bool header; /* csv: the first line is none of the rows */
+    const char *encoding;
+};
+
 /* Fresh strings, freed by the caller. */
 int pg_copy_sql(struct pg_conn *conn, const struct pg_copy_source *s, char **sql, struct err *err);
+int pg_copyin_sql(struct pg_conn *conn, const struct pg_copy_target *t, char **sql,
+                  struct err *err);
 int pg_lock_nowait_sql(struct pg_conn *conn, const struct pg_relation *rel, char **sql,
                        struct err *err);
 

@@ -16,6 +16,7 @@ struct pg_conn {
     int64_t query_timeout_ms;
     int64_t deadline;  /* clock_ms: of the result that is waited for; 0: none */
     uint64_t received; /* bytes, at least, since the last result */
+    unsigned notices;  /* that came, ever */
     char *timezone;
     bool can_notice_end; /* the server checks now and then whether we are still there */
 };
@@ -62,6 +63,7 @@ int pg_fail_lost(struct err *err);
  */
 int pg_flush(struct pg_conn *conn, int sent, struct err *err);
 int pg_take_input(struct pg_conn *conn, bool in_copy, struct err *err);
+bool pg_has_input(struct pg_conn *conn); /* something has arrived and is not taken in */
 
 /* PQconnectPoll, what arrived counted. */
 PostgresPollingStatusType pg_connect_on(struct pg_conn *conn);

@@ -155,6 +155,11 @@ static void count_input(struct pg_conn *conn, uint64_t before)
     conn->received += before > after + least ? before - after : least;
 }
 
+bool pg_has_input(struct pg_conn *conn)
+{
+    return waiting_bytes(conn) > 0;
+}
+
 int pg_take_input(struct pg_conn *conn, bool in_copy, struct err *err)
 {
     uint64_t before = waiting_bytes(conn);
