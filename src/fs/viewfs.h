@@ -3,15 +3,16 @@
  * that have what is asked for: view/ (flat files) and pages/ (a data directory). Whatever is decided
  * is decided there. May be called from cmd/ only; calls view/, pages/ and common/.
  *
- *   viewfs       a view, read-only: mounted, served; whose a request is
- *   flattree     its names, flat files and texts
- *   pagestree    the data directory below its .asofs/pages
- *   pagefs       a data directory that a PostgreSQL server writes
- *   datafiles    how pagestree and pagefs read one
- *   parking      requests that wait until a file is complete
- *   passthrough  files that the kernel reads without asking
- *   mountpoint   the directory: before, and how root mounts there
- *   session      libfuse's part of it (internal.h)
+ *   viewfs        a view, read-only: mounted, served; whose a request is
+ *   flattree      its names, flat files and texts
+ *   pagestree     the data directory below its .asofs/pages
+ *   pagefs        a data directory that a PostgreSQL server writes: mounted, served, ended
+ *   pagerequests  what it is asked
+ *   datafiles     how pagestree and pagefs read one
+ *   parking       requests that wait until a file is complete
+ *   passthrough   files that the kernel reads without asking
+ *   mountpoint    the directory: before, and how root mounts there
+ *   session       libfuse's part of it (internal.h)
  *
  * Threads: whoever calls viewfs_serve or pagefs_serve stays in it until the end. The requests are
  * answered by libfuse's threads meanwhile, up to 10 of a view and 16 of a pagefs, and none waits for
