@@ -1,8 +1,9 @@
 /*
- * Errors as values.
+ * common/: the lowest room. May be called from everywhere and calls only libc (and xxHash for
+ * checksums). Nothing in it knows PostgreSQL, FUSE or views. What may be called from several threads
+ * says so.
  *
- * common/ is the lowest room: it may be called from everywhere and calls only libc (and xxHash for
- * checksums). Nothing in it knows PostgreSQL, FUSE or views.
+ * Errors as values.
  *
  * A function that can fail returns 0 (or a count) on success and a negative errno-like code on
  * failure, and fills one `struct err` where the fault is found, in words a user can act on. Callers

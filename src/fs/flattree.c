@@ -237,8 +237,8 @@ static void flat_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_inf
 }
 
 /* One entry into the buffer; 0 when it does not fit. next: the offset that follows it. */
-static size_t put_entry(fuse_req_t req, char *buffer, size_t room, const char *name, uint32_t node,
-                        off_t next, bool plus)
+static size_t put_node(fuse_req_t req, char *buffer, size_t room, const char *name, uint32_t node,
+                       off_t next, bool plus)
 {
     struct viewstate *fs = fuse_req_userdata(req);
     struct fuse_entry_param e;
@@ -251,7 +251,7 @@ static size_t put_entry(fuse_req_t req, char *buffer, size_t room, const char *n
 }
 
 /* Offsets: 0 is ".", 1 is "..", 2 + i is child i. */
-static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
+static void reply_children(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
 {
     struct viewstate *fs = fuse_req_userdata(req);
     const struct node *dir = &fs->tree->nodes[node_of(ino)];
@@ -269,7 +269,7 @@ static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
                                   : dir->children + (uint32_t)(i - 2);
         const char *name = i == 0 ? "." : i == 1 ? ".." : fs->tree->nodes[child].name;
 
-        n = put_entry(req, buffer + used, size - used, name, child, i + 1, plus);
+        n = put_node(req, buffer + used, size - used, name, child, i + 1, plus);
         used += n;
     }
     fuse_reply_buf(req, buffer, used);
@@ -280,14 +280,14 @@ static void flat_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offs
                          struct fuse_file_info *fi)
 {
     (void)fi;
-    reply_listing(req, ino, size, offset, false);
+    reply_children(req, ino, size, offset, false);
 }
 
 static void flat_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                              struct fuse_file_info *fi)
 {
     (void)fi;
-    reply_listing(req, ino, size, offset, true);
+    reply_children(req, ino, size, offset, true);
 }
 
 /* ---- attributes of ours, and the whole ---- */
