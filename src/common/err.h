@@ -1,7 +1,6 @@
 /*
  * common/: the lowest room. May be called from everywhere and calls only libc (and xxHash for
- * checksums). Nothing in it knows PostgreSQL, FUSE or views. What may be called from several threads
- * says so.
+ * checksums). Nothing in it knows PostgreSQL, FUSE or views.
  *
  * Errors as values.
  *

@@ -3,15 +3,6 @@
  * (the private server), store/, pages/ and common/. It starts processes that end with the thread
  * that started them, so that has to be the main thread; lookahead alone has a thread of its own.
  *
- *   moment                      which moment is wanted, and from which base it is reached
- *   pageview                    one that is made, or was, and is shown
- *   pageserver                  the private server on a view of the store: pagefs and postgres
- *   lookahead, segment,         the log on its way to that server
- *   tablespaces
- *   reached                     where replay ended
- *   making, owner, pagewal      what page views have in common with layers (base/advance): the view in
- *                               the store, whose that is, and the WAL
- *
  * A page view: a past moment of a cluster, out of a base and its log, without a restore.
  *
  *   pageview_open      the moment is reached (the log is replayed, unless the view exists already),

@@ -3,13 +3,6 @@
  * PostgreSQL writes its log, but speaks to no server, starts no process and no thread. May be called
  * from replay/, base/, view/ and cmd/; calls pages/ and common/ (and jansson, for the descriptions).
  *
- *   store.h               bases and views: made, opened, dropped; whose cluster it is
- *   check                 are they as they should be
- *   wal, history          the log from its files' names: segments, timelines
- *   walwalk, walrecord    its records: found, read (pure)
- *   walreach, walsaid     how far it reaches
- *   prune                 what can go (pure)
- *
  * A struct store is for one thread at a time; processes keep out of each other's way by the locks
  * below.
  *
