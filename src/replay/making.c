@@ -169,6 +169,14 @@ int making_read_bases(struct store *s, char *const *ids, struct moment_base **ba
     return rc;
 }
 
+bool making_needs_more_prepared(unsigned *prepared, const struct err *err)
+{
+    if (*prepared >= MAKING_PREPARED_MARGIN || !serverlog_says_prepared_full(err->text))
+        return false;
+    *prepared = MAKING_PREPARED_MARGIN;
+    return true;
+}
+
 #define LOCKS_OF_NEW_TABLES 16384u /* that are only in the log */
 #define FEWEST_LOCKS 10u           /* that PostgreSQL allows */
 

@@ -5,7 +5,15 @@
 #include "replay/moment.h"
 #include "store/store.h"
 
-#define MAKING_PREPARED_MARGIN 1000 /* the log may raise max_prepared_transactions */
+/* Prepared transactions that a server has room for: room for many makes it start slowly, and few
+ * have many; but the log may raise max_prepared_transactions. */
+#define MAKING_FEW_PREPARED 64
+#define MAKING_PREPARED_MARGIN 1000
+
+/* err: of a server that could not do with so many; with more room, which *prepared now says, it
+ * may. */
+bool making_needs_more_prepared(unsigned *prepared, const struct err *err);
+
 #define MAKING_REPLAY_BUFFERS (UINT64_C(512) << 20)
 
 /* What a server that runs on a view must not find of the base (DESIGN: private server). */

@@ -42,6 +42,13 @@ char *moment_words(const struct moment *m);
 #define MOMENT_TIME_MAX 48
 const char *moment_time_text(int64_t us, char out[MOMENT_TIME_MAX]);
 
+/* What a view of a moment shows: the log in front of that place, and the time that was asked for, or
+ * else the newest that base and log prove. */
+struct moment_shown {
+    uint64_t lsn;
+    int64_t time_us; /* since 1970 */
+};
+
 struct moment_base {
     const char *id;
     struct store_base_facts facts;

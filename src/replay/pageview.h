@@ -57,13 +57,8 @@ const struct pg_omitted *pageview_omitted(const struct pageview *v);
 /* Where PostgreSQL's programs are. Owned by v. */
 const char *pageview_bindir(const struct pageview *v);
 
-/* What it shows: the log in front of that place, and the time that was asked for, or else the newest
- * that base and log prove. Of a view that is kept, the same each time. */
-struct pageview_shown {
-    uint64_t lsn;
-    int64_t time_us;
-};
-struct pageview_shown pageview_shown(const struct pageview *v);
+/* Of a view that is kept, the same each time. */
+struct moment_shown pageview_shown(const struct pageview *v);
 
 /* A libpq connection string of one of them; owned by the caller. */
 char *pageview_source(const struct pageview *v, const char *database);

@@ -39,7 +39,7 @@ static int by_dir(const void *a, const void *b)
 
 static void add_database(struct databases *d, const struct databases_request *r, const char *name)
 {
-    struct pageview_shown shown = pageview_shown(r->page);
+    struct moment_shown shown = pageview_shown(r->page);
     struct database *b = &d->all[d->n++];
 
     b->name = name;

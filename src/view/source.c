@@ -149,7 +149,7 @@ static const char *find_database(const struct source *s, struct err *err)
 
 static void show_database(struct source *s, const char *database)
 {
-    struct pageview_shown shown = pageview_shown(s->pageview);
+    struct moment_shown shown = pageview_shown(s->pageview);
 
     s->conninfo = pageview_source(s->pageview, database);
     s->shown_source = mem_printf("%s of %s", database, s->place);

@@ -1,0 +1,149 @@
+#include "replay/choice.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/lsn.h"
+#include "common/mem.h"
+#include "replay/making.h"
+
+/* Of the bases on branches that were left, one that is early enough. */
+static int find_left(const struct choice *c)
+{
+    return moment_choose(c->moment, c->bases + c->n_bases, c->n_left, c->n_left);
+}
+
+static int refuse_left(const struct choice *c, struct err *err)
+{
+    const struct moment_base *base = &c->bases[c->n_bases + (unsigned)find_left(c)];
+    char *moment = moment_words(c->moment);
+    char *words = mem_printf("%s cannot be shown", moment);
+    int rc = moment_refuse_left(words, base, &c->log.list, err);
+
+    free(moment);
+    free(words);
+    return rc;
+}
+
+static int before_first(const struct choice *c, struct err *err)
+{
+    const struct store_base_facts *f = c->n_bases ? &c->bases[0].facts : NULL;
+    char lsn[LSN_TEXT_MAX], time[MOMENT_TIME_MAX], *words;
+
+    if (find_left(c) >= 0)
+        return refuse_left(c, err);
+    words = moment_words(c->moment);
+    if (f)
+        err_set(err, ERANGE, "%s is before the first base, which can be shown from %s (%s) on",
+                words, lsn_text(moment_first_lsn(f), lsn),
+                moment_time_text(moment_first_time(f) * 1000000, time));
+    else
+        err_set(err, ENOENT, "the store %s has no base that can be replayed", store_path(c->store));
+    free(words);
+    return -err->code;
+}
+
+/* pg_wal of the base's directory: what it has, recovery reads where the log has it not. */
+static int find_own(struct choice *c, struct err *err)
+{
+    struct store_base b;
+    int rc = store_open_base(c->store, choice_base(c)->id, &b, err);
+
+    if (rc < 0)
+        return rc;
+    free(c->own);
+    c->own = mem_printf("%s/pg_wal", b.directory);
+    store_close_base(&b);
+    wal_free(&c->all);
+    wal_add_own(&c->log.list, c->own, &c->all);
+    return 0;
+}
+
+struct wal_way choice_way(const struct choice *c, uint64_t before)
+{
+    const struct store_base_facts *f = &choice_base(c)->facts;
+
+    return (struct wal_way){.list = &c->all,
+                            .dir = c->log.dir,
+                            .own = c->own,
+                            .system = store_cluster(c->store)->system_identifier,
+                            .timeline = f->timeline,
+                            .from = f->start_lsn,
+                            .before = before};
+}
+
+/* How far the log leads from the base that was chosen, and whether that is far enough. What a
+ * command fetches is not seen here. */
+static int look_from_base(struct choice *c, struct err *err)
+{
+    int rc = find_own(c, err);
+    struct wal_way way;
+
+    c->reach = (struct wal_reach){0};
+    if (rc < 0 || c->log.command)
+        return rc;
+    way = choice_way(c, UINT64_MAX);
+    rc = pagewal_reach(c->store, &way, &c->reach, err);
+    return rc < 0 ? rc : moment_check_wal(c->moment, choice_base(c), &c->all, &c->reach, err);
+}
+
+static int look_at_wal(struct choice *c, const struct choice_request *req, struct err *err)
+{
+    int rc = pagewal_read(c->store, req->log, req->restore_command, &c->log, err);
+    unsigned n = c->n_bases;
+
+    if (rc < 0)
+        return rc;
+    c->n_bases = moment_leave_branches(c->bases, n, &c->log.list);
+    c->n_left = n - c->n_bases;
+    return 0;
+}
+
+static int choose_newest(struct choice *c, struct err *err)
+{
+    int i = moment_choose(c->moment, c->bases, c->n_bases, c->n_bases);
+
+    if (i < 0)
+        return before_first(c, err);
+    c->base = (unsigned)i;
+    return look_from_base(c, err);
+}
+
+int choice_make(struct choice *c, const struct choice_request *req, struct err *err)
+{
+    int rc;
+
+    *c = (struct choice){.store = req->store, .moment = req->moment};
+    rc = store_bases(c->store, &c->ids, err);
+    if (rc == 0)
+        rc = making_read_bases(c->store, c->ids, &c->bases, &c->n_bases, err);
+    if (rc == 0)
+        rc = look_at_wal(c, req, err);
+    return rc == 0 ? choose_newest(c, err) : rc;
+}
+
+int choice_make_older(struct choice *c, struct err *err)
+{
+    int older = moment_choose(c->moment, c->bases, c->n_bases, c->base), rc;
+
+    if (older < 0)
+        return 0;
+    c->base = (unsigned)older;
+    rc = look_from_base(c, err);
+    return rc < 0 ? rc : 1;
+}
+
+const struct moment_base *choice_base(const struct choice *c)
+{
+    return &c->bases[c->base];
+}
+
+void choice_free(struct choice *c)
+{
+    wal_free(&c->log.list);
+    wal_free(&c->all);
+    free(c->own);
+    free(c->bases);
+    if (c->ids)
+        store_names_free(c->ids);
+}
