@@ -7,9 +7,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/err.h"
+#include "common/hash.h"
 #include "common/io.h"
 #include "common/mem.h"
 
@@ -37,6 +40,42 @@ void fixture_remove_dir(char *dir)
 {
     assert_int_equal(io_remove_tree(dir), 0);
     free(dir);
+}
+
+int fixture_memory_file(void)
+{
+    int fd = memfd_create("unit", MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+void fixture_assert_holds(int fd, const char *bytes, size_t len, uint64_t offset)
+{
+    char *got = mem_array(len, 1);
+
+    assert_int_equal(io_pread_full(fd, got, len, offset), len);
+    assert_memory_equal(got, bytes, len);
+    free(got);
+}
+
+void fixture_assert_size(int fd, uint64_t size)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, size);
+}
+
+uint64_t fixture_checksum(const void *bytes, size_t len)
+{
+    struct hash *h = hash_new();
+    uint64_t v;
+
+    hash_update(h, bytes, len);
+    v = hash_value(h);
+    hash_free(h);
+    return v;
 }
 
 pid_t fixture_fork_flushed(void)

@@ -1,6 +1,6 @@
 /*
- * What several unit tests need: directories of their own, chance that repeats itself, children, and
- * few descriptors.
+ * What several unit tests need: directories and files of their own, chance that repeats itself,
+ * children, and few descriptors.
  */
 #ifndef ASOFS_UNIT_FIXTURE_H
 #define ASOFS_UNIT_FIXTURE_H
@@ -19,6 +19,14 @@ uint32_t fixture_random_below(uint64_t *seed, uint32_t n);
 char *fixture_make_dir(void);
 
 void fixture_remove_dir(char *dir);
+
+/* A file without a name, empty. */
+int fixture_memory_file(void);
+
+void fixture_assert_holds(int fd, const char *bytes, size_t len, uint64_t offset);
+void fixture_assert_size(int fd, uint64_t size);
+
+uint64_t fixture_checksum(const void *bytes, size_t len); /* common/hash.h */
 
 /* A child that ends with exit, so that what it ran counts (scripts/coverage): nothing of ours may
  * be left for it to write. */

@@ -11,27 +11,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/io.h"
 #include "common/mem.h"
 #include "extract/spooled.h"
-
-/* xorshift: the same numbers on every machine. */
-static uint64_t random_below(uint64_t *seed, uint64_t n)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return (*seed >> 8) % n;
-}
+#include "fixture.h"
 
 static int file_of(const void *bytes, size_t len)
 {
-    int fd = memfd_create("unit", MFD_CLOEXEC);
+    int fd = fixture_memory_file();
 
-    assert_true(fd >= 0);
     assert_int_equal(io_pwrite_all(fd, bytes, len, 0), 0);
     return fd;
 }
@@ -159,7 +149,7 @@ static void make_spools(struct flat_model *m)
 
     m->seed = 19;
     for (i = 0; i < MODEL_FILES * MODEL_SIZE; i++)
-        m->spool[i / MODEL_SIZE][i % MODEL_SIZE] = (char)random_below(&m->seed, 256);
+        m->spool[i / MODEL_SIZE][i % MODEL_SIZE] = (char)fixture_random_below(&m->seed, 256);
     for (i = 0; i < MODEL_FILES; i++)
         m->fds[i] = file_of(m->spool[i], MODEL_SIZE);
 }
@@ -174,15 +164,16 @@ static void close_spools(struct flat_model *m)
 
 static void make_flat_model(struct flat_model *m)
 {
-    size_t n = (size_t)random_below(&m->seed, 30), i;
+    size_t n = (size_t)fixture_random_below(&m->seed, 30), i;
 
     m->size = 0;
     m->bytes = mem_array(n, 400);
     m->spooled = spooled_new(n);
     for (i = 0; i < n; i++) {
-        uint32_t file = (uint32_t)random_below(&m->seed, MODEL_FILES);
-        uint64_t offset = random_below(&m->seed, MODEL_SIZE - 400);
-        uint64_t length = random_below(&m->seed, 3) ? random_below(&m->seed, 400) : 0;
+        uint32_t file = (uint32_t)fixture_random_below(&m->seed, MODEL_FILES);
+        uint64_t offset = fixture_random_below(&m->seed, MODEL_SIZE - 400);
+        uint64_t length =
+            fixture_random_below(&m->seed, 3) ? fixture_random_below(&m->seed, 400) : 0;
 
         spooled_set(m->spooled, i, m->fds[file], offset, length);
         memcpy(m->bytes + m->size, m->spool[file] + offset, length);
@@ -217,8 +208,8 @@ static void spooled_agrees_with_an_array_of_bytes(void **state)
         make_flat_model(m);
         assert_int_equal(m->file->size, m->size);
         for (i = 0; i < 100; i++)
-            assert_true(reads_right(m, random_below(&m->seed, m->size + 3),
-                                    (size_t)random_below(&m->seed, MODEL_READ)));
+            assert_true(reads_right(m, fixture_random_below(&m->seed, (uint32_t)m->size + 3),
+                                    (size_t)fixture_random_below(&m->seed, MODEL_READ)));
         assert_int_equal(flatfile_fd(m->file), -1);
         free_flat_model(m);
     }
