@@ -97,6 +97,7 @@ static void give_options(struct stack *s, const struct datadir_options *o)
     memcpy(s->layers, o->layers, sizeof(o->layers));
     s->n_layers = o->n_layers;
     s->read_only = o->read_only;
+    s->open_base = o->open_base;
     s->complain = o->complain;
     s->arg = o->arg;
     atomic_init(&s->durable, o->durable);
@@ -264,6 +265,22 @@ static void end_if_closed(struct datadir *d, const struct dirtree_node *node)
 
 /* ---- attributes ---- */
 
+/* A base that lives is not as its manifest has it. */
+static int stat_base(struct datadir *d, const struct dirtree_node *node, struct stat *st)
+{
+    struct basefile *b;
+    struct err err;
+    int rc = stack_open_base(&d->stack, node->entry, &b, &err);
+
+    if (rc < 0) {
+        stack_complain(&d->stack, "%s", err.text);
+        return rc;
+    }
+    rc = b->ops->stat(b, st);
+    b->ops->close(b);
+    return rc;
+}
+
 /* Size and times of a file that is not open, as its newest difference file has them. */
 static int stat_closed(struct datadir *d, const struct dirtree_node *node, struct stat *st)
 {
@@ -282,6 +299,8 @@ static int stat_closed(struct datadir *d, const struct dirtree_node *node, struc
         st->st_mtim = node->mtime;
         return 0;
     }
+    if (d->stack.open_base)
+        return stat_base(d, node, st);
     e = manifest_entry(d->stack.manifest, node->entry);
     st->st_size = (off_t)e->size;
     st->st_blocks = (blkcnt_t)((e->size + 511) / 512);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "common/err.h"
+#include "pages/basefile.h"
 #include "pages/dirtree.h"
 #include "pages/disk.h"
 #include "pages/recovery.h"
@@ -31,8 +32,9 @@ struct datadir_options {
     struct disk *layers[DATADIR_LAYERS]; /* directories of the layers, oldest first; borrowed */
     unsigned n_layers;                   /* at least 1; the last is the one that is written */
     bool read_only;
-    bool check_base; /* compare every file of the base with the manifest first */
-    bool durable;    /* fsync is real; else a no-op, until datadir_complete */
+    bool check_base;            /* compare every file of the base with the manifest first */
+    basefile_opener *open_base; /* of a base that lives (basefile.h); NULL: it is still */
+    bool durable;               /* fsync is real; else a no-op, until datadir_complete */
     /* A fault found while serving: damaged page, base that changed, disk full. From any thread. */
     void (*complain)(void *arg, const char *text);
     void *arg;

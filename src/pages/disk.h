@@ -15,7 +15,7 @@
  *   chain      page -> layer
  *   layer      the directory that holds one layer: names, inflight, diff/, side/
  *   stack      base and layers, and what all open files share
- *   basefile   one file of the base, still the one that was added
+ *   basefile   one file of the base: still the one that was added, or one that takes writes
  *   pagefile   one open file: read, write, truncate
  *   recovery   a layer that was not closed is put right
  *   datadir    the whole data directory: what fs/pagefs serves

@@ -45,6 +45,15 @@ struct pagefile {
 /* The lock of the run that a page is in. Taken after `resize`. */
 pthread_mutex_t *pagefile_stripe(struct pagefile *f, uint64_t page);
 
+/* At least so large. */
+void pagefile_grow(struct pagefile *f, uint64_t size);
+
+/* inplace.c, for pagewrite.c: what is written of this file goes into the base. */
+bool pagefile_is_in_place(struct pagefile *f);
+int64_t pagefile_write_in_place(struct pagefile *f, const char *bytes, size_t len, uint64_t offset);
+int pagefile_resize_in_place(struct pagefile *f, uint64_t size, bool only_larger);
+int pagefile_set_times_in_place(struct pagefile *f, const struct timespec times[2]);
+
 /* A whole page into bytes[PAGE_BYTES]. The caller holds the stripe lock or has the file alone: a
  * checksum that does not match is damage. */
 int pagefile_read_locked(struct pagefile *f, uint64_t page, char *bytes);

@@ -68,6 +68,14 @@ pthread_mutex_t *pagefile_stripe(struct pagefile *f, uint64_t page)
     return &f->stack->stripes[(key >> 32) % STRIPES];
 }
 
+void pagefile_grow(struct pagefile *f, uint64_t size)
+{
+    uint64_t old = atomic_load(&f->size);
+
+    while (old < size && !atomic_compare_exchange_weak(&f->size, &old, size))
+        ;
+}
+
 /* ---- complaints ---- */
 
 void pagefile_complain(struct pagefile *f, uint64_t page, const char *what)
@@ -95,14 +103,14 @@ static void complain_of_base(struct pagefile *f)
 
 /* ---- reading ---- */
 
-/* Bytes of the base's file, zeros behind its end. The file must still be the one that was added. */
+/* Bytes of the base's file, zeros behind its end. */
 static int read_base(struct pagefile *f, char *bytes, size_t len, uint64_t offset)
 {
     int rc;
 
     if (!f->base)
         return memset(bytes, 0, len), 0;
-    rc = basefile_read(f->base, bytes, len, offset);
+    rc = f->base->ops->read(f->base, bytes, len, offset);
     if (rc != BASEFILE_CHANGED)
         return rc;
     complain_of_base(f);
@@ -301,7 +309,7 @@ static int open_layers(struct pagefile *f, const struct dirtree_node *node,
         first = false;
     }
     if (first && f->base)
-        f->size = basefile_size(f->base);
+        f->size = f->base->size;
     return rc;
 }
 
@@ -318,7 +326,7 @@ int pagefile_open(struct stack *s, const struct dirtree_node *node, struct pagef
     pthread_rwlock_init(&f->resize, NULL);
     pthread_mutex_init(&f->touching, NULL);
     if (node->entry != MANIFEST_NONE)
-        rc = basefile_open(s->base, s->manifest, node->entry, &f->base, err);
+        rc = stack_open_base(s, node->entry, &f->base, err);
     if (rc == 0)
         rc = open_layers(f, node, found, err);
     if (rc < 0) {
@@ -341,7 +349,8 @@ void pagefile_close(struct pagefile *f)
         side_close((struct side *)f->below.sides[i]);
         f->diffs[i]->ops->close(f->diffs[i]);
     }
-    basefile_close(f->base);
+    if (f->base)
+        f->base->ops->close(f->base);
     pthread_rwlock_destroy(&f->resize);
     pthread_mutex_destroy(&f->touching);
     free(f);
@@ -358,7 +367,7 @@ int pagefile_stat(struct pagefile *f, struct stat *st)
     if (diff) {
         rc = diff->ops->file_stat(diff, st);
     } else if (f->base) {
-        rc = basefile_stat(f->base, st);
+        rc = f->base->ops->stat(f->base, st);
     } else {
         rc = dirtree_stat(f->stack->tree, f->id, &node);
         st->st_mtim = st->st_ctim = node.mtime;

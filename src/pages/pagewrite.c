@@ -247,14 +247,6 @@ static size_t part_of_run(uint64_t offset, size_t len)
     return (size_t)min_u64(len, RUN_BYTES - offset % RUN_BYTES);
 }
 
-static void grow(struct pagefile *f, uint64_t size)
-{
-    uint64_t old = atomic_load(&f->size);
-
-    while (old < size && !atomic_compare_exchange_weak(&f->size, &old, size))
-        ;
-}
-
 /* A write that failed on its way may have made the difference file longer than the file is. */
 static void cut_back(struct pagefile *f)
 {
@@ -271,8 +263,11 @@ int64_t pagefile_write(struct pagefile *f, const void *bytes, size_t len, uint64
 {
     const char *p = bytes;
     size_t done = 0, part;
-    int rc = pagefile_touch(f);
+    int rc;
 
+    if (pagefile_is_in_place(f))
+        return pagefile_write_in_place(f, bytes, len, offset);
+    rc = pagefile_touch(f);
     if (rc < 0 || len == 0)
         return rc;
     if (offset + len > (uint64_t)SIDE_MAX_PAGES * PAGE_BYTES)
@@ -285,7 +280,7 @@ int64_t pagefile_write(struct pagefile *f, const void *bytes, size_t len, uint64
         if (rc < 0)
             break;
         done += part;
-        grow(f, offset + done);
+        pagefile_grow(f, offset + done);
     }
     pthread_rwlock_unlock(&f->resize);
     if (rc < 0)
@@ -367,6 +362,8 @@ int pagefile_truncate(struct pagefile *f, uint64_t size)
 {
     int rc;
 
+    if (pagefile_is_in_place(f))
+        return pagefile_resize_in_place(f, size, false);
     if (size > (uint64_t)SIDE_MAX_PAGES * PAGE_BYTES)
         return -EFBIG;
     if (size == pagefile_size(f) && !atomic_load(&f->side))
@@ -388,6 +385,8 @@ int pagefile_allocate(struct pagefile *f, int mode, uint64_t offset, uint64_t le
 
     if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE)
         return -EOPNOTSUPP;
+    if (pagefile_is_in_place(f))
+        return mode == 0 ? pagefile_resize_in_place(f, end, true) : 0;
     if (end > (uint64_t)SIDE_MAX_PAGES * PAGE_BYTES)
         return -EFBIG;
     rc = pagefile_touch(f);
@@ -403,7 +402,7 @@ int pagefile_allocate(struct pagefile *f, int mode, uint64_t offset, uint64_t le
     if (rc == 0)
         side_set_allocated(f->side, first, page_count(end) - first);
     if (rc == 0 && mode == 0)
-        grow(f, end);
+        pagefile_grow(f, end);
     pthread_rwlock_unlock(&f->resize);
     return rc;
 }
@@ -411,8 +410,11 @@ int pagefile_allocate(struct pagefile *f, int mode, uint64_t offset, uint64_t le
 int pagefile_set_times(struct pagefile *f, const struct timespec times[2])
 {
     struct disk_file *diff;
-    int rc = pagefile_touch(f);
+    int rc;
 
+    if (pagefile_is_in_place(f))
+        return pagefile_set_times_in_place(f, times);
+    rc = pagefile_touch(f);
     if (rc < 0)
         return rc;
     diff = f->diff;
@@ -444,6 +446,8 @@ int pagefile_sync(struct pagefile *f)
 
     if (!atomic_load(&f->stack->durable))
         return 0;
+    if (pagefile_is_in_place(f))
+        return f->base->ops->sync(f->base);
     if (!atomic_load(&f->side))
         return stack_sync_names(f->stack);
     diff = f->diff;

@@ -30,6 +30,11 @@ void stack_complain(struct stack *s, const char *fmt, ...)
     s->complain(s->arg, text);
 }
 
+int stack_open_base(struct stack *s, uint32_t entry, struct basefile **b, struct err *err)
+{
+    return (s->open_base ? s->open_base : basefile_still)(s->base, s->manifest, entry, b, err);
+}
+
 bool stack_has_storage(const struct stack *s, const struct dirtree_node *node)
 {
     return node->layers & 1u << (s->n_layers - 1);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "pages/basefile.h"
 #include "pages/chain.h"
 #include "pages/dirtree.h"
 #include "pages/disk.h"
@@ -30,6 +31,7 @@ struct stack {
     struct disk *layers[CHAIN_MAX]; /* oldest first; the last is the newest */
     unsigned n_layers;
     bool read_only;
+    basefile_opener *open_base; /* NULL: the base is still */
     void (*complain)(void *arg, const char *text);
     void *arg;
 
@@ -54,6 +56,9 @@ void stack_free(struct stack *s);
 
 /* The newest layer. */
 struct disk *stack_newest(const struct stack *s);
+
+/* The base's file of an entry of the manifest. */
+int stack_open_base(struct stack *s, uint32_t entry, struct basefile **b, struct err *err);
 
 /* Does a file have storage in the newest layer? */
 bool stack_has_storage(const struct stack *s, const struct dirtree_node *node);
