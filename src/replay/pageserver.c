@@ -9,6 +9,7 @@
 #include "replay/lend.h"
 #include "replay/lookahead.h"
 #include "replay/reached.h"
+#include "replay/refetch.h"
 #include "replay/restorecmd.h"
 #include "replay/serverdir.h"
 #include "replay/serverfiles.h"
@@ -103,17 +104,36 @@ static struct pageserver_heard hear(const struct pageserver *s)
                                      .fetcher = restorecmd_said(s->dir.run)};
 }
 
+/* Log that a command fetched after where recovery ended. */
+static uint64_t fetch_again(const struct pageserver *s, const struct pageserver_request *req,
+                            uint32_t timeline, uint64_t end)
+{
+    return refetch_damage(&(struct refetch_request){.programs = &s->programs,
+                                                    .data = s->dir.data,
+                                                    .command = restorecmd_given(req->settings),
+                                                    .env = req->env,
+                                                    .segment_bytes = req->wal_segment_bytes,
+                                                    .system = req->wal_system,
+                                                    .from = req->wal_from,
+                                                    .timeline = timeline,
+                                                    .end = end,
+                                                    .stop_fd = req->stop_fd});
+}
+
 /* Where recovery has ended. What a command fetched is seen only now. */
 static void hear_end(const struct pageserver *s, const struct pageserver_request *req,
                      struct pageserver_heard *heard)
 {
     char *wal = mem_printf("%s/pg_wal", s->dir.data);
     struct reached reached = {0};
+    uint32_t timeline;
 
-    heard->end = reached_switch_point(wal);
+    heard->end = reached_switch_point(wal, &timeline);
     if (!req->log && heard->log) {
         reached_read_log(heard->log, &reached);
         heard->more = reached_damage(wal, reached.last, req->wal_segment_bytes);
+        if (!heard->more && heard->end && !reached.stopped)
+            heard->more = fetch_again(s, req, timeline, heard->end);
     }
     free(wal);
 }

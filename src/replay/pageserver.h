@@ -37,7 +37,7 @@ struct pageserver;
 struct pageserver_heard {
     char *log;     /* what the server said, or NULL */
     uint64_t end;  /* reached_switch_point(), of a server that recovers; 0: it has not ended it */
-    uint64_t more; /* reached_damage(), of a log that a command fetches */
+    uint64_t more; /* reached_damage() or refetch_damage(), of a log that a command fetches */
     char *fetcher; /* what restore_command said of the last segment, when it failed to fetch that;
                       NULL: nothing */
 };

@@ -49,42 +49,46 @@ static uint32_t newest_timeline(DIR *dir)
     return newest;
 }
 
-uint64_t reached_parse_history(const char *text)
+uint64_t reached_parse_history(const char *text, uint32_t *timeline)
 {
-    uint32_t timeline, high, low;
+    uint32_t left, high, low;
     uint64_t end = 0;
     const char *line;
 
+    *timeline = 0;
     for (line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
-        if (sscanf(line, "%" SCNu32 " %8" SCNx32 "/%8" SCNx32, &timeline, &high, &low) == 3)
+        if (sscanf(line, "%" SCNu32 " %8" SCNx32 "/%8" SCNx32, &left, &high, &low) == 3) {
             end = (uint64_t)high << 32 | low;
+            *timeline = left;
+        }
     return end;
 }
 
-static uint64_t read_history(int dir, uint32_t timeline)
+static uint64_t read_history(int dir, uint32_t timeline, uint32_t *left)
 {
     char name[HISTORY_NAME_MAX], *text;
     uint64_t end = 0;
 
     history_name(timeline, name);
     if (io_read_text(dir, name, HISTORY_MAX, &text) == 0) {
-        end = reached_parse_history(text);
+        end = reached_parse_history(text, left);
         free(text);
     }
     return end;
 }
 
-uint64_t reached_switch_point(const char *wal)
+uint64_t reached_switch_point(const char *wal, uint32_t *timeline)
 {
     DIR *dir = opendir(wal);
     uint64_t end = 0;
-    uint32_t timeline;
+    uint32_t own;
 
+    *timeline = 0;
     if (!dir)
         return 0;
-    timeline = newest_timeline(dir);
-    if (timeline)
-        end = read_history(dirfd(dir), timeline);
+    own = newest_timeline(dir);
+    if (own)
+        end = read_history(dirfd(dir), own, timeline);
     closedir(dir);
     return end;
 }

@@ -23,19 +23,20 @@ void reached_read_log(const char *log, struct reached *r);
 
 /*
  * pg_wal of a server that has ended its recovery: where the timeline begins that it made for
- * itself, which is behind the last record that it replayed. 0: it has made none.
+ * itself, which is where the last record ends that it replayed, and the timeline that it left there.
+ * 0: it has made none.
  */
-uint64_t reached_switch_point(const char *wal);
+uint64_t reached_switch_point(const char *wal, uint32_t *timeline);
 
 /*
  * The same pg_wal, of a server that replayed the record at `last` as the last one: log that lies
  * behind it in its segment, and that no record leads to. 0: there is none. (What lay in the next
- * segment the server has removed.)
+ * segment the server has removed: refetch.h.)
  */
 uint64_t reached_damage(const char *wal, uint64_t last, uint32_t segment_bytes);
 
-/* The switch point of a timeline's history. Its last line counts: where recovery stopped in front of the
+/* The switch point of a timeline's history, and the timeline left there. Its last line counts: where recovery stopped in front of the
  * timelines that it was on the way to, those stand there too, with places behind. Pure. */
-uint64_t reached_parse_history(const char *text);
+uint64_t reached_parse_history(const char *text, uint32_t *timeline);
 
 #endif

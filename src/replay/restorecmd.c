@@ -100,6 +100,13 @@ struct pg_setting *restorecmd_guard(const struct pg_setting *given, bool looked_
     return settings;
 }
 
+const char *restorecmd_given(const struct pg_setting *settings)
+{
+    while (strcmp(settings->name, "restore_command") != 0)
+        settings++;
+    return settings->value;
+}
+
 void restorecmd_guard_free(struct pg_setting *settings)
 {
     struct pg_setting *setting;

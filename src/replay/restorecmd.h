@@ -20,6 +20,9 @@ struct pg_setting *restorecmd_guard(const struct pg_setting *given, bool looked_
                                     bool promotes);
 void restorecmd_guard_free(struct pg_setting *settings);
 
+/* restore_command as it stands in settings, which have one. */
+const char *restorecmd_given(const struct pg_setting *settings);
+
 /* What is given (NULL: nothing; borrowed), and where `run` is, and this program (program_fd: a
  * descriptor of it, or -1), and the LSN where replay begins. */
 char **restorecmd_env(char *const *given, const char *run, int program_fd, uint64_t from);

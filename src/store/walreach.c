@@ -221,6 +221,31 @@ int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err)
     return rc;
 }
 
+int wal_find_left_out(const struct wal_way *way, uint64_t *there, struct err *err)
+{
+    struct wal_record record;
+    struct wal_reach reach;
+    struct reading g;
+    uint64_t end;
+    int rc;
+
+    *there = 0;
+    if (!wal_covers(way->list, way->timeline, way->from, &end))
+        return 0;
+    begin(&g, way, &reach);
+    g.before = end;
+    wal_begin(g.walk, way->from);
+    rc = wal_next(g.walk, &record, err);
+    if (rc == 0)
+        rc = find_more(&g, way->from, there, err) == 1;
+    else if (rc == 1)
+        rc = 0;
+    if (rc == 0)
+        *there = 0;
+    finish(&g);
+    return rc < 0 ? rc : 0;
+}
+
 int wal_first_time(const struct wal_way *way, int64_t *time_us, struct err *err)
 {
     struct wal_record record;

@@ -34,6 +34,10 @@ struct wal_way {
 /* 0, also when there is nothing; a segment that cannot be read is an error. */
 int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err);
 
+/* No record begins at way->from, though there is log after it, which nothing leads to: where that is.
+ * 0: there is none, or a record begins there. */
+int wal_find_left_out(const struct wal_way *way, uint64_t *there, struct err *err);
+
 /* The first time that a record from way->from on proves: what is committed later is behind that
  * place. Microseconds since 1970; 0: there is none, or a gap is in front of it. */
 int wal_first_time(const struct wal_way *way, int64_t *time_us, struct err *err);

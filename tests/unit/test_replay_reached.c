@@ -75,15 +75,21 @@ static void a_server_that_said_nothing(void **state)
 
 static void the_last_line_of_a_history_counts(void **state)
 {
+    uint32_t timeline;
+
     (void)state;
-    assert_int_equal(reached_parse_history("1\t0/3000148\tbefore 2026-11-27\n"), 0x3000148);
+    assert_int_equal(reached_parse_history("1\t0/3000148\tbefore 2026-11-27\n", &timeline),
+                     0x3000148);
     assert_int_equal(reached_parse_history("1\t0/900000\tno reason\n2\t0/A00000\tno reason\n\n"
-                                           "3\t16/D00090\tbefore LSN 16/D00090\n"),
+                                           "3\t16/D00090\tbefore LSN 16/D00090\n",
+                                           &timeline),
                      UINT64_C(0x1600d00090));
-    assert_int_equal(reached_parse_history("3\t0/D00090\tat restore point \"7 1/2\"\n# 4 0/1\n"),
-                     0xd00090);
-    assert_int_equal(reached_parse_history(""), 0);
-    assert_int_equal(reached_parse_history("no history\n"), 0);
+    assert_int_equal(timeline, 3);
+    assert_int_equal(
+        reached_parse_history("3\t0/D00090\tat restore point \"7 1/2\"\n# 4 0/1\n", &timeline),
+        0xd00090);
+    assert_int_equal(reached_parse_history("", &timeline), 0);
+    assert_int_equal(reached_parse_history("no history\n", &timeline), 0);
 }
 
 static void write_file(const char *dir, const char *name, const char *text)
@@ -101,17 +107,19 @@ static void write_file(const char *dir, const char *name, const char *text)
 static void the_newest_timeline_is_the_servers_own(void **state)
 {
     char dir[] = "/tmp/asofs-unit-XXXXXX", command[64];
+    uint32_t timeline;
 
     (void)state;
     assert_non_null(mkdtemp(dir));
-    assert_int_equal(reached_switch_point(dir), 0);
+    assert_int_equal(reached_switch_point(dir, &timeline), 0);
     write_file(dir, "00000002.history", "1\t0/2000000\t\n");
     write_file(dir, "00000004.history", "1\t0/2000000\t\n2\t0/1000100\t\n");
     write_file(dir, "00000005.history.tmp", "1\t0/7000000\t\n");
-    assert_int_equal(reached_switch_point(dir), 0x1000100);
+    assert_int_equal(reached_switch_point(dir, &timeline), 0x1000100);
+    assert_int_equal(timeline, 2);
     snprintf(command, sizeof(command), "rm -r %s", dir);
     assert_int_equal(system(command), 0);
-    assert_int_equal(reached_switch_point(dir), 0);
+    assert_int_equal(reached_switch_point(dir, &timeline), 0);
 }
 
 static void put_segment(const char *dir, uint32_t timeline, const uint8_t *bytes)

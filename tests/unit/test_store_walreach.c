@@ -239,6 +239,58 @@ static void records_behind_one_that_is_damaged_are_noticed(void **state)
     assert_int_equal(r.damaged, SEGMENT + 3 * 8192 + WAL_PAGE_HEAD);
 }
 
+static uint64_t left_out(const struct place *p, uint64_t from)
+{
+    struct wal_list log;
+    struct wal_way way = {.list = &log,
+                          .dir = p->dir,
+                          .system = WALBYTES_SYSTEM,
+                          .timeline = 1,
+                          .from = from,
+                          .before = UINT64_MAX};
+    struct err err;
+    uint64_t there;
+
+    assert_int_equal(wal_read(p->dir, SEGMENT, &log, &err), 0);
+    assert_int_equal(wal_find_left_out(&way, &there, &err), 0);
+    wal_free(&log);
+    return there;
+}
+
+static void log_behind_a_damaged_first_record_of_a_segment_is_left_out(void **state)
+{
+    struct place *p = *state;
+
+    walbytes_switch(&p->w);
+    walbytes_fill(&p->w, 2 * SEGMENT + 3 * 8192);
+    walbytes_commit(&p->w, NOON);
+    put(p, 1, 1);
+    assert_int_equal(left_out(p, 2 * SEGMENT), 0); /* it did not come */
+    put(p, 2, 2);
+    assert_int_equal(left_out(p, 2 * SEGMENT), 0); /* a record begins there */
+    *walbytes_at(&p->w, 2 * SEGMENT + 58) ^= 1;
+    put(p, 2, 2);
+    assert_int_equal(left_out(p, 2 * SEGMENT), 2 * SEGMENT + 3 * 8192 + WAL_PAGE_HEAD);
+}
+
+static void log_behind_a_damaged_record_over_two_segments_is_left_out(void **state)
+{
+    struct place *p = *state;
+    uint64_t end;
+
+    walbytes_commit(&p->w, NOON);
+    end = p->w.at;
+    walbytes_fill(&p->w, 2 * SEGMENT + 3 * 8192);
+    walbytes_commit(&p->w, NOON);
+    put(p, 1, 1);
+    assert_int_equal(left_out(p, end), 0); /* the other half did not come */
+    put(p, 2, 2);
+    assert_int_equal(left_out(p, end), 0);
+    *walbytes_at(&p->w, 2 * SEGMENT + 200) ^= 1;
+    put(p, 2, 2);
+    assert_int_equal(left_out(p, end), 2 * SEGMENT + 3 * 8192 + WAL_PAGE_HEAD);
+}
+
 static void of_an_earlier_place_only_what_is_in_front_counts(void **state)
 {
     struct place *p = *state;
@@ -310,6 +362,8 @@ int main(void)
         PLACED(behind_a_switch_the_next_segment_is_the_end),
         PLACED(a_record_whose_rest_is_not_there_is_no_end_and_no_damage),
         PLACED(records_behind_one_that_is_damaged_are_noticed),
+        PLACED(log_behind_a_damaged_first_record_of_a_segment_is_left_out),
+        PLACED(log_behind_a_damaged_record_over_two_segments_is_left_out),
         PLACED(of_an_earlier_place_only_what_is_in_front_counts),
         PLACED(behind_a_gap_nothing_counts),
         PLACED(what_a_segment_held_before_does_not_count),
