@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "cmd/daemon.h"
 #include "cmd/source.h"
+#include "common/daemon.h"
 #include "common/log.h"
 #include "common/stop.h"
 #include "fs/mountpoint.h"

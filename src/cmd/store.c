@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/subcommand.h"
@@ -102,18 +101,16 @@ static int print_view(struct store *s, const char *name)
 {
     struct err err;
     char *base = NULL;
-    int lock, rc = store_read_view(s, name, &base, &err);
+    int rc = store_read_view(s, name, &base, &err);
 
     if (rc == 0)
-        rc = store_lock_view(s, name, false, &lock, &err);
-    if (rc == 0)
-        close(lock);
-    if (rc == 0 || rc == -EBUSY)
-        printable_out("view %s  of base %s%s\n", name, base, rc < 0 ? ", in use" : "");
+        rc = store_view_in_use(s, name, &err);
+    if (rc >= 0)
+        printable_out("view %s  of base %s%s\n", name, base, rc ? ", in use" : "");
     else
         printf("view %s  cannot be opened\n", name);
     free(base);
-    return rc == 0 || rc == -EBUSY ? 0 : command_failed(&err);
+    return rc >= 0 ? 0 : command_failed(&err);
 }
 
 static int run_list(const void *options, char **operands)

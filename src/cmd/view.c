@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/subcommand.h"
@@ -40,16 +39,6 @@ static const char *state_of(struct store *s, const char *name, const struct stor
     return making_lock(s, name, false, &fd, &ignored) == 1 ? "replaying" : "unfinished";
 }
 
-static bool is_in_use(struct store *s, const char *name)
-{
-    struct err ignored;
-    int lock, rc = store_lock_view(s, name, false, &lock, &ignored);
-
-    if (rc == 0)
-        close(lock);
-    return rc == -EBUSY;
-}
-
 static char *moment_of(const struct store_view_facts *f)
 {
     char lsn[LSN_TEXT_MAX];
@@ -65,13 +54,15 @@ static int read_line(struct store *s, const char *name, struct line *l, struct e
 {
     char *path = mem_printf("view/%s", name), size[32];
     struct store_view_facts f = {0};
+    struct err ignored;
     int rc = store_view_facts(s, name, &f, err);
 
     if (rc == 0)
         rc = store_read_view(s, name, &l->base, err);
     if (rc == 0) {
         l->name = mem_strdup(name);
-        l->state = mem_printf("%s%s", state_of(s, name, &f), is_in_use(s, name) ? ", in use" : "");
+        l->state = mem_printf("%s%s", state_of(s, name, &f),
+                              store_view_in_use(s, name, &ignored) == 1 ? ", in use" : "");
         l->bytes = mem_strdup(units_format_size(place_bytes(s, path), size, sizeof(size)));
         l->moment = moment_of(&f);
     }
@@ -159,23 +150,6 @@ static int run_list(const void *options, char **operands)
 
 /* ---- drop ---- */
 
-/* Nobody may be making it: the maker may be between two replays and not hold the view. */
-static int drop(struct store *s, const char *name, struct err *err)
-{
-    int fd, rc;
-
-    if (!store_has_view(s, name)) /* says so; and no lock is made for it */
-        return store_drop_view(s, name, err);
-    rc = making_lock(s, name, true, &fd, err);
-    if (rc == 1)
-        return err_set(err, EBUSY, "the view \"%s\" is being made by another process", name);
-    if (rc < 0)
-        return rc;
-    rc = store_drop_view(s, name, err);
-    making_unlock(s, name, fd);
-    return rc;
-}
-
 static int run_drop(const void *options, char **operands)
 {
     struct store *s = NULL;
@@ -184,7 +158,7 @@ static int run_drop(const void *options, char **operands)
 
     (void)options;
     if (rc == 0)
-        rc = drop(s, operands[1], &err);
+        rc = making_drop_view(s, operands[1], &err);
     store_close(s);
     return rc < 0 ? command_failed(&err) : 0;
 }

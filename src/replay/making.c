@@ -91,6 +91,23 @@ void making_unlock(const struct store *s, const char *name, int fd)
     free(path);
 }
 
+/* The maker may be between two replays and not hold the view. */
+int making_drop_view(struct store *s, const char *name, struct err *err)
+{
+    int fd, rc;
+
+    if (!store_has_view(s, name)) /* says so; and no lock is made for it */
+        return store_drop_view(s, name, err);
+    rc = making_lock(s, name, true, &fd, err);
+    if (rc == 1)
+        return err_set(err, EBUSY, "the view \"%s\" is being made by another process", name);
+    if (rc < 0)
+        return rc;
+    rc = store_drop_view(s, name, err);
+    making_unlock(s, name, fd);
+    return rc;
+}
+
 /* Locks that nobody has: of processes that were killed. */
 static void clear_making(const struct store *s)
 {

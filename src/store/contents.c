@@ -105,6 +105,15 @@ out:
     return rc;
 }
 
+int store_view_in_use(struct store *s, const char *name, struct err *err)
+{
+    int lock, rc = store_lock_view(s, name, false, &lock, err);
+
+    if (rc == 0)
+        close(lock);
+    return rc == -EBUSY ? 1 : rc;
+}
+
 /* ---- changing the store ---- */
 
 bool store_has_file(const struct store *s, const char *dir, const char *name)

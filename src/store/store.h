@@ -223,6 +223,9 @@ int store_view_disk(struct store *s, const char *name, struct disk **d, struct e
  * lock ends when *fd is closed (in every process that has it). */
 int store_lock_view(struct store *s, const char *name, bool exclusive, int *fd, struct err *err);
 
+/* 1: somebody writes it now. */
+int store_view_in_use(struct store *s, const char *name, struct err *err);
+
 /* ---- descriptions ---- */
 
 enum store_description_type { STORE_JSON, BASE_JSON, VIEW_JSON };

@@ -1,4 +1,4 @@
-#include "cmd/daemon.h"
+#include "common/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,27 +10,29 @@
 #include "common/proc.h"
 
 /* The child says what went wrong itself; only a death without words needs ours. */
-static int wait_for_child(pid_t pid, int fd)
+static int wait_for_child(pid_t pid, int fd, int *status, struct err *err)
 {
     char how[96], byte;
     ssize_t n;
-    int status;
+    int ended;
 
     do {
         n = read(fd, &byte, 1);
     } while (n < 0 && errno == EINTR);
+    *status = 0;
     if (n == 1)
-        return 0;
-    status = proc_wait(pid);
-    if (WIFEXITED(status))
-        return WEXITSTATUS(status);
-    log_error("the background process %s", proc_describe(status, how, sizeof(how)));
+        return 1;
+    ended = proc_wait(pid);
+    if (!WIFEXITED(ended))
+        return err_set(err, EIO, "the background process %s",
+                       proc_describe(ended, how, sizeof(how)));
+    *status = WEXITSTATUS(ended);
     return 1;
 }
 
 int daemon_fork(int *parent_fd, int *status, struct err *err)
 {
-    int pair[2];
+    int pair[2], rc;
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -40,8 +42,9 @@ int daemon_fork(int *parent_fd, int *status, struct err *err)
         return err_errno(err, "cannot start a background process");
     if (pid > 0) {
         close(pair[1]);
-        *status = wait_for_child(pid, pair[0]);
-        return 1;
+        rc = wait_for_child(pid, pair[0], status, err);
+        close(pair[0]);
+        return rc;
     }
     close(pair[0]);
     setsid(); /* Ctrl-C reaches the parent only; its end is our sign to stop */
