@@ -11,15 +11,13 @@
 #define ASOFS_EXTRACT_COORDINATOR_H
 
 #include "common/progress.h"
-#include "extract/crew.h"
-#include "extract/result.h"
+#include "extract/workers.h"
 #include "pg/dump.h"
 #include "pg/freeze.h"
 
 struct coordinator_config {
     struct pg_conn *leader;  /* frozen; released by the coordinator, closed by the caller */
-    struct crew *crew;       /* idle or empty slots; the caller's, outlives the coordinator */
-    bool can_join;           /* new workers can join the frozen state (protocol export) */
+    struct workers *workers; /* that may have joined; the caller's, outlive the coordinator */
     bool matviews_by_leader; /* protocol lock: only the leader's snapshot is theirs */
     const struct pg_catalog *catalog;
     const struct plan *plan;

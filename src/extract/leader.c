@@ -21,7 +21,7 @@ struct leader {
     uint32_t chunk;
     struct pg_copy copy;
     struct sink *sink;
-    char *copy_sql;
+    struct ledger_job job;
     int64_t heard;  /* clock_ms */
     uint64_t bytes; /* that the ledger knows of */
 };
@@ -40,7 +40,7 @@ void leader_free(struct leader *l)
     if (!l)
         return;
     sink_free(l->sink);
-    free(l->copy_sql);
+    ledger_job_free(&l->job);
     free(l);
 }
 
@@ -56,8 +56,9 @@ static int take_row(void *arg, const char *bytes, size_t len, struct err *err)
     return sink_put(l->sink, bytes, len, err);
 }
 
-static int begin_sink(struct leader *l, const struct ledger_job *job, struct err *err)
+static int begin_sink(struct leader *l, struct err *err)
 {
+    const struct ledger_job *job = &l->job;
     struct sink_chunk target = {.fd = job->fd,
                                 .offset = job->offset,
                                 .binary = job->flags & CHUNK_BINARY,
@@ -74,16 +75,15 @@ static int begin_sink(struct leader *l, const struct ledger_job *job, struct err
 
 static int start_chunk(struct leader *l, uint32_t chunk, struct err *err)
 {
-    struct ledger_job job;
-    int rc = ledger_begin(l->ledger, chunk, l->spool, &job, err);
+    int rc;
 
-    free(l->copy_sql);
-    l->copy_sql = job.copy_sql;
+    ledger_job_free(&l->job);
+    rc = ledger_begin(l->ledger, chunk, l->spool, &l->job, err);
     if (rc == 0)
-        rc = begin_sink(l, &job, err);
+        rc = begin_sink(l, err);
     if (rc < 0)
         return rc;
-    l->copy = (struct pg_copy){.copy_sql = l->copy_sql, .data = take_row, .arg = l};
+    l->copy = (struct pg_copy){.copy_sql = l->job.copy_sql, .data = take_row, .arg = l};
     l->chunk = chunk;
     l->busy = true;
     l->heard = clock_ms();
@@ -97,19 +97,19 @@ static void tell_bytes(struct leader *l, uint64_t bytes)
     l->bytes = bytes;
 }
 
-static void rest(struct leader *l)
+static void end_chunk(struct leader *l)
 {
     tell_bytes(l, 0);
     l->busy = false;
 }
 
-static int finished(struct leader *l, struct err *err)
+static int chunk_finished(struct leader *l, struct err *err)
 {
     int rc = sink_end(l->sink, err);
     struct ledger_done done = {
         .bytes = sink_bytes(l->sink), .rows = l->copy.rows, .checksum = sink_checksum(l->sink)};
 
-    rest(l);
+    end_chunk(l);
     return rc < 0 ? rc : ledger_done(l->ledger, l->chunk, l->spool, &done, err);
 }
 
@@ -117,15 +117,15 @@ static int finished(struct leader *l, struct err *err)
  * The leader has the table's lock, but not that of an index which is just being rebuilt, say; the
  * planner looks at all of them. It comes again until that is over (or --hold-limit is).
  */
-static int blocked(struct leader *l, struct err *err)
+static int chunk_blocked(struct leader *l, struct err *err)
 {
     log_debug("chunk %u: something of its table is locked; trying again", l->chunk);
-    rest(l);
+    end_chunk(l);
     ledger_give_to_leader(l->ledger, l->chunk);
     return ledger_trim(l->ledger, l->spool, err);
 }
 
-static int failed(struct leader *l, struct err *err)
+static int chunk_failed(struct leader *l, struct err *err)
 {
     char why[ERR_TEXT_MAX];
 
@@ -133,7 +133,7 @@ static int failed(struct leader *l, struct err *err)
     return ledger_fail(l->ledger, l->chunk, why, err);
 }
 
-static int lost(struct err *err)
+static int say_lost(struct err *err)
 {
     return err_prefix(err, "the leader's connection, which holds locks and snapshot, is lost");
 }
@@ -144,7 +144,7 @@ int leader_hear(struct leader *l, struct err *err)
 
     if (!l->busy) {
         rc = pg_conn_check(l->conn, err);
-        return rc < 0 ? lost(err) : 0;
+        return rc < 0 ? say_lost(err) : 0;
     }
     l->heard = clock_ms();
     tell_bytes(l, sink_bytes(l->sink));
@@ -152,13 +152,13 @@ int leader_hear(struct leader *l, struct err *err)
     if (rc == PG_COPY_MORE)
         return 0;
     if (rc == PG_COPY_DONE)
-        return finished(l, err);
+        return chunk_finished(l, err);
     if (rc == PG_COPY_BUSY)
-        return blocked(l, err);
-    rest(l);
+        return chunk_blocked(l, err);
+    end_chunk(l);
     if (rc == -ECONNRESET || !pg_conn_is_ready(l->conn))
-        return lost(err);
-    return failed(l, err);
+        return say_lost(err);
+    return chunk_failed(l, err);
 }
 
 int leader_work(struct leader *l, int64_t now, struct err *err)

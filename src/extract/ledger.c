@@ -14,6 +14,7 @@
 #include "extract/protocol.h"
 #include "extract/queue.h"
 #include "extract/spooled.h"
+#include "pg/freeze.h"
 
 #define OWN_FILE_MIN (1u << 20) /* smaller tables share the spool files of the workers */
 
@@ -239,6 +240,14 @@ static int choose_place(struct ledger *l, uint32_t chunk, uint32_t spool, struct
     return rc;
 }
 
+/* LOCK TABLE refuses materialized views; lock_timeout serves. */
+static int lock_sql(const struct ledger *l, const struct chunk *k, char **sql, struct err *err)
+{
+    const struct pg_relation *rel = plan_relation(l->cfg.catalog, k);
+
+    return rel->kind == 'm' ? 0 : pg_lock_nowait_sql(l->cfg.leader, rel, sql, err);
+}
+
 int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger_job *job,
                  struct err *err)
 {
@@ -250,7 +259,16 @@ int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger
     rc = open_own_file(l, k->table, err);
     if (rc == 0)
         rc = choose_place(l, chunk, spool, job, err);
-    return rc < 0 ? rc : copy_sql(l, k, &job->copy_sql, err);
+    if (rc == 0)
+        rc = copy_sql(l, k, &job->copy_sql, err);
+    return rc < 0 ? rc : lock_sql(l, k, &job->lock_sql, err);
+}
+
+void ledger_job_free(struct ledger_job *job)
+{
+    free(job->copy_sql);
+    free(job->lock_sql);
+    *job = (struct ledger_job){.fd = -1};
 }
 
 void ledger_add_under_way(struct ledger *l, uint32_t chunk, uint64_t more)
@@ -279,6 +297,11 @@ int ledger_check_spool(struct ledger *l, uint32_t chunk, struct err *err)
 bool ledger_has_failed(const struct ledger *l, uint32_t chunk)
 {
     return l->failed[chunk_of(l, chunk)->table];
+}
+
+uint64_t ledger_weight(const struct ledger *l, uint32_t chunk)
+{
+    return chunk_of(l, chunk)->weight;
 }
 
 /* Of a table without a file of its own. */

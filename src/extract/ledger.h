@@ -52,7 +52,8 @@ size_t ledger_left(const struct ledger *l); /* chunks that wait or are in work *
 /* ---- a chunk in work ---- */
 
 struct ledger_job {
-    char *copy_sql;  /* the caller's to free */
+    char *copy_sql;
+    char *lock_sql;  /* for whoever does not have the lock yet; NULL: it cannot be taken */
     uint32_t flags;  /* extract/protocol.h */
     int fd;          /* borrowed: the spool file, or the table's own (CHUNK_OWN_FILE) */
     uint64_t offset; /* of the chunk in the spool file; own file: 0 */
@@ -61,12 +62,14 @@ struct ledger_job {
 /* How the chunk is done by whoever writes to this spool. */
 int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger_job *job,
                  struct err *err);
+void ledger_job_free(struct ledger_job *job); /* also after a failure */
 
 /* So many bytes more are written (wraps around when it is less); all that were told are taken back
  * before one of the five below is called. Its table may have failed for it: ledger_has_failed. */
 void ledger_add_under_way(struct ledger *l, uint32_t chunk, uint64_t more);
 int ledger_check_spool(struct ledger *l, uint32_t chunk, struct err *err);
 bool ledger_has_failed(const struct ledger *l, uint32_t chunk);
+uint64_t ledger_weight(const struct ledger *l, uint32_t chunk); /* of extract/plan.h */
 
 /* Negative: the extraction cannot go on. */
 struct ledger_done {

@@ -12,108 +12,134 @@
 #define TRY_MS 300
 #define PAUSE_MS 100 /* between two tries writers get on */
 
-static void give_up(struct slot *s, const char *why)
+static void give_up(struct child *c, const char *why)
 {
-    log_note("worker %u takes no part: %s", s->number, why);
-    slot_kill(s);
-    s->state = SLOT_GIVEN_UP;
+    log_note("worker %u takes no part: %s", c->number, why);
+    child_kill(c);
+    c->state = CHILD_GIVEN_UP;
 }
 
-static void take_message(struct slot *s, const struct msg *m, bool *blocked)
+/* The stages of a worker here: it connects and locks; has its locks; has its snapshot. */
+static bool is_locking(const struct workers *w, unsigned i)
 {
-    struct msg_answer a = {0};
-    struct reader body = m->body;
+    return w->crew.children[i].state == CHILD_JOINING && !w->jobs[i].locked;
+}
 
-    if (!msg_get_answer(&body, &a))
-        give_up(s, "it sent a message that makes no sense");
-    else if (m->type == MSG_LOCKED && s->state == SLOT_JOINING)
-        s->state = SLOT_LOCKED;
-    else if (m->type == MSG_READY && s->state == SLOT_LOCKED)
-        s->state = SLOT_IDLE;
-    else if (m->type == MSG_LOST && a.code == EBUSY)
+static bool is_locked(const struct workers *w, unsigned i)
+{
+    return w->crew.children[i].state == CHILD_JOINING && w->jobs[i].locked;
+}
+
+static bool is_frozen(const struct workers *w, unsigned i)
+{
+    return w->crew.children[i].state == CHILD_IDLE;
+}
+
+static void take_lost(struct child *c, const struct msg *m, bool *blocked)
+{
+    struct reader body = m->body;
+    struct err why;
+
+    if (!child_get_lost(&body, &why))
+        give_up(c, "it sent a message that makes no sense");
+    else if (why.code == EBUSY)
         *blocked = true;
     else
-        give_up(s, m->type == MSG_LOST ? a.text : "it sent a message out of turn");
-    msg_answer_free(&a);
+        give_up(c, why.text);
 }
 
-static void hear_slot(struct slot *s, bool *blocked)
+static void take_message(struct workers *w, unsigned i, const struct msg *m, bool *blocked)
 {
+    struct child *c = &w->crew.children[i];
+
+    if (m->type == CHILD_LOST)
+        take_lost(c, m, blocked);
+    else if (m->type == MSG_LOCKED && is_locking(w, i))
+        w->jobs[i].locked = true;
+    else if (m->type == CHILD_READY && is_locked(w, i))
+        c->state = CHILD_IDLE;
+    else
+        give_up(c, "it sent a message out of turn");
+}
+
+static void hear_worker(struct workers *w, unsigned i, bool *blocked)
+{
+    struct child *c = &w->crew.children[i];
     struct err why;
     struct msg m;
-    int rc = msg_receive(&s->socket, &why);
+    int rc = msg_receive(&c->socket, &why);
 
     if (rc <= 0) {
-        give_up(s, rc == 0 ? "it ended" : why.text);
+        give_up(c, rc == 0 ? "it ended" : why.text);
         return;
     }
-    while (s->pid && (rc = msg_next(&s->socket, &m, &why)) > 0)
-        take_message(s, &m, blocked);
+    while (c->pid && (rc = msg_next(&c->socket, &m, &why)) > 0)
+        take_message(w, i, &m, blocked);
     if (rc < 0)
-        give_up(s, why.text);
+        give_up(c, why.text);
 }
 
-static unsigned count(const struct crew *c, enum slot_state state)
+typedef bool (*stage)(const struct workers *w, unsigned i);
+
+static unsigned count(const struct workers *w, stage in_stage)
 {
     unsigned i, n = 0;
 
-    for (i = 0; i < c->n; i++)
-        n += c->slots[i].state == state;
+    for (i = 0; i < w->crew.n; i++)
+        n += in_stage(w, i);
     return n;
 }
 
 /*
- * Hear workers until none is in `state` any more, or the deadline. blocked: set, and the wait
+ * Hear workers until none is in this stage any more, or the deadline. blocked: set, and the wait
  * ended, when one could not have its locks.
  */
-static int wait_while(struct crew *c, enum slot_state state, int64_t deadline, int stop_fd,
+static int wait_while(struct workers *w, stage in_stage, int64_t deadline, int stop_fd,
                       bool *blocked, struct err *err)
 {
-    struct pollfd *p = mem_array(c->n + 1, sizeof(*p));
+    unsigned i, n = w->crew.n;
+    struct pollfd *p = mem_array(n + 1, sizeof(*p));
     int64_t left;
-    unsigned i;
     int rc = 0;
 
-    while (rc == 0 && !*blocked && count(c, state) && (left = deadline - clock_ms()) > 0) {
-        p[c->n] = (struct pollfd){.fd = stop_fd, .events = POLLIN};
-        for (i = 0; i < c->n; i++)
-            p[i] = (struct pollfd){.fd = c->slots[i].pid ? c->slots[i].socket.fd : -1,
-                                   .events = POLLIN};
-        if (poll(p, c->n + 1, (int)left) < 0 && errno != EINTR)
+    while (rc == 0 && !*blocked && count(w, in_stage) && (left = deadline - clock_ms()) > 0) {
+        p[n] = (struct pollfd){.fd = stop_fd, .events = POLLIN};
+        crew_set_polls(&w->crew, p);
+        if (poll(p, n + 1, (int)left) < 0 && errno != EINTR)
             rc = err_errno(err, "poll failed");
-        if (p[c->n].revents)
+        if (p[n].revents)
             rc = err_set(err, EINTR, "interrupted");
-        for (i = 0; i < c->n; i++)
-            if (p[i].revents && c->slots[i].pid)
-                hear_slot(&c->slots[i], blocked);
+        for (i = 0; i < n; i++)
+            if (p[i].revents && w->crew.children[i].pid)
+                hear_worker(w, i, blocked);
     }
     free(p);
     return rc;
 }
 
-static void dismiss(struct crew *c, enum slot_state state, const char *why)
+static void dismiss(struct workers *w, stage in_stage, const char *why)
 {
     unsigned i;
 
-    for (i = 0; i < c->n; i++)
-        if (c->slots[i].state == state)
-            give_up(&c->slots[i], why);
+    for (i = 0; i < w->crew.n; i++)
+        if (in_stage(w, i))
+            give_up(&w->crew.children[i], why);
 }
 
 /*
  * Workers connect and take ACCESS SHARE. 1: somebody queued for an exclusive lock between the
  * leader's locks and a worker's; he has to be let through, and all begun again.
  */
-static int gather(struct crew *c, const struct lockfreeze_request *req, struct err *err)
+static int gather(struct workers *w, const struct lockfreeze_request *req, struct err *err)
 {
     bool blocked = false;
     unsigned i;
     int rc = 0;
 
-    for (i = 0; i < c->n && rc == 0; i++)
-        rc = crew_start(c, i, err);
+    for (i = 0; i < w->crew.n && rc == 0; i++)
+        rc = crew_start(&w->crew, i, err);
     if (rc == 0)
-        rc = wait_while(c, SLOT_JOINING, clock_ms() + req->freeze.lock_timeout_ms, req->stop_fd,
+        rc = wait_while(w, is_locking, clock_ms() + req->freeze.lock_timeout_ms, req->stop_fd,
                         &blocked, err);
     if (rc < 0)
         return rc;
@@ -121,8 +147,8 @@ static int gather(struct crew *c, const struct lockfreeze_request *req, struct e
         err_set(err, EBUSY, "somebody waits to lock one of the tables");
         return 1;
     }
-    dismiss(c, SLOT_JOINING, "it could not connect and lock in time (--lock-timeout)");
-    if (!count(c, SLOT_LOCKED))
+    dismiss(w, is_locking, "it could not connect and lock in time (--lock-timeout)");
+    if (!count(w, is_locked))
         return err_set(err, ETIMEDOUT,
                        "no snapshot worker could connect and lock the tables in time");
     return 0;
@@ -163,25 +189,26 @@ static int lock_share(struct pg_conn *leader, const struct pg_catalog *c,
     return rc;
 }
 
-static void send_freeze(struct crew *c)
+static void send_freeze(struct workers *w)
 {
     struct buf frame = {0};
     struct err why;
     unsigned i;
 
-    for (i = 0; i < c->n; i++) {
-        if (c->slots[i].state != SLOT_LOCKED)
+    for (i = 0; i < w->crew.n; i++) {
+        if (!is_locked(w, i))
             continue;
         msg_put_freeze(&frame);
-        if (msg_send(&c->slots[i].socket, &frame, &why) < 0)
-            give_up(&c->slots[i], why.text);
+        if (msg_send(&w->crew.children[i].socket, &frame, &why) < 0)
+            give_up(&w->crew.children[i], why.text);
     }
     buf_free(&frame);
 }
 
 /* Under the SHARE locks: every snapshot, the leader's first. */
-static int snapshots(struct crew *c, struct pg_conn *leader, const struct lockfreeze_request *req,
-                     struct pg_moment *moment, struct err *err)
+static int snapshots(struct workers *w, struct pg_conn *leader,
+                     const struct lockfreeze_request *req, struct pg_moment *moment,
+                     struct err *err)
 {
     bool blocked = false; /* they hold their locks: it stays so */
     int64_t deadline = clock_ms() + req->freeze_timeout_ms;
@@ -190,14 +217,14 @@ static int snapshots(struct crew *c, struct pg_conn *leader, const struct lockfr
 
     if (rc < 0)
         return rc;
-    send_freeze(c);
-    rc = wait_while(c, SLOT_LOCKED, deadline, req->stop_fd, &blocked, err);
+    send_freeze(w);
+    rc = wait_while(w, is_locked, deadline, req->stop_fd, &blocked, err);
     if (rc < 0)
         return rc;
-    dismiss(c, SLOT_LOCKED, "it did not get its snapshot in time (--freeze-timeout)");
-    for (i = 0; i < c->n; i++)
-        c->slots[i].joined = c->slots[i].state == SLOT_IDLE;
-    if (!count(c, SLOT_IDLE))
+    dismiss(w, is_locked, "it did not get its snapshot in time (--freeze-timeout)");
+    for (i = 0; i < w->crew.n; i++)
+        w->crew.children[i].joined = is_frozen(w, i);
+    if (!count(w, is_frozen))
         return err_set(err, ETIMEDOUT,
                        "no snapshot worker got its snapshot within %lld ms "
                        "(--freeze-timeout)",
@@ -206,8 +233,9 @@ static int snapshots(struct crew *c, struct pg_conn *leader, const struct lockfr
 }
 
 /* 0, negative, or 1: the catalog changed meanwhile. */
-static int try_once(struct crew *crew, struct pg_conn *leader, const struct lockfreeze_request *req,
-                    struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
+static int try_once(struct workers *workers, struct pg_conn *leader,
+                    const struct lockfreeze_request *req, struct pg_catalog **catalog,
+                    struct pg_moment *moment, struct err *err)
 {
     struct pg_catalog *before = NULL;
     char *lock_sql = NULL;
@@ -215,45 +243,46 @@ static int try_once(struct crew *crew, struct pg_conn *leader, const struct lock
 
     if (rc != 0)
         return rc;
-    crew->lock_sql = lock_sql;
-    rc = gather(crew, req, err);
+    workers->lock_sql = lock_sql;
+    rc = gather(workers, req, err);
     if (rc == 0)
         rc = lock_share(leader, before, req, err);
     if (rc == 0)
-        rc = snapshots(crew, leader, req, moment, err);
+        rc = snapshots(workers, leader, req, moment, err);
     if (rc == 0)
         rc = pg_freeze_unshare(leader, moment, err);
     if (rc == 0)
         rc = pg_freeze_verify(leader, &req->freeze, before, catalog, err);
-    crew->lock_sql = NULL;
+    workers->lock_sql = NULL;
     free(lock_sql);
     pg_catalog_free(before);
     return rc;
 }
 
-static void start_again(struct crew *crew, struct pg_conn *leader, struct pg_moment *moment)
+static void start_again(struct workers *w, struct pg_conn *leader, struct pg_moment *moment)
 {
     unsigned i;
 
-    for (i = 0; i < crew->n; i++) {
-        slot_kill(&crew->slots[i]);
-        crew->slots[i].state = SLOT_EMPTY;
-        crew->slots[i].joined = false;
+    crew_kill(&w->crew);
+    for (i = 0; i < w->crew.n; i++) {
+        w->crew.children[i].state = CHILD_EMPTY;
+        w->crew.children[i].joined = false;
     }
     pg_freeze_rollback(leader);
     pg_moment_free(moment);
 }
 
-int lockfreeze_run(struct crew *crew, struct pg_conn *leader, const struct lockfreeze_request *req,
-                   struct pg_catalog **catalog, struct pg_moment *moment, struct err *err)
+int lockfreeze_run(struct workers *workers, struct pg_conn *leader,
+                   const struct lockfreeze_request *req, struct pg_catalog **catalog,
+                   struct pg_moment *moment, struct err *err)
 {
     int64_t deadline = clock_ms() + req->freeze.lock_timeout_ms;
     int tries, rc = 1;
 
     for (tries = 0; rc > 0 && (tries < MIN_TRIES || clock_ms() < deadline); tries++) {
-        rc = try_once(crew, leader, req, catalog, moment, err);
+        rc = try_once(workers, leader, req, catalog, moment, err);
         if (rc != 0)
-            start_again(crew, leader, moment);
+            start_again(workers, leader, moment);
         if (rc > 0 && pause_between(req->stop_fd, err) < 0)
             rc = -err->code;
     }

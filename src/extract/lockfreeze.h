@@ -5,7 +5,7 @@
 #ifndef ASOFS_EXTRACT_LOCKFREEZE_H
 #define ASOFS_EXTRACT_LOCKFREEZE_H
 
-#include "extract/crew.h"
+#include "extract/workers.h"
 #include "pg/freeze.h"
 
 struct lockfreeze_request {
@@ -15,11 +15,12 @@ struct lockfreeze_request {
 };
 
 /*
- * On success the leader and at least one worker are frozen (SLOT_IDLE; all others SLOT_GIVEN_UP),
+ * On success the leader and at least one worker are frozen (CHILD_IDLE; all others CHILD_GIVEN_UP),
  * no SHARE lock is held, and *catalog and *moment are the caller's to free. On failure no worker is
  * left and the leader's transaction is gone.
  */
-int lockfreeze_run(struct crew *crew, struct pg_conn *leader, const struct lockfreeze_request *req,
-                   struct pg_catalog **catalog, struct pg_moment *moment, struct err *err);
+int lockfreeze_run(struct workers *workers, struct pg_conn *leader,
+                   const struct lockfreeze_request *req, struct pg_catalog **catalog,
+                   struct pg_moment *moment, struct err *err);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * What coordinator and snapshot workers say to each other, over a socketpair (common/msg.h).
+ * What coordinator and snapshot workers say to each other, over a socketpair, beside READY and
+ * LOST of every child (common/child.h).
  *
  *   coordinator → worker   CONFIG once; FREEZE once after LOCKED (protocol lock only); then CHUNK
  *                          after CHUNK, each after the answer to the one before; closing the socket
@@ -12,21 +13,19 @@
 #ifndef ASOFS_EXTRACT_PROTOCOL_H
 #define ASOFS_EXTRACT_PROTOCOL_H
 
-#include "common/msg.h"
+#include "common/child.h"
 #include "pg/conn.h"
 
-/* Descriptors of a worker. */
-enum { WORKER_FD_SOCKET = 3, WORKER_FD_SPOOL = 4 };
+/* A worker's spool file. */
+enum { WORKER_FD_SPOOL = CHILD_FD_FILE };
 
 enum message_type {
-    MSG_CONFIG = 1,
+    MSG_CONFIG = CHILD_OWN,
     MSG_CHUNK,
-    MSG_READY,
     MSG_PROGRESS,
     MSG_DONE,
     MSG_BUSY,
     MSG_FAILED,
-    MSG_LOST,
     MSG_LOCKED,
     MSG_FREEZE,
 };
@@ -58,8 +57,8 @@ struct msg_answer {
     uint64_t bytes;
     uint64_t rows;
     uint64_t checksum;
-    uint32_t code; /* errno of FAILED and LOST */
-    char *text;    /* of FAILED and LOST */
+    uint32_t code; /* errno of FAILED */
+    char *text;    /* of FAILED */
 };
 
 /* Fill a frame, ready for msg_send. */

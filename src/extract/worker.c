@@ -11,10 +11,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -45,15 +43,14 @@ static int answer(struct worker *w, enum message_type type, const struct msg_ans
     return msg_send(&w->socket, &w->frame, err);
 }
 
-static int answer_error(struct worker *w, enum message_type type, const struct err *what)
+static void answer_failed(struct worker *w, const struct err *what)
 {
     struct msg_answer a = {
         .chunk = w->chunk, .code = (uint32_t)what->code, .text = mem_strdup(what->text)};
     struct err ignored;
-    int rc = answer(w, type, &a, &ignored);
 
+    answer(w, MSG_FAILED, &a, &ignored);
     free(a.text);
-    return rc;
 }
 
 /* Wait for the next message. 1 = *m filled, 0 = the coordinator is gone. */
@@ -120,7 +117,6 @@ static int join_snapshot(struct worker *w, struct err *err)
         .connect_timeout_ms = (int64_t)w->config.timeout_ms,
         .query_timeout_ms = (int64_t)w->config.timeout_ms,
     };
-    struct msg_answer ready = {0};
     int rc = pg_conn_open(&w->conn, &w->config.target, &session, err);
 
     if (rc == 0 && *w->config.lock_sql)
@@ -128,7 +124,7 @@ static int join_snapshot(struct worker *w, struct err *err)
     else if (rc == 0)
         rc = pg_freeze_join(w->conn, w->config.snapshot_id, err);
     if (rc == 0)
-        rc = answer(w, MSG_READY, &ready, err);
+        rc = child_say_ready(&w->socket, err);
     free(name);
     return rc;
 }
@@ -248,7 +244,7 @@ static int do_chunk(struct worker *w, const struct msg_chunk *m, struct err *err
         return answer(w, MSG_BUSY, &done, err);
     if (rc == -ECONNRESET || rc == -EPIPE || rc == -ETIMEDOUT)
         return rc;
-    answer_error(w, MSG_FAILED, err);
+    answer_failed(w, err);
     return pg_conn_is_ready(w->conn) ? 0 : rc;
 }
 
@@ -285,19 +281,13 @@ int worker_main(void)
 {
     struct worker w = {.sink = sink_new()};
     struct err err;
-    int rc;
+    int status;
 
-    msg_conn_init(&w.socket, WORKER_FD_SOCKET);
-    prctl(PR_SET_NAME, "asofs-worker");
-    signal(SIGINT, SIG_IGN); /* Ctrl-C is the coordinator's affair; our end is its closed socket */
-    signal(SIGPIPE, SIG_IGN);
-    rc = live(&w, &err);
-    if (rc < 0 && rc != -EINTR && rc != -EPIPE)
-        answer_error(&w, MSG_LOST, &err);
+    child_enter(&w.socket, "asofs-worker");
+    status = child_leave(&w.socket, live(&w, &err), &err);
     pg_conn_close(w.conn);
     sink_free(w.sink);
     msg_config_free(&w.config);
-    msg_conn_free(&w.socket);
     buf_free(&w.frame);
-    return rc < 0;
+    return status;
 }

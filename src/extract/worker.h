@@ -1,5 +1,5 @@
 /*
- * The snapshot worker: `asofs worker`, started by a coordinator with WORKER_FD_SOCKET and
+ * The snapshot worker: `asofs worker`, started as a child (common/child.h) with
  * WORKER_FD_SPOOL open. It lives as long as its socket.
  */
 #ifndef ASOFS_EXTRACT_WORKER_H

@@ -33,7 +33,7 @@ struct snapshot {
     struct results *results; /* from the freeze on; they have their own lock */
     struct tree tree;        /* its names alone */
     struct pg_dump dump;
-    struct crew *crew;
+    struct workers *workers;
     struct coordinator *coordinator; /* from snapshot_prepare on */
     struct progress progress;
     int64_t started, locked, frozen; /* clock_ms: begin, first lock, snapshot */

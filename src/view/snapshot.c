@@ -64,15 +64,15 @@ static void tell_left_out(const struct snapshot *s)
     buf_free(&b);
 }
 
-static struct crew *make_crew(const struct snapshot *s)
+static struct workers *make_workers(const struct snapshot *s)
 {
-    struct crew *c = crew_new(s->req.jobs);
+    struct workers *w = workers_new(s->req.jobs, s->req.worker_timeout_ms);
 
-    c->spool_dir = s->req.spool_dir;
-    c->target = &s->target;
-    c->timezone = s->req.timezone;
-    c->worker_timeout_ms = s->req.worker_timeout_ms;
-    return c;
+    w->crew.closed = s->req.freeze_by_lock;
+    w->spool_dir = s->req.spool_dir;
+    w->target = &s->target;
+    w->timezone = s->req.timezone;
+    return w;
 }
 
 static int freeze(struct snapshot *s, struct err *err)
@@ -92,9 +92,9 @@ static int freeze(struct snapshot *s, struct err *err)
 
     s->locked = clock_ms();
     if (req->freeze_by_lock)
-        return lockfreeze_run(s->crew, s->leader, &l, &s->catalog, &s->moment, err);
+        return lockfreeze_run(s->workers, s->leader, &l, &s->catalog, &s->moment, err);
     rc = pg_freeze_export(s->leader, &f, &s->catalog, &s->moment, err);
-    s->crew->snapshot_id = s->moment.snapshot_id;
+    s->workers->snapshot_id = s->moment.snapshot_id;
     return rc;
 }
 
@@ -167,7 +167,7 @@ int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapsh
     s->dump = (struct pg_dump){.out_fd = -1, .err_fd = -1};
     s->started = clock_ms();
     pg_target_init(&s->target, req->source);
-    s->crew = make_crew(s);
+    s->workers = make_workers(s);
     rc = connect_leader(s, err);
     if (rc == 0 && req->shown && !req->trust_base)
         rc = pg_refuse_foreign_code(s->leader, err);
@@ -195,7 +195,7 @@ void snapshot_free(struct snapshot *s)
     pg_dump_free(&s->dump);
     coordinator_free(s->coordinator);
     results_free(s->results);
-    crew_free(s->crew);
+    workers_free(s->workers);
     pg_conn_close(s->leader);
     tree_free(&s->tree);
     plan_free(&s->plan);
@@ -242,8 +242,7 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
 {
     struct coordinator_config config = {
         .leader = s->leader,
-        .crew = s->crew,
-        .can_join = !s->req.freeze_by_lock,
+        .workers = s->workers,
         .matviews_by_leader = s->req.freeze_by_lock,
         .catalog = s->catalog,
         .plan = &s->plan,
@@ -262,7 +261,7 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
         .progress = &s->progress,
     };
 
-    s->crew->spool_dir = job->spool_dir;
+    s->workers->spool_dir = job->spool_dir;
     start_dump(s);
     s->results->settled = job->settled;
     s->results->settled_arg = job->settled_arg;

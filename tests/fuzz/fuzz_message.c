@@ -9,14 +9,16 @@
 
 static void take(struct msg *m)
 {
-    struct reader a = m->body, b = m->body, c = m->body;
+    struct reader a = m->body, b = m->body, c = m->body, d = m->body;
     struct msg_config config = {0};
     struct msg_chunk chunk = {0};
     struct msg_answer answer = {0};
+    struct err why;
 
     msg_get_config(&a, &config);
     msg_get_chunk(&b, &chunk);
     msg_get_answer(&c, &answer);
+    child_get_lost(&d, &why);
     msg_config_free(&config);
     msg_chunk_free(&chunk);
     msg_answer_free(&answer);

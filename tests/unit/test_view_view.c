@@ -98,7 +98,7 @@ static void view_never_gives_less_than_there_should_be(void **state)
     const struct flatfile *f = view_file(v, node_of(v, "public", "items.csv"));
     char got[32];
 
-    assert_int_equal(ftruncate(v->members[0].snapshot->crew->spools[0].fd, 8), 0);
+    assert_int_equal(ftruncate(v->members[0].snapshot->workers->spools[0].fd, 8), 0);
     assert_int_equal(flatfile_read(f, got, 32, 0), -EIO);
     assert_int_equal(flatfile_read(f, got, 8, 0), 8);
     viewfixture_complete(v, 1, flat_alone("xxxx", 5), 1, 1);

@@ -41,7 +41,7 @@ static const struct place view_places[] = {{"public", "items"}, {"public", "a,b"
 
 static struct coordinator *make_coordinator(const struct snapshot *s)
 {
-    struct coordinator_config config = {.crew = s->crew,
+    struct coordinator_config config = {.workers = s->workers,
                                         .catalog = s->catalog,
                                         .plan = &s->plan,
                                         .results = s->results,
@@ -77,7 +77,7 @@ struct snapshot *viewfixture_snapshot(const char *source, const char *schema_err
     s->started = 1000, s->locked = 1200, s->frozen = 1500;
     plan_make(&s->plan, s->catalog, 8192);
     tree_make(&s->tree, s->catalog, PG_FORMAT_CSV, false);
-    s->crew = crew_new(2);
+    s->workers = workers_new(2, 1000);
     s->results = results_new(&s->plan);
     if (schema_error)
         results_set_schema(s->results, NULL, schema_error);
@@ -101,10 +101,10 @@ struct results *viewfixture_results(const struct view *v)
 /* A spool file in memory, with these bytes. */
 static void fill_spool(struct view *v, unsigned i, const char *bytes)
 {
-    struct crew *c = v->members[0].snapshot->crew;
+    struct workers *w = v->members[0].snapshot->workers;
 
-    c->spools[i].fd = memfd_create("unit", MFD_CLOEXEC);
-    assert_int_equal(io_pwrite_all(c->spools[i].fd, bytes, strlen(bytes), 0), 0);
+    w->spools[i].fd = memfd_create("unit", MFD_CLOEXEC);
+    assert_int_equal(io_pwrite_all(w->spools[i].fd, bytes, strlen(bytes), 0), 0);
 }
 
 void viewfixture_complete(struct view *v, size_t t, struct flatfile *file, uint64_t rows,
@@ -138,7 +138,7 @@ void viewfixture_fail(struct view *v, size_t t, const char *why)
 int viewfixture_set_up(void **state)
 {
     struct view *v = viewfixture_view("erp@db1", NULL);
-    const struct spool *spools = v->members[0].snapshot->crew->spools;
+    const struct spool *spools = v->members[0].snapshot->workers->spools;
     struct spooled *s = spooled_new(3);
 
     fill_spool(v, 0, "??1,bolt\n??");
