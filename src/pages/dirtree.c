@@ -102,7 +102,7 @@ int dirtree_lookup(struct dirtree *t, uint64_t dir, const char *name, struct dir
     return rc;
 }
 
-static int walk(const struct dirtree *t, const char *path, struct node *n)
+static int walk_path(const struct dirtree *t, const char *path, struct node *n)
 {
     char name[NAME_MAX + 1];
     size_t len;
@@ -128,7 +128,7 @@ int dirtree_walk(struct dirtree *t, const char *path, struct dirtree_node *node)
     int rc;
 
     pthread_rwlock_rdlock(&t->lock);
-    rc = walk(t, path, &n);
+    rc = walk_path(t, path, &n);
     if (rc == 0)
         treenodes_describe(&n, node);
     pthread_rwlock_unlock(&t->lock);

@@ -111,7 +111,7 @@ static int open_dir(struct disk *d, const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-static int walk(DIR *dir, int (*each)(void *arg, const char *name), void *arg)
+static int walk_names(DIR *dir, int (*each)(void *arg, const char *name), void *arg)
 {
     struct dirent *e;
     int rc;
@@ -141,7 +141,7 @@ static int posix_list(struct disk *d, const char *path, int (*each)(void *arg, c
         close(fd);
         return rc;
     }
-    rc = walk(dir, each, arg);
+    rc = walk_names(dir, each, arg);
     closedir(dir);
     return rc;
 }

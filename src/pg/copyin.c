@@ -230,7 +230,7 @@ static int take_result(struct pg_conn *conn, struct pg_copyin *copy, PGresult *r
     return take_failure(conn, copy, r, err);
 }
 
-static int finish(const struct pg_copyin *copy, struct err *err)
+static int end_copy(const struct pg_copyin *copy, struct err *err)
 {
     if (copy->failure.code) {
         *err = copy->failure;
@@ -250,7 +250,7 @@ static int take_results(struct pg_conn *conn, struct pg_copyin *copy, struct err
             return PG_COPYIN_MORE;
         r = PQgetResult(conn->pq);
         if (!r)
-            return finish(copy, err);
+            return end_copy(copy, err);
         rc = take_result(conn, copy, r, err);
         PQclear(r);
     }

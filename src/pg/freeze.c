@@ -53,8 +53,8 @@ static int read_catalog(struct pg_conn *conn, const struct pg_freeze_request *re
 }
 
 /* The catalog as it is now, in a transaction of its own that holds nothing afterwards. */
-static int collect(struct pg_conn *conn, const struct pg_freeze_request *req,
-                   struct pg_catalog **catalog, struct err *err)
+static int collect_catalog(struct pg_conn *conn, const struct pg_freeze_request *req,
+                           struct pg_catalog **catalog, struct err *err)
 {
     int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
@@ -299,7 +299,7 @@ static int try_freeze(struct pg_conn *conn, const struct pg_freeze_request *req,
     struct pg_catalog *before = NULL, *after = NULL;
     int rc;
 
-    rc = collect(conn, req, &before, err);
+    rc = collect_catalog(conn, req, &before, err);
     if (rc == 0)
         rc = check_lock_table(before, req->server, 1, err);
     if (rc < 0)
@@ -404,7 +404,7 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
             err, ENOTSUP,
             "--freeze=lock is not possible on a standby: SHARE locks are not to be had there; "
             "use --freeze=export");
-    rc = collect(leader, req, &c, err);
+    rc = collect_catalog(leader, req, &c, err);
     if (rc == 0)
         rc = check_lockable(c, err);
     if (rc == 0)

@@ -267,7 +267,7 @@ static int take_result(struct pg_conn *conn, struct pg_answer *a, const PGresult
 }
 
 /* The results of what was sent: all of them, or up to one that cannot be. */
-static int collect(struct pg_conn *conn, struct pg_answer *a, struct err *err)
+static int collect_results(struct pg_conn *conn, struct pg_answer *a, struct err *err)
 {
     struct err further;
     unsigned n;
@@ -291,12 +291,12 @@ static int collect(struct pg_conn *conn, struct pg_answer *a, struct err *err)
     return rc;
 }
 
-static int finish(struct pg_conn *conn, int sent, struct pg_answer *a, struct err *err)
+static int finish_query(struct pg_conn *conn, int sent, struct pg_answer *a, struct err *err)
 {
     int rc = pg_flush(conn, sent, err);
 
     if (rc == 0)
-        rc = collect(conn, a, err);
+        rc = collect_results(conn, a, err);
     if (rc == -EINTR || rc == -ETIMEDOUT || rc == -EPROTO)
         cancel_query(conn);
     return rc;
@@ -304,7 +304,7 @@ static int finish(struct pg_conn *conn, int sent, struct pg_answer *a, struct er
 
 int pg_run(struct pg_conn *conn, const char *sql, struct err *err)
 {
-    return finish(conn, PQsendQuery(conn->pq, sql), NULL, err);
+    return finish_query(conn, PQsendQuery(conn->pq, sql), NULL, err);
 }
 
 int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
@@ -319,7 +319,7 @@ int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const
         sent = PQsendQuery(conn->pq, sql);
     if (sent && wanted->most > MANY_ROWS)
         PQsetSingleRowMode(conn->pq);
-    rc = finish(conn, sent, a, err);
+    rc = finish_query(conn, sent, a, err);
     if (rc == 0)
         rc = pg_answer_end(a, err);
     *answer = rc == 0 ? a : NULL;
@@ -330,5 +330,5 @@ int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const
 
 int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err)
 {
-    return finish(conn, PQsendPrepare(conn->pq, "", sql, 0, NULL), NULL, err);
+    return finish_query(conn, PQsendPrepare(conn->pq, "", sql, 0, NULL), NULL, err);
 }
