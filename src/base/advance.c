@@ -54,7 +54,7 @@ static int check_until(const struct advance *a, const struct advance_result *r, 
 {
     char *words;
 
-    if (a->req->until.kind == MOMENT_NONE || moment_is_behind(&a->req->until, &a->newest))
+    if (a->req->until.kind == MOMENT_NONE || moment_is_after(&a->req->until, &a->newest))
         return 0;
     words = moment_words(&a->req->until);
     err_set(err, ERANGE, "%s is before the first moment of base %s, the newest of %s", words,

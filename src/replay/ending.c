@@ -13,7 +13,7 @@
 #include "replay/segment.h"
 
 #define MORE_LOG                                                                                   \
-    "the log is damaged: recovery found its end behind %s, and there is more of it at %s"
+    "the log is damaged: recovery found its end after %s, and there is more of it at %s"
 
 static char *segment_path(const struct choice *c, const struct wal_segment *s)
 {
@@ -23,7 +23,7 @@ static char *segment_path(const struct choice *c, const struct wal_segment *s)
     return mem_printf("%s/%s%s", s->own ? c->own : c->log.dir, name, s->partial ? ".partial" : "");
 }
 
-/* Log in one segment, behind where recovery found no more: it could not be read, or is damaged. */
+/* Log in one segment, after where recovery found no more: it could not be read, or is damaged. */
 static int check_segment(const struct ending *e, const struct wal_segment *s, struct err *err)
 {
     uint64_t start = s->number * e->from->log.list.segment_bytes, at = 0;

@@ -24,7 +24,7 @@ struct ending_stop {
     uint64_t last; /* of the end: the last record; 0: there is none, nor a target */
 };
 
-/* An LSN that no record lies behind is known to be the end. */
+/* An LSN that no record lies after is known to be the end. */
 struct ending_stop ending_first_stop(const struct choice *c);
 
 /* What a server and its restore_command said; frees it. */
@@ -42,7 +42,7 @@ int ending_check_reached(const struct ending *e, const struct ending_stop *stop,
 int ending_check(const struct ending *e, struct err *err);
 
 /* The end of the log may be the moment: of a time, if the log proves that time; of an LSN that no
- * record lies behind. */
+ * record lies after. */
 bool ending_may_be_moment(const struct ending *e);
 
 /* The moment is not in the log after this base: -ERANGE. */

@@ -27,7 +27,7 @@ struct lookahead_request {
 struct lookahead;
 
 /* The thread works with the rights that the caller has (pg/identity.h). NULL: there is nothing to
- * look at, or no thread to be had, which is no failure. */
+ * look at, or no thread can be started, which is no failure. */
 struct lookahead *lookahead_start(const struct lookahead_request *req);
 void lookahead_stop(struct lookahead *l); /* NULL is fine */
 

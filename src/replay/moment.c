@@ -211,7 +211,7 @@ uint64_t moment_first_lsn(const struct store_base_facts *f)
     return f->consistent_lsn ? f->consistent_lsn : f->start_lsn;
 }
 
-bool moment_is_behind(const struct moment *m, const struct store_base_facts *f)
+bool moment_is_after(const struct moment *m, const struct store_base_facts *f)
 {
     if (f->plain)
         return false;
@@ -262,7 +262,7 @@ int moment_choose(const struct moment *m, const struct moment_base *bases, unsig
     unsigned i = before < n ? before : n;
 
     while (i-- > 0)
-        if (moment_is_behind(m, &bases[i].facts))
+        if (moment_is_after(m, &bases[i].facts))
             return (int)i;
     return -1;
 }
@@ -299,7 +299,7 @@ static int out_of_range(const struct moment *m, const struct store_base_facts *f
 
     name_missing(f, log, end, missing);
     err_set(err, ERANGE,
-            "%s is behind the shipped log: moments from %s (%s) to %s (%s) can be mounted", words,
+            "%s is beyond the shipped log: moments from %s (%s) to %s (%s) can be mounted", words,
             lsn_text(moment_first_lsn(f), from),
             moment_time_text(moment_first_time(f) * US, from_time), lsn_text(reach->end, to),
             has_time ? moment_time_text(reach->time_us, to_time) : "of no later time yet");
@@ -308,8 +308,8 @@ static int out_of_range(const struct moment *m, const struct store_base_facts *f
     return -ERANGE;
 }
 
-/* Log lies behind the run that ends at `end`: the end of the run is not the end of the log. What a
- * base has itself is one run; behind that are files that its server kept to use again. */
+/* Log lies after the run that ends at `end`: the end of the run is not the end of the log. What a
+ * base has itself is one run; after that are files that its server kept to use again. */
 static int check_gap(const struct moment_base *base, const struct wal_list *log, uint64_t end,
                      struct err *err)
 {
@@ -348,7 +348,7 @@ int moment_check_history(const struct moment_base *base, const struct wal_list *
                     history);
 }
 
-static bool is_behind_wal(const struct moment *m, const struct wal_reach *reach, uint32_t bytes)
+static bool is_beyond_wal(const struct moment *m, const struct wal_reach *reach, uint32_t bytes)
 {
     return (m->kind == MOMENT_TIME && m->time_us > reach->time_us) ||
            (m->kind == MOMENT_LSN && !moment_reaches(reach->end, m->lsn, bytes));
@@ -359,16 +359,16 @@ int moment_check_wal(const struct moment *m, const struct moment_base *base,
 {
     const struct store_base_facts *f = &base->facts;
     uint64_t end = 0;
-    bool behind;
+    bool beyond;
     int rc;
 
     if (!reach->end || !wal_covers(log, f->timeline, f->start_lsn, &end))
         return 0; /* recovery tells */
-    behind = is_behind_wal(m, reach, log->segment_bytes);
-    rc = behind || m->kind == MOMENT_LATEST ? moment_check_history(base, log, UINT64_MAX, err)
+    beyond = is_beyond_wal(m, reach, log->segment_bytes);
+    rc = beyond || m->kind == MOMENT_LATEST ? moment_check_history(base, log, UINT64_MAX, err)
          : m->kind == MOMENT_LSN            ? moment_check_history(base, log, m->lsn, err)
                                             : 0;
-    if (rc < 0 || !behind)
+    if (rc < 0 || !beyond)
         return rc < 0 || m->kind != MOMENT_LATEST ? rc : check_gap(base, log, end, err);
     return out_of_range(m, f, reach, log, end, err);
 }

@@ -60,16 +60,16 @@ int64_t moment_first_time(const struct store_base_facts *f);
 uint64_t moment_first_lsn(const struct store_base_facts *f);
 
 /* Is the base early enough? Of those whose first moment is not known, replay will tell. */
-bool moment_is_behind(const struct moment *m, const struct store_base_facts *f);
+bool moment_is_after(const struct moment *m, const struct store_base_facts *f);
 
 /*
  * The log as seen from a base: the timeline that replay goes to, and where its first moment is on
- * it. Bases on a branch that was left are put behind the others; how many of the others there are.
+ * it. Bases on a branch that was left are put after the others; how many of the others there are.
  */
 uint32_t moment_towards(const struct store_base_facts *f, const struct wal_list *log);
 unsigned moment_leave_branches(struct moment_base *bases, unsigned n, const struct wal_list *log);
 
-/* Of one of those behind: -ERANGE. words: what cannot be done. */
+/* Of one of those: -ERANGE. words: what cannot be done. */
 int moment_refuse_left(const char *words, const struct moment_base *base,
                        const struct wal_list *log, struct err *err);
 
@@ -89,14 +89,14 @@ int moment_choose(const struct moment *m, const struct moment_base *bases, unsig
 int moment_check_wal(const struct moment *m, const struct moment_base *base,
                      const struct wal_list *log, const struct wal_reach *reach, struct err *err);
 
-/* An LSN that is not behind `end` is in that log; both as places of records. */
+/* An LSN that is not beyond `end` is in that log; both as places of records. */
 bool moment_reaches(uint64_t end, uint64_t lsn, uint32_t segment_bytes);
 
 /* The last time that can be asked for with a base and its log, seconds since 1970; 0: there is none,
  * though there may be an LSN. */
 int64_t moment_last_time(const struct store_base_facts *f, const struct wal_reach *reach);
 
-/* The log behind `at` is of a timeline whose history is missing: -ENOENT, which names it. */
+/* The log after `at` is of a timeline whose history is missing: -ENOENT, which names it. */
 int moment_check_history(const struct moment_base *base, const struct wal_list *log, uint64_t at,
                          struct err *err);
 

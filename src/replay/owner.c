@@ -29,7 +29,8 @@ static int check_writable(const char *path, const struct pg_programs *p, uid_t o
     return err->code == EACCES
                ? err_hint(err,
                           "It belongs to the user %u. Replayed pages are kept there: give all of "
-                          "it to the one who works on it (chown -R %u), or name him with --run-as.",
+                          "it to the one who works on it (chown -R %u), or name that user with "
+                          "--run-as.",
                           (unsigned)owner, (unsigned)p->as.uid)
                : -err->code;
 }

@@ -284,7 +284,7 @@ static void clear_up(struct pageview *v)
     unlock_name(v);
 }
 
-/* As the owner, or, if we cannot become him, not at all: the next mount does. */
+/* As the owner, or, if this thread cannot become that user, not at all: the next mount does. */
 static void do_entered(struct pageview *v, void (*what)(struct pageview *v))
 {
     struct err err;

@@ -37,7 +37,7 @@ void reached_read_log(const char *log, struct reached *r)
                           .commit_us = reached_last_commit(log)};
 }
 
-/* The newest of the histories is its own: it takes a number behind all that it finds. */
+/* The newest of the histories is its own: it takes a number after all that it finds. */
 static uint32_t newest_timeline(DIR *dir)
 {
     uint32_t timeline, newest = 0;

@@ -10,7 +10,7 @@ struct reached {
     bool target_later; /* the log ended before it */
     bool too_early;    /* before the base was consistent: at the target, or as the log ended there */
     uint64_t last;     /* LSN of the last record that was replayed; 0: there was none */
-    uint64_t end;      /* LSN behind it; 0: recovery did not come to its end */
+    uint64_t end;      /* LSN of its end; 0: recovery did not come to its end */
     int64_t commit_us; /* of the last commit that was replayed; 0: none */
 };
 
@@ -30,13 +30,13 @@ uint64_t reached_switch_point(const char *wal, uint32_t *timeline);
 
 /*
  * The same pg_wal, of a server that replayed the record at `last` as the last one: log that lies
- * behind it in its segment, and that no record leads to. 0: there is none. (What lay in the next
+ * after it in its segment, and that no record leads to. 0: there is none. (What lay in the next
  * segment the server has removed: refetch.h.)
  */
 uint64_t reached_damage(const char *wal, uint64_t last, uint32_t segment_bytes);
 
 /* The switch point of a timeline's history, and the timeline left there. Its last line counts: where recovery stopped in front of the
- * timelines that it was on the way to, those stand there too, with places behind. Pure. */
+ * timelines that it was on the way to, those stand there too, with later places. Pure. */
 uint64_t reached_parse_history(const char *text, uint32_t *timeline);
 
 #endif

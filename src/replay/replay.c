@@ -13,7 +13,7 @@
 /*
  * The segment is linked into the view, so that nothing is copied; copied where the server could not
  * open it for writing, as it will want to, or where it is still being received. One that is only
- * being given its size holds no log yet, and a server would not go on behind it.
+ * being given its size holds no log yet, and a server would not go on after it.
  */
 static const char link_segment[] =
     "f=\"$ASOFS_LOG/%f\"; if [ -w \"$f\" ]; then ln -sf -- \"$f\" \"%p\"; "

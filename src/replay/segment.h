@@ -23,7 +23,7 @@ void segment_free(struct segment *s);
 
 /*
  * Where the first record begins from the page of *from on: an intact one, or one that goes on in
- * the next segment; 0: there is none. start, end: those of the segment; *from is then behind the
+ * the next segment; 0: there is none. start, end: those of the segment; *from is then after the
  * pages that were looked at.
  */
 uint64_t segment_find_page(int fd, uint64_t start, uint64_t end, uint64_t *from);

@@ -83,11 +83,10 @@ static int refuse(const struct wal_record *r, struct err *err)
                       ? mem_printf("%.*s", (int)(p.n_data - PLACE), (const char *)p.data + PLACE)
                       : mem_strdup("a place that the next segment tells");
 
-    err_set(
-        err, ENOTSUP,
-        "a tablespace is created in the log, at %s: replay would write there; moments behind it "
-        "need a base that was taken later",
-        place);
+    err_set(err, ENOTSUP,
+            "a tablespace is created in the log, at %s: replay would write there; moments after it "
+            "need a base that was taken later",
+            place);
     free(place);
     return -ENOTSUP;
 }
@@ -136,7 +135,7 @@ static int look_through(struct tablespaces *t, uint64_t start, uint64_t to, stru
 
 /* ---- a record on two segments ---- */
 
-/* Bytes 16 and 17 of a record are the first, or 8 behind the first, that this segment has of it. */
+/* Bytes 16 and 17 of a record are the first, or 8 after the first, that this segment has of it. */
 static bool may_be_split(const struct tablespaces *t)
 {
     const uint8_t *p = t->segment.bytes + WAL_SEGMENT_HEAD;

@@ -298,11 +298,11 @@ static void the_second_in_which_a_base_was_made_is_not_shown_from_it(void **stat
     struct moment m = {.kind = MOMENT_TIME, .time_us = 50 * US};
 
     (void)state;
-    assert_false(moment_is_behind(&m, &made_by_an_older_asofs));
+    assert_false(moment_is_after(&m, &made_by_an_older_asofs));
     m.time_us = 51 * US - 1;
-    assert_false(moment_is_behind(&m, &made_by_an_older_asofs));
+    assert_false(moment_is_after(&m, &made_by_an_older_asofs));
     m.time_us = 51 * US;
-    assert_true(moment_is_behind(&m, &made_by_an_older_asofs));
+    assert_true(moment_is_after(&m, &made_by_an_older_asofs));
 }
 
 static void transactions_are_looked_for_from_the_newest_base_back(void **state)
