@@ -1,12 +1,9 @@
 /* asofs status, wait, verify and list: what is to be said of views that exist. */
 #include <errno.h>
-#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -154,50 +151,6 @@ int cmd_status(int argc, char **argv)
 
 /* ---- wait ---- */
 
-/* What follows "DATABASE/" in a view of several; NULL: it is of another one. */
-static const char *in_database(const char *name, const struct inspected_table *t)
-{
-    size_t len = t->database ? strlen(t->database) : 0;
-
-    if (!len)
-        return name;
-    return strncmp(name, t->database, len) == 0 && name[len] == '/' ? name + len + 1 : NULL;
-}
-
-static bool is_named(const struct inspected_table *t, const char *name)
-{
-    const char *rest = in_database(name, t);
-    size_t len = strlen(t->schema);
-
-    return strcmp(t->file, name) == 0 || (rest && strncmp(rest, t->schema, len) == 0 &&
-                                          rest[len] == '.' && strcmp(rest + len + 1, t->name) == 0);
-}
-
-/* A table as a person writes it: schema.table, or the name of its file below DIR. */
-static const struct inspected_table *find_table(const struct inspected *i, const char *name)
-{
-    size_t t;
-
-    for (t = 0; t < i->ntables; t++)
-        if (is_named(&i->tables[t], name))
-            return &i->tables[t];
-    return NULL;
-}
-
-/* stat() waits in the mount, and puts the table first in the queue. */
-static int wait_for_table(const char *dir, const struct inspected_table *t, struct err *err)
-{
-    char *path = mem_printf("%s/%s", dir, t->file);
-    struct stat st;
-    int rc = 0;
-
-    if (stat(path, &st) < 0)
-        rc = err_set(err, errno, "%s: %s", t->file,
-                     errno == EIO ? "failed; .asofs/errors says why" : strerror(errno));
-    free(path);
-    return rc;
-}
-
 int cmd_wait(int argc, char **argv)
 {
     static const struct option_def defs[] = {
@@ -220,13 +173,13 @@ int cmd_wait(int argc, char **argv)
     if (open_view(&i, operands[0], &err) < 0)
         return command_failed(&err);
     for (k = 1; k < n && rc == 0; k++) {
-        const struct inspected_table *t = find_table(&i, operands[k]);
+        const struct inspected_table *t = inspect_find(&i, operands[k]);
 
-        rc = t ? wait_for_table(operands[0], t, &err)
+        rc = t ? inspect_wait(operands[0], t, &err)
                : err_set(&err, ENOENT, "the view has no table \"%s\"", operands[k]);
     }
     for (k = 0; n == 1 && k < (int)i.ntables && rc == 0; k++)
-        rc = wait_for_table(operands[0], &i.tables[k], &err);
+        rc = inspect_wait(operands[0], &i.tables[k], &err);
     inspect_free(&i);
     return rc < 0 ? command_failed(&err) : 0;
 }
@@ -236,28 +189,13 @@ int cmd_wait(int argc, char **argv)
 /* 0 right, 1 wrong or not to be read. */
 static int verify_table(const char *dir, const struct inspected_table *t, bool quiet)
 {
-    char *path = mem_printf("%s/%s", dir, t->file), sum[17];
-    struct stat st;
     struct err err;
-    int wrong = 1;
 
-    if (strcmp(t->state, "complete") != 0)
-        log_error("%s: %s%s%s", t->file, t->state, *t->error ? ": " : "", t->error);
-    else if (stat(path, &st) < 0)
-        log_error("%s: %s", t->file, strerror(errno));
-    else if ((uint64_t)st.st_size != t->bytes)
-        log_error("%s: %lld bytes, should be %llu", t->file, (long long)st.st_size,
-                  (unsigned long long)t->bytes);
-    else if (inspect_checksum(dir, t->file, sum, &err) < 0)
-        log_error("%s", err.text);
-    else if (strcmp(sum, t->checksum) != 0)
-        log_error("%s: checksum %s, should be %s", t->file, sum, t->checksum);
-    else
-        wrong = 0;
-    if (!wrong && !quiet)
+    if (inspect_verify(dir, t, &err) < 0)
+        return command_failed(&err);
+    if (!quiet)
         printable_out("%s: OK\n", t->file);
-    free(path);
-    return wrong;
+    return 0;
 }
 
 int cmd_verify(int argc, char **argv)

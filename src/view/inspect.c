@@ -416,6 +416,75 @@ int inspect_checksum(const char *dir, const char *file, char out[17], struct err
     return rc;
 }
 
+/* ---- one table ---- */
+
+/* What follows "DATABASE/" in a view of several; NULL: it is of another one. */
+static const char *in_database(const char *name, const struct inspected_table *t)
+{
+    size_t len = t->database ? strlen(t->database) : 0;
+
+    if (!len)
+        return name;
+    return strncmp(name, t->database, len) == 0 && name[len] == '/' ? name + len + 1 : NULL;
+}
+
+static bool is_named(const struct inspected_table *t, const char *name)
+{
+    const char *rest = in_database(name, t);
+    size_t len = strlen(t->schema);
+
+    return strcmp(t->file, name) == 0 || (rest && strncmp(rest, t->schema, len) == 0 &&
+                                          rest[len] == '.' && strcmp(rest + len + 1, t->name) == 0);
+}
+
+const struct inspected_table *inspect_find(const struct inspected *i, const char *name)
+{
+    size_t t;
+
+    for (t = 0; t < i->ntables; t++)
+        if (is_named(&i->tables[t], name))
+            return &i->tables[t];
+    return NULL;
+}
+
+/* stat() waits in the mount, and puts the table first in the queue. */
+int inspect_wait(const char *dir, const struct inspected_table *t, struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, t->file);
+    struct stat st;
+    int rc = 0;
+
+    if (stat(path, &st) < 0)
+        rc = err_set(err, errno, "%s: %s", t->file,
+                     errno == EIO ? "failed; .asofs/errors says why" : strerror(errno));
+    free(path);
+    return rc;
+}
+
+int inspect_verify(const char *dir, const struct inspected_table *t, struct err *err)
+{
+    char *path = mem_printf("%s/%s", dir, t->file), sum[17];
+    struct stat st;
+    int rc = 0;
+
+    if (strcmp(t->state, "complete") != 0)
+        rc =
+            err_set(err, ENODATA, "%s: %s%s%s", t->file, t->state, *t->error ? ": " : "", t->error);
+    else if (stat(path, &st) < 0)
+        rc = err_errno(err, "%s", t->file);
+    else if ((uint64_t)st.st_size != t->bytes)
+        rc = err_set(err, EIO, "%s: %lld bytes, should be %llu", t->file, (long long)st.st_size,
+                     (unsigned long long)t->bytes);
+    else if (inspect_checksum(dir, t->file, sum, err) < 0)
+        rc = -err->code;
+    else if (strcmp(sum, t->checksum) != 0)
+        rc = err_set(err, EIO, "%s: checksum %s, should be %s", t->file, sum, t->checksum);
+    free(path);
+    return rc;
+}
+
+/* ---- mounts ---- */
+
 int inspect_each_mount(int (*f)(void *arg, const char *dir, const char *source), void *arg,
                        struct err *err)
 {

@@ -43,6 +43,16 @@ void inspect_free(struct inspected *i);
  * and no pipe waited for. */
 int inspect_checksum(const char *dir, const char *file, char out[17], struct err *err);
 
+/* A table as a person writes it: schema.table, in a view of several with DATABASE/ in front, or the
+ * name of its file below dir. NULL: there is none. */
+const struct inspected_table *inspect_find(const struct inspected *i, const char *name);
+
+/* Until it is complete; it comes first in the queue from now on. */
+int inspect_wait(const char *dir, const struct inspected_table *t, struct err *err);
+
+/* Is its file as the view says? Size and checksum. */
+int inspect_verify(const char *dir, const struct inspected_table *t, struct err *err);
+
 /*
  * The views mounted on this machine, as "path\0": calls f for each, in the order of
  * /proc/self/mounts, and stops when it returns non-zero.

@@ -228,6 +228,52 @@ static void inspect_adds_databases_up(void **state)
     inspect_free(&i);
 }
 
+static void inspect_finds_tables_by_what_people_write(void **state)
+{
+    struct place_below *p = *state;
+    struct inspected i;
+    struct err err;
+
+    write_databases(p);
+    assert_int_equal(inspect_open(&i, p->dir, &err), 0);
+    assert_ptr_equal(inspect_find(&i, "erp/public/items.csv"), &i.tables[0]);
+    assert_ptr_equal(inspect_find(&i, "erp/public.items"), &i.tables[0]);
+    assert_ptr_equal(inspect_find(&i, "shop/public.items"), &i.tables[3]);
+    assert_null(inspect_find(&i, "public.items"));
+    assert_null(inspect_find(&i, "shop/public"));
+    assert_null(inspect_find(&i, "other/public.items"));
+    inspect_free(&i);
+}
+
+static void inspect_verifies_size_and_state(void **state)
+{
+    struct place_below *p = *state;
+    char complete[] = "complete", failed[] = "failed", none[] = "", why[] = "no room";
+    char *file = strrchr(p->out, '/') + 1, sum[17];
+    struct inspected_table t = {.file = file, .state = failed, .error = why, .checksum = sum};
+    struct stat st;
+    struct err err;
+
+    assert_int_equal(io_write_file(AT_FDCWD, p->out, "abc", 3, &err), 0);
+    assert_int_equal(inspect_checksum(p->dir, file, sum, &err), 0);
+    assert_int_equal(stat(p->out, &st), 0);
+    assert_true(inspect_verify(p->dir, &t, &err) < 0);
+    assert_non_null(strstr(err.text, ": failed: no room"));
+    t.state = complete;
+    t.error = none;
+    t.bytes = (uint64_t)st.st_size;
+    assert_int_equal(inspect_verify(p->dir, &t, &err), 0);
+    t.bytes++;
+    assert_true(inspect_verify(p->dir, &t, &err) < 0);
+    assert_non_null(strstr(err.text, "bytes, should be"));
+    t.bytes--;
+    sum[0] = sum[0] == '0' ? '1' : '0';
+    assert_true(inspect_verify(p->dir, &t, &err) < 0);
+    assert_non_null(strstr(err.text, "should be"));
+    t.file = none;
+    assert_true(inspect_verify(p->dir, &t, &err) < 0);
+}
+
 static void put_state(const struct place_below *p, const char *database, const char *name,
                       double held)
 {
@@ -385,6 +431,8 @@ int main(void)
         WITH_PLACE(inspect_sums_files_up_as_xxhsum_does),
         WITH_PLACE(inspect_reads_nothing_outside),
         WITH_PLACE(inspect_adds_databases_up),
+        WITH_PLACE(inspect_finds_tables_by_what_people_write),
+        WITH_PLACE(inspect_verifies_size_and_state),
         WITH_PLACE(inspect_tells_the_worst_of_the_states),
         WITH_PLACE(inspect_adds_up_nothing_but_databases),
         WITH_PLACE(inspect_finds_what_is_mounted_and_says_when_it_is_dead),
