@@ -15,16 +15,6 @@ struct store_view {
     int lock, parent_lock; /* parent_lock: of the view below, shared; -1: there is none */
 };
 
-static int load_view(struct store *s, const char *name, struct store_description *d,
-                     struct err *err)
-{
-    char *path = mem_printf("view/%s/view.json", name);
-    int rc = store_load_description(s, VIEW_JSON, path, d, err);
-
-    free(path);
-    return rc;
-}
-
 bool store_has_view(struct store *s, const char *name)
 {
     return store_is_view_name(name) && store_is_there(s, "view", name);
@@ -39,13 +29,24 @@ static int require_view(struct store *s, const char *name, struct err *err)
     return rc;
 }
 
-int store_read_view(struct store *s, const char *name, char **base, struct err *err)
+/* It is there, and this is its description, for store_description_free. */
+static int load_view(struct store *s, const char *name, struct store_description *d,
+                     struct err *err)
 {
-    struct store_description d = {0};
+    char *path = mem_printf("view/%s/view.json", name);
     int rc = require_view(s, name, err);
 
     if (rc == 0)
-        rc = load_view(s, name, &d, err);
+        rc = store_load_description(s, VIEW_JSON, path, d, err);
+    free(path);
+    return rc;
+}
+
+int store_read_view(struct store *s, const char *name, char **base, struct err *err)
+{
+    struct store_description d = {0};
+    int rc = load_view(s, name, &d, err);
+
     *base = mem_strdup(d.base);
     store_description_free(&d);
     return rc;
@@ -98,11 +99,9 @@ static int open_view_as_base(struct store *s, const char *name, struct store_bas
                              struct err *err)
 {
     struct store_description d = {0};
-    int rc = require_view(s, name, err);
+    int rc = load_view(s, name, &d, err);
 
     memset(b, 0, sizeof(*b));
-    if (rc == 0)
-        rc = load_view(s, name, &d, err);
     if (rc == 0)
         rc = check_layer_view(s, name, &d, err);
     if (rc == 0)
@@ -136,11 +135,9 @@ static int open_below(struct store *s, const char *name, const struct store_desc
 int store_open_below_view(struct store *s, const char *name, struct store_base *b, struct err *err)
 {
     struct store_description d = {0};
-    int rc = require_view(s, name, err);
+    int rc = load_view(s, name, &d, err);
 
     memset(b, 0, sizeof(*b));
-    if (rc == 0)
-        rc = load_view(s, name, &d, err);
     if (rc == 0)
         rc = open_below(s, name, &d, b, err);
     store_description_free(&d);
@@ -171,11 +168,9 @@ int store_set_view_facts(struct store *s, const char *name, const struct store_v
 int store_view_facts(struct store *s, const char *name, struct store_view_facts *f, struct err *err)
 {
     struct store_description d = {0};
-    int rc = require_view(s, name, err);
+    int rc = load_view(s, name, &d, err);
 
     memset(f, 0, sizeof(*f));
-    if (rc == 0)
-        rc = load_view(s, name, &d, err);
     if (rc == 0)
         *f = (struct store_view_facts){.complete = strcmp(d.state, "complete") == 0,
                                        .target = mem_strdup(d.target),
@@ -277,7 +272,7 @@ int store_create_view(struct store *s, const char *name, const char *base,
 }
 
 /* From the rename on it is dropped; what is then left of it is cleared, now or later. */
-static int drop(struct store *s, const char *name, struct err *err)
+static int drop_view(struct store *s, const char *name, struct err *err)
 {
     char *path = mem_printf("view/%s", name), *old = mem_printf("view/.%s.old", name);
     char *full = mem_printf("%s/%s", s->path, old);
@@ -328,7 +323,7 @@ int store_drop_view(struct store *s, const char *name, struct err *err)
     if (rc == 0)
         rc = store_lock_view(s, name, true, &lock, err);
     if (rc == 0) {
-        rc = drop(s, name, err);
+        rc = drop_view(s, name, err);
         close(lock);
     }
     close(change);
