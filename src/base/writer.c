@@ -50,20 +50,6 @@ static int give_below(int fd, const struct pg_identity *to)
     return rc;
 }
 
-static bool is_empty(int fd)
-{
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-    struct dirent *e;
-    bool empty = dir != NULL;
-
-    while (empty && (e = readdir(dir)))
-        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-    if (dir)
-        closedir(dir);
-    return empty;
-}
-
 /* A name that was mistyped is no reason to give all of /etc to somebody, nor is what others could
  * put into a directory. */
 static int check_is_store(const struct writer *w, int fd, struct err *err)
@@ -76,8 +62,8 @@ static int check_is_store(const struct writer *w, int fd, struct err *err)
         return err_set(err, EPERM,
                        "%s can be written by others than root; name a directory of its own",
                        w->path);
-    if (is_empty(fd) || (fstatat(fd, STORE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                         S_ISREG(st.st_mode) && st.st_uid == 0))
+    if (io_is_empty(fd) == 1 || (fstatat(fd, STORE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                                 S_ISREG(st.st_mode) && st.st_uid == 0))
         return 0;
     return err_set(err, ENOTEMPTY, "%s is not empty, and no store; name a directory of its own",
                    w->path);
@@ -162,7 +148,7 @@ static int fchown_own(int fd, const struct pg_identity *to)
     if (fstat(fd, &st) < 0)
         return -1;
     errno = ESTALE;
-    return st.st_uid == geteuid() && is_empty(fd) ? fchown(fd, to->uid, to->gid) : -1;
+    return st.st_uid == geteuid() && io_is_empty(fd) == 1 ? fchown(fd, to->uid, to->gid) : -1;
 }
 
 /* The directory, made by root for him who fills it. */

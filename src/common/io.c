@@ -243,6 +243,22 @@ int io_read_text(int dirfd, const char *path, size_t max, char **text)
     return (int)n;
 }
 
+int io_is_empty(int dirfd)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 1;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *e;
+
+    if (!dir)
+        return -errno;
+    while (rc == 1 && (errno = 0, e = readdir(dir)))
+        rc = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    if (rc == 1)
+        rc = errno ? -errno : 1;
+    closedir(dir);
+    return rc;
+}
+
 int io_keep_std_fds(void)
 {
     int fd;

@@ -38,6 +38,10 @@ int io_remove_below(int fd);
  * a NUL behind its end. 0 or a negative errno; -EINVAL: it is no regular file, -EFBIG: longer. */
 int io_read_text(int dirfd, const char *path, size_t max, char **text);
 
+/* 1: nothing is in the directory; 0: something is; or a negative errno. The descriptor stays where
+ * it is. */
+int io_is_empty(int dirfd);
+
 /* File descriptors opened by the system start above standard error even if the caller closed those.
  */
 int io_keep_std_fds(void);

@@ -1,6 +1,5 @@
 #include "fs/mountpoint.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -123,17 +122,11 @@ static int take_away_dead(const struct mountpoint *m, struct err *err)
 
 static int check_empty(const struct mountpoint *m, struct err *err)
 {
-    int fd = openat(m->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *e;
-    bool empty = true;
+    int rc = io_is_empty(m->dir);
 
-    if (!d)
-        return err_errno(err, "cannot read %s", m->path);
-    while (empty && (e = readdir(d)))
-        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-    closedir(d);
-    if (!empty)
+    if (rc < 0)
+        return err_set(err, -rc, "cannot read %s: %s", m->path, strerror(-rc));
+    if (rc == 0)
         return err_set(err, ENOTEMPTY, "%s is not empty; mount over an empty directory", m->path);
     return 0;
 }

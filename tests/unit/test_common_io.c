@@ -92,6 +92,23 @@ static void io_write_file_makes_new_files_only(void **state)
     fixture_remove_dir(dir);
 }
 
+static void io_is_empty_sees_whatever_is_there(void **state)
+{
+    char *dir = fixture_make_dir(), *name = mem_printf("%s/.x", dir);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+    (void)state;
+    assert_int_equal(io_is_empty(fd), 1);
+    assert_int_equal(mkdir(name, 0700), 0);
+    assert_int_equal(io_is_empty(fd), 0);
+    assert_int_equal(rmdir(name), 0);
+    assert_int_equal(io_is_empty(fd), 1); /* the place in the directory is not the descriptor's */
+    assert_int_equal(io_is_empty(-1), -EBADF);
+    close(fd);
+    free(name);
+    fixture_remove_dir(dir);
+}
+
 static void io_remove_tree_does_not_follow_links(void **state)
 {
     char *dir = fixture_make_dir(), *kept = fixture_make_dir(), *path;
@@ -314,6 +331,7 @@ int main(void)
         cmocka_unit_test(io_reads_less_only_at_the_end),
         cmocka_unit_test(io_tells_errors_as_they_come),
         cmocka_unit_test(io_write_file_makes_new_files_only),
+        cmocka_unit_test(io_is_empty_sees_whatever_is_there),
         cmocka_unit_test(io_remove_tree_does_not_follow_links),
         cmocka_unit_test(io_remove_tree_stays_inside_whatever_is_exchanged),
         cmocka_unit_test(io_remove_tree_tells_when_it_cannot_go_on),
