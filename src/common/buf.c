@@ -93,7 +93,7 @@ char *buf_steal(struct buf *b)
     return s;
 }
 
-static bool take(struct reader *r, void *out, size_t len)
+static bool take_bytes(struct reader *r, void *out, size_t len)
 {
     if (r->bad || r->left < len) {
         r->bad = true;
@@ -109,14 +109,14 @@ uint32_t reader_u32(struct reader *r)
 {
     uint32_t v = 0;
 
-    return take(r, &v, sizeof(v)) ? v : 0;
+    return take_bytes(r, &v, sizeof(v)) ? v : 0;
 }
 
 uint64_t reader_u64(struct reader *r)
 {
     uint64_t v = 0;
 
-    return take(r, &v, sizeof(v)) ? v : 0;
+    return take_bytes(r, &v, sizeof(v)) ? v : 0;
 }
 
 char *reader_str(struct reader *r)
@@ -129,7 +129,7 @@ char *reader_str(struct reader *r)
         return mem_strdup("");
     }
     s = mem_alloc((size_t)len + 1);
-    take(r, s, len);
+    take_bytes(r, s, len);
     return s;
 }
 

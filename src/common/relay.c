@@ -65,7 +65,7 @@ static void say_lines(struct relay *r, bool all)
 }
 
 /* 0: nothing more, now or for ever. */
-static ssize_t take(struct relay *r)
+static ssize_t take_piece(struct relay *r)
 {
     ssize_t n;
 
@@ -87,11 +87,11 @@ static void *listen_to_child(void *arg)
     while (!p[1].revents && poll(p, 2, -1) >= 0) {
         if (!p[0].revents)
             continue;
-        if (take(r) == 0)
+        if (take_piece(r) == 0)
             p[0].fd = -1; /* the child is gone */
         say_lines(r, false);
     }
-    while (take(r) > 0)
+    while (take_piece(r) > 0)
         ;
     say_lines(r, true);
     return NULL;

@@ -31,7 +31,7 @@ static bool is_trusted(const struct way *w, uid_t uid)
     return uid == 0;
 }
 
-static int refuse(uid_t uid, const char *what, const char *why, struct err *err)
+static int refuse_way(uid_t uid, const char *what, const char *why, struct err *err)
 {
     err_set(err, EPERM, "%s %s (user %u)", what, why, (unsigned)uid);
     return err_hint(err, "Root works only where nobody but itself, and the owner of the store, can "
@@ -56,9 +56,9 @@ static int check_directory(const struct way *w, struct err *err)
     if (lstat(path, &st) < 0)
         return 0;
     if (!is_trusted(w, st.st_uid))
-        return refuse(st.st_uid, path, "belongs to somebody else", err);
+        return refuse_way(st.st_uid, path, "belongs to somebody else", err);
     if (is_shared(&st) && !(st.st_mode & S_ISVTX))
-        return refuse(st.st_uid, path, "can be written by others than its owner", err);
+        return refuse_way(st.st_uid, path, "can be written by others than its owner", err);
     return 0;
 }
 
@@ -86,7 +86,7 @@ static int follow_link(struct way *w, const char *path, struct err *err)
     if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode))
         return 0;
     if (!is_trusted(w, st.st_uid))
-        return refuse(st.st_uid, path, "is a link of somebody else", err);
+        return refuse_way(st.st_uid, path, "is a link of somebody else", err);
     len = ++w->links > LINKS_MAX ? -1 : readlink(path, target, sizeof(target) - 1);
     if (len < 0)
         len = 0; /* whoever opens it fails, too */

@@ -43,7 +43,7 @@ struct look {
 
 /* ---- telling ---- */
 
-static void tell(const struct checking *c, const char *fmt, va_list ap)
+static void tell_lines(const struct checking *c, const char *fmt, va_list ap)
 {
     char text[ERR_TEXT_MAX], *at, *end;
     struct buf line = {0};
@@ -62,7 +62,7 @@ __attribute__((format(printf, 2, 3))) static void finding(struct checking *c, co
 
     c->report->findings++;
     va_start(ap, fmt);
-    tell(c, fmt, ap);
+    tell_lines(c, fmt, ap);
     va_end(ap);
 }
 
@@ -73,7 +73,7 @@ __attribute__((format(printf, 2, 3))) static void note(const struct checking *c,
     va_list ap;
 
     va_start(ap, fmt);
-    tell(c, fmt, ap);
+    tell_lines(c, fmt, ap);
     va_end(ap);
 }
 
@@ -251,8 +251,8 @@ static void check_file(struct look *l, uint64_t id)
 
 /* ---- the names of a layer ---- */
 
-static int apply(struct dirtree *tree, unsigned index, const char *bytes, size_t len,
-                 uint64_t *good, struct err *err)
+static int apply_layer_names(struct dirtree *tree, unsigned index, const char *bytes, size_t len,
+                             uint64_t *good, struct err *err)
 {
     int rc = dirtree_apply(tree, index, bytes, len, good, err);
 
@@ -282,7 +282,7 @@ static int build_tree(struct look *l, struct err *err)
         bytes = NULL;
         rc = read_journal(l->base->layers[i], &bytes, &len, err);
         if (rc == 0)
-            rc = apply(l->tree, i, bytes, len, &good, err);
+            rc = apply_layer_names(l->tree, i, bytes, len, &good, err);
         if (rc < 0)
             err_prefix(err, "the layer %s below it", l->base->layer_ids[i]);
         free(bytes);
@@ -328,7 +328,7 @@ static int look_at_names(struct look *l, struct err *err)
     if (rc == 0)
         rc = read_journal(l->disk, &bytes, &len, err);
     if (rc == 0)
-        rc = apply(l->tree, l->index, bytes, len, &good, err);
+        rc = apply_layer_names(l->tree, l->index, bytes, len, &good, err);
     if (rc == 0)
         rc = names_walk(bytes, len, manifest_id(l->base->manifest), note_id, l, &good, err);
     if (rc == 0)

@@ -82,8 +82,8 @@ static const struct key view_keys[] = {NUMBER(format),
                                        MAYBE_NUMBER(timeline),
                                        {0}};
 
-static int take(struct store_description *d, const json_t *j, const struct key *k, const char *file,
-                struct err *err)
+static int take_key(struct store_description *d, const json_t *j, const struct key *k,
+                    const char *file, struct err *err)
 {
     const json_t *value = json_object_get(j, k->name);
     char *member = (char *)d + k->at;
@@ -108,7 +108,7 @@ static int take(struct store_description *d, const json_t *j, const struct key *
 static int take_format(struct store_description *d, const json_t *j, const char *file,
                        struct err *err)
 {
-    int rc = take(d, j, &format_key, file, err);
+    int rc = take_key(d, j, &format_key, file, err);
 
     if (rc == 0 && d->format != STORE_FORMAT)
         rc = err_set(err, ENOTSUP, "%s: key \"format\" is %lld; this program knows format %d only",
@@ -124,7 +124,7 @@ static int choose_keys(enum store_description_type type, struct store_descriptio
     *keys = type == STORE_JSON ? store_keys : view_keys;
     if (type != BASE_JSON)
         return 0;
-    rc = take(d, j, &kind_key, file, err);
+    rc = take_key(d, j, &kind_key, file, err);
     if (rc < 0)
         return rc;
     *keys = strcmp(d->kind, "layer") == 0 ? layer_keys : directory_keys;
@@ -144,7 +144,7 @@ static int take_all(struct store_description *d, json_t *j, const struct key *ke
     int rc = 0;
 
     for (k = keys; k->name && rc == 0; k++)
-        rc = take(d, j, k, file, err);
+        rc = take_key(d, j, k, file, err);
     if (rc < 0)
         return rc;
     json_object_foreach(j, name, value)

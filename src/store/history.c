@@ -29,7 +29,7 @@ bool history_parse_name(const char *name, uint32_t *timeline)
     return *timeline > 1 && strcmp(name, again) == 0;
 }
 
-static int refuse(const struct history *h, const char *dir, size_t line, struct err *err)
+static int refuse_line(const struct history *h, const char *dir, size_t line, struct err *err)
 {
     char name[HISTORY_NAME_MAX];
 
@@ -69,11 +69,11 @@ int history_parse(const char *text, const char *dir, struct history *h, struct e
         if (!*text || *text == '\n' || *text == '#')
             continue;
         if (!parse_turn(text, h, &turn))
-            return refuse(h, dir, number, err);
+            return refuse_line(h, dir, number, err);
         h->turns = mem_grow(h->turns, h->n, &room, sizeof(*h->turns));
         h->turns[h->n++] = turn;
     }
-    return h->n ? 0 : refuse(h, dir, number, err);
+    return h->n ? 0 : refuse_line(h, dir, number, err);
 }
 
 int history_read(int dir_fd, const char *dir, uint32_t timeline, struct history *h, struct err *err)

@@ -43,7 +43,7 @@ static const char *entry_difference(const struct manifest *was, const struct man
     return NULL;
 }
 
-static int refuse(const struct manifest *m, uint32_t i, const char *what, struct err *err)
+static int refuse_entry(const struct manifest *m, uint32_t i, const char *what, struct err *err)
 {
     char *path = manifest_path(m, i);
 
@@ -60,9 +60,9 @@ static int compare(const struct manifest *was, const struct manifest *now, struc
 
     for (i = 0; i < n && i < m; i++)
         if ((what = entry_difference(was, now, i)))
-            return refuse(was, i, what, err);
+            return refuse_entry(was, i, what, err);
     if (n != m)
-        return refuse(was, 0, "has more or fewer files in it", err);
+        return refuse_entry(was, 0, "has more or fewer files in it", err);
     return 0;
 }
 

@@ -32,7 +32,7 @@ struct reading {
 };
 
 /* The next n bytes; zeros, when there are not so many. n <= 16. */
-static const uint8_t *take(struct reading *r, size_t n)
+static const uint8_t *next_bytes(struct reading *r, size_t n)
 {
     static const uint8_t nothing[16];
     const uint8_t *p = r->at;
@@ -47,14 +47,14 @@ static const uint8_t *take(struct reading *r, size_t n)
 
 static uint8_t take8(struct reading *r)
 {
-    return *take(r, 1);
+    return *next_bytes(r, 1);
 }
 
 static uint16_t take16(struct reading *r)
 {
     uint16_t v;
 
-    memcpy(&v, take(r, sizeof(v)), sizeof(v));
+    memcpy(&v, next_bytes(r, sizeof(v)), sizeof(v));
     return v;
 }
 
@@ -62,7 +62,7 @@ static uint32_t take32(struct reading *r)
 {
     uint32_t v;
 
-    memcpy(&v, take(r, sizeof(v)), sizeof(v));
+    memcpy(&v, next_bytes(r, sizeof(v)), sizeof(v));
     return v;
 }
 
@@ -70,7 +70,7 @@ static int64_t take64(struct reading *r)
 {
     int64_t v;
 
-    memcpy(&v, take(r, sizeof(v)), sizeof(v));
+    memcpy(&v, next_bytes(r, sizeof(v)), sizeof(v));
     return v;
 }
 
