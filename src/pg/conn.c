@@ -287,6 +287,7 @@ static const char settings[] =
     "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex';"
     "SET LOCAL xmlbinary = 'base64'; SET LOCAL xmloption = 'content';"
     "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off;"
+    "SET LOCAL array_nulls = on; SET LOCAL transform_null_equals = off;"
     "SET LOCAL row_security = off; SET LOCAL synchronize_seqscans = off;"
     "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
@@ -321,6 +322,8 @@ static bool knows_no_encoding(const struct pg_conn *conn)
 int pg_begin_sql(struct pg_conn *conn, enum pg_access access, bool repeatable, struct buf *sql,
                  struct err *err)
 {
+    int rc;
+
     buf_printf(sql, "BEGIN TRANSACTION ISOLATION LEVEL %s, %s;%s;SET LOCAL client_encoding = %s",
                repeatable ? "REPEATABLE READ" : "READ COMMITTED",
                access == PG_READ_WRITE ? "READ WRITE" : "READ ONLY", settings,
@@ -330,7 +333,11 @@ int pg_begin_sql(struct pg_conn *conn, enum pg_access access, bool repeatable, s
     if (conn->can_notice_end)
         buf_puts(sql, ";" NOTICE_END);
     buf_puts(sql, ";SET LOCAL TimeZone = ");
-    return pg_put_literal(conn, sql, conn->timezone, err);
+    rc = pg_put_literal(conn, sql, conn->timezone, err);
+    if (rc < 0 || !conn->lc_monetary)
+        return rc;
+    buf_puts(sql, ";SET LOCAL lc_monetary = ");
+    return pg_put_literal(conn, sql, conn->lc_monetary, err);
 }
 
 int pg_begin(struct pg_conn *conn, enum pg_access access, bool repeatable, const char *more,
@@ -376,6 +383,7 @@ int pg_conn_open(struct pg_conn **out, const struct pg_target *t, const struct p
     conn->stop_fd = s->stop_fd;
     conn->query_timeout_ms = s->query_timeout_ms;
     conn->timezone = mem_strdup(s->timezone);
+    conn->lc_monetary = mem_strdup(s->lc_monetary);
     conn->pq = start_connect(t, s);
     if (!conn->pq) {
         rc = err_set(err, ENOMEM, "out of memory");
@@ -409,6 +417,7 @@ void pg_conn_close(struct pg_conn *conn)
         return;
     PQfinish(conn->pq);
     free(conn->timezone);
+    free(conn->lc_monetary);
     free(conn);
 }
 
@@ -479,6 +488,22 @@ int pg_put_relation(struct pg_conn *conn, struct buf *sql, const char *schema, c
         return rc;
     buf_putc(sql, '.');
     return pg_put_identifier(conn, sql, name, err);
+}
+
+void pg_put_element(struct buf *array, const char *text)
+{
+    buf_puts(array, array->len > 1 ? "," : "");
+    if (!text) {
+        buf_puts(array, "NULL");
+        return;
+    }
+    buf_putc(array, '"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            buf_putc(array, '\\');
+        buf_putc(array, *text);
+    }
+    buf_putc(array, '"');
 }
 
 enum {

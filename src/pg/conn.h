@@ -35,7 +35,8 @@ struct pg_target {
 struct pg_session {
     const char *application_name;
     const char *timezone;
-    int stop_fd; /* -1: none */
+    const char *lc_monetary; /* how the type money is written; NULL: as the server has it */
+    int stop_fd;             /* -1: none */
     int64_t connect_timeout_ms;
     int64_t query_timeout_ms; /* silence of the server that is too long; 0 = never */
 };

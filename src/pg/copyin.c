@@ -25,12 +25,18 @@ enum { STAGE_START, STAGE_DATA, STAGE_END, STAGE_TAIL };
 
 /* ---- transactions that write ---- */
 
+/* A host that is cut off keeps its locks no longer than some seconds. */
+static const char write_settings[] =
+    "SET LOCAL client_min_messages = error; SET LOCAL synchronous_commit = off;"
+    "SET LOCAL tcp_keepalives_idle = 5; SET LOCAL tcp_keepalives_interval = 3;"
+    "SET LOCAL tcp_keepalives_count = 3; SET LOCAL tcp_user_timeout = 14000;";
+
 int pg_write_begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
 {
     struct buf more = {0};
     int rc;
 
-    buf_printf(&more, "SET LOCAL lock_timeout = %lld; SET LOCAL client_min_messages = error",
+    buf_printf(&more, "%sSET LOCAL lock_timeout = %lld", write_settings,
                (long long)lock_timeout_ms);
     rc = pg_begin(conn, PG_READ_WRITE, false, more.data, err);
     buf_free(&more);

@@ -23,6 +23,9 @@
  * READ COMMITTED, READ WRITE, with the settings of every transaction of ours. lock_timeout_ms: a
  * lock that is not had in time is -EBUSY; 0: no limit. Notices are not sent, so that what arrives
  * in the middle of a COPY is an error. After a failure there is no transaction.
+ *
+ * The commit does not wait for the disk: a crash of the server can take it back, whole, and all
+ * that came after it. So what makes a copy current is no transaction of this kind.
  */
 int pg_write_begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err);
 

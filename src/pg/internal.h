@@ -14,19 +14,29 @@ struct pg_conn {
     PGconn *pq;
     int stop_fd;
     int64_t query_timeout_ms;
-    int64_t deadline;  /* clock_ms: of the result that is waited for; 0: none */
-    uint64_t received; /* bytes, at least, since the last result */
-    unsigned notices;  /* that came, ever */
-    char *timezone;
-    bool can_notice_end; /* the server checks now and then whether we are still there */
+    int64_t deadline;             /* clock_ms: of the result that is waited for; 0: none */
+    uint64_t received;            /* bytes, at least, since the last result */
+    unsigned notices;             /* that came, ever */
+    char *timezone, *lc_monetary; /* of the session */
+    bool can_notice_end;          /* the server checks now and then whether we are still there */
 };
 
 /* Run one command, or several (no parameters); rows that it gives are dropped. */
 int pg_run(struct pg_conn *conn, const char *sql, struct err *err);
 
+/* One command with parameters that gives no rows. */
+int pg_run_with(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
+                struct err *err);
+
 /* Run one query and wait. *answer is as wanted, and freed by the caller; NULL after a failure. */
 int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
            const struct pg_wanted *wanted, struct pg_answer **answer, struct err *err);
+
+/* After LISTEN, outside of a transaction: until something was notified, or for so long; both are 0. */
+int pg_await_notice(struct pg_conn *conn, int64_t timeout_ms, struct err *err);
+
+/* For who waits by himself for the end of what he sent (pg_flush), as pg/statements.h says. */
+int pg_step(struct pg_conn *conn, struct err *err);
 
 enum pg_access { PG_READ_ONLY, PG_READ_WRITE };
 
@@ -89,5 +99,9 @@ int pg_put_relation(struct pg_conn *conn, struct buf *sql, const char *schema, c
                     struct err *err);
 /* Append a string literal, quoted by libpq. */
 int pg_put_literal(struct pg_conn *conn, struct buf *sql, const char *text, struct err *err);
+
+/* Append an element (NULL: the null) to an array literal, which begins as "{". It is to be a value
+ * of a parameter: it is not quoted for a statement. */
+void pg_put_element(struct buf *array, const char *text);
 
 #endif

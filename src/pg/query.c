@@ -307,6 +307,14 @@ int pg_run(struct pg_conn *conn, const char *sql, struct err *err)
     return finish_query(conn, PQsendQuery(conn->pq, sql), NULL, err);
 }
 
+int pg_run_with(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
+                struct err *err)
+{
+    int sent = PQsendQueryParams(conn->pq, sql, nparams, NULL, values, NULL, NULL, 0);
+
+    return finish_query(conn, sent, NULL, err);
+}
+
 int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
            const struct pg_wanted *wanted, struct pg_answer **answer, struct err *err)
 {
@@ -331,4 +339,71 @@ int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const
 int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err)
 {
     return finish_query(conn, PQsendPrepare(conn->pq, "", sql, 0, NULL), NULL, err);
+}
+
+/* ---- by steps ---- */
+
+/* One of several results. After an error the rest comes at once, and is waited for: so that the
+ * session can be used again. */
+static int take_step(struct pg_conn *conn, const PGresult *r, struct err *err)
+{
+    struct err ignored;
+    int rc = PQresultStatus(r) == PGRES_EMPTY_QUERY ? 0 : take_result(conn, NULL, r, err);
+
+    if (rc < 0 && PQstatus(conn->pq) == CONNECTION_BAD)
+        return pg_fail_lost(err);
+    if (rc < 0 && rc != -EPROTO) {
+        begin_wait(conn);
+        collect_results(conn, NULL, &ignored);
+    }
+    return rc;
+}
+
+int pg_step(struct pg_conn *conn, struct err *err)
+{
+    PGresult *r;
+    int rc = pg_take_input(conn, false, err);
+
+    while (rc == 0) {
+        if (PQisBusy(conn->pq))
+            return 1;
+        r = PQgetResult(conn->pq);
+        if (!r)
+            return 0;
+        rc = take_step(conn, r, err);
+        PQclear(r);
+    }
+    return rc;
+}
+
+/* ---- notices ---- */
+
+/* How many had come. */
+static unsigned drop_notices(struct pg_conn *conn)
+{
+    PGnotify *notice;
+    unsigned n = 0;
+
+    while ((notice = PQnotifies(conn->pq))) {
+        PQfreemem(notice);
+        n++;
+    }
+    return n;
+}
+
+int pg_await_notice(struct pg_conn *conn, int64_t timeout_ms, struct err *err)
+{
+    int rc;
+
+    if (drop_notices(conn) > 0)
+        return 0;
+    conn->received = 0;
+    conn->deadline = clock_ms() + timeout_ms;
+    rc = wait_for(conn, POLLIN, err);
+    if (rc == -ETIMEDOUT)
+        return 0;
+    if (rc == 0)
+        rc = pg_take_input(conn, false, err);
+    drop_notices(conn);
+    return rc;
 }

@@ -56,7 +56,8 @@ void pg_names_refuse(struct err *err, struct pg_names *n, const char *what, cons
         err_set(err, EINVAL, "%s: %s%s", what, n->text.data, more);
     else
         err_hint(err, "%s: %s%s", what, n->text.data, more);
-    err_hint(err, "  (%s)", advice);
+    if (advice)
+        err_hint(err, "  (%s)", advice);
     buf_free(&n->text);
 }
 

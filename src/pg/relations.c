@@ -119,23 +119,6 @@ static const struct pg_wanted relations_wanted = {"OOTTTBBBBIIITTBN", 0, PG_MANY
 
 static char every_table[] = "every table"; /* the `where` of the entry that stands for no entries */
 
-/* A name in an array literal. */
-static void put_element(struct buf *out, const char *text)
-{
-    buf_puts(out, out->len > 1 ? "," : "");
-    if (!text) {
-        buf_puts(out, "NULL");
-        return;
-    }
-    buf_putc(out, '"');
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            buf_putc(out, '\\');
-        buf_putc(out, *text);
-    }
-    buf_putc(out, '"');
-}
-
 /* The entries as the arrays that relations_sql takes. */
 struct entry_arrays {
     struct buf schemas, names, kinds;
@@ -143,9 +126,9 @@ struct entry_arrays {
 
 static void put_entry(struct entry_arrays *a, const struct pg_selection *e)
 {
-    put_element(&a->schemas, e->pattern.schema);
-    put_element(&a->names, e->pattern.name);
-    put_element(&a->kinds, e->exclude ? "x" : e->pattern.exact ? "e" : "w");
+    pg_put_element(&a->schemas, e->pattern.schema);
+    pg_put_element(&a->names, e->pattern.name);
+    pg_put_element(&a->kinds, e->exclude ? "x" : e->pattern.exact ? "e" : "w");
 }
 
 static void end_arrays(struct entry_arrays *a)

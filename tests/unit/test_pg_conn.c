@@ -108,6 +108,20 @@ static void scrub_hides_a_password_that_another_overrides(void **state)
 
 /* ---- targets ---- */
 
+static void array_literals_hold_any_text(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    buf_putc(&b, '{');
+    pg_put_element(&b, "");
+    pg_put_element(&b, NULL);
+    pg_put_element(&b, "NULL");
+    pg_put_element(&b, "a \"b\" \\ {c,d}");
+    assert_string_equal(b.data, "{\"\",NULL,\"NULL\",\"a \\\"b\\\" \\\\ {c,d}\"");
+    buf_free(&b);
+}
+
 static void target_comes_back_from_a_message(void **state)
 {
     struct pg_target t, got;
@@ -171,6 +185,7 @@ int main(void)
         cmocka_unit_test(scrub_hides_the_key_file_s_password_too),
         cmocka_unit_test(scrub_hides_a_password_that_another_overrides),
         cmocka_unit_test(target_comes_back_from_a_message),
+        cmocka_unit_test(array_literals_hold_any_text),
         WITH_CONNECTION(a_transaction_has_an_access_mode),
     };
 
