@@ -1,0 +1,63 @@
+/*
+ * Making a copy current: one short transaction that changes the tables and the label which says
+ * what they are.
+ *
+ * The label is the row of the copy in asofs.view (schema asofs, which has to be there). A reader
+ * that begins with asofs.view in its transaction, at whatever isolation, finds tables that are what
+ * the label says until its transaction ends: publishing has to wait for it, and it never waits
+ * while it holds anything. Others may see the tables change between two statements, but never a
+ * table that is empty or half full.
+ *
+ * Waiting is in tries that are shorter than the server's deadlock_timeout, with pauses in which all
+ * others get on; after timeout_ms it is given up (-EBUSY) and who was in the way is named, since
+ * when. -EINTR: the session's stop descriptor. After every failure everything is as it was, but
+ * for -ECONNRESET, -ETIMEDOUT, -EINTR and -EPROTO: they may have come for the answer to COMMIT, so
+ * that only asofs.view tells. Sequences that were raised stay so.
+ */
+#ifndef ASOFS_PG_PUBLISH_H
+#define ASOFS_PG_PUBLISH_H
+
+#include <stdint.h>
+
+#include "pg/shadow.h"
+
+struct pg_label {
+    const char *name;   /* of the copy */
+    const char *state;  /* "current", "loading", "failed" */
+    const char *moment; /* of the rows: ISO 8601 with time zone; NULL: it stays what it was, as do
+                            the members below */
+    const char *lsn;    /* or NULL: unknown */
+    const char *source; /* no secret in it */
+    int64_t tables, rows;
+};
+
+/*
+ * The shadows, finished, take the place of the tables, which are dropped, and their schemas go.
+ * Before, it waits until nobody reads with a snapshot that is older than the rows, for he would
+ * find the tables empty. -ESTALE: tables and shadows are not alike any more, named; or something
+ * depends on a table that did not when pg_shadow_refuse looked (-EIO, in the server's words).
+ */
+int pg_publish_swap(struct pg_conn *conn, const struct pg_shadows *s, const struct pg_label *label,
+                    int64_t timeout_ms, struct err *err);
+
+/*
+ * The rows of the tables become those of the shadows, by DELETE, UPDATE and INSERT of what differs
+ * (without a primary key: DELETE and INSERT of all), within the filter; user triggers do not fire.
+ * Nobody else may write to them meanwhile (SHARE ROW EXCLUSIVE); readers are not held, except at
+ * the very end by the label. A snapshot that is older sees the old rows with the old label. The
+ * shadows and their schemas go in the same transaction.
+ *
+ * -EIO: a row is refused, in the server's words: by a constraint, or because its key is that of a
+ * row outside of the filter that may not be changed.
+ */
+int pg_publish_rows(struct pg_conn *conn, const struct pg_shadows *s, const struct pg_label *label,
+                    int64_t timeout_ms, struct err *err);
+
+/*
+ * The label alone, seen by everybody at once, also by snapshots that are older (inplace: "loading"
+ * before anything is cleared, "current" when all is loaded).
+ */
+int pg_publish_label(struct pg_conn *conn, const struct pg_label *label, int64_t timeout_ms,
+                     struct err *err);
+
+#endif
