@@ -33,8 +33,10 @@ static const char triggers_on[] =
     TRIGGERS("CASE g.tgenabled WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS'"
              " ELSE 'ENABLE' END");
 
-static const char keep_largest[] = SHADOW_TREE SHADOW_SEQUENCES
-    " SELECT '', x.sql FROM (" SHADOW_KEEP_LARGEST " UNION ALL " SHADOW_RAISE ") x, copy";
+static const char keep_largest[] =
+    SHADOW_TREE SHADOW_SEQUENCES " SELECT '', x.sql FROM (" SHADOW_KEEP_LARGEST ") x, copy";
+static const char raise_sequences[] =
+    SHADOW_TREE SHADOW_SEQUENCES " SELECT '', x.sql FROM (" SHADOW_RAISE ") x, copy";
 
 /* An identity sequence is the table's own here. */
 static const char raise_identity[] =
@@ -279,6 +281,8 @@ static int change_tables(struct pg_conn *conn, const struct pg_shadows *s, struc
     }
     if (rc == 0)
         rc = pg_publish_run(conn, s, keep_largest, err);
+    if (rc == 0)
+        rc = pg_publish_run(conn, s, raise_sequences, err);
     if (rc == 0)
         rc = pg_publish_run(conn, s, raise_identity, err);
     if (rc == 0)

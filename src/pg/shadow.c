@@ -13,17 +13,6 @@
 
 /* ---- the list as parameters ---- */
 
-void pg_put_element(struct buf *array, const char *text)
-{
-    buf_puts(array, array->len > 1 ? ",\"" : "\"");
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            buf_putc(array, '\\');
-        buf_putc(array, *text);
-    }
-    buf_putc(array, '"');
-}
-
 static char *columns_of(const struct pg_shadow_table *t)
 {
     struct buf b = {0};

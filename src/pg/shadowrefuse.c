@@ -36,6 +36,7 @@ static const struct {
     " UNION ALL SELECT 1, r.o || CASE WHEN r.relkind = 'f' THEN ' (a foreign table)'"              \
     "   WHEN r.relpersistence = 't' THEN ' (temporary)' ELSE '' END"                               \
     "  FROM rel r WHERE r.relkind NOT IN ('r', 'p') OR r.relpersistence = 't'"                     \
+    "  OR r.sch IN ('pg_catalog', 'information_schema', 'pg_toast', 'asofs')"                      \
     " UNION ALL SELECT 5, format('CREATE on database %I', current_database())"                     \
     "  WHERE NOT has_database_privilege(current_database(), 'CREATE')"                             \
     " UNION ALL SELECT 5, format('UPDATE on sequence %I.%I', n.nspname, q.relname) FROM rel r"     \

@@ -84,9 +84,6 @@ int pg_shadow_ask(struct pg_conn *conn, const struct pg_shadows *s, size_t i, co
 int pg_shadow_collect(struct pg_conn *conn, const struct pg_shadows *s, size_t i, const char *query,
                       struct buf *sql, struct err *err);
 
-/* Append an element to an array literal of text: it begins as "{", and ends with buf_putc('}'). */
-void pg_put_element(struct buf *array, const char *text);
-
 /* shadowcheck.c: -ESTALE: a table, or a partition that came later, has no shadow. Swap only. */
 int pg_shadow_expect_all(struct pg_conn *conn, const struct pg_shadows *s, struct err *err);
 

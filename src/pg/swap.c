@@ -120,6 +120,26 @@ static const char lock_tables[] =
     SHADOW_TREE " SELECT '', 'LOCK TABLE ONLY asofs.view, ' || string_agg('ONLY ' || r.o, ', '"
                 " ORDER BY r.sch, r.relname) || ' IN ACCESS EXCLUSIVE MODE' FROM rel r, copy";
 
+/*
+ * Rows outside of a filter were copied when the shadow was made; that they are still the same has to
+ * be looked at while nobody can write to the table.
+ */
+static const char lock_filtered[] =
+    SHADOW_TREE " SELECT '', 'LOCK TABLE ' || string_agg('ONLY ' || r.o, ', ' ORDER BY r.sch,"
+                " r.relname) || ' IN SHARE ROW EXCLUSIVE MODE' FROM rel r JOIN listed l"
+                " ON l.i = r.i AND l.f IS NOT NULL, copy HAVING count(*) > 0";
+#define SUM_OF_ROWS                                                                                \
+    "SELECT count(*), sum(hashtextextended(ROW(%s)::text, 0)) FROM %s%s WHERE (' || chr(10)"       \
+    " || '%s' || chr(10) || ') IS NOT TRUE"
+static const char count_filtered[] =
+    SHADOW_TREE " SELECT r.o, format('SELECT EXISTS (" SUM_OF_ROWS " EXCEPT " SUM_OF_ROWS ")',"
+                "  a.cols, k.only, r.o, l.f, a.cols, k.only, r.s, l.f)"
+                " FROM rel r JOIN listed l ON l.i = r.i AND l.f IS NOT NULL CROSS JOIN LATERAL ("
+                "  SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS cols"
+                "  FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attnum > 0"
+                "  AND NOT a.attisdropped) a CROSS JOIN LATERAL (SELECT CASE r.relkind"
+                "  WHEN 'r' THEN 'ONLY ' ELSE '' END AS only) k, copy WHERE r.depth = 0 ORDER BY 1";
+
 /* An identity sequence of a shadow is ours alone until the swap. */
 static const char prepare_sql[] =
     SHADOW_TREE SHADOW_IDENTITY SHADOW_SEQUENCES
@@ -191,9 +211,51 @@ static int lock(struct pg_conn *conn, const struct pg_shadows *s, const char *qu
     return rc > 0 ? -err->code : rc;
 }
 
+static int compare_outside(struct pg_conn *conn, const struct pg_answer *queries, struct err *err)
+{
+    static const struct pg_wanted wanted = {"b", 1, 1};
+    struct pg_answer *a;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; rc == 0 && i < pg_rows(queries); i++) {
+        rc = pg_ask(conn, pg_text(queries, i, 1), 0, NULL, &wanted, &a, err);
+        if (rc < 0)
+            return rc;
+        if (pg_true(a, 0, 0))
+            rc = err_set(err, ESTALE,
+                         "rows of %s outside of the filter were written to while it was loaded, or "
+                         "loaded rows do not satisfy it; copy again",
+                         pg_text(queries, i, 0));
+        pg_answer_free(a);
+    }
+    return rc;
+}
+
+/* Writers to such a table are held for as long as it takes to read it twice. */
+static int check_outside(struct pg_conn *conn, const struct pg_shadows *s, int64_t try_ms,
+                         struct err *err)
+{
+    static const struct pg_wanted wanted = {"tt", 0, PG_MANY};
+    struct pg_answer *queries;
+    struct buf b = {0};
+    int rc = pg_shadow_collect(conn, s, 0, lock_filtered, &b, err);
+
+    if (rc == 0 && b.len)
+        rc = pg_publish_lock(conn, b.data, try_ms, err);
+    buf_free(&b);
+    if (rc == 0)
+        rc = pg_shadow_ask(conn, s, 0, count_filtered, &wanted, &queries, err);
+    if (rc != 0)
+        return rc > 0 ? -err->code : rc;
+    rc = compare_outside(conn, queries, err);
+    pg_answer_free(queries);
+    return rc;
+}
+
 /* Step 2. Autovacuum goes when somebody has waited for deadlock_timeout. */
 static int prepare(struct pg_conn *conn, const struct pg_shadows *s, int64_t left_ms,
-                   struct buf *swap, struct err *err)
+                   int64_t try_ms, struct buf *swap, struct err *err)
 {
     bool old = PQserverVersion(conn->pq) < 150000;
     int rc = pg_publish_begin(conn, err);
@@ -207,6 +269,8 @@ static int prepare(struct pg_conn *conn, const struct pg_shadows *s, int64_t lef
     if (rc == 0)
         rc = pg_shadow_compare(conn, s, false, err);
     if (rc == 0)
+        rc = check_outside(conn, s, try_ms, err);
+    if (rc == 0)
         rc = pg_publish_run(conn, s, prepare_sql, err);
     if (rc == 0)
         rc = pg_shadow_collect(conn, s, 0, old ? swap_sql_of_14 : swap_sql, swap, err);
@@ -217,7 +281,7 @@ static int try_swap(struct pg_conn *conn, const struct pg_shadows *s, const stru
                     int64_t left_ms, int64_t try_ms, struct err *err)
 {
     struct buf swap = {0};
-    int rc = prepare(conn, s, left_ms, &swap, err);
+    int rc = prepare(conn, s, left_ms, try_ms, &swap, err);
 
     if (rc == 0)
         rc = lock(conn, s, lock_tables, try_ms, err);

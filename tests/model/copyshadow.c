@@ -65,7 +65,7 @@ static void run_apart(const char *sql)
     if (rc == 0)
         rc = pg_run(c, "COMMIT", &err);
     if (rc < 0) {
-        fprintf(stderr, "of: %s\n", sql);
+        err_hint(&err, "of: %s", sql);
         give_up(&err);
     }
     pg_conn_close(c);
