@@ -13,6 +13,8 @@
 int cmd_mount(int argc, char **argv);
 int cmd_mount_fake(int argc, char **argv); /* the options are looked at, and that is all */
 int cmd_extract(int argc, char **argv);
+int cmd_load(int argc, char **argv);
+int cmd_copy(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
@@ -23,6 +25,7 @@ bool is_mounthelper(const char *argv0);
 int cmd_mounthelper(int argc, char **argv);
 
 int cmd_worker(int argc, char **argv);
+int cmd_load_worker(int argc, char **argv); /* deleter, loader */
 int cmd_pagefs(int argc, char **argv);
 int cmd_child(int argc, char **argv);
 int cmd_guard(int argc, char **argv);

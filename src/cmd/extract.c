@@ -60,7 +60,7 @@ static int extract(struct source *source, const char *dir)
 int cmd_extract(int argc, char **argv)
 {
     static const struct source_command_def def = {"extract", source_command_options, false,
-                                                  print_help};
+                                                  "SOURCE and DIR", print_help};
     struct source_command c = {0};
     char *operands[2];
     int status;

@@ -5,16 +5,30 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "load/worker.h"
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"mount", cmd_mount}, {"extract", cmd_extract}, {"status", cmd_status},
-    {"wait", cmd_wait},   {"verify", cmd_verify},   {"list", cmd_list},
-    {"view", cmd_view},   {"prune", cmd_prune},     {"base", cmd_base},
-    {"store", cmd_store}, {"pagefs", cmd_pagefs},   {"worker", cmd_worker},
-    {"child", cmd_child}, {"guard", cmd_guard},
+    {"mount", cmd_mount},
+    {"extract", cmd_extract},
+    {"status", cmd_status},
+    {"load", cmd_load},
+    {"copy", cmd_copy},
+    {"wait", cmd_wait},
+    {"verify", cmd_verify},
+    {"list", cmd_list},
+    {"view", cmd_view},
+    {"prune", cmd_prune},
+    {"base", cmd_base},
+    {"store", cmd_store},
+    {"pagefs", cmd_pagefs},
+    {"worker", cmd_worker},
+    {LOAD_DELETER, cmd_load_worker},
+    {LOAD_LOADER, cmd_load_worker},
+    {"child", cmd_child},
+    {"guard", cmd_guard},
 };
 
 static int print_help(FILE *out)
@@ -26,6 +40,8 @@ static int print_help(FILE *out)
         "of a\n"
         "                             past moment out of a store\n"
         "  asofs extract SOURCE DIR   write the same view as plain files to a new directory\n"
+        "  asofs copy SOURCE TARGET   fill a second database with the tables as of one moment\n"
+        "  asofs load VIEW TARGET     the same from a view that is there\n"
         "  asofs status DIR           how far a view is\n"
         "  asofs wait DIR [TABLE]...  until tables of a view mounted with --nowait are complete\n"
         "  asofs verify DIR           check every file against its checksum\n"

@@ -193,7 +193,7 @@ bool source_command_parse(struct source_command *c, const struct source_command_
         *status = printf("asofs %s\n", PACKAGE_VERSION) < 0;
     } else {
         if (n >= 0 && n < 2 && !(n == 1 && c->dry_run))
-            n = err_set(&err, EINVAL, "SOURCE and DIR are needed");
+            n = err_set(&err, EINVAL, "%s are needed", def->operands);
         if (n >= 0)
             return true;
         *status = usage_error(def->name, &err);

@@ -34,12 +34,13 @@ struct source_command_def {
     const char *name;
     const struct option_def *options; /* of the target */
     bool take_o;
+    const char *operands; /* "SOURCE and DIR" */
     int (*print_help)(void);
 };
 
 /*
  * Parse into `target`, of which c is a part; help, version and wrong usage are answered. True: go
- * on, with operands SOURCE and DIR, the latter perhaps not with dry_run; else *status is all that is
+ * on, with two operands, the second perhaps not with dry_run; else *status is all that is
  * left.
  */
 bool source_command_parse(struct source_command *c, const struct source_command_def *def,

@@ -60,9 +60,15 @@ static struct ledger *new_ledger(const struct coordinator_config *c)
         .own_files = c->own_files,
         .partial = c->partial,
         .spool_limit = c->spool_limit,
+        .guest = c->guest,
     };
 
     return ledger_new(&config);
+}
+
+static size_t guest_polls(const struct coordinator *c)
+{
+    return c->cfg.guest ? c->cfg.guest->npolls(c->cfg.guest->arg) : 0;
 }
 
 struct coordinator *coordinator_new(const struct coordinator_config *config)
@@ -76,7 +82,8 @@ struct coordinator *coordinator_new(const struct coordinator_config *config)
                            config->workers->crew.silence_ms);
     c->schema =
         (struct schema){.dump = config->dump, .leader = config->leader, .results = config->results};
-    c->polls = mem_array(config->workers->crew.n + POLL_WORKERS, sizeof(*c->polls));
+    c->polls =
+        mem_array(POLL_WORKERS + config->workers->crew.n + guest_polls(c), sizeof(*c->polls));
     workers_begin(c->workers, c->ledger, config->results, config->out_fd < 0);
     c->wanted_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&c->wanted_lock, NULL);
@@ -147,15 +154,21 @@ static int check_hold(const struct coordinator *c, int64_t now, struct err *err)
 
 static int give_work(struct coordinator *c, struct err *err)
 {
+    const struct extract_guest *guest = c->cfg.guest;
     int64_t now = clock_ms();
-    int rc;
+    int rc = guest ? guest->work(guest->arg, now, err) : 0;
 
-    if (c->released)
-        return 0;
+    if (rc < 0 || c->released)
+        return rc;
     rc = check_hold(c, now, err);
     if (rc == 0)
         rc = crew_work(&c->workers->crew, now, err);
     return rc < 0 ? rc : leader_work(c->leader, now, err);
+}
+
+static struct pollfd *guest_place(const struct coordinator *c)
+{
+    return &c->polls[POLL_WORKERS + c->workers->crew.n];
 }
 
 static size_t set_polls(struct coordinator *c)
@@ -171,7 +184,9 @@ static size_t set_polls(struct coordinator *c)
     c->polls[POLL_DUMP_ERRORS] =
         (struct pollfd){.fd = dumping ? dump->err_fd : -1, .events = POLLIN};
     crew_set_polls(&c->workers->crew, &c->polls[POLL_WORKERS]);
-    return POLL_WORKERS + c->workers->crew.n;
+    if (c->cfg.guest)
+        c->cfg.guest->set_polls(c->cfg.guest->arg, guest_place(c));
+    return POLL_WORKERS + c->workers->crew.n + guest_polls(c);
 }
 
 static int hear_all(struct coordinator *c, struct err *err)
@@ -188,6 +203,8 @@ static int hear_all(struct coordinator *c, struct err *err)
         rc = leader_hear(c->leader, err);
     if (rc == 0)
         rc = crew_hear(&c->workers->crew, &c->polls[POLL_WORKERS], err);
+    if (rc == 0 && c->cfg.guest)
+        rc = c->cfg.guest->hear(c->cfg.guest->arg, guest_place(c), err);
     return rc;
 }
 

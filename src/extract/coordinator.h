@@ -11,6 +11,7 @@
 #define ASOFS_EXTRACT_COORDINATOR_H
 
 #include "common/progress.h"
+#include "extract/guest.h"
 #include "extract/workers.h"
 #include "pg/dump.h"
 #include "pg/freeze.h"
@@ -35,6 +36,7 @@ struct coordinator_config {
     int64_t hold_limit_ms; /* how long the source may be held; 0: no limit */
     uint64_t spool_limit;  /* bytes; 0: no limit */
     struct progress *progress;
+    const struct extract_guest *guest; /* NULL: none; own_files are 0 then */
 };
 
 struct coordinator;

@@ -135,10 +135,28 @@ static struct flatfile *take_flatfile(struct ledger *l, size_t table, uint64_t b
 
 /* ---- tables ---- */
 
+/* A chunk in a file of the table's own moves when the file is put together, so it is told of when
+ * the file is there. */
+static void tell_chunks(const struct ledger *l, size_t table)
+{
+    const struct table_result *r = &l->cfg.results->tables[table];
+    uint64_t offset = 0;
+    size_t k;
+
+    for (k = 0; k < r->chunks; k++) {
+        l->cfg.guest->chunk(l->cfg.guest->arg, table, (uint32_t)k, -1, offset, r->lengths[k]);
+        offset += r->lengths[k];
+    }
+}
+
 static void complete_table(struct ledger *l, size_t table, uint64_t bytes, uint64_t checksum)
 {
+    bool own = l->own_files[table] >= 0;
+
     l->shown.files_done++;
     results_complete_table(l->cfg.results, table, take_flatfile(l, table, bytes), bytes, checksum);
+    if (l->cfg.guest && own)
+        tell_chunks(l, table);
 }
 
 static void fail_table(struct ledger *l, uint32_t table, const char *why)
@@ -320,15 +338,18 @@ static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
 {
     const struct chunk *k = chunk_of(l, chunk);
     struct spool *s = &l->cfg.spools[spool];
+    uint32_t number = chunk - (uint32_t)l->cfg.plan->first[k->table];
     uint64_t offset = s->end;
 
     l->shown.bytes += d->bytes;
     l->spooled += d->bytes;
     if (l->own_files[k->table] < 0)
         map_chunk(l, chunk, s, d->bytes);
+    if (l->cfg.guest && l->own_files[k->table] < 0)
+        l->cfg.guest->chunk(l->cfg.guest->arg, k->table, number, s->fd, offset, d->bytes);
     if (!goes_to_own_file(l, chunk))
         s->end += d->bytes;
-    results_add_chunk(l->cfg.results, k->table, d->bytes, d->rows);
+    results_add_chunk(l->cfg.results, k->table, number, d->bytes, d->rows);
     if (k->first && k->last)
         complete_table(l, k->table, d->bytes, d->checksum);
     else

@@ -12,6 +12,7 @@
 #define ASOFS_EXTRACT_LEDGER_H
 
 #include "common/progress.h"
+#include "extract/guest.h"
 #include "extract/result.h"
 #include "extract/spool.h"
 
@@ -32,6 +33,7 @@ struct ledger_config { /* what it points at is borrowed */
                              own, which readers can then be given whole (fs/passthrough.h) */
     bool partial;         /* a table that fails does not end the rest */
     uint64_t spool_limit; /* bytes; 0: no limit */
+    const struct extract_guest *guest; /* told of chunks; NULL: none */
 };
 
 struct ledger;

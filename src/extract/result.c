@@ -15,6 +15,7 @@ struct results *results_new(const struct plan *p)
     r->tables = mem_array(p->ntables, sizeof(*r->tables));
     for (t = 0; t < p->ntables; t++) {
         r->tables[t].chunks = plan_table_chunks(p, t);
+        r->tables[t].lengths = mem_array(r->tables[t].chunks + 1, sizeof(uint64_t));
         for (k = p->first[t]; k < p->first[t + 1]; k++)
             r->tables[t].estimate += p->chunks[k].weight;
     }
@@ -30,6 +31,7 @@ void results_free(struct results *r)
     for (t = 0; t < r->n; t++) {
         flatfile_free(r->tables[t].file);
         free(r->tables[t].error);
+        free(r->tables[t].lengths);
     }
     buf_free(&r->schema);
     free(r->schema_error);
@@ -80,13 +82,14 @@ void results_add_under_way(struct results *r, size_t table, uint64_t more)
     pthread_mutex_unlock(&r->lock);
 }
 
-void results_add_chunk(struct results *r, size_t table, uint64_t bytes, uint64_t rows)
+void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t bytes, uint64_t rows)
 {
     struct table_result *t = &r->tables[table];
 
     pthread_mutex_lock(&r->lock);
     t->rows += rows;
     t->bytes += bytes;
+    t->lengths[chunk] = bytes;
     t->chunks_done++;
     pthread_mutex_unlock(&r->lock);
 }

@@ -26,6 +26,7 @@ struct table_result {
     int64_t started_at;    /* clock_ms of its first chunk; 0 while waiting */
     int64_t ended_at;      /* clock_ms when complete or failed; else 0 */
     char *error;           /* when failed */
+    uint64_t *lengths;     /* bytes of each chunk, in the order of the file; 0 until it is done */
     struct flatfile *file; /* when complete, unless it was written into a directory; else NULL */
 };
 
@@ -65,8 +66,9 @@ void results_set_joined(struct results *r, unsigned joined);
 void results_start_table(struct results *r, size_t table);
 /* What is in work has grown by `more`, which wraps around when it is less. */
 void results_add_under_way(struct results *r, size_t table, uint64_t more);
-/* A chunk of it is complete. */
-void results_add_chunk(struct results *r, size_t table, uint64_t bytes, uint64_t rows);
+/* Its chunk number `chunk`, in the order of the file, is complete. */
+void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t bytes,
+                       uint64_t rows);
 /* All are. The flat file becomes the results'; NULL: it was written into a directory. */
 void results_complete_table(struct results *r, size_t table, struct flatfile *file, uint64_t bytes,
                             uint64_t checksum);

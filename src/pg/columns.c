@@ -31,7 +31,8 @@ static const char columns_sql[] =
     "  SELECT i.top, pg_catalog.min(t.oid)::pg_catalog.regtype::pg_catalog.text AS type"
     "  FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type WHERE t.typsend = 0 GROUP BY i.top"
     ")"
-    " SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> '', u.type"
+    " SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> '', u.type,"
+    " pg_catalog.format_type(a.atttypid, a.atttypmod)"
     " FROM pg_catalog.pg_attribute a LEFT JOIN unsendable u ON u.top = a.atttypid"
     " WHERE a.attrelid = ANY ($1::pg_catalog.oid[])"
     " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
@@ -71,6 +72,7 @@ static void take_columns(struct pg_catalog *c, const struct pg_answer *r)
             .type = pg_oid(r, row, 2),
             .generated = pg_true(r, row, 3),
             .unsendable = pg_is_null(r, row, 4) ? NULL : mem_strdup(pg_text(r, row, 4)),
+            .type_name = mem_strdup(pg_text(r, row, 5)),
         };
     }
 }
@@ -78,6 +80,7 @@ static void take_columns(struct pg_catalog *c, const struct pg_answer *r)
 void pg_column_free(struct pg_column *c)
 {
     free(c->name);
+    free(c->type_name);
     free(c->unsendable);
 }
 
@@ -97,6 +100,7 @@ static int choose_columns(struct pg_table *t, const struct pg_selection *e, stru
         }
         chosen[n] = t->columns[k];
         chosen[n].name = mem_strdup(t->columns[k].name);
+        chosen[n].type_name = mem_strdup(t->columns[k].type_name);
         chosen[n++].unsendable = mem_strdup(t->columns[k].unsendable);
     }
     for (k = 0; k < t->ncolumns; k++)
@@ -154,7 +158,7 @@ static int check_sendable(const struct pg_catalog *c, struct err *err)
 
 int pg_columns_read(struct pg_conn *conn, struct pg_catalog *c, bool binary, struct err *err)
 {
-    static const struct pg_wanted wanted = {"otobT", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"otobTt", 0, PG_MANY};
     struct buf oids = {0};
     const char *values[2];
     struct pg_answer *r = NULL;

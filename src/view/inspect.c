@@ -20,15 +20,28 @@
 #include "common/mounts.h"
 #include "common/proc.h"
 
-#define COLUMNS 12
+#define COLUMNS 13
 #define PIECE (1u << 20)
 
-enum { SCHEMA, NAME, FILE_, KIND, STATE, ROWS, BYTES, ESTIMATE, CHUNKS, SECONDS, CHECKSUM, ERROR };
+enum {
+    SCHEMA,
+    NAME,
+    FILE_,
+    KIND,
+    STATE,
+    ROWS,
+    BYTES,
+    ESTIMATE,
+    CHUNKS,
+    SECONDS,
+    CHECKSUM,
+    ERROR,
+    FILTER
+};
 
 #define SAID_MOST ((size_t)256 << 20) /* bytes of what a view says of itself */
 
-/* A regular file that is below dir, whatever somebody else has put there. */
-static int open_file(const char *dir, const char *name)
+int inspect_open_file(const char *dir, const char *name)
 {
     int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1, why;
     struct stat st;
@@ -63,12 +76,12 @@ static int refuse_file(const char *dir, const char *path, struct err *err)
                          : -err->code;
 }
 
-/* The whole file; the size that stat tells may be out of date by the time it is read. */
-static int read_meta(const char *dir, const char *name, struct buf *b, struct err *err)
+/* The size that stat tells may be out of date by the time it is read. */
+int inspect_read_meta(const char *dir, const char *name, struct buf *b, struct err *err)
 {
     char *in = mem_printf(".asofs/%s", name),
          *path = mem_printf("%s/%s", strcmp(dir, "/") ? dir : "", in);
-    int fd = open_file(dir, in), rc = 0;
+    int fd = inspect_open_file(dir, in), rc = 0;
     ssize_t n = 1;
 
     if (fd < 0)
@@ -94,7 +107,7 @@ static int read_meta(const char *dir, const char *name, struct buf *b, struct er
 static int load_json(const char *dir, const char *name, struct buf *b, json_t **j, struct err *err)
 {
     json_error_t why;
-    int rc = read_meta(dir, name, b, err);
+    int rc = inspect_read_meta(dir, name, b, err);
 
     if (rc < 0)
         return rc;
@@ -160,6 +173,7 @@ static void take_table(struct inspected *i, char **f)
                                   .state = f[STATE],
                                   .checksum = f[CHECKSUM],
                                   .error = f[ERROR],
+                                  .filter = f[FILTER],
                                   .rows = strtoull(f[ROWS], NULL, 10),
                                   .bytes = strtoull(f[BYTES], NULL, 10),
                                   .estimate = strtoull(f[ESTIMATE], NULL, 10),
@@ -177,7 +191,7 @@ static int read_tables(struct inspected *i, const char *dir, struct err *err)
     char *f[COLUMNS];
     struct buf b = {0};
     const char *p, *end;
-    int n = 0, line = 0, k, rc = read_meta(dir, "tables.csv", &b, err);
+    int n = 0, line = 0, k, rc = inspect_read_meta(dir, "tables.csv", &b, err);
 
     p = b.data;
     end = b.data + b.len;
@@ -383,6 +397,7 @@ void inspect_free(struct inspected *i)
         free(x->state);
         free(x->checksum);
         free(x->error);
+        free(x->filter);
     }
     free(i->tables);
     free(i->json);
@@ -394,7 +409,7 @@ void inspect_free(struct inspected *i)
 
 int inspect_checksum(const char *dir, const char *file, char out[17], struct err *err)
 {
-    int fd = open_file(dir, file), rc = 0;
+    int fd = inspect_open_file(dir, file), rc = 0;
     char *piece = mem_alloc(PIECE);
     struct hash *h = hash_new();
     ssize_t n = 1;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 
 struct inspected_table {
@@ -18,6 +19,7 @@ struct inspected_table {
     char *state;    /* waiting, running, complete, failed */
     char *checksum; /* 16 hexadecimal digits, or "" */
     char *error;
+    char *filter; /* only these rows of the table are in it; or "" */
     uint64_t rows, bytes, estimate;
     double seconds; /* in work so far, or in all */
 };
@@ -37,6 +39,13 @@ struct inspected {
 /* -EINVAL when dir holds no view. */
 int inspect_open(struct inspected *i, const char *dir, struct err *err);
 void inspect_free(struct inspected *i);
+
+/* A regular file below dir, whatever somebody else has put there: no link is followed, and no pipe
+ * waited for. A descriptor, or -1 with errno. */
+int inspect_open_file(const char *dir, const char *file);
+
+/* The whole of a file of .asofs/, behind what is in the buffer; it ends with a NUL. */
+int inspect_read_meta(const char *dir, const char *name, struct buf *b, struct err *err);
 
 /* XXH3 of a file as 16 hexadecimal digits. It is a regular one below dir; that goes for what
  * inspect_open reads, too: tables.csv, which names it, may be somebody else's. No link is followed,

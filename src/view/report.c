@@ -155,6 +155,8 @@ static void put_table(const struct snapshot *s, size_t i, struct buf *out)
         buf_printf(out, "%016llx", (unsigned long long)r->checksum);
     buf_putc(out, ',');
     csv_put_field(out, r->error);
+    buf_putc(out, ',');
+    csv_put_field(out, s->catalog->tables[i].filter);
     buf_putc(out, '\n');
 }
 
@@ -164,10 +166,61 @@ static void tables(struct snapshot *s, struct buf *out)
     size_t i;
 
     buf_puts(out, "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,"
-                  "error\n");
+                  "error,filter\n");
     pthread_mutex_lock(&r->lock);
     for (i = 0; i < r->n; i++)
         put_table(s, i, out);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* What each file has in it, from left to right. */
+static void columns(struct snapshot *s, struct buf *out)
+{
+    size_t i, k;
+
+    buf_puts(out, "schema,table,column,type,generated\n");
+    for (i = 0; i < s->catalog->ntables; i++) {
+        const struct pg_table *t = &s->catalog->tables[i];
+
+        for (k = 0; k < t->ncolumns; k++) {
+            csv_put_field(out, t->rel.schema);
+            buf_putc(out, ',');
+            csv_put_field(out, t->rel.name);
+            buf_putc(out, ',');
+            csv_put_field(out, t->columns[k].name);
+            buf_putc(out, ',');
+            csv_put_field(out, t->columns[k].type_name);
+            buf_puts(out, t->columns[k].generated ? ",t\n" : ",f\n");
+        }
+    }
+}
+
+static void put_chunks(const struct table_result *t, const char *path, struct buf *out)
+{
+    uint64_t offset = 0;
+    size_t k;
+
+    for (k = 0; k < t->chunks; k++) {
+        if (t->lengths[k]) {
+            csv_put_field(out, path);
+            buf_printf(out, ",%llu,%llu\n", (unsigned long long)offset,
+                       (unsigned long long)t->lengths[k]);
+        }
+        offset += t->lengths[k];
+    }
+}
+
+/* Where a file may be cut into parts that hold whole rows; of those that are complete. */
+static void chunks(struct snapshot *s, struct buf *out)
+{
+    struct results *r = snapshot_results(s);
+    size_t i;
+
+    buf_puts(out, "file,offset,bytes\n");
+    pthread_mutex_lock(&r->lock);
+    for (i = 0; i < r->n; i++)
+        if (r->tables[i].state == TABLE_COMPLETE)
+            put_chunks(&r->tables[i], s->tree.paths[i], out);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -208,8 +261,9 @@ static void schema(struct snapshot *s, struct buf *out)
 struct flatfile *report_make(struct snapshot *s, enum meta_file which)
 {
     static void (*const makers[META_FILES])(struct snapshot *, struct buf *) = {
-        [META_ERRORS] = errors, [META_SCHEMA] = schema, [META_SNAPSHOT] = snapshot,
-        [META_STATUS] = status, [META_TABLES] = tables,
+        [META_CHUNKS] = chunks, [META_COLUMNS] = columns,   [META_ERRORS] = errors,
+        [META_SCHEMA] = schema, [META_SNAPSHOT] = snapshot, [META_STATUS] = status,
+        [META_TABLES] = tables,
     };
     struct buf text = {0};
 

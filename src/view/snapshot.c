@@ -227,10 +227,14 @@ static bool may_dump_everything(const struct snapshot *s)
 
 /* No pg_dump is no reason to fail: schema.sql then says what is missing. Of a database of which
  * nothing is taken it would be asked for everything. */
-static void start_dump(struct snapshot *s)
+static void start_dump(struct snapshot *s, bool shown)
 {
     struct err why;
 
+    if (!shown) {
+        results_set_schema(s->results, NULL, "nobody looks at it");
+        return;
+    }
     if (!may_dump_everything(s) && !s->catalog->ntables)
         return;
     if (pg_dump_start(&s->dump, s->leader, s->catalog, may_dump_everything(s),
@@ -259,10 +263,11 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
         .hold_limit_ms = s->of_store ? 0 : s->req.hold_limit_ms, /* of a store, nobody is */
         .spool_limit = s->req.spool_limit,
         .progress = &s->progress,
+        .guest = s->req.guest,
     };
 
     s->workers->spool_dir = job->spool_dir;
-    start_dump(s);
+    start_dump(s, !s->req.guest || job->out_fd >= 0);
     s->results->settled = job->settled;
     s->results->settled_arg = job->settled_arg;
     progress_start(&s->progress, s->req.quiet);

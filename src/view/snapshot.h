@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "common/err.h"
+#include "extract/guest.h"
 #include "extract/tablelist.h"
 #include "pg/copysql.h"
 
@@ -50,6 +51,7 @@ struct snapshot_request {
         *encoding;   /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
     bool trust_base; /* of a page view: code that the base brings may run */
     const char *bindir; /* of a page view: PostgreSQL's programs; NULL: those in PATH */
+    const struct extract_guest *guest; /* NULL: none (extract/guest.h) */
     bool quiet;
     int stop_fd; /* readable: give up (-EINTR); -1: none */
 };

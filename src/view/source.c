@@ -209,7 +209,7 @@ int source_freeze(const struct source *s, struct view **v, struct err *err)
     return view_freeze(&s->request, v, err) < 0 ? hint_no_store(s, err) : 0;
 }
 
-static bool shows_several(const struct source *s)
+bool source_shows_several(const struct source *s)
 {
     return s->pageview && !s->conninfo;
 }
@@ -224,7 +224,7 @@ int source_extract(const struct source *s, struct view **v, struct err *err)
     struct databases_request all = all_databases(s);
     int rc;
 
-    if (shows_several(s))
+    if (source_shows_several(s))
         return databases_extract(&all, v, err);
     rc = source_freeze(s, v, err);
     return rc == 0 ? view_extract(*v, err) : rc;
@@ -236,7 +236,7 @@ int source_extract_files(const struct source *s, const struct outdir *d, struct 
     struct databases_request all = all_databases(s);
     int rc;
 
-    if (shows_several(s))
+    if (source_shows_several(s))
         return databases_extract_files(&all, d->fd, d->hidden, v, err);
     rc = source_freeze(s, v, err);
     return rc == 0 ? view_extract_files(*v, d->fd, d->hidden, err) : rc;
@@ -247,7 +247,7 @@ int source_print_plan(const struct source *s, FILE *out, struct err *err)
     struct databases_request all = all_databases(s);
     struct snapshot *snapshot;
 
-    if (shows_several(s))
+    if (source_shows_several(s))
         return databases_print_plan(&all, out, err);
     if (snapshot_freeze(&s->request, &snapshot, err) < 0)
         return hint_no_store(s, err);

@@ -58,6 +58,9 @@ int source_check_nowait(const struct source *s, struct err *err);
 /* On failure, source_free is due all the same. */
 int source_open(struct source *s, struct err *err);
 
+/* After source_open: all databases of a store are meant. */
+bool source_shows_several(const struct source *s);
+
 /* view_freeze; of a source that may have been meant for a store, it is said that it is none. */
 int source_freeze(const struct source *s, struct view **v, struct err *err);
 

@@ -17,8 +17,8 @@ struct name { /* a table's place, for sorting */
 
 const char *tree_meta_name(enum meta_file m)
 {
-    static const char *const names[] = {"errors", "schema.sql", "snapshot.json", "status.json",
-                                        "tables.csv"};
+    static const char *const names[] = {"chunks.csv",    "columns.csv", "errors",    "schema.sql",
+                                        "snapshot.json", "status.json", "tables.csv"};
 
     return names[m];
 }

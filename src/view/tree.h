@@ -21,7 +21,16 @@ enum node_kind {
     NODE_PAGES, /* .asofs/pages: a directory whose contents are not in the tree */
 };
 
-enum meta_file { META_ERRORS, META_SCHEMA, META_SNAPSHOT, META_STATUS, META_TABLES, META_FILES };
+enum meta_file { /* in the order of their names */
+    META_CHUNKS,
+    META_COLUMNS,
+    META_ERRORS,
+    META_SCHEMA,
+    META_SNAPSHOT,
+    META_STATUS,
+    META_TABLES,
+    META_FILES
+};
 
 struct node {
     enum node_kind kind;

@@ -98,6 +98,21 @@ const char *view_source(const struct view *v)
     return v->source;
 }
 
+void view_get_facts(const struct view *v, struct view_facts *f)
+{
+    const struct snapshot *s = v->members[0].snapshot;
+
+    *f = (struct view_facts){.catalog = s->catalog,
+                             .plan = &s->plan,
+                             .source = s->source,
+                             .database = s->server.database,
+                             .moment = s->moment.time,
+                             .lsn = s->moment.lsn,
+                             .encoding = s->encoding,
+                             .timezone = s->req.timezone,
+                             .format = s->req.format};
+}
+
 /* ---- the state of a file ---- */
 
 void view_on_settled(struct view *v, void (*settled)(void *arg), void *arg)

@@ -20,6 +20,7 @@
 
 #include "common/err.h"
 #include "common/flatfile.h"
+#include "extract/plan.h"
 #include "view/tree.h"
 
 struct view;
@@ -37,6 +38,16 @@ int view_extract_begin(struct view *v, struct err *err);
 
 /* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
+
+/* What was frozen, of a view of one database; borrowed until view_free. */
+struct view_facts {
+    const struct pg_catalog *catalog;
+    const struct plan *plan;
+    const char *source, *database; /* "dbname@host", "dbname" */
+    const char *moment, *lsn, *encoding, *timezone;
+    enum pg_format format;
+};
+void view_get_facts(const struct view *v, struct view_facts *f);
 
 /* One line for people: how much, how long. */
 void view_print_summary(const struct view *v, const char *what);

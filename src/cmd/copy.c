@@ -1,0 +1,286 @@
+/*
+ * asofs copy: freeze, extract, load, publish: one pipeline from a database, or a past moment of it,
+ * into a second one. The loading is the guest of the extraction: what is extracted is loaded while
+ * the rest is still extracted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/source.h"
+#include "cmd/subcommand.h"
+#include "cmd/target.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/stop.h"
+
+struct options {
+    struct source_command c;
+    struct target_options target;
+    char *keep;
+};
+
+static const struct option_def options[] = {
+    OPTION_ROWS(struct options, c, source_command_options),
+    OPTION_ROWS(struct options, target, target_options),
+    OPTION_TEXT("keep", 0, struct options, keep),
+    OPTION_END,
+};
+
+static int print_help(void)
+{
+    printf("Usage: asofs copy [OPTION]... SOURCE TARGET\n"
+           "Fill the tables of a second database with those of SOURCE as of one moment.\n\n"
+           "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
+           "TARGET is one, too, of the database that is filled.\n\n"
+           "%s"
+           "      --keep=DIR            keep the flat files, as asofs extract writes them\n\n"
+           "%s",
+           target_help, source_help);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+struct job {
+    struct options *o;
+    struct loading *loading;
+    struct load_list list;
+    struct view *view;
+    struct outdir out; /* with --keep */
+    bool out_is_open;
+    int dir_fd; /* of its files, also when they have their name; -1: none */
+};
+
+/* ---- the loading as a guest ---- */
+
+static size_t guest_npolls(void *arg)
+{
+    return loading_npolls(((struct job *)arg)->loading);
+}
+
+static void guest_set_polls(void *arg, struct pollfd *polls)
+{
+    loading_set_polls(((struct job *)arg)->loading, polls);
+}
+
+static int guest_hear(void *arg, const struct pollfd *polls, struct err *err)
+{
+    return loading_hear(((struct job *)arg)->loading, polls, err);
+}
+
+static int guest_work(void *arg, int64_t now, struct err *err)
+{
+    return loading_work(((struct job *)arg)->loading, now, err);
+}
+
+static void guest_chunk(void *arg, size_t table, uint32_t chunk, int fd, uint64_t offset,
+                        uint64_t len)
+{
+    loading_part(((struct job *)arg)->loading, table, chunk, fd, offset, len);
+}
+
+static int open_file(void *arg, size_t table, struct err *err)
+{
+    struct job *j = arg;
+    const char *file = view_tree(j->view)->paths[table];
+    int fd = openat(j->dir_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd < 0 ? err_errno(err, "cannot open %s/%s", j->o->keep, file) : fd;
+}
+
+/* ---- the list ---- */
+
+static void fill_table(const struct target_options *t, const struct view_facts *f, size_t i,
+                       const char *file, struct load_table *to)
+{
+    const struct pg_table *from = &f->catalog->tables[i];
+    size_t k;
+
+    *to = (struct load_table){.schema = mem_strdup(from->rel.schema),
+                              .name = mem_strdup(from->rel.name),
+                              .target_schema = target_schema_of(t, from->rel.schema),
+                              .file = mem_strdup(file),
+                              .filter = mem_strdup(from->filter),
+                              .ncolumns = from->ncolumns,
+                              .nparts = (uint32_t)plan_table_chunks(f->plan, i)};
+    to->columns = mem_array(from->ncolumns + 1, sizeof(*to->columns));
+    for (k = 0; k < from->ncolumns; k++)
+        to->columns[k] = (struct load_column){.name = mem_strdup(from->columns[k].name),
+                                              .type = mem_strdup(from->columns[k].type_name),
+                                              .generated = from->columns[k].generated};
+}
+
+static int make_list(struct job *j, struct err *err)
+{
+    struct view_facts f;
+    size_t i;
+
+    view_get_facts(j->view, &f);
+    j->list = (struct load_list){.n = f.catalog->ntables,
+                                 .format = f.format,
+                                 .encoding = mem_strdup(f.encoding),
+                                 .timezone = mem_strdup(f.timezone),
+                                 .source = mem_strdup(f.source),
+                                 .moment = mem_strdup(f.moment),
+                                 .lsn = mem_strdup(f.lsn)};
+    j->list.tables = mem_array(j->list.n + 1, sizeof(*j->list.tables));
+    for (i = 0; i < j->list.n; i++)
+        fill_table(&j->o->target, &f, i, view_tree(j->view)->paths[i], &j->list.tables[i]);
+    return target_check_list(&j->list, err);
+}
+
+/* ---- the pipeline ---- */
+
+static int open_target(struct job *j, struct err *err)
+{
+    struct view_facts f;
+    int rc = 0;
+
+    if (j->loading)
+        return 0;
+    if (!j->o->target.name && j->view) {
+        view_get_facts(j->view, &f);
+        rc = target_name(&j->o->target, f.database, err);
+    } else if (!j->o->target.name) {
+        return 0; /* the name is that of a database that is not known yet */
+    } else {
+        rc = target_name(&j->o->target, NULL, err);
+    }
+    return rc < 0 ? rc : loading_open(&j->o->target.request, &j->loading, err);
+}
+
+static int freeze(struct job *j, struct err *err)
+{
+    struct source *source = &j->o->c.source;
+    int rc = source_open(source, err);
+
+    if (rc == 0 && source_shows_several(source))
+        rc = err_set(err, EINVAL, "the store holds several databases: name one, --database=NAME");
+    return rc < 0 ? rc : source_freeze(source, &j->view, err);
+}
+
+static int extract(struct job *j, struct err *err)
+{
+    if (!j->o->keep)
+        return view_extract(j->view, err);
+    return view_extract_files(j->view, j->out.fd, j->out.hidden, err);
+}
+
+/* The files have their name as soon as they are complete, whatever becomes of the copy. */
+static int keep_files(struct job *j, struct err *err)
+{
+    j->out_is_open = false;
+    return j->o->keep ? outdir_publish(&j->out, err) : 0;
+}
+
+static int load(struct job *j, struct err *err)
+{
+    int rc = loading_run(j->loading, err);
+
+    if (rc == 0)
+        rc = loading_publish(j->loading, err);
+    if (rc == 0)
+        loading_print_summary(j->loading);
+    return rc;
+}
+
+static int copy(struct job *j, struct err *err)
+{
+    int rc = open_target(j, err);
+
+    if (rc == 0)
+        rc = freeze(j, err);
+    if (rc == 0)
+        rc = open_target(j, err);
+    if (rc == 0)
+        rc = make_list(j, err);
+    if (rc == 0)
+        rc = loading_begin(j->loading, &j->list, err);
+    if (rc == 0)
+        rc = extract(j, err);
+    if (rc < 0)
+        return rc;
+    source_release(&j->o->c.source);
+    rc = keep_files(j, err);
+    return rc < 0 ? rc : load(j, err);
+}
+
+static int open_keep(struct job *j, struct err *err)
+{
+    int rc;
+
+    if (!j->o->keep)
+        return 0;
+    rc = outdir_open(&j->out, j->o->keep, err);
+    if (rc < 0)
+        return rc;
+    j->out_is_open = true;
+    j->dir_fd = fcntl(j->out.fd, F_DUPFD_CLOEXEC, 0);
+    return j->dir_fd < 0 ? err_errno(err, "cannot keep a directory open") : 0;
+}
+
+static int run(struct options *o)
+{
+    struct job j = {.o = o, .dir_fd = -1};
+    struct extract_guest guest = {guest_npolls, guest_set_polls, guest_hear,
+                                  guest_work,   guest_chunk,     &j};
+    struct loading_request *req = &o->target.request;
+    struct progress progress;
+    struct stop stop;
+    struct err err;
+    int rc = stop_open(&stop, &err);
+
+    o->c.source.request.stop_fd = req->stop_fd = stop.fd;
+    o->c.source.request.guest = &guest;
+    req->quiet = o->c.source.request.quiet;
+    req->worker_timeout_ms = o->c.source.request.worker_timeout_ms;
+    req->lock_timeout_ms = o->c.source.request.lock_timeout_ms;
+    req->open_file = open_file;
+    req->arg = &j;
+    req->progress = &progress;
+    progress_start(&progress, req->quiet);
+    if (rc == 0)
+        rc = open_keep(&j, &err);
+    if (rc == 0)
+        rc = copy(&j, &err);
+    if (rc < 0)
+        log_error("%s", err.text);
+    loading_close(j.loading);
+    view_free(j.view);
+    source_close(&o->c.source);
+    if (j.out_is_open)
+        outdir_abandon(&j.out);
+    if (j.dir_fd >= 0)
+        close(j.dir_fd);
+    load_list_free(&j.list);
+    stop_close(&stop, true);
+    return rc < 0;
+}
+
+int cmd_copy(int argc, char **argv)
+{
+    static const struct source_command_def def = {"copy", options, false, "SOURCE and TARGET",
+                                                  print_help};
+    struct options o = {0};
+    char *operands[2];
+    int status;
+
+    source_init(&o.c.source);
+    target_init(&o.target);
+    if (source_command_parse(&o.c, &def, &o, argc, argv, operands, &status)) {
+        source_command_begin(&o.c, operands[0]);
+        if (o.c.dry_run) {
+            status = source_dry_run(&o.c.source);
+        } else {
+            target_take(&o.target, operands[1]);
+            status = run(&o);
+        }
+    }
+    source_free(&o.c.source);
+    target_free(&o.target);
+    free(o.keep);
+    return status;
+}

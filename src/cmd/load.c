@@ -1,0 +1,244 @@
+/* asofs load: the flat files of a view become the tables of a second database. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/subcommand.h"
+#include "cmd/target.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/stop.h"
+#include "view/contents.h"
+
+#define LOOK_EVERY_MS 500
+
+struct options {
+    struct target_options target;
+    bool quiet, debug, help;
+};
+
+static const struct option_def options[] = {
+    OPTION_ROWS(struct options, target, target_options),
+    OPTION_FLAG("quiet", 'q', struct options, quiet),
+    OPTION_FLAG("debug", 'd', struct options, debug),
+    OPTION_FLAG("help", 'h', struct options, help),
+    OPTION_END,
+};
+
+static int print_help(void)
+{
+    printf("Usage: asofs load [OPTION]... VIEW TARGET\n"
+           "Fill the tables of a second database with the flat files of a view, so that they are "
+           "one\nconsistent copy there.\n\n"
+           "VIEW is a mount, or a directory of asofs extract. Files of a mount made with --nowait "
+           "are\nloaded as they become complete.\n"
+           "TARGET is a libpq connection string, URI or database name.\n\n"
+           "%s"
+           "  -q, --quiet               no progress, no notes\n"
+           "  -d, --debug               tell much\n"
+           "  -h, --help                this text\n",
+           target_help);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+struct job {
+    const char *dir;
+    struct inspected view;
+    struct contents contents;
+    struct load_list list;
+    bool *given; /* by table: its parts were told of */
+    size_t ngiven;
+    int64_t looked; /* clock_ms */
+};
+
+static void fill_table(const struct target_options *t, const struct inspected_table *from,
+                       struct contents_table *c, struct load_table *to)
+{
+    size_t i;
+
+    *to = (struct load_table){.schema = mem_strdup(from->schema),
+                              .name = mem_strdup(from->name),
+                              .target_schema = target_schema_of(t, from->schema),
+                              .file = mem_strdup(from->file),
+                              .filter = *from->filter ? mem_strdup(from->filter) : NULL,
+                              .checksum = *from->checksum ? mem_strdup(from->checksum) : NULL,
+                              .ncolumns = c->ncolumns,
+                              .nparts = c->nparts ? (uint32_t)c->nparts : 1};
+    to->columns = mem_array(c->ncolumns + 1, sizeof(*to->columns));
+    for (i = 0; i < c->ncolumns; i++)
+        to->columns[i] = (struct load_column){.name = mem_strdup(c->columns[i].name),
+                                              .type = mem_strdup(c->columns[i].type),
+                                              .generated = c->columns[i].generated};
+}
+
+/* A file that is not complete yet is loaded as one part. */
+static void make_list(struct job *j, const struct target_options *t)
+{
+    size_t i;
+
+    j->list = (struct load_list){.n = j->view.ntables,
+                                 .format = j->contents.format,
+                                 .encoding = mem_strdup(j->contents.encoding),
+                                 .timezone = mem_strdup(j->contents.timezone),
+                                 .source = mem_strdup(j->view.source),
+                                 .moment = mem_strdup(j->view.moment),
+                                 .lsn = mem_strdup(j->contents.lsn)};
+    j->list.tables = mem_array(j->list.n + 1, sizeof(*j->list.tables));
+    j->given = mem_array(j->list.n + 1, sizeof(*j->given));
+    for (i = 0; i < j->list.n; i++)
+        fill_table(t, &j->view.tables[i], &j->contents.tables[i], &j->list.tables[i]);
+}
+
+static int open_file(void *arg, size_t table, struct err *err)
+{
+    struct job *j = arg;
+    int fd = inspect_open_file(j->dir, j->list.tables[table].file);
+
+    return fd < 0 ? err_errno(err, "cannot open %s/%s", j->dir, j->list.tables[table].file) : fd;
+}
+
+static void give_table(struct job *j, struct loading *l, size_t i, uint64_t bytes)
+{
+    const struct contents_table *c = &j->contents.tables[i];
+    uint32_t p;
+
+    j->given[i] = true;
+    j->ngiven++;
+    if (!c->nparts)
+        loading_part(l, i, 0, -1, 0, bytes);
+    for (p = 0; p < c->nparts; p++)
+        loading_part(l, i, p, -1, c->parts[p].offset, c->parts[p].bytes);
+}
+
+static int give_complete(struct job *j, struct loading *l, const struct inspected *now,
+                         struct err *err)
+{
+    size_t i;
+
+    if (now->ntables != j->list.n)
+        return err_set(err, EINVAL, "%s is another view than before", j->dir);
+    for (i = 0; i < now->ntables; i++) {
+        if (strcmp(now->tables[i].state, "failed") == 0)
+            return err_set(err, EIO, "%s has failed: %s", now->tables[i].file,
+                           now->tables[i].error);
+        if (!j->given[i] && strcmp(now->tables[i].state, "complete") == 0)
+            give_table(j, l, i, now->tables[i].bytes);
+    }
+    return 0;
+}
+
+/* A mount that is still extracting. */
+static int look(void *arg, struct loading *l, struct err *err)
+{
+    struct job *j = arg;
+    struct inspected now;
+    int rc;
+
+    if (j->ngiven == j->list.n || clock_ms() - j->looked < LOOK_EVERY_MS)
+        return 0;
+    j->looked = clock_ms();
+    rc = inspect_open(&now, j->dir, err);
+    if (rc < 0)
+        return rc;
+    rc = strcmp(now.moment, j->view.moment) == 0
+             ? give_complete(j, l, &now, err)
+             : err_set(err, EINVAL, "%s is another view than before", j->dir);
+    inspect_free(&now);
+    return rc;
+}
+
+static int load_list(struct job *j, const struct loading_request *req, struct err *err)
+{
+    struct loading *l;
+    int rc = loading_open(req, &l, err);
+
+    if (rc < 0)
+        return rc;
+    rc = loading_begin(l, &j->list, err);
+    if (rc == 0)
+        rc = give_complete(j, l, &j->view, err);
+    if (rc == 0)
+        rc = loading_run(l, err);
+    if (rc == 0)
+        rc = loading_publish(l, err);
+    if (rc == 0)
+        loading_print_summary(l);
+    loading_close(l);
+    return rc;
+}
+
+static int load(struct options *o, struct job *j, struct err *err)
+{
+    struct loading_request *req = &o->target.request;
+    struct progress progress;
+    struct stop stop;
+    char *database = mem_strdup(j->view.source);
+    int rc;
+
+    database[strcspn(database, "@ ")] = 0;
+    rc = target_name(&o->target, database, err);
+    free(database);
+    if (rc < 0)
+        return rc;
+    make_list(j, &o->target);
+    rc = target_check_list(&j->list, err);
+    if (rc == 0)
+        rc = stop_open(&stop, err);
+    if (rc < 0)
+        return rc;
+    req->stop_fd = stop.fd;
+    req->quiet = o->quiet;
+    req->open_file = open_file;
+    req->look = look;
+    req->arg = j;
+    req->progress = &progress;
+    progress_start(&progress, o->quiet);
+    rc = load_list(j, req, err);
+    stop_close(&stop, true);
+    return rc;
+}
+
+static int run(struct options *o, char **operands)
+{
+    struct job j = {.dir = operands[0]};
+    struct err err;
+    int rc;
+
+    target_take(&o->target, operands[1]);
+    rc = inspect_open(&j.view, j.dir, &err);
+
+    if (rc == 0)
+        rc = contents_read(&j.contents, j.dir, &j.view, &err);
+    if (rc == 0)
+        rc = load(o, &j, &err);
+    load_list_free(&j.list);
+    contents_free(&j.contents);
+    inspect_free(&j.view);
+    free(j.given);
+    return rc < 0 ? command_failed(&err) : 0;
+}
+
+int cmd_load(int argc, char **argv)
+{
+    struct options o = {0};
+    char *operands[2];
+    struct err err;
+    int n, status;
+
+    target_init(&o.target);
+    n = option_parse(options, false, &o, argc, argv, operands, 2, &err);
+    if (n >= 0 && o.help)
+        status = print_help();
+    else {
+        if (n >= 0 && n < 2)
+            n = err_set(&err, EINVAL, "VIEW and TARGET are needed");
+        if (o.debug)
+            log_set_level(LOG_LEVEL_DEBUG);
+        status = n < 0 ? usage_error("load", &err) : run(&o, operands);
+    }
+    target_free(&o.target);
+    return status;
+}

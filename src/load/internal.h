@@ -1,0 +1,60 @@
+/* What loading.c, crews.c and publish.c share. */
+#ifndef ASOFS_LOAD_INTERNAL_H
+#define ASOFS_LOAD_INTERNAL_H
+
+#include "common/crew.h"
+#include "load/gate.h"
+#include "load/loading.h"
+#include "pg/shadow.h"
+#include "pg/snaptable.h"
+
+struct table_work {
+    char *clear_sql;
+    char *first_copy_sql, *copy_sql; /* of the first part, which may have a header; of the others */
+    char *drop;                      /* load/part.h */
+    bool referred_to;                /* by foreign keys of listed tables */
+    uint32_t first_chunk;            /* its number, and that of its first part in `parts` */
+    size_t *steps;                   /* numbers in loading.steps */
+    size_t nsteps, steps_room;
+    uint64_t rows;
+    bool told; /* that it is loaded */
+};
+
+struct part_place {
+    int fd; /* borrowed; -1: to be opened */
+    uint64_t offset, len;
+    bool told; /* that it is complete */
+};
+
+struct loading {
+    struct loading_request req;
+    struct pg_target target;
+    struct pg_conn *conn; /* holds the name of the copy */
+    struct pg_server server;
+    const struct load_list *list;
+    struct pg_snaptable *tables; /* as the list */
+    struct table_work *work;     /* as the list */
+    struct part_place *parts;
+    size_t nparts;
+    int64_t run;
+    struct pg_shadows *shadows; /* NULL: in place */
+    struct pg_shadow_job *steps;
+    size_t nsteps;
+    struct gate *gate;
+    struct crew deleters, loaders;
+    struct gate_job *jobs; /* in work: of each deleter, then of each loader */
+    int *files;            /* as jobs: opened for it, or -1 */
+    bool left_something;   /* there may be shadows */
+    bool published;
+    int64_t started; /* clock_ms */
+    size_t ntables_loaded;
+    uint64_t rows_loaded, bytes_loaded, bytes_told;
+};
+
+/* crews.c: who does what, and what comes of it */
+void loading_make_crews(struct loading *l);
+
+/* publish.c: the state of the copy as readers see it */
+int loading_label(struct loading *l, const char *state, struct err *err);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * Loading: flat files become the rows of a second database. This drives the delete workers and the
+ * loader workers, two crews (common/crew.h) behind one gate (load/gate.h), and keeps the connection
+ * that holds the name of the copy.
+ *
+ *   loading_open      connect; schema asofs; the name is ours, or somebody else's (-EBUSY)
+ *   loading_begin     the list is known: compare it with the tables there, refuse, create what is
+ *                     missing, write the list down; the delete workers may start
+ *   loading_part      … the bytes of a part are in their place: it may be loaded
+ *   loading_run       until all is loaded and finished (indexes, constraints, ANALYZE)
+ *   loading_publish   the copy is current; who waits is told
+ *   loading_close     at any time: without loading_publish, nothing of ours is left but, under
+ *                     LOADING_INPLACE, the label that says so
+ *
+ * Who has a loop of its own (the coordinator of an extraction) calls loading_work, polls what
+ * loading_set_polls says, and calls loading_hear, in place of loading_run. All of it is one thread's.
+ * -EINTR: stopped.
+ */
+#ifndef ASOFS_LOAD_LOADING_H
+#define ASOFS_LOAD_LOADING_H
+
+#include <poll.h>
+
+#include "common/progress.h"
+#include "load/list.h"
+#include "pg/conn.h"
+
+enum loading_mode { LOADING_SWAP, LOADING_ROWS, LOADING_INPLACE };
+
+struct loading;
+
+struct loading_request {
+    const char *name;   /* of the copy */
+    const char *target; /* libpq conninfo string, URI or database name */
+    enum loading_mode mode;
+    bool create; /* tables that are not there */
+    unsigned delete_jobs, load_jobs;
+    int64_t worker_timeout_ms;  /* silence of a worker or of the server */
+    int64_t lock_timeout_ms;    /* of each statement of a worker */
+    int64_t publish_timeout_ms; /* for readers that stand in the way */
+    int stop_fd;                /* readable: give up; -1: none */
+    bool quiet;
+    struct progress *progress; /* NULL: none */
+
+    /* Parts whose place is told without a descriptor: the flat file of this table, open for reading;
+     * it is closed when the job is over. */
+    int (*open_file)(void *arg, size_t table, struct err *err);
+    /* Called now and then while loading_run waits for parts: to look whether there are more. */
+    int (*look)(void *arg, struct loading *l, struct err *err); /* may be NULL */
+    void *arg;                                                  /* of both */
+};
+
+/* What the request points at is borrowed until loading_close. */
+int loading_open(const struct loading_request *req, struct loading **l, struct err *err);
+
+/* The list is borrowed until loading_close. Everything that stands in the way is named at once. */
+int loading_begin(struct loading *l, const struct load_list *list, struct err *err);
+
+/* fd: borrowed; stays open and as it is until all is loaded. -1: open_file of the request. */
+void loading_part(struct loading *l, size_t table, uint32_t part, int fd, uint64_t offset,
+                  uint64_t len);
+
+size_t loading_npolls(const struct loading *l);
+void loading_set_polls(const struct loading *l, struct pollfd *polls);
+int loading_hear(struct loading *l, const struct pollfd *polls, struct err *err);
+int loading_work(struct loading *l, int64_t now, struct err *err); /* now: clock_ms */
+
+/* Every table is cleared, loaded and finished. */
+bool loading_is_done(const struct loading *l);
+
+/* All parts have been told of, or will be by nobody but this thread. */
+int loading_run(struct loading *l, struct err *err);
+
+int loading_publish(struct loading *l, struct err *err);
+
+/* One line for people. */
+void loading_print_summary(const struct loading *l);
+
+void loading_close(struct loading *l); /* NULL is fine */
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * The bytes of one part of a flat file as COPY … FROM wants them: the binary form has its header in
+ * every part and its trailer behind, and columns that the table computes itself are left out
+ * (load/fields.h).
+ */
+#ifndef ASOFS_LOAD_PART_H
+#define ASOFS_LOAD_PART_H
+
+#include "load/fields.h"
+
+struct part_config {
+    int fd; /* borrowed */
+    uint64_t offset, len;
+    enum pg_format format;
+    bool first, last; /* of its flat file */
+    const char *drop; /* a digit for each column: 1, it is left out; "": none is */
+};
+
+struct part;
+
+struct part *part_open(const struct part_config *config);
+void part_close(struct part *p);
+
+/* As pg_copyin's `read` wants it (pg/copyin.h); p is its arg. */
+int64_t part_read(void *p, char *bytes, size_t room, uint64_t at, struct err *err);
+
+/* How far it has come, of `len`. */
+uint64_t part_done(const struct part *p);
+
+#endif

@@ -1,0 +1,39 @@
+/* The copy becomes current, or its label says what it is. */
+#include "load/internal.h"
+
+#include "pg/publish.h"
+
+static struct pg_label label_of(const struct loading *l, const char *state)
+{
+    return (struct pg_label){.name = l->req.name,
+                             .state = state,
+                             .moment = l->list->moment,
+                             .lsn = l->list->lsn,
+                             .source = l->list->source,
+                             .tables = (int64_t)l->list->n,
+                             .rows = (int64_t)l->rows_loaded};
+}
+
+int loading_label(struct loading *l, const char *state, struct err *err)
+{
+    struct pg_label label = label_of(l, state);
+
+    if (!loading_is_done(l))
+        label.moment = NULL; /* what is there is of no moment */
+    return pg_publish_label(l->conn, &label, l->req.publish_timeout_ms, err);
+}
+
+int loading_publish(struct loading *l, struct err *err)
+{
+    struct pg_label label = label_of(l, "current");
+    int rc;
+
+    if (l->req.mode == LOADING_SWAP)
+        rc = pg_publish_swap(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
+    else if (l->req.mode == LOADING_ROWS)
+        rc = pg_publish_rows(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
+    else
+        rc = loading_label(l, "current", err);
+    l->published = rc == 0;
+    return rc;
+}

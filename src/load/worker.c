@@ -1,0 +1,268 @@
+#include "load/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "load/part.h"
+#include "load/protocol.h"
+#include "pg/copyin.h"
+#include "pg/record.h"
+#include "pg/snaptable.h"
+#include "pg/statements.h"
+
+#define PROGRESS_EVERY_MS 250
+
+struct worker {
+    struct msg_conn socket;
+    struct load_config config;
+    struct pg_conn *conn;
+    struct buf frame;
+    struct pg_copyin *copy;
+    int64_t progress_sent; /* clock_ms */
+};
+
+static int say(struct worker *w, enum load_message type, const struct load_answer *a,
+               struct err *err)
+{
+    load_put_answer(&w->frame, type, a);
+    return msg_send(&w->socket, &w->frame, err);
+}
+
+/* Wait for the next message. 1 = *m filled, 0 = the coordinator is gone. */
+static int next_message(struct worker *w, struct msg *m, struct err *err)
+{
+    struct pollfd p[2] = {{.fd = w->socket.fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+    int rc;
+
+    for (;;) {
+        rc = msg_next(&w->socket, m, err);
+        if (rc != 0)
+            return rc;
+        if (w->conn)
+            p[1].fd = pg_conn_socket(w->conn);
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return err_errno(err, "poll failed");
+        if (p[1].revents && (rc = pg_conn_check(w->conn, err)) < 0)
+            return rc;
+        if (p[0].revents && (rc = msg_receive(&w->socket, err)) <= 0)
+            return rc;
+    }
+}
+
+static int read_config(struct worker *w, struct err *err)
+{
+    struct msg m;
+    int rc = next_message(w, &m, err);
+
+    if (rc <= 0)
+        return rc;
+    if (m.type != LOAD_CONFIG || !load_get_config(&m.body, &w->config))
+        return err_set(err, EPROTO, "the first message is no configuration");
+    if (w->config.debug)
+        log_set_level(LOG_LEVEL_DEBUG);
+    return 1;
+}
+
+/* While it connects, and while statements run, nothing comes over the socket but its end, which is
+ * why it serves as the stop descriptor. */
+static int join(struct worker *w, struct err *err)
+{
+    char *name = mem_printf("asofs %s %s %u", w->config.name, w->config.role, w->config.number);
+    struct pg_session session = {
+        .application_name = name,
+        .timezone = w->config.timezone,
+        .stop_fd = w->socket.fd,
+        .connect_timeout_ms = (int64_t)w->config.timeout_ms,
+        .query_timeout_ms = (int64_t)w->config.timeout_ms,
+    };
+    int rc = pg_second_open(&w->conn, &w->config.target, &session, NULL, err);
+
+    if (rc == 0)
+        rc = child_say_ready(&w->socket, err);
+    free(name);
+    return rc;
+}
+
+/* It lives: said now and then, whether or not bytes have moved. The server's own silence is noticed
+ * by the connection (keep-alives). */
+static int wait_for_server(struct worker *w, short events, uint64_t bytes, struct err *err)
+{
+    struct pollfd p[2] = {{.fd = pg_conn_socket(w->conn), .events = events},
+                          {.fd = w->socket.fd, .events = POLLIN}};
+    struct load_answer a = {.bytes = bytes};
+    int64_t now = clock_ms();
+
+    if (now - w->progress_sent >= PROGRESS_EVERY_MS) {
+        w->progress_sent = now;
+        if (say(w, LOAD_PROGRESS, &a, err) < 0)
+            return err_set(err, EPIPE, "the coordinator is gone");
+    }
+    poll(p, 2, PROGRESS_EVERY_MS);
+    if (p[1].revents)
+        return err_set(err, EPIPE, "the coordinator is gone"); /* it says nothing during a job */
+    return 0;
+}
+
+static int run_statements(struct worker *w, const struct load_job *job, struct err *err)
+{
+    int rc = pg_statements_start(w->conn, job->sql, err);
+
+    while (rc == 0 && (rc = pg_statements_step(w->conn, err)) > 0)
+        rc = wait_for_server(w, POLLIN, 0, err);
+    return rc;
+}
+
+static int run_copy(struct worker *w, const struct load_job *job, struct part *part,
+                    struct load_answer *a, struct err *err)
+{
+    struct pg_copyin *copy = w->copy;
+    int rc;
+
+    copy->copy_sql = job->sql;
+    copy->table = job->table;
+    copy->read = part_read;
+    copy->arg = part;
+    rc = pg_copyin_start(w->conn, copy, err);
+    while (rc == 0 && (rc = pg_copyin_step(w->conn, copy, err)) == PG_COPYIN_MORE)
+        rc = wait_for_server(w, pg_copyin_events(copy), part_done(part), err);
+    a->rows = copy->rows;
+    a->line = rc < 0 ? copy->line : 0;
+    return rc < 0 ? rc : 0;
+}
+
+static int copy_part(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
+                     struct err *err)
+{
+    struct part_config config = {.fd = fd,
+                                 .offset = job->offset,
+                                 .len = job->len,
+                                 .format = (enum pg_format)job->format,
+                                 .first = job->first,
+                                 .last = job->last,
+                                 .drop = job->drop};
+    struct part *part = part_open(&config);
+    int rc = run_copy(w, job, part, a, err);
+
+    part_close(part);
+    return rc;
+}
+
+/* 1: it was done before, and a->rows is how many. */
+static int load_part(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
+                     struct err *err)
+{
+    int64_t run = (int64_t)w->config.run;
+    int rc = pg_record_claim(w->conn, w->config.name, run, job->chunk, &a->rows, err);
+
+    if (rc != 0)
+        return rc;
+    rc = copy_part(w, job, fd, a, err);
+    if (rc == 0)
+        rc = pg_record_chunk_done(w->conn, w->config.name, run, job->chunk, a->rows, err);
+    return rc;
+}
+
+static int do_within(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
+                     struct err *err)
+{
+    int rc;
+
+    if (job->kind == GATE_LOAD)
+        return load_part(w, job, fd, a, err);
+    rc = run_statements(w, job, err);
+    if (rc == 0 && job->kind == GATE_CLEAR)
+        rc = pg_record_cleared(w->conn, w->config.name, job->schema, job->table, err);
+    return rc;
+}
+
+static int do_transaction(struct worker *w, const struct load_job *job, int fd,
+                          struct load_answer *a, struct err *err)
+{
+    int rc = pg_write_begin(w->conn, (int64_t)w->config.lock_timeout_ms, err);
+
+    if (rc < 0)
+        return rc;
+    rc = do_within(w, job, fd, a, err);
+    if (rc >= 0)
+        return pg_write_commit(w->conn, err);
+    if (rc != -ECONNRESET && rc != -EPROTO && rc != -EPIPE)
+        pg_write_rollback(w->conn);
+    return rc;
+}
+
+static bool is_lost(int rc)
+{
+    return rc == -ECONNRESET || rc == -EPROTO || rc == -EPIPE || rc == -ETIMEDOUT || rc == -EINTR;
+}
+
+static int answer_failure(struct worker *w, struct load_answer *a, int rc, const struct err *why,
+                          struct err *err)
+{
+    a->code = (uint32_t)-rc;
+    a->text = (char *)(uintptr_t)why->text;
+    return say(w, rc == -EBUSY || rc == -ECANCELED ? LOAD_BUSY : LOAD_FAILED, a, err);
+}
+
+/* Negative: it cannot go on. Whether the job was committed shows when it is tried again. */
+static int do_job(struct worker *w, const struct load_job *job, struct err *err)
+{
+    struct load_answer a = {0};
+    struct err why = {0};
+    int fd = job->kind == GATE_LOAD ? msg_take_fd(&w->socket) : -1, rc;
+
+    if (job->kind == GATE_LOAD && fd < 0)
+        return err_set(err, EPROTO, "the file of a job did not come with it");
+    w->progress_sent = clock_ms();
+    rc = do_transaction(w, job, fd, &a, &why);
+    if (fd >= 0)
+        close(fd);
+    if (rc >= 0)
+        return say(w, LOAD_DONE, &a, err);
+    if (!is_lost(rc))
+        return answer_failure(w, &a, rc, &why, err);
+    *err = why;
+    return rc;
+}
+
+static int serve(struct worker *w, struct err *err)
+{
+    struct load_job job;
+    struct msg m;
+    int rc;
+
+    while ((rc = next_message(w, &m, err)) > 0) {
+        if (m.type != LOAD_JOB)
+            return err_set(err, EPROTO, "a message of type %u is no job", m.type);
+        rc = load_get_job(&m.body, &job) ? do_job(w, &job, err)
+                                         : err_set(err, EPROTO, "a job is damaged");
+        load_job_free(&job);
+        if (rc < 0)
+            break;
+    }
+    return rc;
+}
+
+int load_worker_main(const char *process_name)
+{
+    struct worker w = {.copy = mem_alloc(sizeof(*w.copy))};
+    struct err err;
+    int rc;
+
+    child_enter(&w.socket, process_name);
+    rc = read_config(&w, &err);
+    if (rc > 0)
+        rc = join(&w, &err);
+    if (rc == 0 && w.conn)
+        rc = serve(&w, &err);
+    pg_conn_close(w.conn);
+    free(w.copy);
+    load_config_free(&w.config);
+    buf_free(&w.frame);
+    return child_leave(&w.socket, rc, &err);
+}

@@ -1,0 +1,88 @@
+/*
+ * What a second database says of the copies made into it: schema "asofs", which is made when it is
+ * missing, and known to be ours by its comment, "asofs: format 1".
+ *
+ *   asofs.view     a row for each name: which copy is current, of which moment
+ *   asofs."table"  the copy-table list of the last copy of each name, with its times
+ *   asofs.chunk    which parts of flat files were loaded by the copy under way: so that none is
+ *                  loaded twice, whatever becomes of an answer
+ */
+#ifndef ASOFS_PG_RECORD_H
+#define ASOFS_PG_RECORD_H
+
+#include <stddef.h>
+
+#include "pg/conn.h"
+
+struct pg_record_table {
+    const char *schema, *name; /* in the source */
+    const char *target_schema; /* of the snapshot table; its name is the same */
+    const char *filter;        /* or NULL */
+    uint32_t parts;
+};
+
+/*
+ * The schema is there and ours; and the name is, for as long as conn is open. -EBUSY: another copy
+ * of this name is under way (who, since when). -EEXIST: a schema asofs that is not ours. -EACCES:
+ * what has to be granted.
+ */
+int pg_record_prepare(struct pg_conn *conn, const char *name, struct err *err);
+
+/*
+ * A new run: the list is written down, and a chunk for each part, numbered through the list.
+ * *unlisted: tables that an earlier copy of this name filled and that are not listed now, as a text
+ * for people, or NULL; the caller's to free.
+ */
+int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_record_table *tables,
+                   size_t n, int64_t *run, char **unlisted, struct err *err);
+
+/* The chunks of this run are not needed any more. */
+int pg_record_forget_chunks(struct pg_conn *conn, const char *name, int64_t run, struct err *err);
+
+/* ---- within a transaction of pg_write_begin (copyin.h) ---- */
+
+/* 0: the chunk is ours until the transaction ends; 1: it is loaded already, with *rows; -EBUSY:
+ * another session is at it; -ESTALE: there is no such chunk (any more). */
+int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+                    uint64_t *rows, struct err *err);
+int pg_record_chunk_done(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+                         uint64_t rows, struct err *err);
+
+int pg_record_cleared(struct pg_conn *conn, const char *name, const char *target_schema,
+                      const char *table, struct err *err);
+
+/* ---- a transaction of its own ---- */
+
+/* checksum: XXH3 in hexadecimal, or NULL. */
+int pg_record_loaded(struct pg_conn *conn, const char *name, const char *target_schema,
+                     const char *table, uint64_t rows, const char *checksum, struct err *err);
+
+/* ---- for who looks, with no more rights than everybody has ---- */
+
+struct pg_record_view { /* a row of asofs.view; texts are "" where nothing is known */
+    char *name, *state, *moment, *lsn, *source, *published_at;
+    uint64_t tables, rows;
+};
+
+struct pg_record_entry { /* a row of asofs."table" of the last run of its copy */
+    char *view, *schema, *name, *filter, *cleared_at, *loaded_at, *checksum;
+    uint64_t rows;
+};
+
+struct pg_record {
+    struct pg_record_view *views;
+    size_t nviews;
+    struct pg_record_entry *entries;
+    size_t nentries;
+};
+
+/* name: NULL for all. -ENOENT: no copy (of this name) was ever begun here. */
+int pg_record_read(struct pg_conn *conn, const char *name, struct pg_record **r, struct err *err);
+void pg_record_free(struct pg_record *r); /* NULL is fine */
+
+/* Until the copy is current, and of a later moment than that (NULL: of whichever). It listens, and
+ * looks again now and then. -EINVAL: newer_than is no time; -EINTR: the stop descriptor of conn. */
+int pg_record_wait(struct pg_conn *conn, const char *name, const char *newer_than,
+                   struct err *err);
+
+#endif
