@@ -123,6 +123,8 @@ static int make_list(struct job *j, struct err *err)
                                  .format = f.format,
                                  .encoding = mem_strdup(f.encoding),
                                  .timezone = mem_strdup(f.timezone),
+                                 .system_identifier = mem_strdup(f.system_identifier),
+                                 .database = mem_strdup(f.database),
                                  .source = mem_strdup(f.source),
                                  .moment = mem_strdup(f.moment),
                                  .lsn = mem_strdup(f.lsn)};

@@ -33,6 +33,8 @@ void load_list_free(struct load_list *l)
     free(l->tables);
     free(l->encoding);
     free(l->timezone);
+    free(l->system_identifier);
+    free(l->database);
     free(l->source);
     free(l->moment);
     free(l->lsn);

@@ -31,6 +31,8 @@ struct load_list {
     enum pg_format format;
     char *encoding; /* of the files */
     char *timezone; /* of the session that wrote them */
+    /* The server and the database that they come from, where these are still there; or NULL. */
+    char *system_identifier, *database;
     /* The label of the copy. */
     char *source, *moment, *lsn; /* "erp@host"; ISO 8601; "0/1234" */
 };

@@ -79,6 +79,26 @@ static void describe_tables(struct loading *l)
     l->parts = mem_array(l->nparts, sizeof(*l->parts));
 }
 
+/* What was written to them since the moment of the copy would be lost. */
+static int check_apart(const struct loading *l, struct err *err)
+{
+    const struct load_list *list = l->list;
+    size_t i;
+
+    if (!list->system_identifier || !*list->system_identifier ||
+        strcmp(list->system_identifier, l->server.system_identifier) != 0 ||
+        strcmp(list->database, l->server.database) != 0)
+        return 0;
+    for (i = 0; i < list->n; i++)
+        if (strcmp(list->tables[i].schema, list->tables[i].target_schema) == 0)
+            return err_set(
+                err, EINVAL,
+                "SOURCE and TARGET are the same database: %s.%s would be replaced by its "
+                "own copy (--target-schema names another schema)",
+                list->tables[i].schema, list->tables[i].name);
+    return 0;
+}
+
 static int make_missing(struct loading *l, struct err *err)
 {
     int rc = pg_snaptable_check(l->conn, l->tables, l->list->n, l->req.create, err);
@@ -255,7 +275,9 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
 
     l->list = list;
     describe_tables(l);
-    rc = pg_shadow_clear(l->conn, l->req.name, l->req.lock_timeout_ms, err);
+    rc = check_apart(l, err);
+    if (rc == 0)
+        rc = pg_shadow_clear(l->conn, l->req.name, l->req.lock_timeout_ms, err);
     if (rc == 0)
         rc = make_missing(l, err);
     if (rc == 0 && l->req.mode != LOADING_INPLACE)

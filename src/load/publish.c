@@ -28,6 +28,8 @@ int loading_publish(struct loading *l, struct err *err)
     struct pg_label label = label_of(l, "current");
     int rc;
 
+    pg_conn_set_patience(l->conn,
+                         0); /* a statement that changes many rows says nothing meanwhile */
     if (l->req.mode == LOADING_SWAP)
         rc = pg_publish_swap(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
     else if (l->req.mode == LOADING_ROWS)

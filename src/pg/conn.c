@@ -439,6 +439,11 @@ void pg_conn_set_stop_fd(struct pg_conn *conn, int stop_fd)
     conn->stop_fd = stop_fd;
 }
 
+void pg_conn_set_patience(struct pg_conn *conn, int64_t query_timeout_ms)
+{
+    conn->query_timeout_ms = query_timeout_ms;
+}
+
 int pg_conn_socket(const struct pg_conn *conn)
 {
     return PQsocket(conn->pq);

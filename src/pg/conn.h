@@ -81,6 +81,8 @@ void pg_conn_close(struct pg_conn *conn); /* NULL is fine */
 void pg_conn_pin(const struct pg_conn *conn, struct pg_target *t);
 /* From now on this descriptor ends waits, in place of the session's. */
 void pg_conn_set_stop_fd(struct pg_conn *conn, int stop_fd);
+/* From now on silence of the server is borne for so long; 0 = without end. */
+void pg_conn_set_patience(struct pg_conn *conn, int64_t query_timeout_ms);
 int pg_conn_socket(const struct pg_conn *conn);
 
 /* Between queries: read what came unasked. -ECONNRESET when the connection is gone (err: why). */

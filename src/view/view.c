@@ -106,6 +106,7 @@ void view_get_facts(const struct view *v, struct view_facts *f)
                              .plan = &s->plan,
                              .source = s->source,
                              .database = s->server.database,
+                             .system_identifier = s->of_store ? NULL : s->server.system_identifier,
                              .moment = s->moment.time,
                              .lsn = s->moment.lsn,
                              .encoding = s->encoding,

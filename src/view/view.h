@@ -44,6 +44,7 @@ struct view_facts {
     const struct pg_catalog *catalog;
     const struct plan *plan;
     const char *source, *database; /* "dbname@host", "dbname" */
+    const char *system_identifier; /* of a running server that may tell it; or NULL */
     const char *moment, *lsn, *encoding, *timezone;
     enum pg_format format;
 };
