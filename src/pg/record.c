@@ -212,18 +212,6 @@ static int ask_text(struct pg_conn *conn, const char *sql, int n, const char *co
     return rc;
 }
 
-/* An element of an array literal that begins as "{". */
-static void put_element(struct buf *array, const char *text)
-{
-    buf_puts(array, array->len > 1 ? ",\"" : "\"");
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            buf_putc(array, '\\');
-        buf_putc(array, *text);
-    }
-    buf_putc(array, '"');
-}
-
 static void list_values(const struct pg_record_table *tables, size_t n, char **values)
 {
     struct buf b[LIST_PARAMETERS] = {{0}};
@@ -233,10 +221,10 @@ static void list_values(const struct pg_record_table *tables, size_t n, char **v
     for (i = P_SCHEMAS; i <= P_FILTERS; i++)
         buf_putc(&b[i], '{');
     for (i = 0; i < n; i++) {
-        put_element(&b[P_SCHEMAS], tables[i].schema);
-        put_element(&b[P_NAMES], tables[i].name);
-        put_element(&b[P_TARGETS], tables[i].target_schema);
-        put_element(&b[P_FILTERS], tables[i].filter ? tables[i].filter : "");
+        pg_put_element(&b[P_SCHEMAS], tables[i].schema);
+        pg_put_element(&b[P_NAMES], tables[i].name);
+        pg_put_element(&b[P_TARGETS], tables[i].target_schema);
+        pg_put_element(&b[P_FILTERS], tables[i].filter ? tables[i].filter : "");
         parts += tables[i].parts;
     }
     for (i = P_SCHEMAS; i <= P_FILTERS; i++) {

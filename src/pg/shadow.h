@@ -9,8 +9,8 @@
  *   pg_shadow_refuse   everything that stands in the way, before anything is changed
  *   pg_shadow_schemas  the schemas, empty
  *   pg_shadow_make     for each table: statements that make its shadow
- *     … the shadows are filled by COPY into pg_shadow_schema(i).name …
- *   pg_shadow_finish   statements that give them all else: indexes, constraints, triggers
+ *   pg_shadow_finish   statements that give them all else: indexes, constraints, triggers; to be run
+ *                      when the shadows are filled, by COPY into pg_shadow_schema(i).name
  *   pg_publish_swap or pg_publish_rows (publish.h)
  *   pg_shadow_clear    after a failure
  *

@@ -210,8 +210,6 @@ int pg_shadow_finish(struct pg_conn *conn, const struct pg_shadows *s, struct pg
     size_t i;
     int rc = pg_begin(conn, PG_READ_ONLY, true, NULL, err);
 
-    if (rc == 0 && s->mode == PG_PUBLISH_SWAP)
-        rc = pg_shadow_expect_all(conn, s, err);
     if (rc == 0)
         rc = pg_shadow_ask(conn, s, 0, s->mode == PG_PUBLISH_SWAP ? swap_sql : rows_sql, &wanted,
                            &a, err);

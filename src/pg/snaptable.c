@@ -32,18 +32,6 @@ int pg_second_open(struct pg_conn **conn, const struct pg_target *target,
 
 /* ---- the list as parameters ---- */
 
-/* An element of an array literal that begins as "{". */
-static void put_element(struct buf *array, const char *text)
-{
-    buf_puts(array, array->len > 1 ? ",\"" : "\"");
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            buf_putc(array, '\\');
-        buf_putc(array, *text);
-    }
-    buf_putc(array, '"');
-}
-
 static void put_names(const struct pg_snaptable *tables, size_t n, char *values[2])
 {
     struct buf schemas = {0}, names = {0};
@@ -52,8 +40,8 @@ static void put_names(const struct pg_snaptable *tables, size_t n, char *values[
     buf_putc(&schemas, '{');
     buf_putc(&names, '{');
     for (i = 0; i < n; i++) {
-        put_element(&schemas, tables[i].schema);
-        put_element(&names, tables[i].name);
+        pg_put_element(&schemas, tables[i].schema);
+        pg_put_element(&names, tables[i].name);
     }
     buf_putc(&schemas, '}');
     buf_putc(&names, '}');
