@@ -1,6 +1,8 @@
 /* The copy becomes current, or its label says what it is. */
 #include "load/internal.h"
 
+#include <string.h>
+
 #include "pg/publish.h"
 
 static struct pg_label label_of(const struct loading *l, const char *state)
@@ -18,7 +20,7 @@ int loading_label(struct loading *l, const char *state, struct err *err)
 {
     struct pg_label label = label_of(l, state);
 
-    if (!loading_is_done(l))
+    if (strcmp(state, "current") != 0)
         label.moment = NULL; /* what is there is of no moment */
     return pg_publish_label(l->conn, &label, l->req.publish_timeout_ms, err);
 }
