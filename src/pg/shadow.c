@@ -9,8 +9,6 @@
 #include "pg/refusals.h"
 #include "pg/shadowtree.h"
 
-#define COMMENT_OF_OURS "asofs: shadow tables of "
-
 /* ---- the list as parameters ---- */
 
 static char *columns_of(const struct pg_shadow_table *t)
@@ -225,33 +223,6 @@ const char *pg_shadow_schema(const struct pg_shadows *s, size_t i)
 
 /* ---- their schemas ---- */
 
-/* A copy that was killed may leave a session behind that still builds an index: it ends soon. */
-int pg_shadow_clear(struct pg_conn *conn, const char *name, int64_t timeout_ms, struct err *err)
-{
-    static const char find[] =
-        "SELECT '', string_agg(format('DROP SCHEMA %I CASCADE', n.nspname), '; ')"
-        " FROM pg_namespace n WHERE n.nspname LIKE 'asofs\\_%'"
-        " AND obj_description(n.oid, 'pg_namespace') = '" COMMENT_OF_OURS "' || $1";
-    static const struct pg_wanted wanted = {"tT", 1, 1};
-    char *more = mem_printf("SET LOCAL lock_timeout = %lld", (long long)timeout_ms);
-    struct pg_answer *a = NULL;
-    int rc = pg_begin(conn, PG_READ_WRITE, false, more, err);
-
-    free(more);
-    if (rc == 0)
-        rc = pg_ask(conn, find, 1, &name, &wanted, &a, err);
-    if (rc == 0 && !pg_is_null(a, 0, 1))
-        rc = pg_run(conn, pg_text(a, 0, 1), err);
-    pg_answer_free(a);
-    if (rc == 0)
-        rc = pg_run(conn, "COMMIT", err);
-    if (rc < 0) {
-        pg_rollback(conn);
-        err_prefix(err, "the shadow tables of an earlier copy \"%s\" cannot be dropped", name);
-    }
-    return rc;
-}
-
 /*
  * The owners of the tables have to be able to own a table there. A schema of the name that is not
  * ours (pg_shadow_clear left it) is an error of the server's.
@@ -262,7 +233,7 @@ int pg_shadow_schemas(struct pg_conn *conn, const struct pg_shadows *s, struct e
         SHADOW_TREE " SELECT '', x.sql FROM map m CROSS JOIN LATERAL ("
                     "SELECT 1 AS ord, format('CREATE SCHEMA %I', m.w) AS sql"
                     " UNION ALL SELECT 2, format('COMMENT ON SCHEMA %I IS %L', m.w,"
-                    "  '" COMMENT_OF_OURS "' || c.name) FROM copy c"
+                    "  '" SHADOW_COMMENT "' || c.name) FROM copy c"
                     " UNION ALL SELECT 3, format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', m.w,"
                     "  u.rolname) FROM pg_roles u WHERE u.rolname <> current_user"
                     "  AND u.oid IN (SELECT r.relowner FROM rel r WHERE r.w = m.w)"

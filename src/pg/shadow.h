@@ -69,8 +69,8 @@ const char *pg_shadow_schema(const struct pg_shadows *s, size_t i);
  */
 int pg_shadow_refuse(struct pg_conn *conn, const struct pg_shadows *s, struct err *err);
 
-/* Drop the shadows of this name, whoever of ours made them. They may be locked by a session that
- * is just ending: -EBUSY after a while (timeout_ms). */
+/* Drop the shadows of this name, whoever of ours made them. They may be locked, by a session of
+ * ours that is just ending, say: -EBUSY after timeout_ms. */
 int pg_shadow_clear(struct pg_conn *conn, const char *name, int64_t timeout_ms, struct err *err);
 
 int pg_shadow_schemas(struct pg_conn *conn, const struct pg_shadows *s, struct err *err);
@@ -80,7 +80,8 @@ int pg_shadow_make(struct pg_conn *conn, const struct pg_shadows *s, size_t i, c
                    struct err *err);
 
 /*
- * Jobs: those of one phase may run at the same time, in any order, when all of the phases before
+ * A job may end with -EBUSY, as it does not wait long for tables that others use: it is to be run
+ * again after a pause. Jobs: those of one phase may run at the same time, in any order, when all of the phases before
  * are done. Under rows there is nothing but ANALYZE.
  */
 enum pg_shadow_phase {

@@ -109,7 +109,10 @@
 #define ANALYZED                                                                                   \
     " UNION ALL SELECT 2, r.i, 0, 0, 0, r.i, '', 'ANALYZE ' || r.s FROM rel r WHERE r.depth = 0"
 
-/* Only a table that is not partitioned can have a key added without being read. */
+/*
+ * They lock the tables that they refer to against writers, and who waits for that holds up others.
+ * Only a table that is not partitioned can have a key added without being read.
+ */
 #define REFERENCES                                                                                 \
     ", fk AS (SELECT r.i, r.depth, r.o, r.s, r.oid AS rel, r.relkind, k.oid, k.conname,"           \
     "  k.convalidated, " SHADOW_FK_HEAD("coalesce(t.s, format('%I.%I', n.nspname, c.relname))")    \
@@ -119,6 +122,8 @@
     "   AND k.conparentid = 0 JOIN pg_class c ON c.oid = k.confrelid"                              \
     "  JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN rel t ON t.oid = k.confrelid)"
 #define REFERENCES_MADE                                                                            \
+    " UNION ALL SELECT 3, 0, -1, 0, 0, min(k.i), '', 'SET LOCAL lock_timeout = 300' FROM fk k"     \
+    "  HAVING count(*) > 0"                                                                        \
     " UNION ALL SELECT 3, 0, 0, k.depth, k.oid, k.i, format('the foreign key %I of %s',"           \
     "   k.conname, k.o), format('ALTER TABLE %s ADD CONSTRAINT %I ', k.s, k.conname) || k.def"     \
     "   || CASE WHEN k.relkind = 'r' AND k.convalidated THEN ' NOT VALID' ELSE '' END FROM fk k"   \

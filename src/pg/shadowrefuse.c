@@ -10,7 +10,7 @@
 #include "pg/refusals.h"
 #include "pg/shadowtree.h"
 
-enum { TWICE, NO_TABLE, DEPENDS, UNFIT, CASCADES, DENIED, KINDS };
+enum { TWICE, NO_TABLE, DEPENDS, UNFIT, CASCADES, DENIED, LOCKS, KINDS };
 
 #define BY_ROWS "--publish=rows keeps the tables that there are"
 
@@ -27,6 +27,8 @@ static const struct {
                   "", "add a primary key"},
     [DENIED] = {"no permission", "GRANT what is named to the role, or connect as another one",
                 "GRANT what is named to the role, or connect as another one"},
+    [LOCKS] = {"too many locks", "raise max_locks_per_transaction, or fill fewer tables",
+               "raise max_locks_per_transaction, or fill fewer tables"},
 };
 
 /* clang-format off */
@@ -45,6 +47,16 @@ static const struct {
     "  JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'"                                     \
     "  JOIN pg_namespace n ON n.oid = q.relnamespace"                                              \
     "  WHERE CASE q.relkind WHEN 'S' THEN NOT has_sequence_privilege(q.oid, 'UPDATE') END"
+
+/* 6: LOCKS. A table, its indexes, what is TOASTed with its index; of both. */
+#define TOO_MANY                                                                                   \
+    " UNION ALL SELECT 6, format('%s, and the lock table of the server has room for about %s',"    \
+    "   n.wanted, n.room) FROM (SELECT (SELECT sum(2 + 2 * (SELECT count(*) FROM pg_index x"       \
+    "    WHERE x.indrelid = r.oid) + CASE WHEN r.reltoastrelid <> 0 THEN 4 ELSE 0 END) FROM rel r)"\
+    "   AS wanted, current_setting('max_locks_per_transaction')::int8"                             \
+    "   * (current_setting('max_connections')::int8"                                               \
+    "    + current_setting('max_prepared_transactions')::int8) AS room) n"                         \
+    "  WHERE n.wanted > n.room / 10 * 9"
 
 /* The table, its row type, the array of that, and identity sequences. */
 #define TARGETS                                                                                    \
@@ -133,7 +145,7 @@ static const struct {
     "  WHERE NOT pg_has_role(p.pubowner, 'USAGE')"
 
 static const char swap_sql[] = SHADOW_TREE SHADOW_IDENTITY TARGETS
-    " SELECT x.kind, x.name FROM (" BOTH DEPENDANTS MISFITS SWAP_PRIVILEGES ") x, copy"
+    " SELECT x.kind, x.name FROM (" BOTH DEPENDANTS MISFITS SWAP_PRIVILEGES TOO_MANY ") x, copy"
     " ORDER BY 1, 2";
 
 #define CASCADING                                                                                  \

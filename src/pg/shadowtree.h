@@ -11,6 +11,8 @@
 #include "pg/internal.h"
 #include "pg/shadow.h"
 
+#define SHADOW_COMMENT "asofs: shadow tables of " /* on the schemas, before the name of the copy */
+
 /*
  * $1, $2: schema and name of the tables of the list; $3, $4: schemas, and those of their shadows.
  * $5: the columns that are loaded of each, an array literal, '{}' for all but generated ones; $6:

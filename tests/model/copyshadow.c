@@ -9,6 +9,7 @@
  *   FILL     a statement, with @ for the shadow
  * Prints "asofs: " and why, and ends with status 1, when something is refused or fails.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/stop.h"
 #include "pg/internal.h"
 #include "pg/publish.h"
 #include "pg/shadow.h"
@@ -53,17 +55,28 @@ static struct pg_conn *open_session(void)
     return c;
 }
 
+static int run_once(struct pg_conn *c, const char *sql, struct err *err)
+{
+    int rc = pg_begin(c, PG_READ_WRITE, false, NULL, err);
+
+    if (rc == 0)
+        rc = pg_run(c, sql, err);
+    if (rc == 0)
+        rc = pg_run(c, "COMMIT", err);
+    if (rc < 0)
+        pg_rollback(c);
+    return rc;
+}
+
 /* As a worker does: in a process and a transaction of its own. */
 static void run_apart(const char *sql)
 {
     struct pg_conn *c = open_session();
     struct err err;
-    int rc = pg_begin(c, PG_READ_WRITE, false, NULL, &err);
+    int rc;
 
-    if (rc == 0)
-        rc = pg_run(c, sql, &err);
-    if (rc == 0)
-        rc = pg_run(c, "COMMIT", &err);
+    while ((rc = run_once(c, sql, &err)) == -EBUSY)
+        stop_within(-1, 50);
     if (rc < 0) {
         err_hint(&err, "of: %s", sql);
         give_up(&err);
@@ -184,9 +197,38 @@ static void parse(int argc, char **argv)
     }
 }
 
-static bool was_last(const char *step)
+/* -> how many of the steps up to "publish" are wanted */
+static int steps_wanted(void)
 {
-    return strcmp(o.until, step) == 0;
+    static const char *const steps[] = {"clear", "refuse", "make", "fill", "finish", "publish"};
+    int i = 0;
+
+    while (i < 5 && strcmp(o.until, steps[i]) != 0)
+        i++;
+    return i + 1;
+}
+
+static void through_shadows(struct pg_conn *c, const struct pg_shadow_list *list,
+                            const struct pg_label *label)
+{
+    int rc = 0, steps = steps_wanted();
+    struct pg_shadows *s;
+    struct err err;
+
+    if (pg_shadow_plan(c, list, &s, &err) < 0 || pg_shadow_refuse(c, s, &err) < 0)
+        give_up(&err);
+    if (steps >= 3)
+        make(c, s);
+    if (steps >= 4)
+        fill(c, s);
+    if (steps >= 5)
+        finish(c, s);
+    if (steps >= 6)
+        rc = list->mode == PG_PUBLISH_ROWS ? pg_publish_rows(c, s, label, o.timeout_ms, &err)
+                                           : pg_publish_swap(c, s, label, o.timeout_ms, &err);
+    if (rc < 0)
+        give_up(&err);
+    pg_shadow_free(s);
 }
 
 static void copy(struct pg_conn *c, const struct pg_label *label)
@@ -196,29 +238,12 @@ static void copy(struct pg_conn *c, const struct pg_label *label)
                                                                       : PG_PUBLISH_SWAP,
                                   .tables = o.tables,
                                   .n = o.n};
-    struct pg_shadows *s;
     struct err err;
-    int rc;
 
     if (pg_shadow_clear(c, o.name, o.timeout_ms, &err) < 0)
         give_up(&err);
-    if (was_last("clear"))
-        return;
-    if (pg_shadow_plan(c, &list, &s, &err) < 0 || pg_shadow_refuse(c, s, &err) < 0)
-        give_up(&err);
-    if (!was_last("refuse"))
-        make(c, s);
-    if (!was_last("refuse") && !was_last("make"))
-        fill(c, s);
-    if (was_last("finish") || was_last("publish"))
-        finish(c, s);
-    if (was_last("publish")) {
-        rc = list.mode == PG_PUBLISH_ROWS ? pg_publish_rows(c, s, label, o.timeout_ms, &err)
-                                          : pg_publish_swap(c, s, label, o.timeout_ms, &err);
-        if (rc < 0)
-            give_up(&err);
-    }
-    pg_shadow_free(s);
+    if (steps_wanted() > 1)
+        through_shadows(c, &list, label);
 }
 
 int main(int argc, char **argv)
