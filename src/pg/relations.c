@@ -40,7 +40,9 @@ static const char relations_sql[] =
     "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     "  WHERE c.relkind IN ('r', 'p', 'm', 'f', 'v', 'S') AND c.relpersistence <> 't'"
     "    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-    "    AND pg_catalog.obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM 'asofs: format 1'"
+    "    AND n.oid NOT IN (SELECT d.objoid FROM pg_catalog.pg_description d WHERE" /* our own */
+    "      d.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass"
+    "      AND d.description = 'asofs: format 1')"
     "), hit AS ("
     "  SELECT u.oid, u.relkind, pg_catalog.bool_or(p.exact) AS exact,"
     "    pg_catalog.array_agg(p.no) FILTER (WHERE NOT p.exclude) AS patterns,"
