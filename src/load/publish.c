@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pg/publish.h"
+#include "pg/sequences.h"
 
 static struct pg_label label_of(const struct loading *l, const char *state)
 {
@@ -25,6 +26,13 @@ int loading_label(struct loading *l, const char *state, struct err *err)
     return pg_publish_label(l->conn, &label, l->req.publish_timeout_ms, err);
 }
 
+static int publish_in_place(struct loading *l, struct err *err)
+{
+    int rc = pg_sequences_raise(l->conn, l->tables, l->list->n, err);
+
+    return rc < 0 ? rc : loading_label(l, "current", err);
+}
+
 int loading_publish(struct loading *l, struct err *err)
 {
     struct pg_label label = label_of(l, "current");
@@ -37,7 +45,7 @@ int loading_publish(struct loading *l, struct err *err)
     else if (l->req.mode == LOADING_ROWS)
         rc = pg_publish_rows(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
     else
-        rc = loading_label(l, "current", err);
+        rc = publish_in_place(l, err);
     l->published = rc == 0;
     return rc;
 }
