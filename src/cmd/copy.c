@@ -22,12 +22,14 @@ struct options {
     struct source_command c;
     struct target_options target;
     char *keep;
+    bool direct;
 };
 
 static const struct option_def options[] = {
     OPTION_ROWS(struct options, c, source_command_options),
     OPTION_ROWS(struct options, target, target_options),
     OPTION_TEXT("keep", 0, struct options, keep),
+    OPTION_FLAG("direct", 0, struct options, direct),
     OPTION_END,
 };
 
@@ -38,7 +40,8 @@ static int print_help(void)
            "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
            "TARGET is one, too, of the database that is filled.\n\n"
            "%s"
-           "      --keep=DIR            keep the flat files, as asofs extract writes them\n\n"
+           "      --keep=DIR            keep the flat files, as asofs extract writes them\n"
+           "      --direct              no files: snapshot workers write into TARGET\n\n"
            "%s",
            target_help, source_help);
     return fflush(stdout) == 0 ? 0 : 1;
@@ -49,6 +52,7 @@ struct job {
     struct loading *loading;
     struct load_list list;
     struct view *view;
+    struct extract_guest guest;
     struct outdir out; /* with --keep */
     bool out_is_open;
     int dir_fd; /* of its files, also when they have their name; -1: none */
@@ -202,6 +206,8 @@ static int copy(struct job *j, struct err *err)
     if (rc == 0)
         rc = loading_begin(j->loading, &j->list, err);
     if (rc == 0)
+        j->guest.direct = loading_direct(j->loading);
+    if (rc == 0)
         rc = extract(j, err);
     if (rc < 0)
         return rc;
@@ -226,9 +232,14 @@ static int open_keep(struct job *j, struct err *err)
 
 static int run(struct options *o)
 {
-    struct job j = {.o = o, .dir_fd = -1};
-    struct extract_guest guest = {guest_npolls, guest_set_polls, guest_hear,
-                                  guest_work,   guest_chunk,     &j};
+    struct job j = {.o = o,
+                    .dir_fd = -1,
+                    .guest = {.npolls = guest_npolls,
+                              .set_polls = guest_set_polls,
+                              .hear = guest_hear,
+                              .work = guest_work,
+                              .chunk = guest_chunk,
+                              .arg = &j}};
     struct loading_request *req = &o->target.request;
     struct progress progress;
     struct stop stop;
@@ -236,7 +247,8 @@ static int run(struct options *o)
     int rc = stop_open(&stop, &err);
 
     o->c.source.request.stop_fd = req->stop_fd = stop.fd;
-    o->c.source.request.guest = &guest;
+    o->c.source.request.guest = &j.guest;
+    req->direct = o->direct;
     req->quiet = o->c.source.request.quiet;
     req->worker_timeout_ms = o->c.source.request.worker_timeout_ms;
     req->lock_timeout_ms = o->c.source.request.lock_timeout_ms;
@@ -262,6 +274,22 @@ static int run(struct options *o)
     return rc < 0;
 }
 
+/* Options that exclude each other. */
+static int check(const struct options *o)
+{
+    struct err err;
+
+    if (!o->direct)
+        return 0;
+    if (o->keep)
+        err_set(&err, EINVAL, "--direct makes no files: --keep does not go with it");
+    else if (o->c.source.request.format != PG_FORMAT_CSV)
+        err_set(&err, EINVAL, "--direct makes no files: --format does not go with it");
+    else
+        return 0;
+    return usage_error("copy", &err);
+}
+
 int cmd_copy(int argc, char **argv)
 {
     static const struct source_command_def def = {"copy", options, false, "SOURCE and TARGET",
@@ -276,7 +304,7 @@ int cmd_copy(int argc, char **argv)
         source_command_begin(&o.c, operands[0]);
         if (o.c.dry_run) {
             status = source_dry_run(&o.c.source);
-        } else {
+        } else if ((status = check(&o)) == 0) {
             target_take(&o.target, operands[1]);
             status = run(&o);
         }

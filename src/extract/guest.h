@@ -15,18 +15,49 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "pg/copysql.h"
+
+/*
+ * No files: the snapshot workers write into tables of a second database, over a connection of their
+ * own. Each chunk is a transaction there, which also writes down that it is done (pg/record.h), so
+ * that one which is handed out once more is not loaded twice. A table's chunks are handed out only
+ * when it is open.
+ *
+ * What only the leader can read comes to the guest by the spool all the same (`chunk` below).
+ */
+struct extract_direct_table {
+    const char *name;      /* without schema, as the server calls it when it refuses a row */
+    const char *copy_sql;  /* COPY … FROM STDIN */
+    enum pg_format format; /* without a header, on both sides */
+    const bool *skip;      /* of each column of the source: it is not extracted; NULL: all are */
+    uint32_t first_chunk;  /* the number of its first chunk there */
+};
+
+struct extract_direct {
+    const struct pg_target *target;
+    const char *name; /* of the copy; its run */
+    int64_t run, lock_timeout_ms;
+    const struct extract_direct_table *tables; /* as in the catalog */
+    bool (*is_open)(void *arg, size_t table);  /* once it is, it stays so */
+    int (*loaded)(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,
+                  struct err *err);
+    void *arg;
+};
 
 struct extract_guest {
     size_t (*npolls)(void *arg); /* always the same */
     void (*set_polls)(void *arg, struct pollfd *polls);
     int (*hear)(void *arg, const struct pollfd *polls, struct err *err);
-    int (*work)(void *arg, int64_t now, struct err *err); /* whenever there may be something to do */
+    int (*work)(void *arg, int64_t now,
+                struct err *err); /* whenever there may be something to do */
 
     /* Chunk number `chunk` of the table, in the order of its file. fd: a spool file, which stays as
      * it is until the view is freed; or -1: it is in the file written into the directory, which is
      * complete, from this offset on. */
     void (*chunk)(void *arg, size_t table, uint32_t chunk, int fd, uint64_t offset, uint64_t len);
     void *arg;
+
+    const struct extract_direct *direct; /* borrowed; NULL: there are files */
 };
 
 #endif

@@ -20,6 +20,9 @@
 
 struct ledger {
     struct ledger_config cfg;
+    const struct extract_direct *direct; /* NULL: there are files */
+    uint32_t *held;                      /* its tables that are not open yet */
+    size_t nheld;
     struct queue *queue;
     struct finisher *finisher;
     struct progress_state shown;
@@ -31,6 +34,17 @@ struct ledger {
                               where they are */
     bool *failed;          /* by table; the same as its state, without the lock */
 };
+
+static void hold_tables(struct ledger *l)
+{
+    uint32_t t;
+
+    l->held = mem_array(l->cfg.plan->ntables, sizeof(*l->held));
+    for (t = 0; t < l->cfg.plan->ntables; t++) {
+        queue_hold_table(l->queue, t);
+        l->held[l->nheld++] = t;
+    }
+}
 
 struct ledger *ledger_new(const struct ledger_config *config)
 {
@@ -46,6 +60,9 @@ struct ledger *ledger_new(const struct ledger_config *config)
     l->finisher = finisher_new(p, config->spools, l->own_files);
     l->shown.files = (unsigned)p->ntables;
     l->shown.total = p->weight;
+    l->direct = config->guest ? config->guest->direct : NULL;
+    if (l->direct)
+        hold_tables(l);
     return l;
 }
 
@@ -59,6 +76,7 @@ void ledger_free(struct ledger *l)
         spooled_free(l->maps[t]);
     finisher_free(l->finisher);
     queue_free(l->queue);
+    free(l->held);
     free(l->own_files);
     free(l->maps);
     free(l->failed);
@@ -154,7 +172,8 @@ static void complete_table(struct ledger *l, size_t table, uint64_t bytes, uint6
     bool own = l->own_files[table] >= 0;
 
     l->shown.files_done++;
-    results_complete_table(l->cfg.results, table, take_flatfile(l, table, bytes), bytes, checksum);
+    results_complete_table(l->cfg.results, table, l->direct ? NULL : take_flatfile(l, table, bytes),
+                           bytes, checksum);
     if (l->cfg.guest && own)
         tell_chunks(l, table);
 }
@@ -196,8 +215,21 @@ static int table_failed(struct ledger *l, uint32_t chunk, const char *why, struc
 
 /* ---- chunks that wait ---- */
 
+static void open_tables(struct ledger *l)
+{
+    size_t i, n = 0;
+
+    for (i = 0; i < l->nheld; i++)
+        if (l->direct->is_open(l->direct->arg, l->held[i]))
+            queue_open_table(l->queue, l->held[i]);
+        else
+            l->held[n++] = l->held[i];
+    l->nheld = n;
+}
+
 int64_t ledger_take(struct ledger *l)
 {
+    open_tables(l);
     return queue_take(l->queue);
 }
 
@@ -216,7 +248,17 @@ size_t ledger_left(const struct ledger *l)
     return queue_left(l->queue);
 }
 
+const struct extract_direct *ledger_direct(const struct ledger *l)
+{
+    return l->direct;
+}
+
 /* ---- a chunk in work ---- */
+
+static enum pg_format format_of(const struct ledger *l, uint32_t table)
+{
+    return l->direct ? l->direct->tables[table].format : l->cfg.format;
+}
 
 static int copy_sql(const struct ledger *l, const struct chunk *k, char **sql, struct err *err)
 {
@@ -224,7 +266,8 @@ static int copy_sql(const struct ledger *l, const struct chunk *k, char **sql, s
         .table = &l->cfg.catalog->tables[k->table],
         .rel = plan_relation(l->cfg.catalog, k),
         .range = k->range,
-        .format = l->cfg.format,
+        .format = format_of(l, k->table),
+        .skip = l->direct ? l->direct->tables[k->table].skip : NULL,
         .header = k->first,
         .encoding = l->cfg.encoding,
     };
@@ -236,8 +279,9 @@ static uint32_t chunk_flags(const struct ledger *l, uint32_t chunk)
 {
     const struct chunk *k = chunk_of(l, chunk);
 
-    return (l->cfg.format == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) | (k->first ? CHUNK_FIRST : 0u) |
-           (k->last ? CHUNK_LAST : 0u) | (goes_to_own_file(l, chunk) ? CHUNK_OWN_FILE : 0u);
+    return (format_of(l, k->table) == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) |
+           (k->first ? CHUNK_FIRST : 0u) | (k->last ? CHUNK_LAST : 0u) |
+           (goes_to_own_file(l, chunk) ? CHUNK_OWN_FILE : 0u);
 }
 
 static int choose_place(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger_job *job,
@@ -273,6 +317,8 @@ int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger
     int rc;
 
     *job = (struct ledger_job){.fd = -1};
+    if (l->direct)
+        job->direct = &l->direct->tables[k->table];
     results_start_table(l->cfg.results, k->table);
     rc = open_own_file(l, k->table, err);
     if (rc == 0)
@@ -322,6 +368,11 @@ uint64_t ledger_weight(const struct ledger *l, uint32_t chunk)
     return chunk_of(l, chunk)->weight;
 }
 
+uint32_t ledger_part(const struct ledger *l, uint32_t chunk)
+{
+    return chunk - (uint32_t)l->cfg.plan->first[chunk_of(l, chunk)->table];
+}
+
 /* Of a table without a file of its own. */
 static void map_chunk(struct ledger *l, uint32_t chunk, const struct spool *s, uint64_t length)
 {
@@ -338,7 +389,7 @@ static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
 {
     const struct chunk *k = chunk_of(l, chunk);
     struct spool *s = &l->cfg.spools[spool];
-    uint32_t number = chunk - (uint32_t)l->cfg.plan->first[k->table];
+    uint32_t number = ledger_part(l, chunk);
     uint64_t offset = s->end;
 
     l->shown.bytes += d->bytes;
@@ -356,6 +407,28 @@ static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
         finisher_add(l->finisher, chunk, spool, offset, d->bytes, d->checksum);
 }
 
+/* Its rows are in the second database; the leader's are on their way there, by the spool. */
+static int keep_direct(struct ledger *l, uint32_t chunk, uint32_t spool,
+                       const struct ledger_done *d, struct err *err)
+{
+    uint32_t table = chunk_of(l, chunk)->table, number = ledger_part(l, chunk);
+    const struct table_result *r = &l->cfg.results->tables[table];
+    struct spool *s = &l->cfg.spools[spool];
+    int rc = 0;
+
+    l->shown.bytes += d->bytes;
+    results_add_chunk(l->cfg.results, table, number, d->bytes, d->rows);
+    if (d->direct) {
+        rc = l->direct->loaded(l->direct->arg, table, number, d->rows, d->bytes, err);
+    } else {
+        l->cfg.guest->chunk(l->cfg.guest->arg, table, number, s->fd, s->end, d->bytes);
+        s->end += d->bytes;
+    }
+    if (r->chunks_done == r->chunks)
+        complete_table(l, table, r->bytes, 0);
+    return rc;
+}
+
 int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct ledger_done *done,
                 struct err *err)
 {
@@ -369,6 +442,8 @@ int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct l
         return rc;
     if (ledger_has_failed(l, chunk))
         return ledger_trim(l, spool, err);
+    if (l->direct)
+        return keep_direct(l, chunk, spool, done, err);
     keep_chunk(l, chunk, spool, done);
     return 0;
 }

@@ -50,6 +50,7 @@ int64_t ledger_take_for_leader(struct ledger *l);
 /* A table's chunks go first. */
 void ledger_prefer(struct ledger *l, uint32_t table);
 size_t ledger_left(const struct ledger *l); /* chunks that wait or are in work */
+const struct extract_direct *ledger_direct(const struct ledger *l); /* NULL: there are files */
 
 /* ---- a chunk in work ---- */
 
@@ -59,9 +60,10 @@ struct ledger_job {
     uint32_t flags;  /* extract/protocol.h */
     int fd;          /* borrowed: the spool file, or the table's own (CHUNK_OWN_FILE) */
     uint64_t offset; /* of the chunk in the spool file; own file: 0 */
+    const struct extract_direct_table *direct; /* borrowed; not NULL: a worker writes it there */
 };
 
-/* How the chunk is done by whoever writes to this spool. */
+/* How the chunk is done by whoever writes to this spool (or beside it: job->direct). */
 int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger_job *job,
                  struct err *err);
 void ledger_job_free(struct ledger_job *job); /* also after a failure */
@@ -72,10 +74,12 @@ void ledger_add_under_way(struct ledger *l, uint32_t chunk, uint64_t more);
 int ledger_check_spool(struct ledger *l, uint32_t chunk, struct err *err);
 bool ledger_has_failed(const struct ledger *l, uint32_t chunk);
 uint64_t ledger_weight(const struct ledger *l, uint32_t chunk); /* of extract/plan.h */
+uint32_t ledger_part(const struct ledger *l, uint32_t chunk);   /* of its table, from 0 */
 
 /* Negative: the extraction cannot go on. */
 struct ledger_done {
     uint64_t bytes, rows, checksum;
+    bool direct; /* it went into a second database (guest.h), not into a file */
 };
 int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct ledger_done *done,
                 struct err *err);

@@ -39,6 +39,30 @@ void msg_put_freeze(struct buf *frame)
     msg_begin(frame, MSG_FREEZE);
 }
 
+static void put_place(struct buf *frame, const struct msg_place *p)
+{
+    pg_target_put(frame, &p->target);
+    buf_put_str(frame, p->name);
+    buf_put_str(frame, p->table);
+    buf_put_str(frame, p->copy_sql);
+    buf_put_u64(frame, p->run);
+    buf_put_u64(frame, p->lock_timeout_ms);
+    buf_put_u32(frame, p->chunk);
+    buf_put_u32(frame, p->part);
+}
+
+static void get_place(struct reader *r, struct msg_place *p)
+{
+    pg_target_get(r, &p->target);
+    p->name = reader_str(r);
+    p->table = reader_str(r);
+    p->copy_sql = reader_str(r);
+    p->run = reader_u64(r);
+    p->lock_timeout_ms = reader_u64(r);
+    p->chunk = reader_u32(r);
+    p->part = reader_u32(r);
+}
+
 void msg_put_chunk(struct buf *frame, const struct msg_chunk *m)
 {
     msg_begin(frame, MSG_CHUNK);
@@ -47,6 +71,8 @@ void msg_put_chunk(struct buf *frame, const struct msg_chunk *m)
     buf_put_u64(frame, m->offset);
     buf_put_str(frame, m->lock_sql);
     buf_put_str(frame, m->copy_sql);
+    if (m->flags & CHUNK_DIRECT)
+        put_place(frame, &m->place);
 }
 
 bool msg_get_chunk(struct reader *r, struct msg_chunk *m)
@@ -56,6 +82,9 @@ bool msg_get_chunk(struct reader *r, struct msg_chunk *m)
     m->offset = reader_u64(r);
     m->lock_sql = reader_str(r);
     m->copy_sql = reader_str(r);
+    m->place = (struct msg_place){0};
+    if (m->flags & CHUNK_DIRECT)
+        get_place(r, &m->place);
     return reader_done(r);
 }
 
@@ -63,6 +92,10 @@ void msg_chunk_free(struct msg_chunk *m)
 {
     free(m->lock_sql);
     free(m->copy_sql);
+    pg_target_free(&m->place.target);
+    free(m->place.name);
+    free(m->place.table);
+    free(m->place.copy_sql);
 }
 
 void msg_put_answer(struct buf *frame, enum message_type type, const struct msg_answer *m)

@@ -14,6 +14,7 @@
 #define ASOFS_EXTRACT_PROTOCOL_H
 
 #include "common/child.h"
+#include "extract/guest.h"
 #include "pg/conn.h"
 
 /* A worker's spool file. */
@@ -40,7 +41,17 @@ struct msg_config {
     uint32_t debug;
 };
 
-enum { CHUNK_BINARY = 1, CHUNK_FIRST = 2, CHUNK_LAST = 4, CHUNK_OWN_FILE = 8 };
+/* CHUNK_DIRECT: into a second database. */
+enum { CHUNK_BINARY = 1, CHUNK_FIRST = 2, CHUNK_LAST = 4, CHUNK_OWN_FILE = 8, CHUNK_DIRECT = 16 };
+
+/* Where a chunk goes then (guest.h). */
+struct msg_place {
+    struct pg_target target;
+    char *name, *table, *copy_sql;
+    uint64_t run, lock_timeout_ms;
+    uint32_t chunk; /* its number there */
+    uint32_t part;  /* of its table, from 0 */
+};
 
 struct msg_chunk {
     uint32_t chunk;
@@ -49,6 +60,7 @@ struct msg_chunk {
         offset; /* in the spool; CHUNK_OWN_FILE: unused, the frame carries the file's descriptor */
     char *lock_sql;
     char *copy_sql;
+    struct msg_place place; /* with CHUNK_DIRECT */
 };
 
 /* The answers; what a type does not use is 0 or "". */

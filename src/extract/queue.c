@@ -10,6 +10,7 @@ struct queue {
     const struct plan *plan;
     uint8_t *state;
     uint8_t *tries;
+    bool *held;      /* by table */
     size_t cursor;   /* everything before it in plan->order is not WAITING, or stands in `again` */
     uint32_t *again; /* stack: chunks put back */
     size_t nagain, again_room;
@@ -26,6 +27,7 @@ struct queue *queue_new(const struct plan *p)
     q->plan = p;
     q->state = mem_array(p->nchunks, 1);
     q->tries = mem_array(p->nchunks, 1);
+    q->held = mem_array(p->ntables, sizeof(*q->held));
     q->left = p->nchunks;
     return q;
 }
@@ -36,6 +38,7 @@ void queue_free(struct queue *q)
         return;
     free(q->state);
     free(q->tries);
+    free(q->held);
     free(q->again);
     free(q->wanted);
     free(q);
@@ -58,7 +61,7 @@ static int64_t take_wanted(struct queue *q)
         uint32_t t = q->wanted[q->nwanted - 1];
         size_t k;
 
-        for (k = q->plan->first[t]; k < q->plan->first[t + 1]; k++)
+        for (k = q->plan->first[t]; k < q->plan->first[t + 1] && !q->held[t]; k++)
             if (q->state[k] == WAITING)
                 return (int64_t)k;
         q->nwanted--;
@@ -66,11 +69,25 @@ static int64_t take_wanted(struct queue *q)
     return QUEUE_EMPTY;
 }
 
+/* In the order, a table's chunks stand together: those of a table that is held are passed at once. */
 static int64_t take_ordered(struct queue *q)
 {
-    for (; q->cursor < q->plan->nchunks; q->cursor++)
-        if (q->state[q->plan->order[q->cursor]] == WAITING)
-            return q->plan->order[q->cursor];
+    const struct plan *p = q->plan;
+    size_t i;
+
+    while (q->cursor < p->nchunks && q->state[p->order[q->cursor]] != WAITING)
+        q->cursor++;
+    for (i = q->cursor; i < p->nchunks;) {
+        uint32_t k = p->order[i], t = p->chunks[k].table;
+
+        if (q->held[t]) {
+            i += p->first[t + 1] - k;
+            continue;
+        }
+        if (q->state[k] == WAITING)
+            return k;
+        i++;
+    }
     return QUEUE_EMPTY;
 }
 
@@ -130,6 +147,16 @@ void queue_prefer_table(struct queue *q, uint32_t table)
 {
     q->wanted = mem_grow(q->wanted, q->nwanted, &q->wanted_room, sizeof(*q->wanted));
     q->wanted[q->nwanted++] = table;
+}
+
+void queue_hold_table(struct queue *q, uint32_t table)
+{
+    q->held[table] = true;
+}
+
+void queue_open_table(struct queue *q, uint32_t table)
+{
+    q->held[table] = false;
 }
 
 void queue_drop_table(struct queue *q, uint32_t table)

@@ -4,6 +4,9 @@
  * A chunk is waiting, running, or done. One that a worker could not finish is put back in front;
  * one whose table somebody has queued to lock exclusively goes to the leader, who alone gets
  * through.
+ *
+ * A table can be held: its chunks wait, and are not handed out to workers, until it is opened. The
+ * leader is not bound by that.
  */
 #ifndef ASOFS_EXTRACT_QUEUE_H
 #define ASOFS_EXTRACT_QUEUE_H
@@ -30,6 +33,9 @@ void queue_done(struct queue *q, uint32_t chunk);
 
 /* Its chunks that wait are taken before others. */
 void queue_prefer_table(struct queue *q, uint32_t table);
+/* Before any chunk of it was taken; and once, the other way round. */
+void queue_hold_table(struct queue *q, uint32_t table);
+void queue_open_table(struct queue *q, uint32_t table);
 /* What of this table still waits will not be handed out any more. */
 void queue_drop_table(struct queue *q, uint32_t table);
 

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "extract/direct.h"
 #include "extract/protocol.h"
 #include "extract/sink.h"
 #include "pg/copy.h"
@@ -30,6 +31,7 @@ struct worker {
     struct msg_config config;
     struct pg_conn *conn;
     struct sink *sink;
+    struct direct *direct; /* NULL before the first chunk of that kind */
     struct buf frame;
     uint32_t chunk;        /* the one in work */
     int64_t progress_sent; /* clock_ms */
@@ -136,12 +138,13 @@ static int take_row(void *arg, const char *bytes, size_t len, struct err *err)
     return sink_put(w->sink, bytes, len, err);
 }
 
-static int tell_progress(struct worker *w, struct err *err)
+/* always: although nothing has moved. */
+static int tell_progress(struct worker *w, uint64_t bytes, bool always, struct err *err)
 {
-    struct msg_answer a = {.chunk = w->chunk, .bytes = sink_bytes(w->sink)};
+    struct msg_answer a = {.chunk = w->chunk, .bytes = bytes};
     int64_t now = clock_ms();
 
-    if (a.bytes == w->progress_bytes || now - w->progress_sent < PROGRESS_EVERY_MS)
+    if ((!always && a.bytes == w->progress_bytes) || now - w->progress_sent < PROGRESS_EVERY_MS)
         return 0;
     w->progress_bytes = a.bytes;
     w->progress_sent = now;
@@ -153,7 +156,7 @@ static int wait_for_rows(struct worker *w, struct err *err)
 {
     struct pollfd p[2] = {{.fd = pg_conn_socket(w->conn), .events = POLLIN},
                           {.fd = w->socket.fd, .events = POLLIN}};
-    int rc = tell_progress(w, err);
+    int rc = tell_progress(w, sink_bytes(w->sink), false, err);
 
     if (rc < 0)
         return err_set(err, EPIPE, "the coordinator is gone");
@@ -227,6 +230,32 @@ static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg
     return close_target(fd, rc, err);
 }
 
+/* ---- without a file (direct.h) ---- */
+
+static int tell_alive(void *arg, uint64_t bytes, bool waits, struct err *err)
+{
+    return tell_progress(arg, bytes, waits, err) < 0
+               ? err_set(err, EPIPE, "the coordinator is gone")
+               : 0;
+}
+
+static int direct_to_second(struct worker *w, const struct msg_chunk *m, struct msg_answer *done,
+                            struct err *err)
+{
+    struct direct_config config = {.source = w->conn,
+                                   .coordinator_fd = w->socket.fd,
+                                   .number = w->config.number,
+                                   .timezone = w->config.timezone,
+                                   .timeout_ms = (int64_t)w->config.timeout_ms,
+                                   .alive = tell_alive,
+                                   .arg = w};
+
+    if (!w->direct)
+        w->direct = direct_new(&config);
+    w->progress_bytes = 0;
+    return direct_chunk(w->direct, m, done, err);
+}
+
 /*
  * The answer to one chunk. A row that cannot be written (disk full) leaves the COPY unread, so the
  * session cannot be used again; only errors that the server reported leave it usable.
@@ -237,7 +266,8 @@ static int do_chunk(struct worker *w, const struct msg_chunk *m, struct err *err
     int rc;
 
     w->chunk = m->chunk;
-    rc = extract_chunk(w, m, &done, err);
+    rc = m->flags & CHUNK_DIRECT ? direct_to_second(w, m, &done, err)
+                                 : extract_chunk(w, m, &done, err);
     if (rc == PG_COPY_DONE)
         return answer(w, MSG_DONE, &done, err);
     if (rc == PG_COPY_BUSY)
@@ -286,6 +316,7 @@ int worker_main(void)
     child_enter(&w.socket, "asofs-worker");
     status = child_leave(&w.socket, live(&w, &err), &err);
     pg_conn_close(w.conn);
+    direct_free(w.direct);
     sink_free(w.sink);
     msg_config_free(&w.config);
     buf_free(&w.frame);

@@ -47,6 +47,24 @@ static size_t chunks_left(void *arg)
     return ledger_left(w->ledger);
 }
 
+/* What the coordinator sends is borrowed for the sending. */
+static void put_place(const struct workers *w, uint32_t chunk, const struct extract_direct_table *t,
+                      struct msg_chunk *m)
+{
+    const struct extract_direct *d = ledger_direct(w->ledger);
+    uint32_t part = ledger_part(w->ledger, chunk);
+
+    m->flags |= CHUNK_DIRECT;
+    m->place = (struct msg_place){.target = *d->target,
+                                  .name = (char *)(uintptr_t)d->name,
+                                  .table = (char *)(uintptr_t)t->name,
+                                  .copy_sql = (char *)(uintptr_t)t->copy_sql,
+                                  .run = (uint64_t)d->run,
+                                  .lock_timeout_ms = (uint64_t)d->lock_timeout_ms,
+                                  .chunk = t->first_chunk + part,
+                                  .part = part};
+}
+
 static int next_chunk(void *arg, unsigned i, struct buf *frame, int *fd, struct err *err)
 {
     struct workers *w = arg;
@@ -65,6 +83,8 @@ static int next_chunk(void *arg, unsigned i, struct buf *frame, int *fd, struct 
                                .offset = job.offset,
                                .lock_sql = job.lock_sql,
                                .copy_sql = job.copy_sql};
+        if (job.direct)
+            put_place(w, w->jobs[i].chunk, job.direct, &m);
         msg_put_chunk(frame, &m);
         *fd = job.flags & CHUNK_OWN_FILE ? job.fd : -1;
     }
@@ -98,7 +118,10 @@ static int chunk_progress(struct workers *w, unsigned i, const struct msg_answer
 
 static int chunk_done(struct workers *w, unsigned i, const struct msg_answer *a, struct err *err)
 {
-    struct ledger_done d = {.bytes = a->bytes, .rows = a->rows, .checksum = a->checksum};
+    struct ledger_done d = {.bytes = a->bytes,
+                            .rows = a->rows,
+                            .checksum = a->checksum,
+                            .direct = ledger_direct(w->ledger) != NULL};
 
     tell_bytes(w, i, 0);
     return ledger_done(w->ledger, w->jobs[i].chunk, i, &d, err);

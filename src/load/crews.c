@@ -75,7 +75,7 @@ static int put_job(struct loading *l, unsigned slot, struct buf *frame, int *fd,
                          .schema = t->target_schema,
                          .table = t->name,
                          .drop = w->drop,
-                         .format = l->list->format};
+                         .format = w->format};
     int rc = 0;
 
     if (job->kind == GATE_CLEAR)
@@ -126,7 +126,7 @@ static bool lines_before(const struct loading *l, const struct gate_job *job, in
     uint32_t i;
 
     *lines = 0;
-    if (l->list->format == PG_FORMAT_BINARY && job->part)
+    if (l->work[job->item].format == PG_FORMAT_BINARY && job->part)
         return false;
     for (i = 0; i < job->part; i++)
         if (!p[i].told || !count_lines(p[i].fd < 0 ? open_fd : p[i].fd, &p[i], lines))
@@ -180,23 +180,30 @@ static int tell_loaded(struct loading *l, uint32_t table, struct err *err)
         return 0;
     w->told = true;
     l->ntables_loaded++;
-    return pg_record_loaded(l->conn, l->req.name, l->run, t->target_schema, t->name, w->rows,
-                            t->checksum, err);
+    return pg_record_loaded(l->conn, l->req.name, t->target_schema, t->name, w->rows, t->checksum,
+                            err);
 }
 
-static int job_done(struct loading *l, const struct gate_job *job, const struct load_answer *a,
-                    struct err *err)
+int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t rows, uint64_t bytes,
+                     struct err *err)
 {
     struct table_work *w = &l->work[job->item];
 
     trace("end", job);
     if (job->kind == GATE_LOAD) {
-        w->rows += a->rows;
-        l->rows_loaded += a->rows;
-        l->bytes_loaded += l->parts[w->first_chunk + job->part].len;
+        w->rows += rows;
+        l->rows_loaded += rows;
+        l->bytes_loaded += bytes;
     }
     gate_done(l->gate, job);
     return tell_loaded(l, job->item, err);
+}
+
+static uint64_t bytes_of(const struct loading *l, const struct gate_job *job)
+{
+    if (job->kind != GATE_LOAD)
+        return 0;
+    return l->parts[l->work[job->item].first_chunk + job->part].len;
 }
 
 static int take_answer(struct loading *l, const struct gate_job *job, uint32_t type,
@@ -208,7 +215,7 @@ static int take_answer(struct loading *l, const struct gate_job *job, uint32_t t
     case LOAD_PROGRESS:
         return CREW_GOES_ON;
     case LOAD_DONE:
-        rc = job_done(l, job, a, err);
+        rc = loading_job_done(l, job, a->rows, bytes_of(l, job), err);
         return rc < 0 ? rc : CREW_RESTS;
     case LOAD_BUSY:
         rc = put_back(l, job, a->text, err);

@@ -417,6 +417,12 @@ size_t gate_waiting(struct gate *g, enum gate_kind kind)
     return g->queues[kind].n + g->later[kind].n;
 }
 
+bool gate_is_open(struct gate *g, uint32_t file)
+{
+    begin(g);
+    return is_open(g, &g->files[file]);
+}
+
 bool gate_is_cleared(const struct gate *g, uint32_t table)
 {
     return g->tables[table].cleared;

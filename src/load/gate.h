@@ -15,7 +15,8 @@
  * whole (parents before children). A step waits for the steps of lower phases of its table; from
  * GATE_PHASE_ALL on, for those of every table.
  *
- * A job that was taken ends in gate_done or gate_put_back. Everything is done when gate_left is 0.
+ * A job that was taken ends in gate_done or gate_put_back. A LOAD of a file that is open can also be
+ * done without: by somebody who has no file. Everything is done when gate_left is 0.
  */
 #ifndef ASOFS_LOAD_GATE_H
 #define ASOFS_LOAD_GATE_H
@@ -73,6 +74,9 @@ bool gate_take(struct gate *g, enum gate_kind kind, struct gate_job *job);
 
 size_t gate_left(const struct gate *g, enum gate_kind kind); /* not done */
 size_t gate_waiting(struct gate *g, enum gate_kind kind);    /* could be taken now */
+
+/* Every snapshot table it feeds is cleared, and it is its turn: its parts may be loaded. */
+bool gate_is_open(struct gate *g, uint32_t file);
 
 bool gate_is_cleared(const struct gate *g, uint32_t table);
 bool gate_is_loaded(const struct gate *g, uint32_t table); /* every part of every file */

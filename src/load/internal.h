@@ -3,6 +3,7 @@
 #define ASOFS_LOAD_INTERNAL_H
 
 #include "common/crew.h"
+#include "extract/guest.h"
 #include "load/gate.h"
 #include "load/loading.h"
 #include "pg/shadow.h"
@@ -12,9 +13,11 @@ struct table_work {
     char *clear_sql;
     char *first_copy_sql, *copy_sql; /* of the first part, which may have a header; of the others */
     char *drop;                      /* load/part.h */
-    bool referred_to;                /* by foreign keys of listed tables */
-    uint32_t first_chunk;            /* its number, and that of its first part in `parts` */
-    size_t *steps;                   /* numbers in loading.steps */
+    enum pg_format format;
+    bool *skip;           /* with request.direct: columns that are not extracted */
+    bool referred_to;     /* by foreign keys of listed tables */
+    uint32_t first_chunk; /* its number, and that of its first part in `parts` */
+    size_t *steps;        /* numbers in loading.steps */
     size_t nsteps, steps_room;
     uint64_t rows;
     bool told; /* that it is loaded */
@@ -41,6 +44,8 @@ struct loading {
     struct pg_shadow_job *steps;
     size_t nsteps;
     struct gate *gate;
+    struct extract_direct direct; /* with request.direct, as its tables */
+    struct extract_direct_table *direct_tables;
     struct crew deleters, loaders;
     struct gate_job *jobs; /* in work: of each deleter, then of each loader */
     int *files;            /* as jobs: opened for it, or -1 */
@@ -53,6 +58,13 @@ struct loading {
 
 /* crews.c: who does what, and what comes of it */
 void loading_make_crews(struct loading *l);
+int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t rows, uint64_t bytes,
+                     struct err *err);
+
+/* direct.c: what stands in place of files. The form in which a table's rows come; and the rest, when
+ * the statements are made. */
+enum pg_format loading_direct_format(const struct pg_snaptable *t);
+void loading_make_direct(struct loading *l);
 
 /* publish.c: the state of the copy as readers see it */
 int loading_label(struct loading *l, const char *state, struct err *err);

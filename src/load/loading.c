@@ -254,16 +254,17 @@ static int make_statements(struct loading *l, size_t i, struct err *err)
     const struct pg_snaptable *t = &l->tables[i];
     struct table_work *w = &l->work[i];
     const char *schema = l->shadows ? pg_shadow_schema(l->shadows, i) : t->schema;
-    bool csv = l->list->format == PG_FORMAT_CSV;
+    bool csv = l->list->format == PG_FORMAT_CSV && !l->req.direct;
     int rc = l->shadows ? pg_shadow_make(l->conn, l->shadows, i, &w->clear_sql, err)
                         : pg_snaptable_clear_sql(l->conn, t, w->referred_to, &w->clear_sql, err);
 
-    w->drop = drop_mask(t);
+    w->format = l->req.direct ? loading_direct_format(t) : l->list->format;
+    w->drop = l->req.direct ? mem_strdup("") : drop_mask(t);
     if (rc == 0)
-        rc = pg_snaptable_copy_sql(l->conn, t, schema, l->list->format, l->list->encoding, csv,
+        rc = pg_snaptable_copy_sql(l->conn, t, schema, w->format, l->list->encoding, csv,
                                    &w->first_copy_sql, err);
     if (rc == 0)
-        rc = pg_snaptable_copy_sql(l->conn, t, schema, l->list->format, l->list->encoding, false,
+        rc = pg_snaptable_copy_sql(l->conn, t, schema, w->format, l->list->encoding, false,
                                    &w->copy_sql, err);
     return rc;
 }
@@ -290,6 +291,8 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
         rc = write_list(l, err);
     if (rc == 0 && l->req.mode == LOADING_INPLACE)
         rc = loading_label(l, "loading", err);
+    if (rc == 0 && l->req.direct)
+        loading_make_direct(l);
     if (rc == 0)
         loading_make_crews(l);
     return rc;
@@ -395,6 +398,7 @@ static void free_work(struct table_work *w)
     free(w->first_copy_sql);
     free(w->copy_sql);
     free(w->drop);
+    free(w->skip);
     free(w->steps);
 }
 
@@ -441,6 +445,7 @@ void loading_close(struct loading *l)
     free(l->tables);
     free(l->work);
     free(l->parts);
+    free(l->direct_tables);
     for (i = 0; l->files && i < l->deleters.n + l->loaders.n; i++)
         if (l->files[i] >= 0)
             close(l->files[i]);

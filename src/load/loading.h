@@ -22,6 +22,7 @@
 #include <poll.h>
 
 #include "common/progress.h"
+#include "extract/guest.h"
 #include "load/list.h"
 #include "pg/conn.h"
 
@@ -34,6 +35,7 @@ struct loading_request {
     const char *target; /* libpq conninfo string, URI or database name */
     enum loading_mode mode;
     bool create; /* tables that are not there */
+    bool direct; /* loading_direct */
     unsigned delete_jobs, load_jobs;
     int64_t worker_timeout_ms;  /* silence of a worker or of the server */
     int64_t lock_timeout_ms;    /* of each statement of a worker */
@@ -59,6 +61,10 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
 /* fd: borrowed; stays open and as it is until all is loaded. -1: open_file of the request. */
 void loading_part(struct loading *l, size_t table, uint32_t part, int fd, uint64_t offset,
                   uint64_t len);
+
+/* After loading_begin, with request.direct: what snapshot workers have to know who write into the
+ * second database themselves. It is valid, and takes what they report, until loading_close. */
+const struct extract_direct *loading_direct(const struct loading *l);
 
 size_t loading_npolls(const struct loading *l);
 void loading_set_polls(const struct loading *l, struct pollfd *polls);

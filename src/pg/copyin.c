@@ -122,11 +122,14 @@ static int send_on(struct pg_conn *conn, struct pg_copyin *copy, struct err *err
     return n < 0 ? pg_fail(conn, NULL, err) : n;
 }
 
+/* 1: there is none yet. */
 static int send_piece(struct pg_conn *conn, struct pg_copyin *copy, struct err *err)
 {
     struct err why = {0};
     int64_t n = copy->read(copy->arg, copy->piece, sizeof(copy->piece), copy->bytes, &why);
 
+    if (n == -EAGAIN)
+        return 1;
     if (n < 0)
         pg_copyin_abort(copy, &why);
     if (n <= 0) {

@@ -48,7 +48,8 @@ struct pg_copyin {
     const char *table;    /* its name, without schema: to find the line in what the server says */
     /*
      * The bytes from `at` on, at most `room`: how many, 0 at the end, or negative, which aborts the
-     * COPY and is its result. It may take its time, but what waits for others does not belong here.
+     * COPY and is its result. -EAGAIN does not: there are none yet; it is asked again at the next
+     * step. It may take its time, but what waits for others does not belong here.
      */
     int64_t (*read)(void *arg, char *bytes, size_t room, uint64_t at, struct err *err);
     void *arg;

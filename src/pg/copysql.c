@@ -24,26 +24,34 @@ const char *pg_format_extension(enum pg_format f)
  */
 static bool needs_select(const struct pg_copy_source *s)
 {
-    size_t i;
+    size_t i, n = 0;
 
-    if (s->rel->kind != 'r' || s->table->filter || s->range.from || s->range.until ||
-        s->table->ncolumns == 0)
+    if (s->rel->kind != 'r' || s->table->filter || s->range.from || s->range.until)
         return true;
-    for (i = 0; i < s->table->ncolumns; i++)
+    for (i = 0; i < s->table->ncolumns; i++) {
+        if (s->skip && s->skip[i])
+            continue;
         if (s->table->columns[i].generated)
             return true;
-    return false;
+        n++;
+    }
+    return n == 0;
 }
 
-static int put_columns(struct pg_conn *conn, struct buf *sql, const struct pg_table *t,
+static int put_columns(struct pg_conn *conn, struct buf *sql, const struct pg_copy_source *s,
                        struct err *err)
 {
+    const struct pg_table *t = s->table;
+    bool any = false;
     size_t i;
     int rc = 0;
 
     for (i = 0; i < t->ncolumns && rc == 0; i++) {
-        buf_puts(sql, i ? ", " : "");
+        if (s->skip && s->skip[i])
+            continue;
+        buf_puts(sql, any ? ", " : "");
         rc = pg_put_identifier(conn, sql, t->columns[i].name, err);
+        any = true;
     }
     return rc;
 }
@@ -69,7 +77,7 @@ static int put_select(struct pg_conn *conn, struct buf *sql, const struct pg_cop
     int rc;
 
     buf_puts(sql, "(SELECT ");
-    rc = put_columns(conn, sql, s->table, err);
+    rc = put_columns(conn, sql, s, err);
     buf_puts(sql, " FROM ONLY ");
     if (rc == 0)
         rc = pg_put_relation(conn, sql, s->rel->schema, s->rel->name, err);
@@ -88,7 +96,7 @@ static int put_relation(struct pg_conn *conn, struct buf *sql, const struct pg_c
 
     buf_puts(sql, " (");
     if (rc == 0)
-        rc = put_columns(conn, sql, s->table, err);
+        rc = put_columns(conn, sql, s, err);
     buf_putc(sql, ')');
     return rc;
 }

@@ -29,6 +29,7 @@ struct pg_copy_source {
     enum pg_format format;
     bool header; /* csv: column names first */
     const char *encoding;
+    const bool *skip; /* of each column: it is left out; NULL: none is */
 };
 
 extern const char *const pg_format_names[];        /* of all, NULL behind them */

@@ -141,6 +141,8 @@ int snapshot_check_space(const struct snapshot *s, const char *dir, bool is_spoo
     struct statvfs fs;
     uint64_t room;
 
+    if (s->req.guest && s->req.guest->direct)
+        return 0;
     if (statvfs(dir, &fs) < 0)
         return err_errno(err, "cannot use %s for %s files", dir, is_spool ? "spool" : "these");
     room = (uint64_t)fs.f_bavail * fs.f_frsize;
@@ -261,7 +263,7 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
         .partial = s->req.partial,
         .frozen_at = s->locked,
         .hold_limit_ms = s->of_store ? 0 : s->req.hold_limit_ms, /* of a store, nobody is */
-        .spool_limit = s->req.spool_limit,
+        .spool_limit = s->req.guest && s->req.guest->direct ? 0 : s->req.spool_limit,
         .progress = &s->progress,
         .guest = s->req.guest,
     };

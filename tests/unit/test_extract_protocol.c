@@ -49,10 +49,18 @@ static bool get_chunk(const char *bytes, size_t len)
 
     if (ok) {
         assert_int_equal(m.chunk, 12);
-        assert_int_equal(m.flags, CHUNK_BINARY | CHUNK_LAST);
+        assert_int_equal(m.flags, CHUNK_BINARY | CHUNK_LAST | CHUNK_DIRECT);
         assert_int_equal(m.offset, (uint64_t)1 << 50);
         assert_string_equal(m.lock_sql, "LOCK");
         assert_string_equal(m.copy_sql, "COPY");
+        assert_string_equal(m.place.target.source, "service=report");
+        assert_string_equal(m.place.name, "erp");
+        assert_string_equal(m.place.table, "t");
+        assert_string_equal(m.place.copy_sql, "COPY FROM");
+        assert_int_equal(m.place.run, 17);
+        assert_int_equal(m.place.lock_timeout_ms, 10000);
+        assert_int_equal(m.place.chunk, 4);
+        assert_int_equal(m.place.part, 3);
     }
     msg_chunk_free(&m);
     return ok;
@@ -92,11 +100,17 @@ static void put_config(struct buf *frame)
 
 static void put_chunk(struct buf *frame)
 {
-    struct msg_chunk m = {
-        .chunk = 12, .flags = CHUNK_BINARY | CHUNK_LAST, .offset = (uint64_t)1 << 50};
+    struct msg_chunk m = {.chunk = 12,
+                          .flags = CHUNK_BINARY | CHUNK_LAST | CHUNK_DIRECT,
+                          .offset = (uint64_t)1 << 50,
+                          .place = {.run = 17, .lock_timeout_ms = 10000, .chunk = 4, .part = 3}};
 
     m.lock_sql = mem_strdup("LOCK");
     m.copy_sql = mem_strdup("COPY");
+    pg_target_init(&m.place.target, "service=report");
+    m.place.name = mem_strdup("erp");
+    m.place.table = mem_strdup("t");
+    m.place.copy_sql = mem_strdup("COPY FROM");
     msg_put_chunk(frame, &m);
     msg_chunk_free(&m);
 }

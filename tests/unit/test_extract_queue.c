@@ -181,6 +181,34 @@ static void queue_drops_what_waits_of_a_table(void **state)
     assert_int_equal(queue_left(q), 3);
 }
 
+static void queue_holds_a_table_until_it_is_opened(void **state)
+{
+    struct queue *q = queue_of(state);
+
+    queue_hold_table(q, 1);
+    queue_hold_table(q, 0);
+    queue_prefer_table(q, 1);
+    assert_taken(q, 3, 5, 6, QUEUE_EMPTY);
+    assert_int_equal(queue_left(q), 7);
+    queue_give_to_leader(q, 6);
+    assert_int_equal(queue_take_for_leader(q), 6);
+    queue_put_back(q, 5);
+    queue_open_table(q, 1);
+    assert_taken(q, 6, 5, 1, 2, 3, 4, QUEUE_EMPTY);
+    queue_open_table(q, 0);
+    assert_taken(q, 2, 0, QUEUE_EMPTY);
+}
+
+static void queue_drops_a_table_that_is_held(void **state)
+{
+    struct queue *q = queue_of(state);
+
+    queue_hold_table(q, 2);
+    queue_drop_table(q, 2);
+    assert_int_equal(queue_left(q), 5);
+    assert_taken(q, 6, 1, 2, 3, 4, 0, QUEUE_EMPTY);
+}
+
 static void queue_done_twice_counts_once(void **state)
 {
     struct queue *q = queue_of(state);
@@ -343,6 +371,8 @@ int main(void)
         WITH_QUEUE(queue_prefers_only_what_still_waits),
         WITH_QUEUE(queue_prefers_before_it_tries_again),
         WITH_QUEUE(queue_drops_what_waits_of_a_table),
+        WITH_QUEUE(queue_holds_a_table_until_it_is_opened),
+        WITH_QUEUE(queue_drops_a_table_that_is_held),
         WITH_QUEUE(queue_done_twice_counts_once),
         cmocka_unit_test(queue_of_nothing_is_empty),
         cmocka_unit_test(queue_agrees_with_a_plain_model),

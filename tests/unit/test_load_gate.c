@@ -92,6 +92,38 @@ static void held_until_all_are_cleared(void **state)
     gate_free(g);
 }
 
+/* Nobody has a file: who asked first whether it is open says what is done. */
+static void done_without_a_file(void **state)
+{
+    struct gate *g = gate_new(2);
+    const uint32_t child = 0, parent = 1;
+    struct gate_job part = {.kind = GATE_LOAD, .item = 1}, job;
+
+    (void)state;
+    gate_add_file(g, &child, 1, 1);
+    gate_add_file(g, &parent, 1, 2);
+    gate_add_step(g, 1, 0);
+    assert_true(gate_load_after(g, 0, 1));
+    assert_false(gate_is_open(g, 1));
+    clear(g, 0);
+    clear(g, 1);
+    assert_true(gate_is_open(g, 1));
+    assert_false(gate_is_open(g, 0));
+    gate_done(g, &part);
+    assert_false(gate_is_loaded(g, 1));
+    gate_part_complete(g, 1, 1); /* this one has a file all the same */
+    load(g, 1, 1);
+    assert_true(gate_is_loaded(g, 1));
+    assert_true(gate_is_open(g, 0));
+    assert_true(takes(g, GATE_FINISH, &job));
+    gate_done(g, &job);
+    part.item = 0;
+    gate_done(g, &part);
+    assert_true(gate_is_finished(g, 0) && gate_is_finished(g, 1));
+    assert_int_equal(gate_left(g, GATE_LOAD), 0);
+    gate_free(g);
+}
+
 static void put_back_comes_first(void **state)
 {
     struct gate *g = gate_new(1);
@@ -398,10 +430,15 @@ static void at_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(held_until_cleared),   cmocka_unit_test(held_until_all_are_cleared),
-        cmocka_unit_test(put_back_comes_first), cmocka_unit_test(orders_between_tables),
-        cmocka_unit_test(steps_by_phase),       cmocka_unit_test(only_late_steps),
-        cmocka_unit_test(every_order),          cmocka_unit_test(at_random),
+        cmocka_unit_test(done_without_a_file),
+        cmocka_unit_test(held_until_cleared),
+        cmocka_unit_test(held_until_all_are_cleared),
+        cmocka_unit_test(put_back_comes_first),
+        cmocka_unit_test(orders_between_tables),
+        cmocka_unit_test(steps_by_phase),
+        cmocka_unit_test(only_late_steps),
+        cmocka_unit_test(every_order),
+        cmocka_unit_test(at_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,23 @@ static void copy_selects_what_plain_copy_refuses(void **state)
     pg_catalog_free(c);
 }
 
+static void columns_can_be_left_out(void **state)
+{
+    struct pg_catalog *c = example_catalog();
+    struct pg_table *t = &c->tables[0];
+    struct pg_copy_source s = source_of(t, &t->rel, PG_FORMAT_BINARY);
+    bool skip[] = {false, true};
+
+    t->columns[1].generated = true;
+    s.skip = skip;
+    assert_statement(*state, &s, "COPY \"public\".\"items\" (\"id\") TO STDOUT (FORMAT binary)");
+    skip[0] = true;
+    assert_statement(
+        *state, &s,
+        "COPY (SELECT  FROM ONLY \"public\".\"items\" AS \"items\") TO STDOUT (FORMAT binary)");
+    pg_catalog_free(c);
+}
+
 static void copy_of_a_leaf_has_the_parent_s_columns(void **state)
 {
     struct pg_catalog *c = example_catalog();
@@ -163,6 +180,7 @@ int main(void)
         WITH_CONNECTION(copy_of_a_block_range_selects_by_ctid),
         WITH_CONNECTION(copy_with_a_filter_puts_it_in_parentheses),
         WITH_CONNECTION(copy_selects_what_plain_copy_refuses),
+        WITH_CONNECTION(columns_can_be_left_out),
         WITH_CONNECTION(copy_of_a_leaf_has_the_parent_s_columns),
         WITH_CONNECTION(statements_quote_every_name),
     };

@@ -1,0 +1,156 @@
+/*
+ * Without files: the snapshot workers load what they extract (extract/guest.h). The gate says when a
+ * table's chunks may be handed out, and is told of those that are in; the rest, delete workers,
+ * steps, publishing, is as with files.
+ *
+ * The binary form is the fastest, but it is safe only where a value has no number of a catalog in
+ * it, and its form is that of a type that every server has: regclass comes out as the OID of
+ * something else, an array of an enum is refused for the OID of its type. So it is chosen where all
+ * columns are of types known here, and text elsewhere.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "load/internal.h"
+
+/* As format_type() names them, without length, precision and []. Not xml, whose encoding would be
+ * another, nor money, whose unit depends on a setting. */
+static const char *const binary_types[] = {
+    "bigint",
+    "bit",
+    "bit varying",
+    "boolean",
+    "box",
+    "bytea",
+    "character",
+    "character varying",
+    "cidr",
+    "circle",
+    "date",
+    "daterange",
+    "double precision",
+    "inet",
+    "int4range",
+    "int8range",
+    "integer",
+    "interval",
+    "json",
+    "jsonb",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "name",
+    "numeric",
+    "numrange",
+    "oid",
+    "path",
+    "pg_lsn",
+    "point",
+    "polygon",
+    "real",
+    "smallint",
+    "text",
+    "time with time zone",
+    "time without time zone",
+    "timestamp with time zone",
+    "timestamp without time zone",
+    "tsrange",
+    "tstzrange",
+    "tsvector",
+    "uuid",
+};
+
+/* "timestamp(3) without time zone[]" -> "timestamp without time zone" */
+static char *bare_type(const char *type)
+{
+    char *bare = mem_strdup(type), *to = bare;
+    bool within = false;
+
+    for (; *type; type++) {
+        within |= *type == '(';
+        if (!within && *type != '[' && *type != ']')
+            *to++ = *type;
+        within &= *type != ')';
+    }
+    *to = 0;
+    return bare;
+}
+
+static bool is_safe_binary(const char *type)
+{
+    char *bare = bare_type(type);
+    size_t i, n = sizeof(binary_types) / sizeof(*binary_types);
+    bool found = false;
+
+    for (i = 0; i < n && !found; i++)
+        found = strcmp(binary_types[i], bare) == 0;
+    free(bare);
+    return found;
+}
+
+enum pg_format loading_direct_format(const struct pg_snaptable *t)
+{
+    size_t i;
+
+    for (i = 0; i < t->ncolumns; i++)
+        if (!t->columns[i].skip && !is_safe_binary(t->columns[i].type))
+            return PG_FORMAT_TEXT;
+    return PG_FORMAT_BINARY;
+}
+
+static bool is_open(void *arg, size_t table)
+{
+    return gate_is_open(((struct loading *)arg)->gate, (uint32_t)table);
+}
+
+static int loaded(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,
+                  struct err *err)
+{
+    struct gate_job job = {.kind = GATE_LOAD, .item = (uint32_t)table, .part = chunk};
+    struct loading *l = arg;
+
+    l->bytes_told += bytes;
+    return loading_job_done(l, &job, rows, bytes, err);
+}
+
+static struct extract_direct_table make_table(struct loading *l, size_t i)
+{
+    const struct pg_snaptable *t = &l->tables[i];
+    struct table_work *w = &l->work[i];
+    size_t k;
+
+    w->skip = mem_array(t->ncolumns + 1, sizeof(*w->skip));
+    for (k = 0; k < t->ncolumns; k++)
+        w->skip[k] = t->columns[k].skip;
+    log_debug("direct: %s.%s as %s", t->schema, t->name, pg_format_name(w->format));
+    return (struct extract_direct_table){.name = t->name,
+                                         .copy_sql = w->copy_sql,
+                                         .format = w->format,
+                                         .skip = w->skip,
+                                         .first_chunk = w->first_chunk};
+}
+
+void loading_make_direct(struct loading *l)
+{
+    size_t i;
+
+    l->direct_tables = mem_array(l->list->n + 1, sizeof(*l->direct_tables));
+    for (i = 0; i < l->list->n; i++)
+        l->direct_tables[i] = make_table(l, i);
+    l->direct = (struct extract_direct){.target = &l->target,
+                                        .name = l->req.name,
+                                        .run = l->run,
+                                        .lock_timeout_ms = l->req.lock_timeout_ms,
+                                        .tables = l->direct_tables,
+                                        .is_open = is_open,
+                                        .loaded = loaded,
+                                        .arg = l};
+}
+
+const struct extract_direct *loading_direct(const struct loading *l)
+{
+    return l->direct_tables ? &l->direct : NULL;
+}
