@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/units.h"
+#include "extract/filter.h"
 #include "pg/record.h"
 
 #define TICK_MS 250
@@ -96,6 +97,20 @@ static int check_apart(const struct loading *l, struct err *err)
                 "SOURCE and TARGET are the same database: %s.%s would be replaced by its "
                 "own copy (--target-schema names another schema)",
                 list->tables[i].schema, list->tables[i].name);
+    return 0;
+}
+
+/* They may come from a directory that anybody wrote. */
+static int check_filters(const struct loading *l, struct err *err)
+{
+    size_t i;
+
+    for (i = 0; i < l->list->n; i++) {
+        const struct load_table *t = &l->list->tables[i];
+
+        if (t->filter && filter_check(t->filter, err) < 0)
+            return err_prefix(err, "%s.%s", t->schema, t->name);
+    }
     return 0;
 }
 
@@ -277,6 +292,8 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
     l->list = list;
     describe_tables(l);
     rc = check_apart(l, err);
+    if (rc == 0)
+        rc = check_filters(l, err);
     if (rc == 0)
         rc = pg_shadow_clear(l->conn, l->req.name, l->req.lock_timeout_ms, err);
     if (rc == 0)

@@ -68,10 +68,33 @@ static int ask_of_list(struct pg_conn *conn, const struct pg_snaptable *tables, 
     return rc;
 }
 
+/* Names that a query on the list gives. */
+static int collect_names(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
+                         const char *sql, struct pg_names *names, struct err *err)
+{
+    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
+    struct pg_answer *a = NULL;
+    int rc = ask_of_list(conn, tables, n, sql, &wanted, &a, err);
+    size_t i;
+
+    for (i = 0; rc == 0 && i < pg_rows(a); i++)
+        pg_names_add(names, pg_text(a, i, 0));
+    pg_answer_free(a);
+    return rc;
+}
+
+/* ---- what may be filled at all ---- */
+
+/* Names come from elsewhere; a superuser could fill the catalog. */
+static const char reserved_sql[] =
+    "SELECT format('%s.%s', l.s, l.n) FROM unnest($1::text[], $2::text[])"
+    " WITH ORDINALITY AS l(s, n, i) WHERE l.s LIKE 'pg\\_%' OR l.s = 'information_schema'"
+    " OR l.s = 'asofs' OR l.s ~ '^asofs_.*_(new|old)_[0-9]+$' ORDER BY l.i";
+
 /* ---- what is there, compared ---- */
 
 struct differences {
-    struct pg_names not_there, no_table, columns, generated, types, unknown_types;
+    struct pg_names reserved, not_there, no_table, columns, generated, types, unknown_types;
 };
 
 static void name_table(const struct pg_snaptable *t, struct pg_names *names)
@@ -229,6 +252,8 @@ static int find_types(struct pg_conn *conn, const struct pg_snaptable *tables, s
 static int refuse_differences(struct differences *d, struct err *err)
 {
     *err = (struct err){0};
+    pg_names_refuse(err, &d->reserved, "schemas of PostgreSQL or of asofs itself are not filled",
+                    NULL);
     pg_names_refuse(err, &d->not_there, "no such tables in the second database",
                     "--create=missing makes them");
     pg_names_refuse(err, &d->no_table, "these are no tables in the second database", NULL);
@@ -249,6 +274,8 @@ int pg_snaptable_check(struct pg_conn *conn, struct pg_snaptable *tables, size_t
     struct err ignored;
 
     if (rc == 0)
+        rc = collect_names(conn, tables, n, reserved_sql, &d.reserved, err);
+    if (rc == 0)
         rc = find_tables(conn, tables, n, create, &d, err);
     if (rc == 0)
         rc = compare_columns(conn, tables, n, &d, err);
@@ -268,7 +295,8 @@ static int put_column(struct pg_conn *conn, const struct pg_snapcolumn *c, struc
 {
     int rc = pg_put_identifier(conn, sql, c->name, err);
 
-    buf_printf(sql, " %s", c->type); /* pg_snaptable_check has seen that it is a type */
+    /* pg_snaptable_check has seen that it is a type; a comment in it ends with the line. */
+    buf_printf(sql, " %s\n", c->type);
     return rc;
 }
 
@@ -297,6 +325,20 @@ static int create_table(struct pg_conn *conn, const struct pg_snaptable *t, stru
     return rc < 0 ? err_prefix(err, "%s.%s cannot be created", t->schema, t->name) : 0;
 }
 
+static int check_filter(struct pg_conn *conn, const struct pg_snaptable *t, struct err *err)
+{
+    struct buf sql = {0};
+    int rc;
+
+    buf_puts(&sql, "DELETE FROM ");
+    rc = pg_put_relation(conn, &sql, t->schema, t->name, err);
+    buf_printf(&sql, " WHERE (%s)", t->filter);
+    if (rc == 0)
+        rc = pg_prepare(conn, sql.data, err);
+    buf_free(&sql);
+    return rc < 0 ? err_prefix(err, "the filter of %s.%s", t->schema, t->name) : 0;
+}
+
 int pg_snaptable_create(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
                         struct err *err)
 {
@@ -306,6 +348,9 @@ int pg_snaptable_create(struct pg_conn *conn, const struct pg_snaptable *tables,
     for (i = 0; i < n && rc == 0; i++)
         if (tables[i].missing)
             rc = create_table(conn, &tables[i], err);
+    for (i = 0; i < n && rc == 0; i++)
+        if (tables[i].filter)
+            rc = check_filter(conn, &tables[i], err);
     if (rc == 0)
         rc = pg_run(conn, "COMMIT", err);
     if (rc < 0)
@@ -331,25 +376,15 @@ static const char triggers_sql[] =
          " JOIN tree USING (oid) WHERE t.tgrelid = oid AND NOT t.tgisinternal"
          " AND t.tgenabled IN ('O', 'A') ORDER BY 1";
 
+static const char rules_sql[] =
+    LISTED " SELECT format('%s (%I)', k.ev_class::regclass, k.rulename) FROM pg_rewrite k"
+           " JOIN listed l ON l.oid = k.ev_class WHERE k.ev_type <> '1' ORDER BY 1";
+
 static const char rights_sql[] =
     LISTED " SELECT format('GRANT INSERT, SELECT, DELETE, TRUNCATE ON %s TO %I', l.oid::regclass,"
            " current_user) FROM listed l WHERE NOT (has_table_privilege(l.oid, 'INSERT')"
            " AND has_table_privilege(l.oid, 'SELECT') AND has_table_privilege(l.oid, 'DELETE')"
            " AND has_table_privilege(l.oid, 'TRUNCATE')) ORDER BY 1";
-
-static int collect_names(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                         const char *sql, struct pg_names *names, struct err *err)
-{
-    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
-    struct pg_answer *a = NULL;
-    int rc = ask_of_list(conn, tables, n, sql, &wanted, &a, err);
-    size_t i;
-
-    for (i = 0; rc == 0 && i < pg_rows(a); i++)
-        pg_names_add(names, pg_text(a, i, 0));
-    pg_answer_free(a);
-    return rc;
-}
 
 static int read_keys(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
                      uint32_t (**pairs)[2], size_t *npairs, struct pg_names *outside,
@@ -405,7 +440,7 @@ int pg_snaptable_order(struct pg_conn *conn, const struct pg_snaptable *tables, 
                        uint32_t (**pairs)[2], size_t *npairs, struct err *err)
 {
     static const char advice[] = "--publish=rows can take them";
-    struct pg_names outside = {0}, circle = {0}, triggers = {0}, rights = {0};
+    struct pg_names outside = {0}, circle = {0}, triggers = {0}, rules = {0}, rights = {0};
     int rc = pg_begin(conn, PG_READ_ONLY, true, NULL, err);
 
     *pairs = NULL;
@@ -414,6 +449,8 @@ int pg_snaptable_order(struct pg_conn *conn, const struct pg_snaptable *tables, 
         rc = read_keys(conn, tables, n, pairs, npairs, &outside, err);
     if (rc == 0)
         rc = collect_names(conn, tables, n, triggers_sql, &triggers, err);
+    if (rc == 0)
+        rc = collect_names(conn, tables, n, rules_sql, &rules, err);
     if (rc == 0)
         rc = collect_names(conn, tables, n, rights_sql, &rights, err);
     pg_rollback(conn);
@@ -424,6 +461,8 @@ int pg_snaptable_order(struct pg_conn *conn, const struct pg_snaptable *tables, 
     pg_names_refuse(err, &outside, "tables that others refer to, which are not listed", advice);
     pg_names_refuse(err, &circle, "tables that refer to each other in a circle", advice);
     pg_names_refuse(err, &triggers, "tables with triggers, which would fire", advice);
+    pg_names_refuse(err, &rules, "tables with rules, which COPY passes over and DELETE obeys",
+                    "--publish=rows refuses them, too: drop them, or leave the table out");
     pg_names_refuse(err, &rights, "privileges that are missing", NULL);
     return err->code ? -err->code : 0;
 }

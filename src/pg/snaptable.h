@@ -38,13 +38,16 @@ struct pg_snaptable {
 /*
  * What is there, compared: fills in `missing` and `skip`. All that stands in the way is named at
  * once: columns that are missing, too many or of another type, generated on one side only;
- * what is no table; with create false, tables that are not there; types
- * that are not there.
+ * what is no table; schemas of the server's or of asofs; with create false, tables that are not
+ * there; types that are not there.
  */
 int pg_snaptable_check(struct pg_conn *conn, struct pg_snaptable *tables, size_t n, bool create,
                        struct err *err);
 
-/* Create those that are missing, and their schemas, with columns and types. */
+/*
+ * Create those that are missing, and their schemas, with columns and types; nothing is created
+ * unless each filter, which filter_check has let pass, is a condition on its table. (It is not run.)
+ */
 int pg_snaptable_create(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
                         struct err *err);
 
@@ -53,7 +56,7 @@ int pg_snaptable_create(struct pg_conn *conn, const struct pg_snaptable *tables,
 /*
  * Foreign keys among the tables: *pairs of numbers, child and parent, the caller's to free. What
  * cannot be loaded in place is named at once: keys in a circle, tables outside that refer to one,
- * triggers that would fire, privileges that are not there.
+ * triggers that would fire, rules, privileges that are not there.
  */
 int pg_snaptable_order(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
                        uint32_t (**pairs)[2], size_t *npairs, struct err *err);

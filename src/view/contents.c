@@ -94,7 +94,8 @@ static bool take_number(const char *text, uint64_t *v)
     return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
-/* Parts of a file follow one another, from its beginning to its end. */
+/* Parts of a file follow one another, from its beginning to its end. One that was not complete when
+ * the tables were looked at may be by now; it is loaded as one part. */
 static bool take_part(struct contents *c, const struct inspected *i, char **f)
 {
     struct contents_part part, *before;
@@ -106,6 +107,8 @@ static bool take_part(struct contents *c, const struct inspected *i, char **f)
     k = find_file(c, i, f[P_FILE]);
     if (k == i->ntables || !part.bytes)
         return false;
+    if (strcmp(i->tables[k].state, "complete") != 0)
+        return true;
     t = &c->tables[k];
     before = t->nparts ? &t->parts[t->nparts - 1] : NULL;
     if (part.offset != (before ? before->offset + before->bytes : 0) ||
