@@ -8,6 +8,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/subcommand.h"
+#include "cmd/targetstatus.h"
 #include "common/ask.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -19,10 +20,20 @@
 #include "replay/serverdir.h"
 
 struct options {
+    struct target_look look; /* of a second database, and then no view is looked at */
     bool json;
     bool quiet;
     bool help;
 };
+
+static int check_operands(const struct options *o, int n, int min, struct err *err)
+{
+    if (o->look.target)
+        return n ? err_set(err, EINVAL, "either DIR or --target can be given") : 0;
+    if (o->look.name || o->look.newer_than)
+        return err_set(err, EINVAL, "--name and --newer-than are about a --target");
+    return n < min ? err_set(err, EINVAL, "DIR is needed") : n;
+}
 
 /* Parse, and answer --help. The number of operands, or -1 with *status set. */
 static int parse(struct options *o, const struct option_def *defs, const char *help, int argc,
@@ -36,8 +47,8 @@ static int parse(struct options *o, const struct option_def *defs, const char *h
         *status = fflush(stdout) != 0;
         return -1;
     }
-    if (n >= 0 && n < min)
-        n = err_set(&err, EINVAL, "DIR is needed");
+    if (n >= 0)
+        n = check_operands(o, n, min, &err);
     if (n < 0)
         *status = usage_error(argv[0], &err);
     return n < 0 ? -1 : n;
@@ -111,29 +122,16 @@ static void print_whole(const struct inspected *i)
                i->held_seconds);
 }
 
-int cmd_status(int argc, char **argv)
+static int view_status(const char *dir, bool json)
 {
-    static const struct option_def defs[] = {
-        OPTION_FLAG("json", 0, struct options, json),
-        OPTION_FLAG("help", 'h', struct options, help),
-        OPTION_END,
-    };
-    static const char help[] =
-        "Usage: asofs status [--json] DIR\n"
-        "Tell how far a view is: a line for each table, the whole, how long the source was held.\n"
-        "The exit status is 1 when a table failed.\n";
-    struct options o = {0};
     struct inspected i;
     struct err err;
-    char *dir;
     size_t t;
-    int status;
+    int status = 0;
 
-    if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
-        return status;
     if (open_view(&i, dir, &err) < 0)
         return command_failed(&err);
-    if (o.json) {
+    if (json) {
         fputs(i.json, stdout);
     } else {
         printf("%-9s %12s %10s %10s %10s %7s  %s\n", "state", "rows", "bytes", "source", "rate/s",
@@ -142,34 +140,46 @@ int cmd_status(int argc, char **argv)
             print_table(&i.tables[t]);
         print_whole(&i);
     }
-    status = 0;
     for (t = 0; t < i.ntables; t++)
         status |= strcmp(i.tables[t].state, "failed") == 0;
     inspect_free(&i);
     return fflush(stdout) != 0 ? 1 : status;
 }
 
-/* ---- wait ---- */
-
-int cmd_wait(int argc, char **argv)
+int cmd_status(int argc, char **argv)
 {
     static const struct option_def defs[] = {
+        OPTION_FLAG("json", 0, struct options, json),
+        OPTION_CALL("target", 0, struct options, look.target, target_look_set),
+        OPTION_TEXT("name", 0, struct options, look.name),
         OPTION_FLAG("help", 'h', struct options, help),
         OPTION_END,
     };
     static const char help[] =
-        "Usage: asofs wait DIR [TABLE]...\n"
-        "Wait until these tables (default: all) of a view mounted with --nowait are complete.\n"
-        "TABLE is schema.table or a file below DIR; those named come first in the queue.\n";
-    char *operands[1024];
+        "Usage: asofs status [--json] DIR\n"
+        "       asofs status [--json] --target=TARGET [--name=NAME]\n"
+        "Tell how far a view is: a line for each table, the whole, how long the source was held.\n"
+        "The exit status is 1 when a table failed.\n"
+        "Of a second database: a line for each table of the copies made into it (of the one with\n"
+        "that name), and which is current. The exit status is 1 when one has failed.\n";
     struct options o = {0};
+    char *dir = NULL;
+    int status;
+
+    if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) >= 0)
+        status = o.look.target ? target_status(&o.look, o.json) : view_status(dir, o.json);
+    target_look_free(&o.look);
+    return status;
+}
+
+/* ---- wait ---- */
+
+static int view_wait(char **operands, int n)
+{
     struct inspected i;
     struct err err;
-    int n, k, status, rc = 0;
+    int k, rc = 0;
 
-    n = parse(&o, defs, help, argc, argv, operands, 1, 1024, &status);
-    if (n < 0)
-        return status;
     if (open_view(&i, operands[0], &err) < 0)
         return command_failed(&err);
     for (k = 1; k < n && rc == 0; k++) {
@@ -182,6 +192,37 @@ int cmd_wait(int argc, char **argv)
         rc = inspect_wait(operands[0], &i.tables[k], &err);
     inspect_free(&i);
     return rc < 0 ? command_failed(&err) : 0;
+}
+
+int cmd_wait(int argc, char **argv)
+{
+    static const struct option_def defs[] = {
+        OPTION_CALL("target", 0, struct options, look.target, target_look_set),
+        OPTION_TEXT("name", 0, struct options, look.name),
+        OPTION_TEXT("newer-than", 0, struct options, look.newer_than),
+        OPTION_FLAG("help", 'h', struct options, help),
+        OPTION_END,
+    };
+    static const char help[] =
+        "Usage: asofs wait DIR [TABLE]...\n"
+        "       asofs wait --target=TARGET --name=NAME [--newer-than=TIME]\n"
+        "Wait until these tables (default: all) of a view mounted with --nowait are complete.\n"
+        "TABLE is schema.table or a file below DIR; those named come first in the queue.\n"
+        "Of a second database: wait until the copy of that name is current, and of a moment later\n"
+        "than TIME.\n";
+    char *operands[1024];
+    struct options o = {0};
+    int status, n = parse(&o, defs, help, argc, argv, operands, 1, 1024, &status);
+    struct err err;
+
+    if (n >= 0 && o.look.target && !o.look.name) {
+        err_set(&err, EINVAL, "--name is needed");
+        status = usage_error(argv[0], &err);
+    } else if (n >= 0) {
+        status = o.look.target ? target_wait(&o.look) : view_wait(operands, n);
+    }
+    target_look_free(&o.look);
+    return status;
 }
 
 /* ---- verify ---- */

@@ -180,8 +180,8 @@ static int tell_loaded(struct loading *l, uint32_t table, struct err *err)
         return 0;
     w->told = true;
     l->ntables_loaded++;
-    return pg_record_loaded(l->conn, l->req.name, t->target_schema, t->name, w->rows, t->checksum,
-                            err);
+    return pg_record_loaded(l->conn, l->req.name, l->run, t->target_schema, t->name, w->rows,
+                            t->checksum, err);
 }
 
 int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t rows, uint64_t bytes,

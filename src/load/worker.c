@@ -177,7 +177,8 @@ static int do_within(struct worker *w, const struct load_job *job, int fd, struc
         return load_part(w, job, fd, a, err);
     rc = run_statements(w, job, err);
     if (rc == 0 && job->kind == GATE_CLEAR)
-        rc = pg_record_cleared(w->conn, w->config.name, job->schema, job->table, err);
+        rc = pg_record_cleared(w->conn, w->config.name, (int64_t)w->config.run, job->schema,
+                               job->table, err);
     return rc;
 }
 

@@ -26,21 +26,29 @@ int pg_catalog_read(struct pg_conn *conn, const struct pg_server *server,
     return rc;
 }
 
-static int check_filter(struct pg_conn *conn, const struct pg_table *t, struct err *err)
+int pg_filter_prepare(struct pg_conn *conn, const char *schema, const char *name,
+                      const char *filter, struct err *err)
 {
     struct buf sql = {0};
-    char *name;
     int rc;
 
     buf_puts(&sql, "SELECT FROM ONLY ");
-    rc = pg_put_relation(conn, &sql, t->rel.schema, t->rel.name, err);
+    rc = pg_put_relation(conn, &sql, schema, name, err);
     buf_puts(&sql, " AS "); /* as where the filter is used (pg/copysql.c) */
     if (rc == 0)
-        rc = pg_put_identifier(conn, &sql, t->rel.name, err);
-    buf_printf(&sql, " WHERE (%s)", t->filter);
+        rc = pg_put_identifier(conn, &sql, name, err);
+    buf_printf(&sql, " WHERE (%s)", filter);
     if (rc == 0)
         rc = pg_prepare(conn, sql.data, err);
     buf_free(&sql);
+    return rc;
+}
+
+static int check_filter(struct pg_conn *conn, const struct pg_table *t, struct err *err)
+{
+    int rc = pg_filter_prepare(conn, t->rel.schema, t->rel.name, t->filter, err);
+    char *name;
+
     if (rc == 0)
         return 0;
     name = pg_pattern_of(t->rel.schema, t->rel.name);

@@ -53,8 +53,18 @@ int pg_begin_sql(struct pg_conn *conn, enum pg_access access, bool repeatable, s
 /* ROLLBACK; what goes wrong with it does not matter any more. */
 void pg_rollback(struct pg_conn *conn);
 
+/*
+ * Our advisory locks have this first number, "asof". The second is a hash of the name of a copy
+ * (pg/record.h), or 0: for what only one may do at a time in a database.
+ */
+#define PG_LOCK_CLASS "1634955110"
+#define PG_ONE_AT_A_TIME "SELECT pg_catalog.pg_advisory_xact_lock(" PG_LOCK_CLASS ", 0)"
+
 /* Have one statement parsed and analysed, not run, by the extended protocol. */
 int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err);
+/* The same of a row filter: it is a condition on its table (catalog.h: pg_filter_check). */
+int pg_filter_prepare(struct pg_conn *conn, const char *schema, const char *name,
+                      const char *filter, struct err *err);
 
 /* Fill err from a result that cannot be used (or, without one, from the connection). */
 int pg_fail(struct pg_conn *conn, const PGresult *res, struct err *err);

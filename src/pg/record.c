@@ -4,19 +4,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
 #include "pg/internal.h"
 
-/* The first number of our advisory locks: "asof". The second is a hash of the copy's name; 0 is for
- * making the schema. */
-#define LOCK_CLASS "1634955110"
 #define NAME_PATIENCE_MS 3000 /* for a session that is just ending */
+#define LIST_PATIENCE "30000" /* ms: for workers of an earlier copy, whose host may be cut off */
 #define LOOK_AGAIN_MS 200
-#define COMMENT "asofs: format 1"
+#define FORMAT "asofs: format "
+#define COMMENT FORMAT "1"
 #define WAIT_LOOK_MS 60000
+#define STANDBY_LOOK_MS 2000 /* it cannot listen */
+
+/* What lasts as long as the lock of the name, which is the session's, has to be the session's too:
+ * it may be silent for long, and if our host is cut off, it is to end soon. */
+static const char session_settings[] =
+    "SET idle_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3;"
+    "SET tcp_keepalives_count = 3; SET tcp_user_timeout = 14000";
+
+/* ---- transactions ---- */
+
+static int begin_writing(struct pg_conn *conn, struct err *err)
+{
+    return pg_begin(conn, PG_READ_WRITE, false, "SET LOCAL client_min_messages = error", err);
+}
+
+static int end_writing(struct pg_conn *conn, int rc, struct err *err)
+{
+    if (rc == 0)
+        rc = pg_run(conn, "COMMIT", err);
+    if (rc < 0)
+        pg_rollback(conn);
+    return rc;
+}
 
 /* ---- the schema ---- */
 
@@ -29,16 +50,17 @@ static const char make_sql[] =
     " rows bigint, xxh3 text, PRIMARY KEY (view, target_schema, name));"
     "CREATE TABLE asofs.chunk (view text, run bigint, chunk integer, rows bigint,"
     " done_at timestamptz, PRIMARY KEY (view, run, chunk));"
-    "GRANT USAGE ON SCHEMA asofs TO PUBLIC;"
-    "GRANT SELECT ON asofs.view, asofs.\"table\", asofs.chunk TO PUBLIC";
+    "GRANT USAGE ON SCHEMA asofs TO PUBLIC; GRANT SELECT ON asofs.view, asofs.\"table\", "
+    "asofs.chunk TO PUBLIC";
 
-enum { THERE, OURS, MAY_CREATE, DATABASE, ROLE };
+enum { THERE, SAYS, MAY_CREATE, DATABASE, ROLE };
+
+static const struct pg_wanted look_wanted = {"btbtt", 1, 1};
 
 static const char look_sql[] =
-    "SELECT n.oid IS NOT NULL, coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '')"
-    " = '" COMMENT "', pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),"
-    " pg_catalog.quote_ident(pg_catalog.current_database()),"
-    " pg_catalog.quote_ident(current_user)"
+    "SELECT n.oid IS NOT NULL, coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), ''),"
+    " pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),"
+    " pg_catalog.quote_ident(pg_catalog.current_database()), pg_catalog.quote_ident(current_user)"
     " FROM (SELECT 1) x LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'asofs'";
 
 static int make_schema(struct pg_conn *conn, const struct pg_answer *a, struct err *err)
@@ -50,39 +72,60 @@ static int make_schema(struct pg_conn *conn, const struct pg_answer *a, struct e
     return pg_run(conn, make_sql, err);
 }
 
+static int check_comment(const char *comment, struct err *err)
+{
+    if (strcmp(comment, COMMENT) == 0)
+        return 0;
+    if (strncmp(comment, FORMAT, strlen(FORMAT)) == 0)
+        return err_set(err, EEXIST,
+                       "the schema \"asofs\" is of another version of asofs: \"%s\", not \"" COMMENT
+                       "\"",
+                       comment);
+    return err_set(err, EEXIST,
+                   "the schema \"asofs\" is not ours: it does not have the comment \"" COMMENT
+                   "\"");
+}
+
 static int look_at_schema(struct pg_conn *conn, struct err *err)
 {
-    static const struct pg_wanted wanted = {"bbbtt", 1, 1};
     struct pg_answer *a = NULL;
-    int rc = pg_ask(conn, look_sql, 0, NULL, &wanted, &a, err);
+    int rc = pg_ask(conn, look_sql, 0, NULL, &look_wanted, &a, err);
 
     if (rc == 0 && !pg_true(a, 0, THERE))
         rc = make_schema(conn, a, err);
-    else if (rc == 0 && !pg_true(a, 0, OURS))
-        rc =
-            err_set(err, EEXIST,
-                    "the schema \"asofs\" is not ours: it should have the comment \"" COMMENT "\"");
+    else if (rc == 0)
+        rc = check_comment(pg_text(a, 0, SAYS), err);
     pg_answer_free(a);
     return rc;
 }
 
-static const char may_sql[] =
-    "SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(t, p)),"
+static const char rights_sql[] =
+    "SELECT pg_catalog.count(DISTINCT c.oid) = 3,"
+    " pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+    " AND coalesce(pg_catalog.has_table_privilege(c.oid, p), true)),"
     " pg_catalog.quote_ident(current_user)"
-    " FROM pg_catalog.unnest(ARRAY['asofs.view', 'asofs.\"table\"', 'asofs.chunk']) t,"
-    " pg_catalog.unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p";
+    " FROM pg_catalog.pg_namespace n, pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE',"
+    " 'DELETE', 'TRUNCATE']) p, pg_catalog.unnest(ARRAY['view', 'table', 'chunk']::name[]) t"
+    " LEFT JOIN pg_catalog.pg_class c ON c.relname = t AND c.relkind = 'r'"
+    " AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'asofs')"
+    " WHERE n.nspname = 'asofs'";
 
 static int check_rights(struct pg_conn *conn, struct err *err)
 {
-    static const struct pg_wanted wanted = {"bt", 1, 1};
+    static const struct pg_wanted wanted = {"bbt", 1, 1};
     struct pg_answer *a = NULL;
-    int rc = pg_ask(conn, may_sql, 0, NULL, &wanted, &a, err);
+    int rc = pg_ask(conn, rights_sql, 0, NULL, &wanted, &a, err);
 
     if (rc == 0 && !pg_true(a, 0, 0))
+        rc =
+            err_set(err, EEXIST,
+                    "the schema \"asofs\" does not have its tables view, table and chunk any more; "
+                    "DROP SCHEMA asofs CASCADE, and it is made anew");
+    else if (rc == 0 && !pg_true(a, 0, 1))
         rc = err_set(err, EACCES,
-                     "schema \"asofs\" is there, but its tables may not be written: GRANT ALL ON "
-                     "ALL TABLES IN SCHEMA asofs TO %s",
-                     pg_text(a, 0, 1));
+                     "the tables of the schema \"asofs\" may not be written: GRANT USAGE ON SCHEMA "
+                     "asofs TO %s; GRANT ALL ON ALL TABLES IN SCHEMA asofs TO %s",
+                     pg_text(a, 0, 2), pg_text(a, 0, 2));
     pg_answer_free(a);
     return rc;
 }
@@ -90,55 +133,61 @@ static int check_rights(struct pg_conn *conn, struct err *err)
 /* One at a time makes it; who comes second finds it. */
 static int prepare_schema(struct pg_conn *conn, struct err *err)
 {
-    int rc = pg_begin(conn, PG_READ_WRITE, false,
-                      "SELECT pg_catalog.pg_advisory_xact_lock(" LOCK_CLASS ", 0)", err);
+    int rc = begin_writing(conn, err);
 
+    if (rc == 0)
+        rc = pg_run(conn, PG_ONE_AT_A_TIME, err);
     if (rc == 0)
         rc = look_at_schema(conn, err);
     if (rc == 0)
         rc = check_rights(conn, err);
-    if (rc == 0)
-        rc = pg_run(conn, "COMMIT", err);
-    if (rc < 0)
-        pg_rollback(conn);
-    return rc;
+    return end_writing(conn, rc, err);
 }
 
 /* ---- the name ---- */
 
+/* Who has the name NAME. */
+#define HOLDS(name)                                                                                \
+    " l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"                                    \
+    " AND l.classid::bigint = " PG_LOCK_CLASS " AND l.objid::bigint = (pg_catalog.hashtext(" name  \
+    ")::bigint & 4294967295)"                                                                      \
+    " AND l.database = (SELECT oid FROM pg_catalog.pg_database"                                    \
+    " WHERE datname = pg_catalog.current_database())"
+
+/* Who may not see more of other roles' sessions does not see since when. */
 static const char holder_sql[] =
-    "SELECT a.pid, a.application_name,"
-    " pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+    "SELECT a.pid, coalesce(a.application_name, ''),"
+    " coalesce(', since ' || pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC',"
+    " 'YYYY-MM-DD HH24:MI:SS \"UTC\"'), '')"
     " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
-    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"
-    " AND l.classid::bigint = " LOCK_CLASS
-    " AND l.objid::bigint = (pg_catalog.hashtext($1)::bigint & 4294967295)"
-    " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
-    " WHERE datname = pg_catalog.current_database())";
+    " WHERE" HOLDS("$1") " LIMIT 1";
 
 static int refuse_name(struct pg_conn *conn, const char *name, struct err *err)
 {
-    static const struct pg_wanted wanted = {"nTT", 0, 1};
+    static const struct pg_wanted wanted = {"ntt", 0, 1};
     struct pg_answer *a = NULL;
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
-    if (pg_ask(conn, holder_sql, 1, &name, &wanted, &a, err) < 0)
-        return -err->code;
+    if (rc == 0)
+        rc = pg_ask(conn, holder_sql, 1, &name, &wanted, &a, err);
+    pg_rollback(conn);
+    if (rc < 0)
+        return rc;
     err_set(err, EBUSY, "another copy with the name \"%s\" is under way", name);
     if (pg_rows(a))
-        err_hint(err, "It is \"%s\", server process %llu, since %s UTC.", pg_text(a, 0, 1),
+        err_hint(err, "it is \"%s\", server process %llu%s", pg_text(a, 0, 1),
                  (unsigned long long)pg_number(a, 0, 0), pg_text(a, 0, 2));
     pg_answer_free(a);
     return -err->code;
 }
 
-/* 1: it is ours; 0: not now. */
-static int try_name(struct pg_conn *conn, const char *name, struct err *err)
+/* 1: it is so; 0: it is not. */
+static int ask_truth(struct pg_conn *conn, const char *sql, int n, const char *const *values,
+                     struct err *err)
 {
     static const struct pg_wanted wanted = {"b", 1, 1};
     struct pg_answer *a = NULL;
-    int rc = pg_ask(
-        conn, "SELECT pg_catalog.pg_try_advisory_lock(" LOCK_CLASS ", pg_catalog.hashtext($1))", 1,
-        &name, &wanted, &a, err);
+    int rc = pg_ask(conn, sql, n, values, &wanted, &a, err);
 
     if (rc == 0)
         rc = pg_true(a, 0, 0);
@@ -146,15 +195,38 @@ static int try_name(struct pg_conn *conn, const char *name, struct err *err)
     return rc;
 }
 
+static int try_name(struct pg_conn *conn, const char *name, struct err *err)
+{
+    return ask_truth(
+        conn, "SELECT pg_catalog.pg_try_advisory_lock(" PG_LOCK_CLASS ", pg_catalog.hashtext($1))",
+        1, &name, err);
+}
+
 static int take_name(struct pg_conn *conn, const char *name, struct err *err)
 {
     int64_t until = clock_ms() + NAME_PATIENCE_MS;
-    int rc;
+    int rc, rc2 = 0;
 
-    while ((rc = try_name(conn, name, err)) == 0 && clock_ms() < until)
-        usleep(LOOK_AGAIN_MS * 1000);
+    while (rc2 == 0 && (rc = try_name(conn, name, err)) == 0 && clock_ms() < until)
+        rc2 = pg_await_notice(conn, LOOK_AGAIN_MS, err);
+    if (rc2 < 0 || rc < 0)
+        return rc2 < 0 ? rc2 : rc;
+    return rc > 0 ? 0 : refuse_name(conn, name, err);
+}
+
+int pg_record_check_name(struct pg_conn *conn, const char *name, struct err *err)
+{
+    int rc = ask_truth(conn,
+                       "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l"
+                       " WHERE l.pid = pg_catalog.pg_backend_pid() AND" HOLDS("$1") ")",
+                       1, &name, err);
+
     if (rc == 0)
-        return refuse_name(conn, name, err);
+        return err_set(
+            err, ESTALE,
+            "the name \"%s\" is not held any more: there is something between us and the "
+            "server that changes sessions (a pooler of transactions)",
+            name);
     return rc < 0 ? rc : 0;
 }
 
@@ -162,43 +234,53 @@ int pg_record_prepare(struct pg_conn *conn, const char *name, struct err *err)
 {
     int rc = prepare_schema(conn, err);
 
+    if (rc == 0)
+        rc = pg_run(conn, session_settings, err);
     return rc < 0 ? rc : take_name(conn, name, err);
 }
 
 /* ---- the list ---- */
 
-enum { P_NAME, P_SCHEMAS, P_NAMES, P_TARGETS, P_FILTERS, P_PARTS, P_RUN, LIST_PARAMETERS };
+enum { P_NAME, P_TARGETS, P_NAMES, P_SCHEMAS, P_FILTERS, P_RUN, LIST_PARAMETERS };
 
-#define LISTED "unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS l(s, n, t, f)"
+#define FIRST_THREE (P_NAMES + 1)
+#define LISTED "unnest($2::text[], $3::text[]) AS l(t, n)"
+#define IS_LISTED "EXISTS (SELECT FROM " LISTED " WHERE l.t = o.target_schema AND l.n = o.name)"
+#define IS_THERE                                                                                   \
+    "EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s"                     \
+    " ON s.oid = c.relnamespace WHERE s.nspname = o.target_schema AND c.relname = o.name)"
+#define NAMES_OF "pg_catalog.string_agg(pg_catalog.format("
+#define IN_ORDER ", ', ' ORDER BY o.target_schema, o.name)"
+
+static const char others_sql[] =
+    "WITH running AS (SELECT o.view, pg_catalog.max(o.run) AS run FROM asofs.\"table\" o"
+    " WHERE o.view <> $1 AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE" HOLDS(
+        "o.view") ")"
+                  " GROUP BY o.view) SELECT " NAMES_OF
+                  "'%I.%I (by \"%s\")', o.target_schema, o.name, o.view)" IN_ORDER
+                  " FROM asofs.\"table\" o JOIN running USING (view, run) WHERE " IS_LISTED;
 
 /* Tables that are not there any more are forgotten. */
 static const char unlisted_sql[] =
-    "SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', o.target_schema, o.name), ', '"
-    " ORDER BY o.target_schema, o.name) FROM asofs.\"table\" o"
-    " WHERE o.view = $1 AND o.loaded_at IS NOT NULL"
-    " AND pg_catalog.to_regclass(pg_catalog.format('%I.%I', o.target_schema, o.name)) IS NOT NULL"
-    " AND NOT EXISTS (SELECT FROM " LISTED " WHERE l.t = o.target_schema AND l.n = o.name)"
-    " AND $6::bigint IS NOT NULL AND $7::bigint IS NOT NULL";
+    "SELECT " NAMES_OF "'%I.%I', o.target_schema, o.name)" IN_ORDER " FROM asofs.\"table\" o"
+    " WHERE o.view = $1 AND o.loaded_at IS NOT NULL AND " IS_THERE " AND NOT " IS_LISTED;
+
+static const char delete_sql[] = "DELETE FROM asofs.\"table\" o WHERE o.view = $1"
+                                 " AND (NOT " IS_THERE " OR " IS_LISTED ")";
 
 static const char run_sql[] = "SELECT greatest(pg_catalog.max(run) + 1,"
                               " (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint)"
                               " FROM asofs.\"table\" WHERE view = $1";
 
-static const char delete_sql[] =
-    "DELETE FROM asofs.\"table\" o WHERE o.view = $1 AND (EXISTS (SELECT FROM " LISTED
-    " WHERE l.t = o.target_schema AND l.n = o.name) OR"
-    " pg_catalog.to_regclass(pg_catalog.format('%I.%I', o.target_schema, o.name)) IS NULL)"
-    " AND $6::bigint IS NOT NULL AND $7::bigint IS NOT NULL";
-
 static const char insert_sql[] =
     "INSERT INTO asofs.\"table\" (view, schema, name, target_schema, filter, run)"
-    " SELECT $1, l.s, l.n, l.t, nullif(l.f, ''), $7::bigint FROM " LISTED
-    " WHERE $6::bigint IS NOT NULL";
+    " SELECT $1, l.s, l.n, l.t, l.f, $6 FROM"
+    " unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS l(t, n, s, f)";
 
 static const char chunks_sql[] =
     "WITH gone AS (DELETE FROM asofs.chunk WHERE view = $1)"
     " INSERT INTO asofs.chunk (view, run, chunk)"
-    " SELECT $1, $3::bigint, g - 1 FROM pg_catalog.generate_series(1, $2::integer) g";
+    " SELECT $1, $2::bigint, g - 1 FROM pg_catalog.generate_series(1, $3::integer) g";
 
 static int ask_text(struct pg_conn *conn, const char *sql, int n, const char *const *values,
                     char **text, struct err *err)
@@ -215,43 +297,74 @@ static int ask_text(struct pg_conn *conn, const char *sql, int n, const char *co
 static void list_values(const struct pg_record_table *tables, size_t n, char **values)
 {
     struct buf b[LIST_PARAMETERS] = {{0}};
-    unsigned long long parts = 0;
     size_t i;
 
-    for (i = P_SCHEMAS; i <= P_FILTERS; i++)
+    for (i = P_TARGETS; i <= P_FILTERS; i++)
         buf_putc(&b[i], '{');
     for (i = 0; i < n; i++) {
-        pg_put_element(&b[P_SCHEMAS], tables[i].schema);
-        pg_put_element(&b[P_NAMES], tables[i].name);
         pg_put_element(&b[P_TARGETS], tables[i].target_schema);
-        pg_put_element(&b[P_FILTERS], tables[i].filter ? tables[i].filter : "");
-        parts += tables[i].parts;
+        pg_put_element(&b[P_NAMES], tables[i].name);
+        pg_put_element(&b[P_SCHEMAS], tables[i].schema);
+        pg_put_element(&b[P_FILTERS], tables[i].filter);
     }
-    for (i = P_SCHEMAS; i <= P_FILTERS; i++) {
+    for (i = P_TARGETS; i <= P_FILTERS; i++) {
         buf_putc(&b[i], '}');
         values[i] = buf_steal(&b[i]);
     }
-    values[P_PARTS] = mem_printf("%llu", parts);
+}
+
+/* Two at once would exchange rows that neither knows of. */
+static int refuse_others(struct pg_conn *conn, const char *const *values, struct err *err)
+{
+    char *others = NULL;
+    int rc = ask_text(conn, others_sql, FIRST_THREE, values, &others, err);
+
+    if (others)
+        rc =
+            err_set(err, EBUSY, "another copy that is under way fills the same tables: %s", others);
+    free(others);
+    return rc;
+}
+
+static int write_chunks(struct pg_conn *conn, const char *name, const char *run,
+                        const struct pg_record_table *tables, size_t n, struct err *err)
+{
+    char parts[24];
+    const char *values[] = {name, run, parts};
+    unsigned long long sum = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        sum += tables[i].parts;
+    snprintf(parts, sizeof(parts), "%llu", sum);
+    return pg_run_with(conn, chunks_sql, 3, values, err);
 }
 
 static int write_list(struct pg_conn *conn, char **values, char **unlisted, struct err *err)
 {
     const char *const *v = (const char *const *)values;
-    const char *chunks[3];
-    int rc = ask_text(conn, run_sql, 1, v, &values[P_RUN], err);
+    int rc = pg_run(conn, PG_ONE_AT_A_TIME, err);
 
     if (rc == 0)
-        rc = ask_text(conn, unlisted_sql, LIST_PARAMETERS, v, unlisted, err);
+        rc = refuse_others(conn, v, err);
     if (rc == 0)
-        rc = pg_run_with(conn, delete_sql, LIST_PARAMETERS, v, err);
+        rc = ask_text(conn, run_sql, 1, v, &values[P_RUN], err);
     if (rc == 0)
-        rc = pg_run_with(conn, insert_sql, LIST_PARAMETERS, v, err);
-    chunks[0] = values[P_NAME];
-    chunks[1] = values[P_PARTS];
-    chunks[2] = values[P_RUN];
+        rc = ask_text(conn, unlisted_sql, FIRST_THREE, v, unlisted, err);
     if (rc == 0)
-        rc = pg_run_with(conn, chunks_sql, 3, chunks, err);
-    return rc;
+        rc = pg_run_with(conn, delete_sql, FIRST_THREE, v, err);
+    return rc < 0 ? rc : pg_run_with(conn, insert_sql, LIST_PARAMETERS, v, err);
+}
+
+/* What a worker of an earlier copy is still at has an end before the list is ours: what it writes
+ * is there before our clearing begins, or not at all. */
+static int begin_list(struct pg_conn *conn, const char *name, struct err *err)
+{
+    int rc = begin_writing(conn, err);
+
+    if (rc == 0)
+        rc = pg_run(conn, "SET LOCAL lock_timeout = " LIST_PATIENCE, err);
+    return rc < 0 ? rc : pg_record_check_name(conn, name, err);
 }
 
 int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_record_table *tables,
@@ -259,21 +372,20 @@ int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_recor
 {
     char *values[LIST_PARAMETERS] = {mem_strdup(name)};
     size_t i;
-    int rc = pg_begin(conn, PG_READ_WRITE, false, NULL, err);
+    int rc = begin_list(conn, name, err);
 
     *unlisted = NULL;
     list_values(tables, n, values);
     if (rc == 0)
         rc = write_list(conn, values, unlisted, err);
     if (rc == 0)
-        rc = pg_run(conn, "COMMIT", err);
-    if (rc < 0)
-        pg_rollback(conn);
-    else
+        rc = write_chunks(conn, name, values[P_RUN], tables, n, err);
+    rc = end_writing(conn, rc, err);
+    if (rc == 0)
         *run = strtoll(values[P_RUN], NULL, 10);
     for (i = 0; i < LIST_PARAMETERS; i++)
         free(values[i]);
-    return rc;
+    return rc == -EBUSY ? err_prefix(err, "the list of the copy cannot be written") : rc;
 }
 
 /* ---- chunks ---- */
@@ -281,6 +393,11 @@ int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_recor
 struct numbers {
     char run[24], chunk[24], rows[24];
 };
+
+static int refuse_old(struct err *err)
+{
+    return err_set(err, ESTALE, "this copy is over: another one of its name has begun");
+}
 
 static const char *of_run(struct numbers *n, int64_t run)
 {
@@ -304,27 +421,26 @@ int pg_record_forget_chunks(struct pg_conn *conn, const char *name, int64_t run,
 {
     struct numbers n;
     const char *values[] = {name, of_run(&n, run)};
+    int rc = begin_writing(conn, err);
 
-    return pg_run_with(conn, "DELETE FROM asofs.chunk WHERE view = $1 AND run = $2", 2, values,
-                       err);
+    if (rc == 0)
+        rc = pg_run_with(conn, "DELETE FROM asofs.chunk WHERE view = $1 AND run = $2", 2, values,
+                         err);
+    return end_writing(conn, rc, err);
 }
 
 /* It is locked by another session, or there is none. */
 static int refuse_claim(struct pg_conn *conn, const char *const *values, struct err *err)
 {
-    static const struct pg_wanted wanted = {"b", 1, 1};
-    struct pg_answer *a = NULL;
-    int rc = pg_ask(conn,
-                    "SELECT EXISTS (SELECT FROM asofs.chunk"
-                    " WHERE view = $1 AND run = $2 AND chunk = $3)",
-                    3, values, &wanted, &a, err);
+    int rc = ask_truth(conn,
+                       "SELECT EXISTS (SELECT FROM asofs.chunk"
+                       " WHERE view = $1 AND run = $2 AND chunk = $3)",
+                       3, values, err);
 
-    if (rc == 0 && pg_true(a, 0, 0))
-        rc = err_set(err, EBUSY, "part %s is being loaded by another session", values[2]);
-    else if (rc == 0)
-        rc = err_set(err, ESTALE, "this copy is over: another one of its name has begun");
-    pg_answer_free(a);
-    return rc;
+    if (rc == 0)
+        return refuse_old(err);
+    return rc < 0 ? rc
+                  : err_set(err, EBUSY, "part %s is being loaded by another session", values[2]);
 }
 
 int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
@@ -349,42 +465,63 @@ int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_
     return rc;
 }
 
+/* A row of ours; there is none when another copy of the name has written its list. */
+static int update_ours(struct pg_conn *conn, const char *sql, int n, const char *const *values,
+                       struct err *err)
+{
+    static const struct pg_wanted wanted = {"b", 0, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_ask(conn, sql, n, values, &wanted, &a, err);
+
+    if (rc == 0 && !pg_rows(a))
+        rc = refuse_old(err);
+    pg_answer_free(a);
+    return rc;
+}
+
 int pg_record_chunk_done(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
                          uint64_t rows, struct err *err)
 {
     struct numbers n;
     const char *values[] = {name, of_run(&n, run), of_chunk(&n, chunk), of_rows(&n, rows)};
 
-    return pg_run_with(conn,
+    return update_ours(conn,
                        "UPDATE asofs.chunk SET done_at = pg_catalog.clock_timestamp(), rows = $4"
-                       " WHERE view = $1 AND run = $2 AND chunk = $3",
+                       " WHERE view = $1 AND run = $2 AND chunk = $3 RETURNING true",
                        4, values, err);
 }
 
 /* ---- tables ---- */
 
-int pg_record_cleared(struct pg_conn *conn, const char *name, const char *target_schema,
-                      const char *table, struct err *err)
+int pg_record_cleared(struct pg_conn *conn, const char *name, int64_t run,
+                      const char *target_schema, const char *table, struct err *err)
 {
-    const char *values[] = {name, target_schema, table};
+    struct numbers n;
+    const char *values[] = {name, of_run(&n, run), target_schema, table};
 
-    return pg_run_with(conn,
+    return update_ours(conn,
                        "UPDATE asofs.\"table\" SET cleared_at = pg_catalog.clock_timestamp()"
-                       " WHERE view = $1 AND target_schema = $2 AND name = $3",
-                       3, values, err);
+                       " WHERE view = $1 AND run = $2 AND target_schema = $3 AND name = $4"
+                       " RETURNING true",
+                       4, values, err);
 }
 
-int pg_record_loaded(struct pg_conn *conn, const char *name, const char *target_schema,
+int pg_record_loaded(struct pg_conn *conn, const char *name, int64_t run, const char *target_schema,
                      const char *table, uint64_t rows, const char *checksum, struct err *err)
 {
     struct numbers n;
-    const char *values[] = {name, target_schema, table, of_rows(&n, rows), checksum};
+    const char *values[] = {name,  of_run(&n, run),   target_schema,
+                            table, of_rows(&n, rows), checksum};
+    int rc = begin_writing(conn, err);
 
-    return pg_run_with(conn,
-                       "UPDATE asofs.\"table\" SET loaded_at = pg_catalog.clock_timestamp(),"
-                       " rows = $4, xxh3 = $5"
-                       " WHERE view = $1 AND target_schema = $2 AND name = $3",
-                       5, values, err);
+    if (rc == 0)
+        rc = update_ours(conn,
+                         "UPDATE asofs.\"table\" SET loaded_at = pg_catalog.clock_timestamp(),"
+                         " rows = $5, xxh3 = $6"
+                         " WHERE view = $1 AND run = $2 AND target_schema = $3 AND name = $4"
+                         " RETURNING true",
+                         6, values, err);
+    return end_writing(conn, rc, err);
 }
 
 /* ---- looking ---- */
@@ -457,18 +594,25 @@ static int read_entries(struct pg_conn *conn, const char *name, struct pg_record
     return 0;
 }
 
-/* Once there is a schema that is ours. */
-static int check_there(struct pg_conn *conn, struct err *err)
+/* 1: there is a schema of ours; 0: there is none (yet). */
+static int is_there(struct pg_conn *conn, struct err *err)
 {
-    static const struct pg_wanted wanted = {"bbbtt", 1, 1};
     struct pg_answer *a = NULL;
-    int rc = pg_ask(conn, look_sql, 0, NULL, &wanted, &a, err);
+    int rc = pg_ask(conn, look_sql, 0, NULL, &look_wanted, &a, err);
 
-    if (rc == 0 && (!pg_true(a, 0, THERE) || !pg_true(a, 0, OURS)))
-        rc = err_set(err, ENOENT, "no copy has been made into the database %s",
-                     pg_text(a, 0, DATABASE));
+    if (rc == 0 && pg_true(a, 0, THERE))
+        rc = check_comment(pg_text(a, 0, SAYS), err) < 0 ? -EEXIST : 1;
     pg_answer_free(a);
     return rc;
+}
+
+static int check_there(struct pg_conn *conn, struct err *err)
+{
+    int rc = is_there(conn, err);
+
+    if (rc == 0)
+        return err_set(err, ENOENT, "no copy has been made into this database");
+    return rc < 0 ? rc : 0;
 }
 
 int pg_record_read(struct pg_conn *conn, const char *name, struct pg_record **record,
@@ -530,50 +674,68 @@ void pg_record_free(struct pg_record *r)
 /* ---- waiting ---- */
 
 /* 1: it is current, and new enough. A schema that is not there yet may come. */
+static int look_whether_current(struct pg_conn *conn, const char *const *values, struct err *err)
+{
+    int rc = is_there(conn, err);
+
+    if (rc <= 0)
+        return rc;
+    return ask_truth(conn,
+                     "SELECT EXISTS (SELECT FROM asofs.view WHERE name = $1 AND state = 'current'"
+                     " AND ($2::timestamptz IS NULL OR moment > $2::timestamptz))",
+                     2, values, err);
+}
+
 static int is_current(struct pg_conn *conn, const char *const *values, struct err *err)
 {
-    static const struct pg_wanted there = {"b", 1, 1};
-    static const struct pg_wanted wanted = {"b", 1, 1};
-    struct pg_answer *a = NULL;
-    int rc = pg_ask(conn, "SELECT pg_catalog.to_regclass('asofs.view') IS NOT NULL", 0, NULL,
-                    &there, &a, err);
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
-    if (rc < 0)
-        return rc;
-    rc = pg_true(a, 0, 0);
-    pg_answer_free(a);
     if (rc == 0)
-        return 0;
-    rc = pg_ask(conn,
-                "SELECT EXISTS (SELECT FROM asofs.view WHERE name = $1 AND state = 'current'"
-                " AND ($2::timestamptz IS NULL OR moment > $2::timestamptz))",
-                2, values, &wanted, &a, err);
-    if (rc == 0)
-        rc = pg_true(a, 0, 0);
-    pg_answer_free(a);
+        rc = look_whether_current(conn, values, err);
+    pg_rollback(conn);
     return rc;
 }
 
-static int check_time(struct pg_conn *conn, const char *time, struct err *err)
+/* The time as it is meant now ("yesterday"), so that it stays what it is. */
+static int read_time(struct pg_conn *conn, const char *given, char **time, struct err *err)
 {
-    static const struct pg_wanted wanted = {"T", 1, 1};
-    struct pg_answer *a = NULL;
-    int rc = pg_ask(conn, "SELECT $1::timestamptz::text", 1, &time, &wanted, &a, err);
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
-    pg_answer_free(a);
-    return rc == 0 || rc == -ECONNRESET || rc == -EINTR
-               ? rc
-               : err_set(err, EINVAL, "\"%s\" is not a time: %s", time, err->text);
+    if (rc == 0)
+        rc = ask_text(conn, "SELECT $1::timestamptz::text", 1, &given, time, err);
+    pg_rollback(conn);
+    if (rc != -EIO)
+        return rc;
+    err->code = EINVAL;
+    return err_prefix(err, "\"%s\" is no time", given);
+}
+
+/* A standby cannot listen; there it is looked at oftener. A session that waits is not idle. */
+static int listen_to(struct pg_conn *conn, int64_t *look_ms, struct err *err)
+{
+    int rc = ask_truth(conn, "SELECT pg_catalog.pg_is_in_recovery()", 0, NULL, err);
+
+    *look_ms = rc > 0 ? STANDBY_LOOK_MS : WAIT_LOOK_MS;
+    if (rc < 0)
+        return rc;
+    return pg_run(conn,
+                  rc > 0 ? "SET idle_session_timeout = 0"
+                         : "SET idle_session_timeout = 0; LISTEN asofs",
+                  err);
 }
 
 int pg_record_wait(struct pg_conn *conn, const char *name, const char *newer_than, struct err *err)
 {
-    const char *values[] = {name, newer_than};
-    int rc = check_time(conn, newer_than, err);
+    const char *values[] = {name, NULL};
+    int64_t look_ms = 0;
+    char *time = NULL;
+    int rc = newer_than ? read_time(conn, newer_than, &time, err) : 0;
 
+    values[1] = time;
     if (rc == 0)
-        rc = pg_run(conn, "LISTEN asofs", err);
+        rc = listen_to(conn, &look_ms, err);
     while (rc == 0 && (rc = is_current(conn, values, err)) == 0)
-        rc = pg_await_notice(conn, WAIT_LOOK_MS, err);
+        rc = pg_await_notice(conn, look_ms, err);
+    free(time);
     return rc < 0 ? rc : 0;
 }

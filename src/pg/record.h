@@ -23,15 +23,21 @@ struct pg_record_table {
 
 /*
  * The schema is there and ours; and the name is, for as long as conn is open. -EBUSY: another copy
- * of this name is under way (who, since when). -EEXIST: a schema asofs that is not ours. -EACCES:
- * what has to be granted.
+ * of this name is under way (who, since when). -EEXIST: a schema asofs that is not ours, or of
+ * another version, or without its tables. -EACCES: what has to be granted.
  */
 int pg_record_prepare(struct pg_conn *conn, const char *name, struct err *err);
 
+/* The name is still ours: asked in the transaction that makes a copy current. -ESTALE: it is not,
+ * for what is behind conn is another session now. */
+int pg_record_check_name(struct pg_conn *conn, const char *name, struct err *err);
+
 /*
- * A new run: the list is written down, and a chunk for each part, numbered through the list.
+ * A new run: the list is written down, and a chunk for each part, numbered through the list. From
+ * then on nothing of an earlier run of this name is committed any more by who says so below.
  * *unlisted: tables that an earlier copy of this name filled and that are not listed now, as a text
- * for people, or NULL; the caller's to free.
+ * for people, or NULL; the caller's to free. -EBUSY: a worker of an earlier run does not end, or
+ * another copy that is under way fills one of the tables.
  */
 int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_record_table *tables,
                    size_t n, int64_t *run, char **unlisted, struct err *err);
@@ -48,13 +54,14 @@ int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_
 int pg_record_chunk_done(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
                          uint64_t rows, struct err *err);
 
-int pg_record_cleared(struct pg_conn *conn, const char *name, const char *target_schema,
-                      const char *table, struct err *err);
+/* Behind the statements that clear it. -ESTALE: the run is over, and nothing may be committed. */
+int pg_record_cleared(struct pg_conn *conn, const char *name, int64_t run,
+                      const char *target_schema, const char *table, struct err *err);
 
 /* ---- a transaction of its own ---- */
 
-/* checksum: XXH3 in hexadecimal, or NULL. */
-int pg_record_loaded(struct pg_conn *conn, const char *name, const char *target_schema,
+/* checksum: XXH3 in hexadecimal, or NULL. -ESTALE: the run is over. */
+int pg_record_loaded(struct pg_conn *conn, const char *name, int64_t run, const char *target_schema,
                      const char *table, uint64_t rows, const char *checksum, struct err *err);
 
 /* ---- for who looks, with no more rights than everybody has ---- */
@@ -64,7 +71,8 @@ struct pg_record_view { /* a row of asofs.view; texts are "" where nothing is kn
     uint64_t tables, rows;
 };
 
-struct pg_record_entry { /* a row of asofs."table" of the last run of its copy */
+/* A row of asofs."table" of the last run of its copy; schema is the target's. */
+struct pg_record_entry {
     char *view, *schema, *name, *filter, *cleared_at, *loaded_at, *checksum;
     uint64_t rows;
 };
@@ -80,9 +88,11 @@ struct pg_record {
 int pg_record_read(struct pg_conn *conn, const char *name, struct pg_record **r, struct err *err);
 void pg_record_free(struct pg_record *r); /* NULL is fine */
 
-/* Until the copy is current, and of a later moment than that (NULL: of whichever). It listens, and
- * looks again now and then. -EINVAL: newer_than is no time; -EINTR: the stop descriptor of conn. */
-int pg_record_wait(struct pg_conn *conn, const char *name, const char *newer_than,
-                   struct err *err);
+/*
+ * Until the copy is current, and of a later moment than that (NULL: of whichever). It listens, and
+ * looks again now and then; on a standby it only looks. A database into which nothing was copied
+ * yet is waited for, too. -EINVAL: newer_than is no time; -EINTR: the stop descriptor of conn.
+ */
+int pg_record_wait(struct pg_conn *conn, const char *name, const char *newer_than, struct err *err);
 
 #endif

@@ -21,6 +21,11 @@
  * The schemas are "asofs_NAME_new_1", … with the comment "asofs: shadow tables of NAME". By the
  * comment they are known to be ours.
  *
+ * What others notice before it is published: foreign keys of a shadow count, so that a row that it
+ * refers to, of a table outside of the list, cannot be deleted. Replication by FOR ALL TABLES sends
+ * the shadow's rows under its own name; other publications do not send the rows of a swap at all.
+ * On a standby nobody waits for readers whose snapshot is older than the rows.
+ *
  * Every function here is one transaction of its own on conn, which has to be in none. Statements
  * that are handed out are to be run by whoever, each in one transaction as pg_begin (internal.h)
  * makes it: READ WRITE, empty search_path; as the same role. -ESTALE: a table is gone.

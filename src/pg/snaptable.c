@@ -1,24 +1,61 @@
 #include "pg/snaptable.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "pg/internal.h"
-#include "pg/refusals.h"
+#include "pg/snaplist.h"
+
+/* ---- the connection ---- */
+
+/* Only a superuser may change it, so it is not set but refused. */
+static int check_role(struct pg_conn *conn, struct err *err)
+{
+    static const struct pg_wanted wanted = {"bt", 1, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_ask(conn,
+                    "SELECT pg_catalog.current_setting('session_replication_role') = 'replica',"
+                    " pg_catalog.quote_ident(current_user)",
+                    0, NULL, &wanted, &a, err);
+
+    if (rc == 0 && pg_true(a, 0, 0))
+        rc = err_set(err, EINVAL,
+                     "session_replication_role is \"replica\" for the role %s: foreign keys would "
+                     "not hold, and other triggers fire (ALTER ROLE … RESET, or the database's)",
+                     pg_text(a, 0, 1));
+    pg_answer_free(a);
+    return rc;
+}
+
+static int check_second(struct pg_conn *conn, struct pg_server *s, struct err *err)
+{
+    int rc = pg_conn_inspect(conn, s, err);
+
+    if (rc == 0 && s->in_recovery)
+        rc = err_set(err, EROFS, "it is a standby: a copy can only be made into a primary server");
+    if (rc == 0)
+        rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
+    if (rc == 0)
+        rc = check_role(conn, err);
+    if (rc == 0)
+        pg_rollback(conn);
+    return rc;
+}
 
 int pg_second_open(struct pg_conn **conn, const struct pg_target *target,
                    const struct pg_session *session, struct pg_server *server, struct err *err)
 {
     struct pg_server s = {0};
-    int rc = pg_conn_open(conn, target, session, err);
+    int rc;
 
+    *conn = NULL;
+    rc = pg_conn_open(conn, target, session, err);
     if (rc < 0)
         return rc;
-    rc = pg_conn_inspect(*conn, &s, err);
-    if (rc == 0 && s.in_recovery)
-        rc = err_set(err, EROFS, "it is a standby: a copy can only be made into a primary server");
+    rc = check_second(*conn, &s, err);
     if (rc < 0) {
         pg_conn_close(*conn);
         *conn = NULL;
@@ -30,89 +67,146 @@ int pg_second_open(struct pg_conn **conn, const struct pg_target *target,
     return rc;
 }
 
-/* ---- the list as parameters ---- */
-
-static void put_names(const struct pg_snaptable *tables, size_t n, char *values[2])
-{
-    struct buf schemas = {0}, names = {0};
-    size_t i;
-
-    buf_putc(&schemas, '{');
-    buf_putc(&names, '{');
-    for (i = 0; i < n; i++) {
-        pg_put_element(&schemas, tables[i].schema);
-        pg_put_element(&names, tables[i].name);
-    }
-    buf_putc(&schemas, '}');
-    buf_putc(&names, '}');
-    values[0] = buf_steal(&schemas);
-    values[1] = buf_steal(&names);
-}
-
-#define LISTED                                                                                     \
-    "WITH listed AS (SELECT l.i, c.oid, c.relkind FROM unnest($1::text[], $2::text[])"             \
-    " WITH ORDINALITY AS l(s, n, i) LEFT JOIN pg_namespace n ON n.nspname = l.s"                   \
-    " LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = l.n)"
-
-static int ask_of_list(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                       const char *sql, const struct pg_wanted *wanted, struct pg_answer **a,
-                       struct err *err)
-{
-    char *values[2];
-    int rc;
-
-    put_names(tables, n, values);
-    rc = pg_ask(conn, sql, 2, (const char *const *)values, wanted, a, err);
-    free(values[0]);
-    free(values[1]);
-    return rc;
-}
-
-/* Names that a query on the list gives. */
-static int collect_names(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                         const char *sql, struct pg_names *names, struct err *err)
-{
-    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
-    struct pg_answer *a = NULL;
-    int rc = ask_of_list(conn, tables, n, sql, &wanted, &a, err);
-    size_t i;
-
-    for (i = 0; rc == 0 && i < pg_rows(a); i++)
-        pg_names_add(names, pg_text(a, i, 0));
-    pg_answer_free(a);
-    return rc;
-}
-
-/* ---- what may be filled at all ---- */
-
-/* Names come from elsewhere; a superuser could fill the catalog. */
-static const char reserved_sql[] =
-    "SELECT format('%s.%s', l.s, l.n) FROM unnest($1::text[], $2::text[])"
-    " WITH ORDINALITY AS l(s, n, i) WHERE l.s LIKE 'pg\\_%' OR l.s = 'information_schema'"
-    " OR l.s = 'asofs' OR l.s ~ '^asofs_.*_(new|old)_[0-9]+$' ORDER BY l.i";
-
-/* ---- what is there, compared ---- */
+/* ---- what stands in the way ---- */
 
 struct differences {
-    struct pg_names reserved, not_there, no_table, columns, generated, types, unknown_types;
+    struct pg_names too_long, systems, twice, not_there, no_table, foreign, policy, columns,
+        generated, types, unknown_types, filters, grants;
 };
 
-static void name_table(const struct pg_snaptable *t, struct pg_names *names)
+static int refuse_differences(struct differences *d, struct err *err)
 {
-    char *name = mem_printf("%s.%s", t->schema, t->name);
+    bool other;
 
-    pg_names_add(names, name);
-    free(name);
+    err->code = 0;
+    pg_names_refuse(err, &d->too_long, "names that are too long for the second database", NULL);
+    pg_names_refuse(err, &d->systems, "tables of PostgreSQL or of asofs itself are not filled",
+                    "leave them out");
+    pg_names_refuse(err, &d->twice, "tables that stand twice in the list, or as a partition, too",
+                    NULL);
+    pg_names_refuse(err, &d->not_there, "no such tables in the second database",
+                    "--create=missing makes them");
+    pg_names_refuse(err, &d->no_table, "these are no tables in the second database", NULL);
+    pg_names_refuse(err, &d->foreign, "tables with partitions that are foreign tables", NULL);
+    pg_names_refuse(err, &d->policy, "row security would hide rows of",
+                    "connect as the owner of the table or as a role with BYPASSRLS");
+    pg_names_refuse(err, &d->columns, "columns that are not on both sides", NULL);
+    pg_names_refuse(err, &d->types, "columns of different types", NULL);
+    pg_names_refuse(err, &d->generated, "columns that are generated in the second database alone",
+                    NULL);
+    pg_names_refuse(err, &d->unknown_types, "types that are not in the second database",
+                    "make them first");
+    pg_names_refuse(err, &d->filters, "the filters of these are no condition there", NULL);
+    other = err->code;
+    pg_names_refuse(err, &d->grants, "privileges that are missing", NULL);
+    if (err->code && !other)
+        err->code = EACCES;
+    return -err->code;
+}
+
+static void drop_differences(struct differences *d)
+{
+    struct err ignored;
+
+    refuse_differences(d, &ignored); /* its names are freed */
 }
 
 static void name_column(const struct pg_snaptable *t, const char *column, struct pg_names *names,
                         const char *why)
 {
-    char *name = mem_printf("%s.%s.%s%s", t->schema, t->name, column, why);
+    struct buf b = {0};
 
-    pg_names_add(names, name);
-    free(name);
+    pg_pattern_put(&b, t->schema, t->name);
+    buf_puts(&b, " (");
+    pg_pattern_put_name(&b, column);
+    buf_printf(&b, "%s)", why);
+    pg_names_add(names, b.data);
+    buf_free(&b);
 }
+
+/* ---- tables ---- */
+
+enum { T_KIND, T_TOO_LONG, T_SYSTEM, T_TWICE, T_FOREIGN, T_POLICY, T_GRANT, T_GRANT_SCHEMA };
+
+/* $3: tables may be created. What a schema lacks stands with the first of its tables. */
+static const char tables_sql[] = PG_SNAP_LISTED
+    ", parts AS (SELECT p.relid::oid AS oid FROM listed l, pg_catalog.pg_partition_tree(l.oid) p"
+    " WHERE l.relkind = 'p' AND p.level > 0)"
+    " SELECT l.relkind::text, l.s::name::text <> l.s OR l.n::name::text <> l.n,"
+    " l.s IN ('information_schema', 'asofs') OR pg_catalog.starts_with(l.s, 'pg_') OR"
+    " pg_catalog.starts_with(coalesce(pg_catalog.obj_description(l.schema, 'pg_namespace'), ''),"
+    " 'asofs: ') OR l.s ~ '^asofs_.*_(new|old)_[0-9]+$',"
+    " pg_catalog.count(*) OVER (PARTITION BY l.s, l.n) > 1"
+    " OR coalesce(l.oid IN (SELECT oid FROM parts), false),"
+    " EXISTS (SELECT FROM pg_catalog.pg_partition_tree(l.oid) p JOIN pg_catalog.pg_class f"
+    " ON f.oid = p.relid WHERE f.relkind = 'f' AND l.relkind = 'p'),"
+    " coalesce(pg_catalog.row_security_active(l.oid), false),"
+    " CASE WHEN NOT pg_catalog.has_table_privilege(l.oid, 'SELECT')"
+    " OR NOT pg_catalog.has_table_privilege(l.oid, 'INSERT') THEN pg_catalog.format("
+    "'GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON %I.%I TO %I', l.s, l.n, current_user) END,"
+    " CASE WHEN pg_catalog.row_number() OVER (PARTITION BY l.s ORDER BY l.i) > 1 THEN NULL"
+    " WHEN l.schema IS NULL THEN CASE WHEN $3::boolean AND NOT"
+    " pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') THEN"
+    " pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', pg_catalog.current_database(),"
+    " current_user) END"
+    " WHEN $3::boolean AND pg_catalog.bool_or(l.oid IS NULL) OVER (PARTITION BY l.s) AND NOT"
+    " pg_catalog.has_schema_privilege(l.schema, 'CREATE') THEN"
+    " pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', l.s, current_user)"
+    " WHEN NOT pg_catalog.has_schema_privilege(l.schema, 'USAGE') THEN"
+    " pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', l.s, current_user) END"
+    " FROM listed l ORDER BY l.i";
+
+static void take_table(struct pg_snaptable *t, const struct pg_answer *a, size_t row, bool create,
+                       struct differences *d)
+{
+    const char *kind = pg_text(a, row, T_KIND);
+
+    t->missing = !*kind;
+    t->partitioned = *kind == 'p';
+    if (pg_true(a, row, T_TOO_LONG))
+        pg_snap_name(t, &d->too_long);
+    else if (pg_true(a, row, T_SYSTEM))
+        pg_snap_name(t, &d->systems);
+    else if (t->missing && !create)
+        pg_snap_name(t, &d->not_there);
+    else if (*kind && *kind != 'r' && *kind != 'p')
+        pg_snap_name(t, &d->no_table);
+    if (pg_true(a, row, T_TWICE))
+        pg_snap_name(t, &d->twice);
+    if (pg_true(a, row, T_FOREIGN))
+        pg_snap_name(t, &d->foreign);
+    if (pg_true(a, row, T_POLICY))
+        pg_snap_name(t, &d->policy);
+    if (!pg_is_null(a, row, T_GRANT))
+        pg_snap_name_grant(&d->grants, pg_text(a, row, T_GRANT));
+    if (!pg_is_null(a, row, T_GRANT_SCHEMA))
+        pg_snap_name_grant(&d->grants, pg_text(a, row, T_GRANT_SCHEMA));
+}
+
+static int find_tables(struct pg_conn *conn, struct pg_snaptable *tables, size_t n, bool create,
+                       struct differences *d, struct err *err)
+{
+    struct pg_wanted wanted = {"TbbbbbTT", n, n};
+    struct pg_answer *a = NULL;
+    int rc = pg_snap_ask(conn, tables, n, tables_sql, create ? "t" : "f", &wanted, &a, err);
+    size_t i;
+
+    for (i = 0; i < n && rc == 0; i++)
+        take_table(&tables[i], a, i, create, d);
+    pg_answer_free(a);
+    return rc;
+}
+
+/* ---- columns ---- */
+
+enum { C_TABLE, C_NAME, C_TYPE, C_GENERATED };
+
+static const char columns_sql[] =
+    PG_SNAP_LISTED " SELECT l.i, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),"
+                   " a.attgenerated <> '' FROM listed l"
+                   " JOIN pg_catalog.pg_attribute a ON a.attrelid = l.oid"
+                   " WHERE l.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
+                   " ORDER BY l.i, a.attnum";
 
 static struct pg_snapcolumn *find_column(struct pg_snaptable *t, const char *name)
 {
@@ -124,7 +218,17 @@ static struct pg_snapcolumn *find_column(struct pg_snaptable *t, const char *nam
     return NULL;
 }
 
-enum { C_TABLE, C_NAME, C_TYPE, C_GENERATED };
+static void compare_types(const struct pg_snaptable *t, const struct pg_snapcolumn *c,
+                          const char *there, struct differences *d)
+{
+    char *why;
+
+    if (strcmp(c->type, there) == 0)
+        return;
+    why = mem_printf(" %s, there %s", c->type, there);
+    name_column(t, c->name, &d->types, why);
+    free(why);
+}
 
 /* A column that is there. */
 static void compare_column(struct pg_snaptable *t, const struct pg_answer *a, size_t row,
@@ -133,19 +237,12 @@ static void compare_column(struct pg_snaptable *t, const struct pg_answer *a, si
     const char *name = pg_text(a, row, C_NAME);
     struct pg_snapcolumn *c = find_column(t, name);
 
-    if (!c && !pg_true(a, row, C_GENERATED)) {
-        name_column(t, name, &d->columns, " (only there)");
-        return;
-    }
+    if (!c && !pg_true(a, row, C_GENERATED))
+        name_column(t, name, &d->columns, ", only there");
     if (!c)
         return;
     found[c - t->columns] = true;
-    if (strcmp(c->type, pg_text(a, row, C_TYPE)) != 0) {
-        char *why = mem_printf(" (%s, there %s)", c->type, pg_text(a, row, C_TYPE));
-
-        name_column(t, name, &d->types, why);
-        free(why);
-    }
+    compare_types(t, c, pg_text(a, row, C_TYPE), d);
     c->skip = pg_true(a, row, C_GENERATED);
     if (c->skip && !c->generated)
         name_column(t, name, &d->generated, "");
@@ -155,13 +252,16 @@ static size_t compare_table(struct pg_snaptable *t, const struct pg_answer *a, s
                             size_t number, struct differences *d)
 {
     bool *found = mem_array(t->ncolumns + 1, sizeof(*found));
+    bool there = row < pg_rows(a) && pg_number(a, row, C_TABLE) == number;
     size_t i;
 
+    for (i = 0; i < t->ncolumns; i++)
+        t->columns[i].skip = false;
     for (; row < pg_rows(a) && pg_number(a, row, C_TABLE) == number; row++)
         compare_column(t, a, row, found, d);
-    for (i = 0; i < t->ncolumns && !t->missing; i++)
+    for (i = 0; i < t->ncolumns && there; i++)
         if (!found[i])
-            name_column(t, t->columns[i].name, &d->columns, " (missing there)");
+            name_column(t, t->columns[i].name, &d->columns, ", missing there");
     free(found);
     return row;
 }
@@ -171,186 +271,279 @@ static int compare_columns(struct pg_conn *conn, struct pg_snaptable *tables, si
 {
     static const struct pg_wanted wanted = {"nttb", 0, PG_MANY};
     struct pg_answer *a = NULL;
-    int rc = ask_of_list(conn, tables, n,
-                         LISTED " SELECT i, a.attname, format_type(a.atttypid, a.atttypmod),"
-                                " a.attgenerated <> '' FROM listed l"
-                                " JOIN pg_attribute a ON a.attrelid = l.oid"
-                                " WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY i, a.attnum",
-                         &wanted, &a, err);
+    int rc = pg_snap_ask(conn, tables, n, columns_sql, NULL, &wanted, &a, err);
     size_t i, row = 0;
 
-    if (rc < 0)
-        return rc;
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n && rc == 0; i++)
         row = compare_table(&tables[i], a, row, i + 1, d);
     pg_answer_free(a);
-    return 0;
+    return rc;
 }
 
-static int find_tables(struct pg_conn *conn, struct pg_snaptable *tables, size_t n, bool create,
-                       struct differences *d, struct err *err)
+/* ---- types and filters: text that came from elsewhere ---- */
+
+static bool ends_session(int rc)
 {
-    static const struct pg_wanted wanted = {"T", 0, PG_MANY};
-    struct pg_answer *a = NULL;
-    int rc = ask_of_list(conn, tables, n, LISTED " SELECT relkind FROM listed ORDER BY i", &wanted,
-                         &a, err);
-    size_t i;
-
-    if (rc < 0)
-        return rc;
-    for (i = 0; i < n && i < pg_rows(a); i++) {
-        const char *kind = pg_text(a, i, 0);
-
-        tables[i].missing = !*kind;
-        if (tables[i].missing && !create)
-            name_table(&tables[i], &d->not_there);
-        else if (*kind && !strchr("rp", *kind))
-            name_table(&tables[i], &d->no_table);
-    }
-    pg_answer_free(a);
-    return 0;
+    return rc == -ECONNRESET || rc == -EINTR || rc == -ETIMEDOUT || rc == -EPROTO;
 }
 
-/* A type's name is text that came from elsewhere: it is one, and nothing more, or refused. */
-static int find_type(struct pg_conn *conn, const struct pg_snaptable *t,
-                     const struct pg_snapcolumn *c, struct differences *d, struct err *err)
+/* What may fail does so in a savepoint; `why` is its reason. */
+static int end_try(struct pg_conn *conn, int rc, const struct err *why, struct err *err)
 {
-    static const struct pg_wanted wanted = {"b", 1, 1};
-    struct pg_answer *a = NULL;
-    struct err why;
-    int rc = pg_run(conn, "SAVEPOINT a", err);
-
-    if (rc < 0)
-        return rc;
-    rc = pg_ask(conn, "SELECT to_regtype($1) IS NOT NULL", 1, &c->type, &wanted, &a, &why);
-    if (rc < 0 || !pg_true(a, 0, 0)) {
-        char *type = mem_printf(" (%s)", c->type);
-
-        name_column(t, c->name, &d->unknown_types, type);
-        free(type);
-    }
-    pg_answer_free(a);
-    if (rc == -ECONNRESET || rc == -EINTR || rc == -ETIMEDOUT || rc == -EPROTO) {
-        *err = why;
+    if (ends_session(rc)) {
+        *err = *why;
         return rc;
     }
     return pg_run(conn, "ROLLBACK TO a; RELEASE a", err);
 }
 
-static int find_types(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                      struct differences *d, struct err *err)
+/* Nothing in it but what format_type() writes; so no comment, and nothing behind it. */
+static bool is_type_text(const char *p)
 {
-    size_t i, k;
-    int rc = 0;
+    for (; *p; p++) {
+        if (*p == '"' && !(p = strchr(p + 1, '"')))
+            return false;
+        if (*p != '"' && !isalnum((unsigned char)*p) && !strchr("_ ,.()[]-", *p))
+            return false;
+        if (p[0] == '-' && p[1] == '-')
+            return false;
+    }
+    return true;
+}
 
-    for (i = 0; i < n; i++)
-        for (k = 0; tables[i].missing && k < tables[i].ncolumns && rc == 0; k++)
-            rc = find_type(conn, &tables[i], &tables[i].columns[k], d, err);
+/* Servers before 16 give an error for what is no type, later ones NULL. */
+static int ask_type(struct pg_conn *conn, const char *type, bool *there, struct err *err)
+{
+    static const struct pg_wanted wanted = {"b", 1, 1};
+    struct pg_answer *a = NULL;
+    struct err why;
+    int rc;
+
+    *there = false;
+    if (!is_type_text(type))
+        return 0;
+    rc = pg_run(conn, "SAVEPOINT a", err);
+    if (rc < 0)
+        return rc;
+    rc = pg_ask(conn, "SELECT pg_catalog.to_regtype($1) IS NOT NULL", 1, &type, &wanted, &a, &why);
+    *there = rc == 0 && pg_true(a, 0, 0);
+    pg_answer_free(a);
+    return end_try(conn, rc, &why, err);
+}
+
+/* Each type is asked for once. */
+struct type_known {
+    const char *type;
+    bool there;
+};
+
+struct types_known {
+    struct type_known *types;
+    size_t n, room;
+};
+
+static int find_type(struct pg_conn *conn, const char *type, struct types_known *k, bool *there,
+                     struct err *err)
+{
+    size_t i;
+    int rc;
+
+    for (i = 0; i < k->n; i++)
+        if (strcmp(k->types[i].type, type) == 0) {
+            *there = k->types[i].there;
+            return 0;
+        }
+    rc = ask_type(conn, type, there, err);
+    k->types = mem_grow(k->types, k->n, &k->room, sizeof(*k->types));
+    k->types[k->n++] = (struct type_known){type, *there};
     return rc;
 }
 
-static int refuse_differences(struct differences *d, struct err *err)
+static int find_types_of(struct pg_conn *conn, const struct pg_snaptable *t, struct types_known *k,
+                         struct differences *d, struct err *err)
 {
-    *err = (struct err){0};
-    pg_names_refuse(err, &d->reserved, "schemas of PostgreSQL or of asofs itself are not filled",
-                    NULL);
-    pg_names_refuse(err, &d->not_there, "no such tables in the second database",
-                    "--create=missing makes them");
-    pg_names_refuse(err, &d->no_table, "these are no tables in the second database", NULL);
-    pg_names_refuse(err, &d->columns, "columns that are not on both sides", NULL);
-    pg_names_refuse(err, &d->types, "columns of different types", NULL);
-    pg_names_refuse(err, &d->generated, "columns that are generated in the second database alone",
-                    NULL);
-    pg_names_refuse(err, &d->unknown_types, "types that are not in the second database",
-                    "make them first");
-    return err->code ? -err->code : 0;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < t->ncolumns && rc == 0; i++) {
+        bool there;
+        char *why;
+
+        rc = find_type(conn, t->columns[i].type, k, &there, err);
+        if (rc < 0 || there)
+            continue;
+        why = mem_printf(" %s", t->columns[i].type);
+        name_column(t, t->columns[i].name, &d->unknown_types, why);
+        free(why);
+    }
+    return rc;
+}
+
+static int find_types(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
+                      struct differences *d, struct err *err)
+{
+    struct types_known k = {0};
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < n && rc == 0; i++)
+        if (tables[i].missing)
+            rc = find_types_of(conn, &tables[i], &k, d, err);
+    free(k.types);
+    return rc;
+}
+
+static int try_filter(struct pg_conn *conn, const struct pg_snaptable *t, struct differences *d,
+                      struct err *err)
+{
+    struct buf b = {0};
+    struct err why;
+    int rc = pg_run(conn, "SAVEPOINT a", err);
+
+    if (rc < 0)
+        return rc;
+    rc = pg_filter_prepare(conn, t->schema, t->name, t->filter, &why);
+    if (rc < 0 && !ends_session(rc)) {
+        pg_pattern_put(&b, t->schema, t->name);
+        buf_printf(&b, " (%s)", why.text);
+        pg_names_add(&d->filters, b.data);
+    }
+    buf_free(&b);
+    return end_try(conn, rc, &why, err);
+}
+
+static int check_filters(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
+                         struct differences *d, struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < n && rc == 0; i++)
+        if (tables[i].filter && !tables[i].missing)
+            rc = try_filter(conn, &tables[i], d, err);
+    return rc;
+}
+
+/* ---- compared ---- */
+
+/* Within a transaction, which has failed if this does. */
+static int compare_tables(struct pg_conn *conn, struct pg_snaptable *tables, size_t n, bool create,
+                          struct err *err)
+{
+    struct differences d = {0};
+    int rc = find_tables(conn, tables, n, create, &d, err);
+
+    if (rc == 0)
+        rc = compare_columns(conn, tables, n, &d, err);
+    if (rc == 0)
+        rc = find_types(conn, tables, n, &d, err);
+    if (rc == 0)
+        rc = check_filters(conn, tables, n, &d, err);
+    if (rc == 0)
+        return refuse_differences(&d, err);
+    drop_differences(&d);
+    return rc;
 }
 
 int pg_snaptable_check(struct pg_conn *conn, struct pg_snaptable *tables, size_t n, bool create,
                        struct err *err)
 {
-    struct differences d = {0};
     int rc = pg_begin(conn, PG_READ_ONLY, true, NULL, err);
-    struct err ignored;
 
     if (rc == 0)
-        rc = collect_names(conn, tables, n, reserved_sql, &d.reserved, err);
-    if (rc == 0)
-        rc = find_tables(conn, tables, n, create, &d, err);
-    if (rc == 0)
-        rc = compare_columns(conn, tables, n, &d, err);
-    if (rc == 0)
-        rc = find_types(conn, tables, n, &d, err);
+        rc = compare_tables(conn, tables, n, create, err);
     pg_rollback(conn);
-    if (rc == 0)
-        return refuse_differences(&d, err);
-    refuse_differences(&d, &ignored); /* and its names are freed */
     return rc;
 }
 
 /* ---- created ---- */
 
-static int put_column(struct pg_conn *conn, const struct pg_snapcolumn *c, struct buf *sql,
-                      struct err *err)
+/* Not IF NOT EXISTS: that needs the right to create one even where it is there. */
+static int create_schema(struct pg_conn *conn, const char *schema, struct err *err)
 {
-    int rc = pg_put_identifier(conn, sql, c->name, err);
+    static const struct pg_wanted wanted = {"b", 1, 1};
+    struct pg_answer *a = NULL;
+    struct buf sql = {0};
+    int rc = pg_ask(conn, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)",
+                    1, &schema, &wanted, &a, err);
+    bool there = rc == 0 && pg_true(a, 0, 0);
 
-    /* pg_snaptable_check has seen that it is a type; a comment in it ends with the line. */
-    buf_printf(sql, " %s\n", c->type);
+    pg_answer_free(a);
+    if (rc < 0 || there)
+        return rc;
+    buf_puts(&sql, "CREATE SCHEMA ");
+    rc = pg_put_identifier(conn, &sql, schema, err);
+    if (rc == 0)
+        rc = pg_run(conn, sql.data, err);
+    buf_free(&sql);
+    return rc;
+}
+
+static int put_columns(struct pg_conn *conn, struct buf *sql, const struct pg_snaptable *t,
+                       struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    buf_puts(sql, " (");
+    for (i = 0; i < t->ncolumns && rc == 0; i++) {
+        buf_puts(sql, i ? ", " : "");
+        rc = pg_put_identifier(conn, sql, t->columns[i].name, err);
+        buf_printf(sql, " %s", t->columns[i].type); /* find_types has seen that it is one */
+    }
+    buf_putc(sql, ')');
     return rc;
 }
 
 static int create_table(struct pg_conn *conn, const struct pg_snaptable *t, struct err *err)
 {
     struct buf sql = {0};
-    size_t i;
-    int rc;
+    char *name;
+    int rc = create_schema(conn, t->schema, err);
 
-    buf_puts(&sql, "CREATE SCHEMA IF NOT EXISTS ");
-    rc = pg_put_identifier(conn, &sql, t->schema, err);
-    if (rc == 0)
-        rc = pg_run(conn, sql.data, err);
-    buf_clear(&sql);
-    buf_puts(&sql, "CREATE TABLE ");
+    buf_puts(&sql, "CREATE TABLE IF NOT EXISTS ");
     if (rc == 0)
         rc = pg_put_relation(conn, &sql, t->schema, t->name, err);
-    for (i = 0; i < t->ncolumns && rc == 0; i++) {
-        buf_puts(&sql, i ? ", " : " (");
-        rc = put_column(conn, &t->columns[i], &sql, err);
-    }
-    buf_puts(&sql, t->ncolumns ? ")" : " ()");
+    if (rc == 0)
+        rc = put_columns(conn, &sql, t, err);
     if (rc == 0)
         rc = pg_run(conn, sql.data, err);
     buf_free(&sql);
-    return rc < 0 ? err_prefix(err, "%s.%s cannot be created", t->schema, t->name) : 0;
-}
-
-static int check_filter(struct pg_conn *conn, const struct pg_snaptable *t, struct err *err)
-{
-    struct buf sql = {0};
-    int rc;
-
-    buf_puts(&sql, "DELETE FROM ");
-    rc = pg_put_relation(conn, &sql, t->schema, t->name, err);
-    buf_printf(&sql, " WHERE (%s)", t->filter);
     if (rc == 0)
-        rc = pg_prepare(conn, sql.data, err);
-    buf_free(&sql);
-    return rc < 0 ? err_prefix(err, "the filter of %s.%s", t->schema, t->name) : 0;
+        return 0;
+    name = pg_pattern_of(t->schema, t->name);
+    err_prefix(err, "%s cannot be created", name);
+    free(name);
+    return rc;
 }
 
-int pg_snaptable_create(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                        struct err *err)
+static int create_tables(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
+                         struct err *err)
 {
-    int rc = pg_begin(conn, PG_READ_WRITE, false, "SET LOCAL client_min_messages = error", err);
     size_t i;
+    int rc = pg_run(conn, PG_ONE_AT_A_TIME, err);
 
     for (i = 0; i < n && rc == 0; i++)
         if (tables[i].missing)
             rc = create_table(conn, &tables[i], err);
-    for (i = 0; i < n && rc == 0; i++)
-        if (tables[i].filter)
-            rc = check_filter(conn, &tables[i], err);
+    return rc;
+}
+
+int pg_snaptable_create(struct pg_conn *conn, struct pg_snaptable *tables, size_t n,
+                        struct err *err)
+{
+    size_t i;
+    int rc;
+
+    for (i = 0; i < n && !tables[i].missing; i++)
+        ;
+    if (i == n)
+        return 0;
+    rc = pg_begin(conn, PG_READ_WRITE, false, "SET LOCAL client_min_messages = error", err);
+    if (rc == 0)
+        rc = create_tables(conn, tables, n, err);
+    if (rc == 0)
+        rc = compare_tables(conn, tables, n, false, err);
     if (rc == 0)
         rc = pg_run(conn, "COMMIT", err);
     if (rc < 0)
@@ -358,129 +551,7 @@ int pg_snaptable_create(struct pg_conn *conn, const struct pg_snaptable *tables,
     return rc;
 }
 
-/* ---- in place ---- */
-
-#define TREE                                                                                       \
-    LISTED ", tree AS (SELECT l.i, coalesce(p.relid, l.oid)::oid AS oid FROM listed l"             \
-           " LEFT JOIN LATERAL pg_partition_tree(l.oid) p ON true)"
-
-static const char keys_sql[] =
-    TREE " SELECT DISTINCT child.i, parent.i,"
-         " format('%s (%s refers to it)', k.confrelid::regclass, k.conrelid::regclass)"
-         " FROM pg_constraint k JOIN tree parent ON parent.oid = k.confrelid"
-         " LEFT JOIN tree child ON child.oid = k.conrelid"
-         " WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY 1, 2";
-
-static const char triggers_sql[] =
-    TREE " SELECT format('%s (%I)', t.tgrelid::regclass, t.tgname) FROM pg_trigger t"
-         " JOIN tree USING (oid) WHERE t.tgrelid = oid AND NOT t.tgisinternal"
-         " AND t.tgenabled IN ('O', 'A') ORDER BY 1";
-
-static const char rules_sql[] =
-    LISTED " SELECT format('%s (%I)', k.ev_class::regclass, k.rulename) FROM pg_rewrite k"
-           " JOIN listed l ON l.oid = k.ev_class WHERE k.ev_type <> '1' ORDER BY 1";
-
-static const char rights_sql[] =
-    LISTED " SELECT format('GRANT INSERT, SELECT, DELETE, TRUNCATE ON %s TO %I', l.oid::regclass,"
-           " current_user) FROM listed l WHERE NOT (has_table_privilege(l.oid, 'INSERT')"
-           " AND has_table_privilege(l.oid, 'SELECT') AND has_table_privilege(l.oid, 'DELETE')"
-           " AND has_table_privilege(l.oid, 'TRUNCATE')) ORDER BY 1";
-
-static int read_keys(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                     uint32_t (**pairs)[2], size_t *npairs, struct pg_names *outside,
-                     struct err *err)
-{
-    static const struct pg_wanted wanted = {"Nnt", 0, PG_MANY};
-    struct pg_answer *a = NULL;
-    int rc = ask_of_list(conn, tables, n, keys_sql, &wanted, &a, err);
-    size_t i;
-
-    if (rc < 0)
-        return rc;
-    *pairs = mem_array(pg_rows(a) + 1, sizeof(**pairs));
-    *npairs = 0;
-    for (i = 0; i < pg_rows(a); i++) {
-        if (pg_is_null(a, i, 0)) {
-            pg_names_add(outside, pg_text(a, i, 2));
-            continue;
-        }
-        (*pairs)[*npairs][0] = (uint32_t)pg_number(a, i, 0) - 1;
-        (*pairs)[(*npairs)++][1] = (uint32_t)pg_number(a, i, 1) - 1;
-    }
-    pg_answer_free(a);
-    return 0;
-}
-
-/* Take away those who refer to nobody, again and again: whoever is left stands in a circle. */
-static void find_circle(const struct pg_snaptable *tables, size_t n, uint32_t (*pairs)[2],
-                        size_t npairs, struct pg_names *names)
-{
-    bool *gone = mem_array(n + 1, sizeof(*gone)), *refers = mem_array(n + 1, sizeof(*refers));
-    size_t i;
-    bool any = true;
-
-    while (any) {
-        any = false;
-        memset(refers, 0, n * sizeof(*refers));
-        for (i = 0; i < npairs; i++)
-            refers[pairs[i][0]] |= !gone[pairs[i][0]] && !gone[pairs[i][1]];
-        for (i = 0; i < n; i++) {
-            any |= !gone[i] && !refers[i];
-            gone[i] |= !refers[i];
-        }
-    }
-    for (i = 0; i < n; i++)
-        if (!gone[i])
-            name_table(&tables[i], names);
-    free(gone);
-    free(refers);
-}
-
-int pg_snaptable_order(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                       uint32_t (**pairs)[2], size_t *npairs, struct err *err)
-{
-    static const char advice[] = "--publish=rows can take them";
-    struct pg_names outside = {0}, circle = {0}, triggers = {0}, rules = {0}, rights = {0};
-    int rc = pg_begin(conn, PG_READ_ONLY, true, NULL, err);
-
-    *pairs = NULL;
-    *npairs = 0;
-    if (rc == 0)
-        rc = read_keys(conn, tables, n, pairs, npairs, &outside, err);
-    if (rc == 0)
-        rc = collect_names(conn, tables, n, triggers_sql, &triggers, err);
-    if (rc == 0)
-        rc = collect_names(conn, tables, n, rules_sql, &rules, err);
-    if (rc == 0)
-        rc = collect_names(conn, tables, n, rights_sql, &rights, err);
-    pg_rollback(conn);
-    if (rc < 0)
-        return rc;
-    find_circle(tables, n, *pairs, *npairs, &circle);
-    *err = (struct err){0};
-    pg_names_refuse(err, &outside, "tables that others refer to, which are not listed", advice);
-    pg_names_refuse(err, &circle, "tables that refer to each other in a circle", advice);
-    pg_names_refuse(err, &triggers, "tables with triggers, which would fire", advice);
-    pg_names_refuse(err, &rules, "tables with rules, which COPY passes over and DELETE obeys",
-                    "--publish=rows refuses them, too: drop them, or leave the table out");
-    pg_names_refuse(err, &rights, "privileges that are missing", NULL);
-    return err->code ? -err->code : 0;
-}
-
-int pg_snaptable_clear_sql(struct pg_conn *conn, const struct pg_snaptable *t, bool referred_to,
-                           char **sql, struct err *err)
-{
-    bool all = !t->filter && !referred_to;
-    struct buf b = {0};
-    int rc;
-
-    buf_puts(&b, all ? "TRUNCATE TABLE " : "DELETE FROM ");
-    rc = pg_put_relation(conn, &b, t->schema, t->name, err);
-    if (t->filter)
-        buf_printf(&b, " WHERE (%s)", t->filter);
-    *sql = buf_steal(&b);
-    return rc;
-}
+/* ---- loaded ---- */
 
 int pg_snaptable_copy_sql(struct pg_conn *conn, const struct pg_snaptable *t, const char *schema,
                           enum pg_format format, const char *encoding, bool header, char **sql,
@@ -499,6 +570,7 @@ int pg_snaptable_copy_sql(struct pg_conn *conn, const struct pg_snaptable *t, co
     for (i = 0; i < t->ncolumns; i++)
         if (!t->columns[i].skip)
             columns[target.ncolumns++] = t->columns[i].name;
+    *sql = NULL;
     rc = pg_copyin_sql(conn, &target, sql, err);
     free(columns);
     return rc;

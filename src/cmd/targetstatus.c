@@ -1,0 +1,257 @@
+#include "cmd/targetstatus.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/subcommand.h"
+#include "common/mem.h"
+#include "common/printable.h"
+#include "common/stop.h"
+#include "common/units.h"
+#include "pg/record.h"
+#include "pg/recordparts.h"
+
+#define SILENCE_MS 60000
+
+int target_look_set(void *target, const char *value, struct err *err)
+{
+    char **to = target;
+
+    (void)err;
+    free(*to);
+    *to = mem_strdup(value);
+    pg_target_scrub((char *)(uintptr_t)value);
+    return 0;
+}
+
+void target_look_free(struct target_look *look)
+{
+    free(look->target);
+    free(look->name);
+    free(look->newer_than);
+}
+
+static int look_at(const struct target_look *look, const char *called, int stop_fd,
+                   struct pg_conn **conn, struct err *err)
+{
+    struct pg_session session = {.application_name = called,
+                                 .timezone = "UTC",
+                                 .stop_fd = stop_fd,
+                                 .connect_timeout_ms = SILENCE_MS,
+                                 .query_timeout_ms = SILENCE_MS};
+    struct pg_target target;
+    int rc;
+
+    pg_target_init(&target, look->target);
+    rc = pg_conn_open(conn, &target, &session, err);
+    pg_target_free(&target);
+    return rc;
+}
+
+/* ---- one copy ---- */
+
+/* A copy that has not been current yet has a list, and no label. */
+struct copy {
+    const char *name;
+    const struct pg_record_view *label; /* NULL: none */
+    const struct pg_record_entry *entries;
+    size_t n;
+    struct pg_record_parts parts;
+};
+
+static const char *or_dash(const char *s)
+{
+    return *s ? s : "-";
+}
+
+static void print_entry(const struct pg_record_entry *e)
+{
+    char rows[24] = "-";
+
+    if (*e->loaded_at)
+        snprintf(rows, sizeof(rows), "%llu", (unsigned long long)e->rows);
+    printable_out("%-27s  %-27s %12s  %s.%s%s%s\n", or_dash(e->cleared_at), or_dash(e->loaded_at),
+                  rows, e->schema, e->name, *e->filter ? " WHERE " : "", e->filter);
+}
+
+static void print_label(const struct copy *c)
+{
+    const struct pg_record_view *v = c->label;
+
+    if (c->parts.of)
+        printf("Parts loaded: %llu of %llu, %llu rows.\n", (unsigned long long)c->parts.done,
+               (unsigned long long)c->parts.of, (unsigned long long)c->parts.rows);
+    if (!v)
+        printable_out("%s: not current yet\n", c->name);
+    else if (!*v->moment)
+        printable_out("%s: %s\n", c->name, v->state);
+    else
+        printable_out("%s as of %s: %s, %llu table%s, %llu rows, from %s, published at %s\n",
+                      c->name, v->moment, v->state, (unsigned long long)v->tables,
+                      units_s((size_t)v->tables), (unsigned long long)v->rows, v->source,
+                      v->published_at);
+}
+
+static void print_copy(const struct copy *c)
+{
+    size_t i;
+
+    printf("%-27s  %-27s %12s  %s\n", "cleared", "loaded", "rows", "table");
+    for (i = 0; i < c->n; i++)
+        print_entry(&c->entries[i]);
+    print_label(c);
+}
+
+/* ---- as JSON ---- */
+
+static json_t *text(const char *s)
+{
+    struct buf b = {0};
+    json_t *j = *s ? json_string(s) : json_null();
+
+    if (!j) { /* of a database whose encoding is not known */
+        printable_put(&b, s, "");
+        j = json_string(b.data);
+        buf_free(&b);
+    }
+    return j;
+}
+
+static json_t *entry_json(const struct pg_record_entry *e)
+{
+    json_t *rows = *e->loaded_at ? json_integer((json_int_t)e->rows) : json_null();
+
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "schema", text(e->schema), "name",
+                     text(e->name), "filter", text(e->filter), "cleared_at", text(e->cleared_at),
+                     "loaded_at", text(e->loaded_at), "rows", rows, "xxh3", text(e->checksum));
+}
+
+static json_t *copy_json(const struct copy *c)
+{
+    static const struct pg_record_view none = {"", "", "", "", "", "", 0, 0};
+    const struct pg_record_view *v = c->label ? c->label : &none;
+    json_t *list = json_array();
+    size_t i;
+
+    for (i = 0; i < c->n; i++)
+        json_array_append_new(list, entry_json(&c->entries[i]));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "name", text(c->name),
+                     "state", text(v->state), "moment", text(v->moment), "lsn", text(v->lsn),
+                     "source", text(v->source), "tables", (json_int_t)v->tables, "rows",
+                     (json_int_t)v->rows, "published_at", text(v->published_at), "parts", "done",
+                     (json_int_t)c->parts.done, "of", (json_int_t)c->parts.of, "rows",
+                     (json_int_t)c->parts.rows, "list", list);
+}
+
+static void print_json(const struct copy *copies, size_t n)
+{
+    json_t *all = json_array();
+    size_t i;
+    char *s;
+
+    for (i = 0; i < n; i++)
+        json_array_append_new(all, copy_json(&copies[i]));
+    all = json_pack("{s:o}", "copies", all);
+    s = json_dumps(all, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    puts(s);
+    free(s);
+    json_decref(all);
+}
+
+/* ---- all copies ---- */
+
+static struct copy *find_copy(struct copy *copies, size_t *n, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < *n; i++)
+        if (strcmp(copies[i].name, name) == 0)
+            return &copies[i];
+    copies[(*n)++] = (struct copy){.name = name};
+    return &copies[*n - 1];
+}
+
+/* The entries of a copy stand together. */
+static struct copy *gather(const struct pg_record *r, size_t *n)
+{
+    struct copy *copies = mem_array(r->nviews + r->nentries + 1, sizeof(*copies)), *c;
+    size_t i;
+
+    *n = 0;
+    for (i = 0; i < r->nviews; i++)
+        find_copy(copies, n, r->views[i].name)->label = &r->views[i];
+    for (i = 0; i < r->nentries; i++) {
+        c = find_copy(copies, n, r->entries[i].view);
+        if (!c->n++)
+            c->entries = &r->entries[i];
+    }
+    return copies;
+}
+
+static void print_copies(const struct copy *copies, size_t n)
+{
+    size_t i;
+
+    if (!n)
+        puts("No copy has been made into this database.");
+    for (i = 0; i < n; i++) {
+        if (i)
+            putchar('\n');
+        print_copy(&copies[i]);
+    }
+}
+
+static int show(struct pg_conn *conn, const struct pg_record *r, bool json, struct err *err)
+{
+    size_t i, n;
+    struct copy *copies = gather(r, &n);
+    int rc = 0, failed = 0;
+
+    for (i = 0; i < n && rc == 0; i++)
+        rc = pg_record_count_parts(conn, copies[i].name, &copies[i].parts, err);
+    if (rc == 0 && json)
+        print_json(copies, n);
+    else if (rc == 0)
+        print_copies(copies, n);
+    for (i = 0; i < n; i++)
+        failed |= copies[i].label && strcmp(copies[i].label->state, "failed") == 0;
+    free(copies);
+    return rc < 0 ? rc : failed;
+}
+
+int target_status(const struct target_look *look, bool json)
+{
+    struct pg_conn *conn = NULL;
+    struct pg_record *r = NULL;
+    struct err err;
+    int rc = look_at(look, "asofs status", -1, &conn, &err);
+
+    if (rc == 0)
+        rc = pg_record_read(conn, look->name, &r, &err);
+    if (rc == 0)
+        rc = show(conn, r, json, &err);
+    pg_record_free(r);
+    pg_conn_close(conn);
+    return rc < 0 ? command_failed(&err) : command_printed(rc);
+}
+
+int target_wait(const struct target_look *look)
+{
+    struct pg_conn *conn = NULL;
+    struct stop stop;
+    struct err err;
+    int rc = stop_open(&stop, &err);
+
+    if (rc < 0)
+        return command_failed(&err);
+    rc = look_at(look, "asofs wait", stop.fd, &conn, &err);
+    if (rc == 0)
+        rc = pg_record_wait(conn, look->name, look->newer_than, &err);
+    pg_conn_close(conn);
+    stop_close(&stop, true);
+    return rc < 0 ? command_failed(&err) : 0;
+}
