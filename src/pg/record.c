@@ -707,7 +707,7 @@ static int read_time(struct pg_conn *conn, const char *given, char **time, struc
     if (rc != -EIO)
         return rc;
     err->code = EINVAL;
-    return err_prefix(err, "\"%s\" is no time", given);
+    return err_prefix(err, "\"%s\" is not a time", given);
 }
 
 /* A standby cannot listen; there it is looked at oftener. A session that waits is not idle. */
