@@ -89,6 +89,9 @@ static void print_label(const struct copy *c)
         printable_out("%s: not current yet\n", c->name);
     else if (!*v->moment)
         printable_out("%s: %s\n", c->name, v->state);
+    else if (strcmp(v->state, "current") != 0)
+        printable_out("%s: %s; it was current as of %s, published at %s\n", c->name, v->state,
+                      v->moment, v->published_at);
     else
         printable_out("%s as of %s: %s, %llu table%s, %llu rows, from %s, published at %s\n",
                       c->name, v->moment, v->state, (unsigned long long)v->tables,
