@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/intosource.h"
 #include "cmd/source.h"
 #include "cmd/subcommand.h"
 #include "cmd/target.h"
@@ -23,25 +24,31 @@ struct options {
     struct target_options target;
     char *keep;
     bool direct;
+    enum { INTO_TARGET, INTO_SOURCE } into;
 };
+
+static const char *const into_names[] = {"target", "source", NULL};
 
 static const struct option_def options[] = {
     OPTION_ROWS(struct options, c, source_command_options),
     OPTION_ROWS(struct options, target, target_options),
     OPTION_TEXT("keep", 0, struct options, keep),
     OPTION_FLAG("direct", 0, struct options, direct),
+    OPTION_CHOICE("into", 0, struct options, into, into_names),
     OPTION_END,
 };
 
 static int print_help(void)
 {
     printf("Usage: asofs copy [OPTION]... SOURCE TARGET\n"
+           "       asofs copy [OPTION]... --into=source SOURCE\n"
            "Fill the tables of a second database with those of SOURCE as of one moment.\n\n"
            "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
            "TARGET is one, too, of the database that is filled.\n\n"
            "%s"
            "      --keep=DIR            keep the flat files, as asofs extract writes them\n"
-           "      --direct              no files: snapshot workers write into TARGET\n\n"
+           "      --direct              no files: snapshot workers write into TARGET\n"
+           "      --into=source         separate tables in schema asofs_NAME of SOURCE itself\n\n"
            "%s",
            target_help, source_help);
     return fflush(stdout) == 0 ? 0 : 1;
@@ -290,10 +297,28 @@ static int check(const struct options *o)
     return usage_error("copy", &err);
 }
 
+static bool is_alone(const void *target)
+{
+    return ((const struct options *)target)->into == INTO_SOURCE;
+}
+
+static int copy_into_source(struct options *o)
+{
+    struct err err;
+
+    if (into_source_check(&o->c.source, &o->target,
+                          o->keep     ? "--keep"
+                          : o->direct ? "--direct"
+                                      : NULL,
+                          &err) < 0)
+        return usage_error("copy", &err);
+    return into_source(&o->c.source, &o->target);
+}
+
 int cmd_copy(int argc, char **argv)
 {
-    static const struct source_command_def def = {"copy", options, false, "SOURCE and TARGET",
-                                                  print_help};
+    static const struct source_command_def def = {"copy",     options, false, "SOURCE and TARGET",
+                                                  print_help, is_alone};
     struct options o = {0};
     char *operands[2];
     int status;
@@ -304,6 +329,8 @@ int cmd_copy(int argc, char **argv)
         source_command_begin(&o.c, operands[0]);
         if (o.c.dry_run) {
             status = source_dry_run(&o.c.source);
+        } else if (o.into == INTO_SOURCE) {
+            status = copy_into_source(&o);
         } else if ((status = check(&o)) == 0) {
             target_take(&o.target, operands[1]);
             status = run(&o);

@@ -59,8 +59,8 @@ static int extract(struct source *source, const char *dir)
 
 int cmd_extract(int argc, char **argv)
 {
-    static const struct source_command_def def = {"extract", source_command_options, false,
-                                                  "SOURCE and DIR", print_help};
+    static const struct source_command_def def = {
+        "extract", source_command_options, false, "SOURCE and DIR", print_help, NULL};
     struct source_command c = {0};
     char *operands[2];
     int status;

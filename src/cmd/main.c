@@ -27,6 +27,7 @@ static const struct {
     {"worker", cmd_worker},
     {LOAD_DELETER, cmd_load_worker},
     {LOAD_LOADER, cmd_load_worker},
+    {LOAD_INSERTER, cmd_load_worker},
     {"child", cmd_child},
     {"guard", cmd_guard},
 };

@@ -202,7 +202,8 @@ static int mount_view(struct mount_options *o, const char *dir)
 
 static int mount_command(int argc, char **argv, bool fake)
 {
-    static const struct source_command_def def = {"mount", defs, true, "SOURCE and DIR", print_help};
+    static const struct source_command_def def = {"mount",          defs,       true,
+                                                  "SOURCE and DIR", print_help, NULL};
     struct mount_options o = {.fs = {.uid = getuid(), .gid = getgid()}};
     struct source *source = &o.common.source;
     char *operands[2];

@@ -183,6 +183,7 @@ bool source_command_parse(struct source_command *c, const struct source_command_
 {
     struct err err;
     int n = option_parse(def->options, def->take_o, target, argc, argv, operands, 2, &err);
+    bool alone = n >= 0 && def->alone && def->alone(target);
 
     *status = 0;
     if (n >= 0 && source_check(&c->source, &err) < 0)
@@ -192,8 +193,11 @@ bool source_command_parse(struct source_command *c, const struct source_command_
     } else if (n >= 0 && c->version) {
         *status = printf("asofs %s\n", PACKAGE_VERSION) < 0;
     } else {
-        if (n >= 0 && n < 2 && !(n == 1 && c->dry_run))
-            n = err_set(&err, EINVAL, "%s are needed", def->operands);
+        if (n >= 0 && n < 2 && !(n == 1 && (c->dry_run || alone)))
+            n = err_set(&err, EINVAL, "%s %s needed", alone ? "SOURCE" : def->operands,
+                        alone ? "is" : "are");
+        else if (n == 2 && alone)
+            n = err_set(&err, EINVAL, "SOURCE is all that is needed");
         if (n >= 0)
             return true;
         *status = usage_error(def->name, &err);

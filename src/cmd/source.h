@@ -36,6 +36,7 @@ struct source_command_def {
     bool take_o;
     const char *operands; /* "SOURCE and DIR" */
     int (*print_help)(void);
+    bool (*alone)(const void *target); /* SOURCE is the only operand; NULL: never */
 };
 
 /*

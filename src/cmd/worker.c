@@ -1,4 +1,4 @@
-/* asofs worker, deleter, loader: internal; a coordinator starts them (extract/worker.h,
+/* asofs worker, deleter, loader, inserter: internal; a coordinator starts them (extract/worker.h,
  * load/worker.h). */
 #include "cmd/cmd.h"
 

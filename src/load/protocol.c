@@ -11,6 +11,7 @@ void load_put_config(struct buf *frame, const struct load_config *m)
     buf_put_str(frame, m->role);
     buf_put_u64(frame, m->run);
     buf_put_str(frame, m->timezone);
+    buf_put_str(frame, m->snapshot_id);
     buf_put_u64(frame, m->timeout_ms);
     buf_put_u64(frame, m->lock_timeout_ms);
     buf_put_u32(frame, m->debug);
@@ -24,6 +25,7 @@ bool load_get_config(struct reader *r, struct load_config *m)
     m->role = reader_str(r);
     m->run = reader_u64(r);
     m->timezone = reader_str(r);
+    m->snapshot_id = reader_str(r);
     m->timeout_ms = reader_u64(r);
     m->lock_timeout_ms = reader_u64(r);
     m->debug = reader_u32(r);
@@ -36,6 +38,7 @@ void load_config_free(struct load_config *m)
     free(m->name);
     free(m->role);
     free(m->timezone);
+    free(m->snapshot_id);
 }
 
 void load_put_job(struct buf *frame, const struct load_job *m)

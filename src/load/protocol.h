@@ -29,7 +29,8 @@ struct load_config {
     char *name; /* of the copy */
     char *role; /* "deleter", "loader": for application_name */
     uint64_t run;
-    char *timezone; /* of the session that wrote the files */
+    char *timezone;    /* of the session that wrote the files */
+    char *snapshot_id; /* "": none. Else a LOAD is an INSERT … SELECT under it, without a file */
     uint64_t timeout_ms, lock_timeout_ms;
     uint32_t debug;
 };
@@ -37,7 +38,7 @@ struct load_config {
 struct load_job {
     uint32_t kind; /* enum gate_kind */
     uint32_t item, part;
-    char *sql;            /* CLEAR, FINISH: statements; LOAD: the COPY */
+    char *sql;            /* CLEAR, FINISH: statements; LOAD: the COPY, or INSERT */
     char *schema, *table; /* of the snapshot table */
     /* LOAD */
     uint32_t chunk; /* its number in the target's ledger */

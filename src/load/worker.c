@@ -12,6 +12,8 @@
 #include "load/part.h"
 #include "load/protocol.h"
 #include "pg/copyin.h"
+#include "pg/freeze.h"
+#include "pg/intosource.h"
 #include "pg/record.h"
 #include "pg/snaptable.h"
 #include "pg/statements.h"
@@ -182,6 +184,49 @@ static int do_within(struct worker *w, const struct load_job *job, int fd, struc
     return rc;
 }
 
+static bool is_lost(int rc)
+{
+    return rc == -ECONNRESET || rc == -EPROTO || rc == -EPIPE || rc == -ETIMEDOUT || rc == -EINTR;
+}
+
+/* ---- rows that come from the same database ---- */
+
+static int insert_within(struct worker *w, const struct load_job *job, struct load_answer *a,
+                         struct err *err)
+{
+    int64_t run = (int64_t)w->config.run;
+    int rc = pg_into_claim(w->conn, w->config.name, run, job->chunk, err);
+
+    if (rc == 0)
+        rc = run_statements(w, job, err);
+    if (rc == 0)
+        a->rows = pg_statements_rows(w->conn);
+    if (rc == 0)
+        rc = pg_record_chunk_done(w->conn, w->config.name, run, job->chunk, a->rows, err);
+    return rc == 0 ? pg_write_commit(w->conn, err) : rc;
+}
+
+/* What failed may have failed because it is done. */
+static int insert_part(struct worker *w, const struct load_job *job, struct load_answer *a,
+                       struct err *err)
+{
+    struct err ignored;
+    int rc = pg_freeze_join_writing(w->conn, w->config.snapshot_id,
+                                    (int64_t)w->config.lock_timeout_ms, err);
+
+    if (rc == 0)
+        rc = insert_within(w, job, a, err);
+    if (rc == 0 || is_lost(rc))
+        return rc;
+    pg_write_rollback(w->conn);
+    return pg_into_find(w->conn, w->config.name, (int64_t)w->config.run, job->chunk, &a->rows,
+                        &ignored) > 0
+               ? 0
+               : rc;
+}
+
+/* ---- a job ---- */
+
 static int do_transaction(struct worker *w, const struct load_job *job, int fd,
                           struct load_answer *a, struct err *err)
 {
@@ -197,11 +242,6 @@ static int do_transaction(struct worker *w, const struct load_job *job, int fd,
     return rc;
 }
 
-static bool is_lost(int rc)
-{
-    return rc == -ECONNRESET || rc == -EPROTO || rc == -EPIPE || rc == -ETIMEDOUT || rc == -EINTR;
-}
-
 static int answer_failure(struct worker *w, struct load_answer *a, int rc, const struct err *why,
                           struct err *err)
 {
@@ -215,12 +255,14 @@ static int do_job(struct worker *w, const struct load_job *job, struct err *err)
 {
     struct load_answer a = {0};
     struct err why = {0};
-    int fd = job->kind == GATE_LOAD ? msg_take_fd(&w->socket) : -1, rc;
+    bool inserts = job->kind == GATE_LOAD && *w->config.snapshot_id;
+    bool with_file = job->kind == GATE_LOAD && !inserts;
+    int fd = with_file ? msg_take_fd(&w->socket) : -1, rc;
 
-    if (job->kind == GATE_LOAD && fd < 0)
+    if (with_file && fd < 0)
         return err_set(err, EPROTO, "the file of a job did not come with it");
     w->progress_sent = clock_ms();
-    rc = do_transaction(w, job, fd, &a, &why);
+    rc = inserts ? insert_part(w, job, &a, &why) : do_transaction(w, job, fd, &a, &why);
     if (fd >= 0)
         close(fd);
     if (rc >= 0)

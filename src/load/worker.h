@@ -12,6 +12,7 @@
 /* The commands of asofs (crew_role.word). */
 #define LOAD_DELETER "deleter"
 #define LOAD_LOADER "loader"
+#define LOAD_INSERTER "inserter" /* loads from tables of the same database (intosource.h) */
 
 /* The life of one, started as a child (common/child.h); returns the exit status. */
 int load_worker_main(const char *process_name);

@@ -154,6 +154,26 @@ int pg_copyin_sql(struct pg_conn *conn, const struct pg_copy_target *t, char **s
     return rc;
 }
 
+int pg_insert_sql(struct pg_conn *conn, const struct pg_copy_source *s, const char *schema,
+                  char **sql, struct err *err)
+{
+    struct buf b = {0};
+    int rc;
+
+    buf_puts(&b, "INSERT INTO ");
+    rc = pg_put_relation(conn, &b, schema, s->table->rel.name, err);
+    buf_puts(&b, s->table->ncolumns ? " (" : " ");
+    if (rc == 0)
+        rc = put_columns(conn, &b, s, err);
+    buf_puts(&b, s->table->ncolumns ? ") " : "");
+    if (rc == 0)
+        rc = put_select(conn, &b, s, err);
+    if (rc == 0)
+        *sql = buf_steal(&b);
+    buf_free(&b);
+    return rc;
+}
+
 int pg_lock_nowait_sql(struct pg_conn *conn, const struct pg_relation *rel, char **sql,
                        struct err *err)
 {

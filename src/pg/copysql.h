@@ -51,6 +51,10 @@ struct pg_copy_target {
 int pg_copy_sql(struct pg_conn *conn, const struct pg_copy_source *s, char **sql, struct err *err);
 int pg_copyin_sql(struct pg_conn *conn, const struct pg_copy_target *t, char **sql,
                   struct err *err);
+/* INSERT INTO schema.(name of the table) of these rows, in the same database; format, header and
+ * encoding say nothing. */
+int pg_insert_sql(struct pg_conn *conn, const struct pg_copy_source *s, const char *schema,
+                  char **sql, struct err *err);
 int pg_lock_nowait_sql(struct pg_conn *conn, const struct pg_relation *rel, char **sql,
                        struct err *err);
 

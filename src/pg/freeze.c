@@ -360,6 +360,25 @@ int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *
     return rc;
 }
 
+int pg_freeze_join_writing(struct pg_conn *worker, const char *snapshot_id, int64_t lock_timeout_ms,
+                           struct err *err)
+{
+    struct buf more = {0};
+    int rc;
+
+    buf_printf(&more,
+               SCAN_SETTINGS "SET LOCAL client_min_messages = error; SET LOCAL synchronous_commit"
+                             " = off; SET LOCAL lock_timeout = %lld; SET TRANSACTION SNAPSHOT ",
+               (long long)lock_timeout_ms);
+    rc = pg_put_literal(worker, &more, snapshot_id, err);
+    if (rc == 0)
+        rc = pg_begin(worker, PG_READ_WRITE, true, more.data, err);
+    buf_free(&more);
+    if (rc < 0)
+        pg_rollback(worker);
+    return rc;
+}
+
 static void add_unlockable(struct buf *names, const struct pg_relation *rel)
 {
     if (rel->lockable)

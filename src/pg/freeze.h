@@ -41,6 +41,10 @@ int pg_freeze_export(struct pg_conn *leader, const struct pg_freeze_request *req
 /* A worker joins the frozen state; it can be done for as long as the leader's transaction is open.
  */
 int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *err);
+/* The same READ WRITE: to read as of then, and write what is committed now (copyin.h: to be ended by
+ * pg_write_commit or pg_write_rollback). After a failure there is no transaction. */
+int pg_freeze_join_writing(struct pg_conn *worker, const char *snapshot_id, int64_t lock_timeout_ms,
+                           struct err *err);
 
 /*
  * ---- protocol lock, for servers and poolers without exported snapshots ----

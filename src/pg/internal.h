@@ -17,6 +17,7 @@ struct pg_conn {
     int64_t deadline;             /* clock_ms: of the result that is waited for; 0: none */
     uint64_t received;            /* bytes, at least, since the last result */
     unsigned notices;             /* that came, ever */
+    uint64_t affected;            /* rows, by the last statement that pg_step took */
     char *timezone, *lc_monetary; /* of the session */
     bool can_notice_end;          /* the server checks now and then whether we are still there */
 };

@@ -110,6 +110,14 @@ static void name_holder(const struct pg_answer *a, size_t i, struct err *err)
             pg_text(a, i, 4), pg_text(a, i, 5));
 }
 
+void pg_publish_put_holders(const struct pg_answer *a, struct err *err)
+{
+    size_t i;
+
+    for (i = 0; i < pg_rows(a); i++)
+        name_holder(a, i, err);
+}
+
 void pg_publish_name_holders(struct pg_conn *conn, const struct pg_shadows *s, bool writers,
                              struct err *err)
 {
@@ -119,14 +127,13 @@ void pg_publish_name_holders(struct pg_conn *conn, const struct pg_shadows *s, b
     static const struct pg_wanted wanted = {"tntttt", 0, 8};
     struct pg_answer *a = NULL;
     struct err ignored;
-    size_t i;
     int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, &ignored);
 
     if (rc == 0)
         rc = pg_shadow_ask(conn, s, 0, writers ? some : any, &wanted, &a, &ignored);
     pg_rollback(conn);
-    for (i = 0; rc == 0 && i < pg_rows(a); i++)
-        name_holder(a, i, err);
+    if (rc == 0)
+        pg_publish_put_holders(a, err);
     pg_answer_free(a);
 }
 

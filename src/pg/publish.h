@@ -54,6 +54,14 @@ int pg_publish_rows(struct pg_conn *conn, const struct pg_shadows *s, const stru
                     int64_t timeout_ms, struct err *err);
 
 /*
+ * intosource.h: the tables in `schema`, filled, take the place of all tables of the copy in schema
+ * asofs_NAME, in the way of pg_publish_swap. Privileges on the old tables are given on the new ones
+ * of the same name.
+ */
+int pg_publish_into(struct pg_conn *conn, const char *schema, const struct pg_label *label,
+                    int64_t timeout_ms, struct err *err);
+
+/*
  * The label alone, seen by everybody at once, also by snapshots that are older (inplace: "loading"
  * before anything is cleared, "current" when all is loaded).
  */

@@ -20,6 +20,16 @@ int pg_publish_pause(struct pg_conn *conn, int64_t deadline, struct err *err);
  */
 int pg_publish_lock(struct pg_conn *conn, const char *lock_sql, int64_t try_ms, struct err *err);
 
+/* swap.c: until nobody reads with a snapshot that is older than what was loaded before the call.
+ * -EBUSY: who still does is named. */
+int pg_publish_wait_older(struct pg_conn *conn, int64_t deadline, int64_t timeout_ms,
+                          struct err *err);
+
+/* Name those of an answer of process (0: a prepared transaction), user, application, since when,
+ * query, behind the lock that each has. */
+#define PUBLISH_HOLDERS "tntttt"
+void pg_publish_put_holders(const struct pg_answer *a, struct err *err);
+
 /* Name who holds locks that conflict: of any kind, or (writers) only writers'. In no transaction. */
 void pg_publish_name_holders(struct pg_conn *conn, const struct pg_shadows *s, bool writers,
                              struct err *err);

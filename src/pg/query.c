@@ -371,6 +371,7 @@ int pg_step(struct pg_conn *conn, struct err *err)
         if (!r)
             return 0;
         rc = take_step(conn, r, err);
+        conn->affected = strtoull(PQcmdTuples(r), NULL, 10);
         PQclear(r);
     }
     return rc;

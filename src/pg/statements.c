@@ -11,3 +11,8 @@ int pg_statements_step(struct pg_conn *conn, struct err *err)
 {
     return pg_step(conn, err);
 }
+
+uint64_t pg_statements_rows(const struct pg_conn *conn)
+{
+    return conn->affected;
+}

@@ -17,4 +17,7 @@ int pg_statements_start(struct pg_conn *conn, const char *sql, struct err *err);
  * and the transaction with it (-ECONNRESET, -EPROTO: the session is lost). */
 int pg_statements_step(struct pg_conn *conn, struct err *err);
 
+/* When all are done: how many rows the last of them wrote. */
+uint64_t pg_statements_rows(const struct pg_conn *conn);
+
 #endif

@@ -86,7 +86,8 @@ static int fail_older(const struct pg_answer *a, int64_t timeout_ms, struct err 
     return -EBUSY;
 }
 
-static int wait_older(struct pg_conn *conn, int64_t deadline, int64_t timeout_ms, struct err *err)
+int pg_publish_wait_older(struct pg_conn *conn, int64_t deadline, int64_t timeout_ms,
+                          struct err *err)
 {
     struct horizon h = {NULL, NULL};
     struct pg_answer *a = NULL;
@@ -310,7 +311,7 @@ int pg_publish_swap(struct pg_conn *conn, const struct pg_shadows *s, const stru
                     int64_t timeout_ms, struct err *err)
 {
     int64_t deadline = clock_ms() + timeout_ms, try_ms;
-    int rc = wait_older(conn, deadline, timeout_ms, err);
+    int rc = pg_publish_wait_older(conn, deadline, timeout_ms, err);
 
     if (rc < 0)
         return rc;

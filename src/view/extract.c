@@ -142,6 +142,18 @@ int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct
     return rc;
 }
 
+/* ---- and what others read ---- */
+
+int view_check_held(struct view *v, struct err *err)
+{
+    return snapshot_check_held(last_member(v)->snapshot, err);
+}
+
+int view_release(struct view *v, struct err *err)
+{
+    return snapshot_release(last_member(v)->snapshot, err);
+}
+
 /* ---- words ---- */
 
 struct sums {

@@ -285,6 +285,29 @@ int snapshot_run(struct snapshot *s, struct err *err)
     return rc;
 }
 
+int snapshot_check_held(struct snapshot *s, struct err *err)
+{
+    int64_t held = clock_ms() - s->locked;
+
+    if (pg_conn_check(s->leader, err) < 0)
+        return err_prefix(err, "the leader is lost");
+    if (!s->req.hold_limit_ms || held <= s->req.hold_limit_ms)
+        return 0;
+    return err_set(err, ETIMEDOUT,
+                   "the source was held for %.1f seconds, and the copy has not ended "
+                   "(--hold-limit)",
+                   (double)held / 1000);
+}
+
+int snapshot_release(struct snapshot *s, struct err *err)
+{
+    int rc = pg_freeze_release(s->leader, err);
+
+    pg_conn_close(s->leader);
+    s->leader = NULL;
+    return rc;
+}
+
 void snapshot_print_plan(const struct snapshot *s, FILE *out)
 {
     char size[32];

@@ -82,6 +82,10 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job);
 /* Extract what was prepared. The server is released afterwards, also after a failure. */
 int snapshot_run(struct snapshot *s, struct err *err);
 
+/* In place of these two, once: nothing is extracted here; others join the exported snapshot. */
+int snapshot_check_held(struct snapshot *s, struct err *err);
+int snapshot_release(struct snapshot *s, struct err *err);
+
 /* What would be extracted: tables, sizes, chunks. */
 void snapshot_print_plan(const struct snapshot *s, FILE *out);
 

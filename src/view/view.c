@@ -109,6 +109,8 @@ void view_get_facts(const struct view *v, struct view_facts *f)
                              .system_identifier = s->of_store ? NULL : s->server.system_identifier,
                              .moment = s->moment.time,
                              .lsn = s->moment.lsn,
+                             .target = &s->target,
+                             .snapshot_id = s->moment.snapshot_id,
                              .encoding = s->encoding,
                              .timezone = s->req.timezone,
                              .format = s->req.format};

@@ -47,8 +47,15 @@ struct view_facts {
     const char *system_identifier; /* of a running server that may tell it; or NULL */
     const char *moment, *lsn, *encoding, *timezone;
     enum pg_format format;
+    const struct pg_target *target; /* the server that was frozen */
+    const char *snapshot_id;        /* NULL with protocol lock */
 };
 void view_get_facts(const struct view *v, struct view_facts *f);
+
+/* Frozen, and not extracted but read by others who join it: it is there still, and not held for
+ * longer than it may be; and it is not needed any more. */
+int view_check_held(struct view *v, struct err *err);
+int view_release(struct view *v, struct err *err);
 
 /* One line for people: how much, how long. */
 void view_print_summary(const struct view *v, const char *what);
