@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -19,15 +20,28 @@
 #include "common/mem.h"
 #include "common/stop.h"
 
+enum objects_where { OBJECTS_NONE, OBJECTS_TARGET, OBJECTS_SOURCE };
+
 struct options {
     struct source_command c;
     struct target_options target;
     char *keep;
     bool direct;
+    enum objects_where objects;
     enum { INTO_TARGET, INTO_SOURCE } into;
 };
 
 static const char *const into_names[] = {"target", "source", NULL};
+
+static int set_objects(void *where, const char *v, struct err *err)
+{
+    enum objects_where *w = where;
+
+    if (strcmp(v, "target") != 0 && strcmp(v, "source") != 0)
+        return err_set(err, EINVAL, "\"%s\" is none of target, source", v);
+    *w = strcmp(v, "source") == 0 ? OBJECTS_SOURCE : OBJECTS_TARGET;
+    return 0;
+}
 
 static const struct option_def options[] = {
     OPTION_ROWS(struct options, c, source_command_options),
@@ -35,6 +49,7 @@ static const struct option_def options[] = {
     OPTION_TEXT("keep", 0, struct options, keep),
     OPTION_FLAG("direct", 0, struct options, direct),
     OPTION_CHOICE("into", 0, struct options, into, into_names),
+    OPTION_CALL("large-objects", 0, struct options, objects, set_objects),
     OPTION_END,
 };
 
@@ -42,13 +57,16 @@ static int print_help(void)
 {
     printf("Usage: asofs copy [OPTION]... SOURCE TARGET\n"
            "       asofs copy [OPTION]... --into=source SOURCE\n"
+           "       asofs copy [OPTION]... --large-objects=source SOURCE\n"
            "Fill the tables of a second database with those of SOURCE as of one moment.\n\n"
            "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
            "TARGET is one, too, of the database that is filled.\n\n"
            "%s"
            "      --keep=DIR            keep the flat files, as asofs extract writes them\n"
            "      --direct              no files: snapshot workers write into TARGET\n"
-           "      --into=source         separate tables in schema asofs_NAME of SOURCE itself\n\n"
+           "      --into=source         separate tables in schema asofs_NAME of SOURCE itself\n"
+           "      --large-objects=WHERE  the files become large objects of the target, or of the\n"
+           "                            source, and no tables are filled: target, source\n\n"
            "%s",
            target_help, source_help);
     return fflush(stdout) == 0 ? 0 : 1;
@@ -87,10 +105,11 @@ static int guest_work(void *arg, int64_t now, struct err *err)
     return loading_work(((struct job *)arg)->loading, now, err);
 }
 
-static void guest_chunk(void *arg, size_t table, uint32_t chunk, int fd, uint64_t offset,
-                        uint64_t len)
+static void guest_chunk(void *arg, size_t table, uint32_t chunk, const struct extract_place *p)
 {
-    loading_part(((struct job *)arg)->loading, table, chunk, fd, offset, len);
+    struct loading_place place = {p->fd, p->offset, p->len, p->rows};
+
+    loading_part(((struct job *)arg)->loading, table, chunk, &place);
 }
 
 static int open_file(void *arg, size_t table, struct err *err)
@@ -170,6 +189,8 @@ static int freeze(struct job *j, struct err *err)
     struct source *source = &j->o->c.source;
     int rc = source_open(source, err);
 
+    if (rc == 0 && source->pageview && j->o->objects == OBJECTS_SOURCE)
+        rc = err_set(err, EINVAL, "%s is a store, which takes no large objects", source->place);
     if (rc == 0 && source_shows_several(source))
         rc = err_set(err, EINVAL, "the store holds several databases: name one, --database=NAME");
     return rc < 0 ? rc : source_freeze(source, &j->view, err);
@@ -189,10 +210,25 @@ static int keep_files(struct job *j, struct err *err)
     return j->o->keep ? outdir_publish(&j->out, err) : 0;
 }
 
+/* .asofs/, so that the directory can be had back. */
+static int store_texts(struct job *j, struct err *err)
+{
+    const struct tree *t = view_tree(j->view);
+    uint32_t i;
+    int rc = 0;
+
+    for (i = 0; i < t->n && rc == 0; i++)
+        if (t->nodes[i].kind == NODE_META)
+            rc = loading_text(j->loading, t->nodes[i].name, view_file(j->view, i), err);
+    return rc;
+}
+
 static int load(struct job *j, struct err *err)
 {
     int rc = loading_run(j->loading, err);
 
+    if (rc == 0 && j->o->objects)
+        rc = store_texts(j, err);
     if (rc == 0)
         rc = loading_publish(j->loading, err);
     if (rc == 0)
@@ -202,7 +238,7 @@ static int load(struct job *j, struct err *err)
 
 static int copy(struct job *j, struct err *err)
 {
-    int rc = open_target(j, err);
+    int rc = j->o->objects == OBJECTS_SOURCE ? 0 : open_target(j, err);
 
     if (rc == 0)
         rc = freeze(j, err);
@@ -246,7 +282,8 @@ static int run(struct options *o)
                               .hear = guest_hear,
                               .work = guest_work,
                               .chunk = guest_chunk,
-                              .arg = &j}};
+                              .arg = &j,
+                              .wants_schema = o->objects != OBJECTS_NONE}};
     struct loading_request *req = &o->target.request;
     struct progress progress;
     struct stop stop;
@@ -292,6 +329,8 @@ static int check(const struct options *o)
         err_set(&err, EINVAL, "--direct makes no files: --keep does not go with it");
     else if (o->c.source.request.format != PG_FORMAT_CSV)
         err_set(&err, EINVAL, "--direct makes no files: --format does not go with it");
+    else if (o->objects)
+        err_set(&err, EINVAL, "--direct makes no files: --large-objects does not go with it");
     else
         return 0;
     return usage_error("copy", &err);
@@ -299,7 +338,9 @@ static int check(const struct options *o)
 
 static bool is_alone(const void *target)
 {
-    return ((const struct options *)target)->into == INTO_SOURCE;
+    const struct options *o = target;
+
+    return o->into == INTO_SOURCE || o->objects == OBJECTS_SOURCE;
 }
 
 static int copy_into_source(struct options *o)
@@ -307,12 +348,22 @@ static int copy_into_source(struct options *o)
     struct err err;
 
     if (into_source_check(&o->c.source, &o->target,
-                          o->keep     ? "--keep"
-                          : o->direct ? "--direct"
-                                      : NULL,
+                          o->keep      ? "--keep"
+                          : o->direct  ? "--direct"
+                          : o->objects ? "--large-objects"
+                                       : NULL,
                           &err) < 0)
         return usage_error("copy", &err);
     return into_source(&o->c.source, &o->target);
+}
+
+/* The tables of schema asofs, in which the objects are found, are not copied themselves. */
+static int begin_objects(struct options *o)
+{
+    o->target.request.mode = LOADING_OBJECTS;
+    if (o->objects == OBJECTS_SOURCE)
+        o->target.request.target = mem_strdup(o->c.source.place);
+    return run(o);
 }
 
 int cmd_copy(int argc, char **argv)
@@ -332,8 +383,9 @@ int cmd_copy(int argc, char **argv)
         } else if (o.into == INTO_SOURCE) {
             status = copy_into_source(&o);
         } else if ((status = check(&o)) == 0) {
-            target_take(&o.target, operands[1]);
-            status = run(&o);
+            if (o.objects != OBJECTS_SOURCE)
+                target_take(&o.target, operands[1]);
+            status = o.objects ? begin_objects(&o) : run(&o);
         }
     }
     source_free(&o.c.source);

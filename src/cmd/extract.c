@@ -1,11 +1,26 @@
 /* asofs extract: the same view as plain files, in a new directory that appears whole or not at all.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cmd/cmd.h"
+#include "cmd/objects.h"
 #include "cmd/source.h"
 #include "common/log.h"
 #include "common/stop.h"
+
+struct options {
+    struct source_command c;
+    bool large_objects;
+    char *name;
+};
+
+static const struct option_def options[] = {
+    OPTION_ROWS(struct options, c, source_command_options),
+    OPTION_FLAG("large-objects", 0, struct options, large_objects),
+    OPTION_TEXT("name", 0, struct options, name),
+    OPTION_END,
+};
 
 static int print_help(void)
 {
@@ -15,6 +30,9 @@ static int print_help(void)
            "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
            "DIR must not exist; it appears when every file is complete. Intermediate data is kept\n"
            "beside it, so --spool has no effect here.\n\n"
+           "      --large-objects       SOURCE holds the files as large objects, put there by\n"
+           "                            asofs copy --large-objects: write them to DIR\n"
+           "      --name=NAME           of that copy (default: the only one there is)\n\n"
            "%s",
            source_help);
     return fflush(stdout) == 0 ? 0 : 1;
@@ -59,17 +77,20 @@ static int extract(struct source *source, const char *dir)
 
 int cmd_extract(int argc, char **argv)
 {
-    static const struct source_command_def def = {
-        "extract", source_command_options, false, "SOURCE and DIR", print_help, NULL};
-    struct source_command c = {0};
+    static const struct source_command_def def = {"extract",        options,    false,
+                                                  "SOURCE and DIR", print_help, NULL};
+    struct options o = {0};
     char *operands[2];
     int status;
 
-    source_init(&c.source);
-    if (source_command_parse(&c, &def, &c, argc, argv, operands, &status)) {
-        source_command_begin(&c, operands[0]);
-        status = c.dry_run ? source_dry_run(&c.source) : extract(&c.source, operands[1]);
+    source_init(&o.c.source);
+    if (source_command_parse(&o.c, &def, &o, argc, argv, operands, &status)) {
+        source_command_begin(&o.c, operands[0]);
+        status = o.c.dry_run       ? source_dry_run(&o.c.source)
+                 : o.large_objects ? objects_extract(&o.c.source, o.name, operands[1])
+                                   : extract(&o.c.source, operands[1]);
     }
-    source_free(&c.source);
+    source_free(&o.c.source);
+    free(o.name);
     return status;
 }

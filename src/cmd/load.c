@@ -108,9 +108,11 @@ static void give_table(struct job *j, struct loading *l, size_t i, uint64_t byte
     j->given[i] = true;
     j->ngiven++;
     if (!c->nparts)
-        loading_part(l, i, 0, -1, 0, bytes);
+        loading_part(l, i, 0, &(struct loading_place){.fd = -1, .len = bytes});
     for (p = 0; p < c->nparts; p++)
-        loading_part(l, i, p, -1, c->parts[p].offset, c->parts[p].bytes);
+        loading_part(l, i, p,
+                     &(struct loading_place){
+                         .fd = -1, .offset = c->parts[p].offset, .len = c->parts[p].bytes});
 }
 
 static int give_complete(struct job *j, struct loading *l, const struct inspected *now,

@@ -11,6 +11,7 @@
 #define ASOFS_EXTRACT_GUEST_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,12 @@ struct extract_direct {
     void *arg;
 };
 
+struct extract_place {
+    int fd;
+    uint64_t offset, len; /* bytes */
+    uint64_t rows;
+};
+
 struct extract_guest {
     size_t (*npolls)(void *arg); /* always the same */
     void (*set_polls)(void *arg, struct pollfd *polls);
@@ -51,11 +58,12 @@ struct extract_guest {
     int (*work)(void *arg, int64_t now,
                 struct err *err); /* whenever there may be something to do */
 
-    /* Chunk number `chunk` of the table, in the order of its file. fd: a spool file, which stays as
+    /* Chunk number `chunk` of the table, in the order of its file. Its fd: a spool file, which stays as
      * it is until the view is freed; or -1: it is in the file written into the directory, which is
      * complete, from this offset on. */
-    void (*chunk)(void *arg, size_t table, uint32_t chunk, int fd, uint64_t offset, uint64_t len);
+    void (*chunk)(void *arg, size_t table, uint32_t chunk, const struct extract_place *place);
     void *arg;
+    bool wants_schema; /* it looks at schema.sql */
 
     const struct extract_direct *direct; /* borrowed; NULL: there are files */
 };

@@ -162,7 +162,9 @@ static void tell_chunks(const struct ledger *l, size_t table)
     size_t k;
 
     for (k = 0; k < r->chunks; k++) {
-        l->cfg.guest->chunk(l->cfg.guest->arg, table, (uint32_t)k, -1, offset, r->lengths[k]);
+        struct extract_place place = {-1, offset, r->lengths[k], r->chunk_rows[k]};
+
+        l->cfg.guest->chunk(l->cfg.guest->arg, table, (uint32_t)k, &place);
         offset += r->lengths[k];
     }
 }
@@ -391,13 +393,14 @@ static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
     struct spool *s = &l->cfg.spools[spool];
     uint32_t number = ledger_part(l, chunk);
     uint64_t offset = s->end;
+    struct extract_place place = {s->fd, offset, d->bytes, d->rows};
 
     l->shown.bytes += d->bytes;
     l->spooled += d->bytes;
     if (l->own_files[k->table] < 0)
         map_chunk(l, chunk, s, d->bytes);
     if (l->cfg.guest && l->own_files[k->table] < 0)
-        l->cfg.guest->chunk(l->cfg.guest->arg, k->table, number, s->fd, offset, d->bytes);
+        l->cfg.guest->chunk(l->cfg.guest->arg, k->table, number, &place);
     if (!goes_to_own_file(l, chunk))
         s->end += d->bytes;
     results_add_chunk(l->cfg.results, k->table, number, d->bytes, d->rows);
@@ -421,7 +424,8 @@ static int keep_direct(struct ledger *l, uint32_t chunk, uint32_t spool,
     if (d->direct) {
         rc = l->direct->loaded(l->direct->arg, table, number, d->rows, d->bytes, err);
     } else {
-        l->cfg.guest->chunk(l->cfg.guest->arg, table, number, s->fd, s->end, d->bytes);
+        l->cfg.guest->chunk(l->cfg.guest->arg, table, number,
+                            &(struct extract_place){s->fd, s->end, d->bytes, d->rows});
         s->end += d->bytes;
     }
     if (r->chunks_done == r->chunks)

@@ -16,6 +16,7 @@ struct results *results_new(const struct plan *p)
     for (t = 0; t < p->ntables; t++) {
         r->tables[t].chunks = plan_table_chunks(p, t);
         r->tables[t].lengths = mem_array(r->tables[t].chunks + 1, sizeof(uint64_t));
+        r->tables[t].chunk_rows = mem_array(r->tables[t].chunks + 1, sizeof(uint64_t));
         for (k = p->first[t]; k < p->first[t + 1]; k++)
             r->tables[t].estimate += p->chunks[k].weight;
     }
@@ -32,6 +33,7 @@ void results_free(struct results *r)
         flatfile_free(r->tables[t].file);
         free(r->tables[t].error);
         free(r->tables[t].lengths);
+        free(r->tables[t].chunk_rows);
     }
     buf_free(&r->schema);
     free(r->schema_error);
@@ -90,6 +92,7 @@ void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t b
     t->rows += rows;
     t->bytes += bytes;
     t->lengths[chunk] = bytes;
+    t->chunk_rows[chunk] = rows;
     t->chunks_done++;
     pthread_mutex_unlock(&r->lock);
 }

@@ -27,6 +27,7 @@ struct table_result {
     int64_t ended_at;      /* clock_ms when complete or failed; else 0 */
     char *error;           /* when failed */
     uint64_t *lengths;     /* bytes of each chunk, in the order of the file; 0 until it is done */
+    uint64_t *chunk_rows;  /* and its rows */
     struct flatfile *file; /* when complete, unless it was written into a directory; else NULL */
 };
 

@@ -28,6 +28,7 @@ static int configure(struct loading *l, const char *role, unsigned i, struct buf
         .timeout_ms = (uint64_t)l->req.worker_timeout_ms,
         .lock_timeout_ms = (uint64_t)l->req.lock_timeout_ms,
         .debug = log_get_level() == LOG_LEVEL_DEBUG,
+        .objects = l->req.mode == LOADING_OBJECTS,
     };
 
     load_put_config(first, &config);
@@ -91,6 +92,7 @@ static int put_job(struct loading *l, unsigned slot, struct buf *frame, int *fd,
         m.last = job->part + 1 == t->nparts;
         m.offset = p->offset;
         m.len = p->len;
+        m.rows = p->rows;
         rc = give_file(l, slot, p, fd, err);
     }
     if (rc < 0)

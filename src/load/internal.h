@@ -25,7 +25,7 @@ struct table_work {
 
 struct part_place {
     int fd; /* borrowed; -1: to be opened */
-    uint64_t offset, len;
+    uint64_t offset, len, rows;
     bool told; /* that it is complete */
 };
 
@@ -68,5 +68,11 @@ void loading_make_direct(struct loading *l);
 
 /* publish.c: the state of the copy as readers see it */
 int loading_label(struct loading *l, const char *state, struct err *err);
+
+/* objects.c: LOADING_OBJECTS */
+int loading_objects_open(struct loading *l, struct err *err);
+int loading_objects_begin(struct loading *l, struct err *err);
+/* What is of no copy that is current goes. */
+void loading_objects_end(struct loading *l);
 
 #endif

@@ -40,6 +40,8 @@ int loading_open(const struct loading_request *req, struct loading **loading, st
         pg_conn_pin(l->conn, &l->target);
         rc = pg_record_prepare(l->conn, req->name, err);
     }
+    if (rc == 0)
+        rc = loading_objects_open(l, err);
     free(title);
     if (rc < 0) {
         loading_close(l);
@@ -284,6 +286,20 @@ static int make_statements(struct loading *l, size_t i, struct err *err)
     return rc;
 }
 
+static int begin_objects(struct loading *l, struct err *err)
+{
+    size_t i;
+    int rc = loading_objects_begin(l, err);
+
+    for (i = 0; i < l->list->n; i++)
+        l->work[i].drop = mem_strdup("");
+    if (rc == 0)
+        rc = write_list(l, err);
+    if (rc == 0)
+        loading_make_crews(l);
+    return rc;
+}
+
 int loading_begin(struct loading *l, const struct load_list *list, struct err *err)
 {
     size_t i;
@@ -291,6 +307,8 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
 
     l->list = list;
     describe_tables(l);
+    if (l->req.mode == LOADING_OBJECTS)
+        return begin_objects(l, err);
     rc = check_apart(l, err);
     if (rc == 0)
         rc = check_filters(l, err);
@@ -317,12 +335,11 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
 
 /* ---- a turn ---- */
 
-void loading_part(struct loading *l, size_t table, uint32_t part, int fd, uint64_t offset,
-                  uint64_t len)
+void loading_part(struct loading *l, size_t table, uint32_t part, const struct loading_place *p)
 {
-    l->parts[l->work[table].first_chunk + part] =
-        (struct part_place){.fd = fd, .offset = offset, .len = len, .told = true};
-    l->bytes_told += len;
+    l->parts[l->work[table].first_chunk + part] = (struct part_place){
+        .fd = p->fd, .offset = p->offset, .len = p->len, .rows = p->rows, .told = true};
+    l->bytes_told += p->len;
     gate_part_complete(l->gate, (uint32_t)table, part);
 }
 
@@ -434,6 +451,8 @@ static void take_away(struct loading *l)
             "the shadow tables of this copy could not be dropped; the next copy of \"%s\" does "
             "it: %s",
             l->req.name, err.text);
+    if (l->req.mode == LOADING_OBJECTS && l->run)
+        loading_objects_end(l);
     if (l->req.mode == LOADING_INPLACE && l->run && !l->published &&
         loading_label(l, "failed", &err) < 0)
         log_note("asofs.view could not be told that the copy has failed: %s", err.text);

@@ -8,6 +8,7 @@
  *                     missing, write the list down; the delete workers may start
  *   loading_part      … the bytes of a part are in their place: it may be loaded
  *   loading_run       until all is loaded and finished (indexes, constraints, ANALYZE)
+ *   loading_text      of large objects: a file of .asofs/ becomes one
  *   loading_publish   the copy is current; who waits is told
  *   loading_close     at any time: without loading_publish, nothing of ours is left but, under
  *                     LOADING_INPLACE, the label that says so
@@ -21,12 +22,18 @@
 
 #include <poll.h>
 
+#include "common/flatfile.h"
 #include "common/progress.h"
 #include "extract/guest.h"
 #include "load/list.h"
 #include "pg/conn.h"
 
-enum loading_mode { LOADING_SWAP, LOADING_ROWS, LOADING_INPLACE };
+enum loading_mode {
+    LOADING_SWAP,
+    LOADING_ROWS,
+    LOADING_INPLACE,
+    LOADING_OBJECTS, /* flat files become large objects, not rows (pg/objects.h); asked for apart */
+};
 
 struct loading;
 
@@ -58,9 +65,12 @@ int loading_open(const struct loading_request *req, struct loading **l, struct e
 /* The list is borrowed until loading_close. Everything that stands in the way is named at once. */
 int loading_begin(struct loading *l, const struct load_list *list, struct err *err);
 
-/* fd: borrowed; stays open and as it is until all is loaded. -1: open_file of the request. */
-void loading_part(struct loading *l, size_t table, uint32_t part, int fd, uint64_t offset,
-                  uint64_t len);
+struct loading_place {
+    int fd; /* borrowed; stays open and as it is until all is loaded. -1: open_file of the request */
+    uint64_t offset, len;
+    uint64_t rows; /* looked at under LOADING_OBJECTS alone */
+};
+void loading_part(struct loading *l, size_t table, uint32_t part, const struct loading_place *p);
 
 /* After loading_begin, with request.direct: what snapshot workers have to know who write into the
  * second database themselves. It is valid, and takes what they report, until loading_close. */
@@ -76,6 +86,9 @@ bool loading_is_done(const struct loading *l);
 
 /* All parts have been told of, or will be by nobody but this thread. */
 int loading_run(struct loading *l, struct err *err);
+
+/* Under LOADING_OBJECTS: `name` is that below .asofs/. */
+int loading_text(struct loading *l, const char *name, const struct flatfile *text, struct err *err);
 
 int loading_publish(struct loading *l, struct err *err);
 

@@ -15,6 +15,7 @@ void load_put_config(struct buf *frame, const struct load_config *m)
     buf_put_u64(frame, m->timeout_ms);
     buf_put_u64(frame, m->lock_timeout_ms);
     buf_put_u32(frame, m->debug);
+    buf_put_u32(frame, m->objects);
 }
 
 bool load_get_config(struct reader *r, struct load_config *m)
@@ -29,6 +30,7 @@ bool load_get_config(struct reader *r, struct load_config *m)
     m->timeout_ms = reader_u64(r);
     m->lock_timeout_ms = reader_u64(r);
     m->debug = reader_u32(r);
+    m->objects = reader_u32(r);
     return reader_done(r);
 }
 
@@ -56,6 +58,7 @@ void load_put_job(struct buf *frame, const struct load_job *m)
     buf_put_u32(frame, m->last);
     buf_put_u64(frame, m->offset);
     buf_put_u64(frame, m->len);
+    buf_put_u64(frame, m->rows);
     buf_put_str(frame, m->drop);
 }
 
@@ -73,6 +76,7 @@ bool load_get_job(struct reader *r, struct load_job *m)
     m->last = reader_u32(r);
     m->offset = reader_u64(r);
     m->len = reader_u64(r);
+    m->rows = reader_u64(r);
     m->drop = reader_str(r);
     return reader_done(r) && m->kind < GATE_KINDS && m->format <= PG_FORMAT_BINARY;
 }

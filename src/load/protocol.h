@@ -33,6 +33,7 @@ struct load_config {
     char *snapshot_id; /* "": none. Else a LOAD is an INSERT … SELECT under it, without a file */
     uint64_t timeout_ms, lock_timeout_ms;
     uint32_t debug;
+    uint32_t objects; /* parts become large objects (pg/objects.h) */
 };
 
 struct load_job {
@@ -45,6 +46,7 @@ struct load_job {
     uint32_t format;
     uint32_t first, last;
     uint64_t offset, len; /* in the file */
+    uint64_t rows;        /* of the part, if parts become large objects */
     char *drop;           /* load/part.h */
 };
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "pg/objects.h"
 #include "pg/publish.h"
 #include "pg/sequences.h"
 
@@ -44,6 +45,8 @@ int loading_publish(struct loading *l, struct err *err)
         rc = pg_publish_swap(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
     else if (l->req.mode == LOADING_ROWS)
         rc = pg_publish_rows(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
+    else if (l->req.mode == LOADING_OBJECTS)
+        rc = pg_objects_publish(l->conn, &label, l->run, l->req.publish_timeout_ms, err);
     else
         rc = publish_in_place(l, err);
     l->published = rc == 0;

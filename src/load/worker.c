@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "load/part.h"
@@ -14,11 +16,14 @@
 #include "pg/copyin.h"
 #include "pg/freeze.h"
 #include "pg/intosource.h"
+#include "pg/largeobject.h"
+#include "pg/objects.h"
 #include "pg/record.h"
 #include "pg/snaptable.h"
 #include "pg/statements.h"
 
 #define PROGRESS_EVERY_MS 250
+#define BUSY_PATIENCE_MS 3000
 
 struct worker {
     struct msg_conn socket;
@@ -26,6 +31,7 @@ struct worker {
     struct pg_conn *conn;
     struct buf frame;
     struct pg_copyin *copy;
+    struct pg_objwrite *object;
     int64_t progress_sent; /* clock_ms */
 };
 
@@ -155,6 +161,61 @@ static int copy_part(struct worker *w, const struct load_job *job, int fd, struc
     return rc;
 }
 
+/* ---- parts that become large objects ---- */
+
+struct object_source {
+    struct pg_copyin_file file;
+    struct hash *hash;
+};
+
+static int64_t read_object(void *arg, char *bytes, size_t room, uint64_t at, struct err *err)
+{
+    struct object_source *s = arg;
+    int64_t n = pg_copyin_read_file(&s->file, bytes, room, at, err);
+
+    if (n > 0)
+        hash_update(s->hash, bytes, (size_t)n);
+    return n;
+}
+
+static int write_object(struct worker *w, const struct load_job *job, int fd, uint64_t *checksum,
+                        struct err *err)
+{
+    struct object_source from = {{fd, job->offset, job->len}, hash_new()};
+    struct pg_objwrite *o = w->object;
+    int rc;
+
+    o->read = read_object;
+    o->arg = &from;
+    rc = pg_objwrite_start(w->conn, o, err);
+    while (rc == 0 && (rc = pg_objwrite_step(w->conn, o, err)) > 0)
+        rc = wait_for_server(w, POLLIN, o->bytes, err);
+    *checksum = hash_value(from.hash);
+    hash_free(from.hash);
+    return rc;
+}
+
+static int store_part(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
+                      struct err *err)
+{
+    char checksum[17];
+    struct pg_object o = {.schema = job->schema,
+                          .name = job->table,
+                          .part = job->part,
+                          .bytes = job->len,
+                          .rows = job->rows,
+                          .checksum = checksum};
+    uint64_t hash;
+    int rc = write_object(w, job, fd, &hash, err);
+
+    snprintf(checksum, sizeof(checksum), "%016llx", (unsigned long long)hash);
+    o.oid = w->object->oid;
+    a->rows = job->rows;
+    return rc < 0 ? rc : pg_objects_add(w->conn, w->config.name, (int64_t)w->config.run, &o, err);
+}
+
+/* ---- a job ---- */
+
 /* 1: it was done before, and a->rows is how many. */
 static int load_part(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
                      struct err *err)
@@ -164,7 +225,7 @@ static int load_part(struct worker *w, const struct load_job *job, int fd, struc
 
     if (rc != 0)
         return rc;
-    rc = copy_part(w, job, fd, a, err);
+    rc = w->config.objects ? store_part(w, job, fd, a, err) : copy_part(w, job, fd, a, err);
     if (rc == 0)
         rc = pg_record_chunk_done(w->conn, w->config.name, run, job->chunk, a->rows, err);
     return rc;
@@ -250,6 +311,21 @@ static int answer_failure(struct worker *w, struct load_answer *a, int rc, const
     return say(w, rc == -EBUSY || rc == -ECANCELED ? LOAD_BUSY : LOAD_FAILED, a, err);
 }
 
+/* A worker that was killed can have left a server process that is still at the part: it is noticed
+ * there within a second. */
+static int do_patiently(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
+                        struct err *err)
+{
+    int64_t until = clock_ms() + BUSY_PATIENCE_MS;
+    struct err gone;
+    int rc;
+
+    while ((rc = do_transaction(w, job, fd, a, err)) == -EBUSY && clock_ms() < until)
+        if (wait_for_server(w, 0, 0, &gone) < 0)
+            break;
+    return rc;
+}
+
 /* Negative: it cannot go on. Whether the job was committed shows when it is tried again. */
 static int do_job(struct worker *w, const struct load_job *job, struct err *err)
 {
@@ -262,7 +338,7 @@ static int do_job(struct worker *w, const struct load_job *job, struct err *err)
     if (with_file && fd < 0)
         return err_set(err, EPROTO, "the file of a job did not come with it");
     w->progress_sent = clock_ms();
-    rc = inserts ? insert_part(w, job, &a, &why) : do_transaction(w, job, fd, &a, &why);
+    rc = inserts ? insert_part(w, job, &a, &why) : do_patiently(w, job, fd, &a, &why);
     if (fd >= 0)
         close(fd);
     if (rc >= 0)
@@ -293,7 +369,7 @@ static int serve(struct worker *w, struct err *err)
 
 int load_worker_main(const char *process_name)
 {
-    struct worker w = {.copy = mem_alloc(sizeof(*w.copy))};
+    struct worker w = {.copy = mem_alloc(sizeof(*w.copy)), .object = mem_alloc(sizeof(*w.object))};
     struct err err;
     int rc;
 
@@ -305,6 +381,7 @@ int load_worker_main(const char *process_name)
         rc = serve(&w, &err);
     pg_conn_close(w.conn);
     free(w.copy);
+    free(w.object);
     load_config_free(&w.config);
     buf_free(&w.frame);
     return child_leave(&w.socket, rc, &err);

@@ -269,7 +269,7 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
     };
 
     s->workers->spool_dir = job->spool_dir;
-    start_dump(s, !s->req.guest || job->out_fd >= 0);
+    start_dump(s, !s->req.guest || s->req.guest->wants_schema || job->out_fd >= 0);
     s->results->settled = job->settled;
     s->results->settled_arg = job->settled_arg;
     progress_start(&s->progress, s->req.quiet);
