@@ -216,18 +216,34 @@ static int store_part(struct worker *w, const struct load_job *job, int fd, stru
 
 /* ---- a job ---- */
 
+/* A session that is just ending may still have it: that is waited for. 1: it is done already. */
+static int claim_part(struct worker *w, const struct load_job *job, uint64_t *rows, struct err *err)
+{
+    int64_t until = clock_ms() + (int64_t)w->config.lock_timeout_ms;
+    int rc;
+
+    do {
+        rc =
+            pg_record_claim(w->conn, w->config.name, (int64_t)w->config.run, job->chunk, rows, err);
+        if (rc != -EBUSY || clock_ms() > until)
+            return rc;
+        rc = wait_for_server(w, 0, 0, err);
+    } while (rc == 0);
+    return rc;
+}
+
 /* 1: it was done before, and a->rows is how many. */
 static int load_part(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
                      struct err *err)
 {
-    int64_t run = (int64_t)w->config.run;
-    int rc = pg_record_claim(w->conn, w->config.name, run, job->chunk, &a->rows, err);
+    int rc = claim_part(w, job, &a->rows, err);
 
     if (rc != 0)
         return rc;
     rc = w->config.objects ? store_part(w, job, fd, a, err) : copy_part(w, job, fd, a, err);
     if (rc == 0)
-        rc = pg_record_chunk_done(w->conn, w->config.name, run, job->chunk, a->rows, err);
+        rc = pg_record_chunk_done(w->conn, w->config.name, (int64_t)w->config.run, job->chunk,
+                                  a->rows, err);
     return rc;
 }
 
