@@ -26,8 +26,24 @@ static const char *const create_names[] = {"missing", "never", NULL};
 
 #define JOBS_WRONG "is not a number from 1 to 64"
 
+static bool is_name(const char *s)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t len = strlen(s);
+
+    return len && len <= PG_COPY_NAME_MAX && strspn(s, good) == len;
+}
+
+static int check_name(const char *s, struct err *err)
+{
+    return is_name(s) ? 0
+                      : err_set(err, EINVAL, "is no name for a copy: letters, digits, _ and -, at "
+                                             "most %d",
+                                PG_COPY_NAME_MAX);
+}
+
 const struct option_def target_options[] = {
-    OPTION_TEXT("name", 0, struct target_options, name),
+    OPTION_CHECKED_TEXT("name", 0, struct target_options, name, check_name),
     OPTION_CHOICE("publish", 0, struct target_options, request.mode, publish_names),
     OPTION_CHOICE("create", 0, struct target_options, create, create_names),
     OPTION_TEXT("target-schema", 0, struct target_options, schema),
@@ -56,14 +72,6 @@ void target_free(struct target_options *t)
     free(t->schema);
     free((char *)(uintptr_t)t->request.target);
     *t = (struct target_options){0};
-}
-
-static bool is_name(const char *s)
-{
-    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-    size_t len = strlen(s);
-
-    return len && len <= PG_COPY_NAME_MAX && strspn(s, good) == len;
 }
 
 void target_take(struct target_options *t, char *arg)
