@@ -37,8 +37,9 @@ static bool is_name(const char *s)
 static int check_name(const char *s, struct err *err)
 {
     return is_name(s) ? 0
-                      : err_set(err, EINVAL, "is no name for a copy: letters, digits, _ and -, at "
-                                             "most %d",
+                      : err_set(err, EINVAL,
+                                "is no name for a copy: letters, digits, _ and -, at "
+                                "most %d",
                                 PG_COPY_NAME_MAX);
 }
 

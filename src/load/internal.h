@@ -50,6 +50,7 @@ struct loading {
     struct gate_job *jobs; /* in work: of each deleter, then of each loader */
     int *files;            /* as jobs: opened for it, or -1 */
     bool left_something;   /* there may be shadows */
+    bool labelled;         /* in place: the old copy is not current any more */
     bool published;
     int64_t started; /* clock_ms */
     size_t ntables_loaded;

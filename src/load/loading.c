@@ -324,8 +324,10 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
         rc = make_statements(l, i, err);
     if (rc == 0)
         rc = write_list(l, err);
-    if (rc == 0 && l->req.mode == LOADING_INPLACE)
+    if (rc == 0 && l->req.mode == LOADING_INPLACE) {
         rc = loading_label(l, "loading", err);
+        l->labelled = rc == 0;
+    }
     if (rc == 0 && l->req.direct)
         loading_make_direct(l);
     if (rc == 0)
@@ -453,8 +455,7 @@ static void take_away(struct loading *l)
             l->req.name, err.text);
     if (l->req.mode == LOADING_OBJECTS && l->run)
         loading_objects_end(l);
-    if (l->req.mode == LOADING_INPLACE && l->run && !l->published &&
-        loading_label(l, "failed", &err) < 0)
+    if (l->labelled && !l->published && loading_label(l, "failed", &err) < 0)
         log_note("asofs.view could not be told that the copy has failed: %s", err.text);
 }
 

@@ -82,20 +82,28 @@ int pg_publish_run(struct pg_conn *conn, const struct pg_shadows *s, const char 
 /* ---- who is in the way ---- */
 
 /* clang-format off */
-#define HOLDERS(of)                                                                                \
-    SHADOW_TREE                                                                                    \
-    ", x AS (SELECT r.oid, r.o, false AS label FROM rel r UNION ALL SELECT c.oid, 'asofs.view',"   \
-    "  true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"                         \
-    "  WHERE n.nspname = 'asofs' AND c.relname = 'view')"                                          \
+#define LABEL                                                                                      \
+    "SELECT c.oid, 'asofs.view' AS o, true AS label FROM pg_class c"                               \
+    "  JOIN pg_namespace n ON n.oid = c.relnamespace"                                              \
+    "  WHERE n.nspname = 'asofs' AND c.relname = 'view'"
+#define HOLDERS                                                                                    \
     " SELECT min(x.o) || CASE WHEN count(*) > 1 THEN format(' and %s more', count(*) - 1)"         \
     "   ELSE '' END, coalesce(l.pid, 0), coalesce(a.usename, '?'), coalesce(nullif("               \
     "   a.application_name, ''), '?'), coalesce(date_trunc('second', a.xact_start)::text, '?'),"   \
     "  coalesce(left(a.query, 60), '')"                                                            \
-    "  FROM copy, pg_locks l JOIN x ON x.oid = l.relation"                                         \
+    "  FROM pg_locks l JOIN x ON x.oid = l.relation"                                               \
     "  LEFT JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.granted"  \
     "  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())"    \
-    "  AND l.pid IS DISTINCT FROM pg_backend_pid()" of                                             \
+    "  AND l.pid IS DISTINCT FROM pg_backend_pid()"
+#define ONCE                                                                                       \
     " GROUP BY l.pid, a.usename, a.application_name, a.xact_start, a.query ORDER BY 5 LIMIT 8"
+
+static const char holders_of_label[] = "WITH x AS (" LABEL ")" HOLDERS ONCE;
+static const char holders[] = SHADOW_TREE
+    ", x AS (SELECT r.oid, r.o, false AS label FROM rel r, copy UNION ALL " LABEL ")" HOLDERS ONCE;
+static const char writing_holders[] = SHADOW_TREE
+    ", x AS (SELECT r.oid, r.o, false AS label FROM rel r, copy UNION ALL " LABEL ")" HOLDERS
+    " AND (x.label OR l.mode NOT IN ('AccessShareLock', 'RowShareLock'))" ONCE;
 /* clang-format on */
 
 static void name_holder(const struct pg_answer *a, size_t i, struct err *err)
@@ -118,23 +126,39 @@ void pg_publish_put_holders(const struct pg_answer *a, struct err *err)
         name_holder(a, i, err);
 }
 
+static const struct pg_wanted holders_wanted = {"tntttt", 0, 8};
+
+/* Ends the transaction. */
+static void name_holders(struct pg_conn *conn, int rc, struct pg_answer *a, struct err *err)
+{
+    pg_rollback(conn);
+    if (rc == 0)
+        pg_publish_put_holders(a, err);
+    pg_answer_free(a);
+}
+
 void pg_publish_name_holders(struct pg_conn *conn, const struct pg_shadows *s, bool writers,
                              struct err *err)
 {
-    static const char any[] = HOLDERS("");
-    static const char some[] =
-        HOLDERS(" AND (x.label OR l.mode NOT IN ('AccessShareLock', 'RowShareLock'))");
-    static const struct pg_wanted wanted = {"tntttt", 0, 8};
     struct pg_answer *a = NULL;
     struct err ignored;
     int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, &ignored);
 
     if (rc == 0)
-        rc = pg_shadow_ask(conn, s, 0, writers ? some : any, &wanted, &a, &ignored);
-    pg_rollback(conn);
+        rc = pg_shadow_ask(conn, s, 0, writers ? writing_holders : holders, &holders_wanted, &a,
+                           &ignored);
+    name_holders(conn, rc, a, err);
+}
+
+static void name_holders_of_label(struct pg_conn *conn, struct err *err)
+{
+    struct pg_answer *a = NULL;
+    struct err ignored;
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, &ignored);
+
     if (rc == 0)
-        pg_publish_put_holders(a, err);
-    pg_answer_free(a);
+        rc = pg_ask(conn, holders_of_label, 0, NULL, &holders_wanted, &a, &ignored);
+    name_holders(conn, rc, a, err);
 }
 
 /* ---- the label ---- */
@@ -275,11 +299,12 @@ int pg_publish_label(struct pg_conn *conn, const struct pg_label *label, int64_t
 
     while (rc == 0 && (rc = try_label(conn, label, try_ms, err)) == -EBUSY) {
         rc = pg_publish_pause(conn, deadline, err);
-        if (rc == -EBUSY)
-            return err_set(err, EBUSY, "asofs.view could not be locked within %lld ms",
-                           (long long)timeout_ms);
         if (rc < 0)
-            return rc;
+            break;
+    }
+    if (rc == -EBUSY) {
+        err_set(err, EBUSY, "asofs.view could not be locked within %lld ms", (long long)timeout_ms);
+        name_holders_of_label(conn, err);
     }
     return rc;
 }
