@@ -99,6 +99,52 @@ static int look_at_schema(struct pg_conn *conn, struct err *err)
     return rc;
 }
 
+/*
+ * Who may create a schema could make this one, with our comment, and what stands in it would be run
+ * by whoever copies. So its tables have to be plain ones; and as those of another role can change at
+ * any time, those of a role that is no superuser are not for superusers.
+ */
+static const char odd_sql[] =
+    "SELECT pg_catalog.string_agg(w.name || x.what, ', ' ORDER BY w.name, x.what)"
+    " FROM pg_catalog.unnest(ARRAY['view', 'table', 'chunk']) w(name)"
+    " LEFT JOIN pg_catalog.pg_class c ON c.relname = w.name"
+    "  AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'asofs')"
+    " CROSS JOIN LATERAL ("
+    "SELECT ' is no table' AS what WHERE c.relkind IS DISTINCT FROM 'r'"
+    " OR c.relpersistence <> 'p'"
+    " UNION ALL SELECT ' has a trigger' FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid"
+    " UNION ALL SELECT ' has a rule' FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid"
+    " UNION ALL SELECT ' has row security' WHERE c.relrowsecurity"
+    " UNION ALL SELECT ' has a default' FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid"
+    " UNION ALL SELECT ' has the constraint ' || k.conname FROM pg_catalog.pg_constraint k"
+    "  WHERE k.conrelid = c.oid AND k.contype NOT IN ('p', 'u', 'n')"
+    " UNION ALL SELECT ' has an index on an expression' FROM pg_catalog.pg_index i"
+    "  WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)"
+    " UNION ALL SELECT ' inherits' FROM pg_catalog.pg_inherits h"
+    "  WHERE c.oid IN (h.inhrelid, h.inhparent)"
+    " UNION ALL SELECT ' has a column of type ' || y.typname FROM pg_catalog.pg_attribute a"
+    "  JOIN pg_catalog.pg_type y ON y.oid = a.atttypid WHERE a.attrelid = c.oid"
+    "  AND y.typnamespace <> (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pg_catalog')"
+    " UNION ALL SELECT ' belongs to ' || o.rolname FROM pg_catalog.pg_roles o"
+    "  WHERE o.oid = c.relowner AND NOT o.rolsuper"
+    "  AND (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user)) x";
+
+static int check_plain(struct pg_conn *conn, struct err *err)
+{
+    static const struct pg_wanted wanted = {"T", 1, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_ask(conn, odd_sql, 0, NULL, &wanted, &a, err);
+
+    if (rc == 0 && !pg_is_null(a, 0, 0)) {
+        rc =
+            err_set(err, EEXIST, "the schema \"asofs\" is not as we make it: %s", pg_text(a, 0, 0));
+        err_hint(err, "Whatever stands in it would be run by who copies. DROP SCHEMA asofs CASCADE "
+                      "forgets what it says of copies; a superuser may ALTER TABLE … OWNER TO.");
+    }
+    pg_answer_free(a);
+    return rc;
+}
+
 static const char rights_sql[] =
     "SELECT pg_catalog.count(DISTINCT c.oid) = 3,"
     " pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
@@ -141,6 +187,8 @@ static int prepare_schema(struct pg_conn *conn, struct err *err)
         rc = look_at_schema(conn, err);
     if (rc == 0)
         rc = check_rights(conn, err);
+    if (rc == 0)
+        rc = check_plain(conn, err);
     return end_writing(conn, rc, err);
 }
 

@@ -24,7 +24,7 @@ struct pg_record_table {
 /*
  * The schema is there and ours; and the name is, for as long as conn is open. -EBUSY: another copy
  * of this name is under way (who, since when). -EEXIST: a schema asofs that is not ours, or of
- * another version, or without its tables. -EACCES: what has to be granted.
+ * another version, or without its tables, or with what would run as us. -EACCES: what has to be granted.
  */
 int pg_record_prepare(struct pg_conn *conn, const char *name, struct err *err);
 
