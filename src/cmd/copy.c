@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/stop.h"
+#include "extract/result.h"
 
 enum objects_where { OBJECTS_NONE, OBJECTS_TARGET, OBJECTS_SOURCE };
 
@@ -203,6 +205,19 @@ static int extract(struct job *j, struct err *err)
     return view_extract_files(j->view, j->out.fd, j->out.hidden, err);
 }
 
+/* All is extracted. */
+static void expect_rows(struct job *j)
+{
+    struct view_facts f;
+    size_t i;
+
+    view_get_facts(j->view, &f);
+    pthread_mutex_lock(&f.results->lock);
+    for (i = 0; i < f.results->n; i++)
+        loading_expect_rows(j->loading, i, f.results->tables[i].rows);
+    pthread_mutex_unlock(&f.results->lock);
+}
+
 /* The files have their name as soon as they are complete, whatever becomes of the copy. */
 static int keep_files(struct job *j, struct err *err)
 {
@@ -255,6 +270,8 @@ static int copy(struct job *j, struct err *err)
     if (rc < 0)
         return rc;
     source_release(&j->o->c.source);
+    if (!j->o->target.request.direct)
+        expect_rows(j);
     rc = keep_files(j, err);
     return rc < 0 ? rc : load(j, err);
 }

@@ -100,15 +100,17 @@ static int open_file(void *arg, size_t table, struct err *err)
     return fd < 0 ? err_errno(err, "cannot open %s/%s", j->dir, j->list.tables[table].file) : fd;
 }
 
-static void give_table(struct job *j, struct loading *l, size_t i, uint64_t bytes)
+static void give_table(struct job *j, struct loading *l, size_t i,
+                       const struct inspected_table *now)
 {
     const struct contents_table *c = &j->contents.tables[i];
     uint32_t p;
 
     j->given[i] = true;
     j->ngiven++;
+    loading_expect_rows(l, i, now->rows);
     if (!c->nparts)
-        loading_part(l, i, 0, &(struct loading_place){.fd = -1, .len = bytes});
+        loading_part(l, i, 0, &(struct loading_place){.fd = -1, .len = now->bytes});
     for (p = 0; p < c->nparts; p++)
         loading_part(l, i, p,
                      &(struct loading_place){
@@ -127,7 +129,7 @@ static int give_complete(struct job *j, struct loading *l, const struct inspecte
             return err_set(err, EIO, "%s has failed: %s", now->tables[i].file,
                            now->tables[i].error);
         if (!j->given[i] && strcmp(now->tables[i].state, "complete") == 0)
-            give_table(j, l, i, now->tables[i].bytes);
+            give_table(j, l, i, &now->tables[i]);
     }
     return 0;
 }

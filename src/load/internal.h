@@ -19,8 +19,9 @@ struct table_work {
     uint32_t first_chunk; /* its number, and that of its first part in `parts` */
     size_t *steps;        /* numbers in loading.steps */
     size_t nsteps, steps_room;
-    uint64_t rows;
-    bool told; /* that it is loaded */
+    uint64_t rows, expected;
+    bool is_expected; /* `expected` is known */
+    bool told;        /* that it is loaded */
 };
 
 struct part_place {

@@ -345,6 +345,12 @@ void loading_part(struct loading *l, size_t table, uint32_t part, const struct l
     gate_part_complete(l->gate, (uint32_t)table, part);
 }
 
+void loading_expect_rows(struct loading *l, size_t table, uint64_t rows)
+{
+    l->work[table].expected = rows;
+    l->work[table].is_expected = true;
+}
+
 size_t loading_npolls(const struct loading *l)
 {
     return 1 + l->deleters.n + l->loaders.n;

@@ -76,6 +76,10 @@ void loading_part(struct loading *l, size_t table, uint32_t part, const struct l
  * second database themselves. It is valid, and takes what they report, until loading_close. */
 const struct extract_direct *loading_direct(const struct loading *l);
 
+/* So many rows are in the flat file: with others the copy is not published. (COPY may end early, and
+ * the target may leave out rows.) Not called: not known. */
+void loading_expect_rows(struct loading *l, size_t table, uint64_t rows);
+
 size_t loading_npolls(const struct loading *l);
 void loading_set_polls(const struct loading *l, struct pollfd *polls);
 int loading_hear(struct loading *l, const struct pollfd *polls, struct err *err);

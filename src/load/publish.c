@@ -1,6 +1,7 @@
 /* The copy becomes current, or its label says what it is. */
 #include "load/internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "pg/objects.h"
@@ -34,11 +35,28 @@ static int publish_in_place(struct loading *l, struct err *err)
     return rc < 0 ? rc : loading_label(l, "current", err);
 }
 
+static int compare_rows(const struct loading *l, struct err *err)
+{
+    size_t i;
+
+    for (i = 0; i < l->list->n; i++) {
+        const struct table_work *w = &l->work[i];
+
+        if (w->is_expected && w->rows != w->expected)
+            return err_set(err, EIO, "%s has %llu rows, and %llu came into the second database",
+                           l->list->tables[i].file, (unsigned long long)w->expected,
+                           (unsigned long long)w->rows);
+    }
+    return 0;
+}
+
 int loading_publish(struct loading *l, struct err *err)
 {
     struct pg_label label = label_of(l, "current");
-    int rc;
+    int rc = compare_rows(l, err);
 
+    if (rc < 0)
+        return rc;
     pg_conn_set_patience(l->conn,
                          0); /* a statement that changes many rows says nothing meanwhile */
     if (l->req.mode == LOADING_SWAP)

@@ -113,7 +113,8 @@ void view_get_facts(const struct view *v, struct view_facts *f)
                              .snapshot_id = s->moment.snapshot_id,
                              .encoding = s->encoding,
                              .timezone = s->req.timezone,
-                             .format = s->req.format};
+                             .format = s->req.format,
+                             .results = snapshot_results(s)};
 }
 
 /* ---- the state of a file ---- */

@@ -39,6 +39,8 @@ int view_extract_begin(struct view *v, struct err *err);
 /* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
 
+struct results;
+
 /* What was frozen, of a view of one database; borrowed until view_free. */
 struct view_facts {
     const struct pg_catalog *catalog;
@@ -49,6 +51,7 @@ struct view_facts {
     enum pg_format format;
     const struct pg_target *target; /* the server that was frozen */
     const char *snapshot_id;        /* NULL with protocol lock */
+    struct results *results;        /* of the tables, as the catalog */
 };
 void view_get_facts(const struct view *v, struct view_facts *f);
 
