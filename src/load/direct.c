@@ -18,6 +18,7 @@
 /* As format_type() names them, without length, precision and []. Not xml, whose encoding would be
  * another, nor money, whose unit depends on a setting. */
 static const char *const binary_types[] = {
+    "\"char\"",
     "bigint",
     "bit",
     "bit varying",
@@ -53,6 +54,7 @@ static const char *const binary_types[] = {
     "real",
     "smallint",
     "text",
+    "tid",
     "time with time zone",
     "time without time zone",
     "timestamp with time zone",
@@ -61,6 +63,8 @@ static const char *const binary_types[] = {
     "tstzrange",
     "tsvector",
     "uuid",
+    "xid",
+    "xid8",
 };
 
 /* "timestamp(3) without time zone[]" -> "timestamp without time zone" */
@@ -79,7 +83,7 @@ static char *bare_type(const char *type)
     return bare;
 }
 
-static bool is_safe_binary(const char *type)
+bool loading_is_safe_binary(const char *type)
 {
     char *bare = bare_type(type);
     size_t i, n = sizeof(binary_types) / sizeof(*binary_types);
@@ -96,7 +100,7 @@ enum pg_format loading_direct_format(const struct pg_snaptable *t)
     size_t i;
 
     for (i = 0; i < t->ncolumns; i++)
-        if (!t->columns[i].skip && !is_safe_binary(t->columns[i].type))
+        if (!t->columns[i].skip && !loading_is_safe_binary(t->columns[i].type))
             return PG_FORMAT_TEXT;
     return PG_FORMAT_BINARY;
 }

@@ -68,6 +68,9 @@ int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t row
 enum pg_format loading_direct_format(const struct pg_snaptable *t);
 void loading_make_direct(struct loading *l);
 
+/* direct.c: its binary form means the same in every database. type: as format_type() names it */
+bool loading_is_safe_binary(const char *type);
+
 /* publish.c: the state of the copy as readers see it */
 int loading_label(struct loading *l, const char *state, struct err *err);
 

@@ -162,15 +162,15 @@
 
 #define EVERYTHING                                                                                 \
     SHADOW_TREE INDEXES STATISTICS REFERENCES                                                      \
-        ", todo AS (" BUILD KEYS UNCHECKED STATISTICS_MADE ANALYZED REFERENCES_MADE GUARDS ")"
+        ", jobs AS (" BUILD KEYS UNCHECKED STATISTICS_MADE ANALYZED REFERENCES_MADE GUARDS ")"
 
 #define IN_ORDER                                                                                   \
-    " SELECT t.phase, t.job, t.i - 1, t.what, t.sql FROM todo t"                                   \
+    " SELECT t.phase, t.job, t.i - 1, t.what, t.sql FROM jobs t"                                   \
     " ORDER BY t.phase, CASE WHEN t.phase = 0 THEN t.ord END, t.job, t.ord, t.depth, t.sub, t.sql"
 
 static const char swap_sql[] = EVERYTHING IN_ORDER;
 static const char rows_sql[] =
-    SHADOW_TREE ", todo(phase, job, ord, depth, sub, i, what, sql) AS (SELECT 2, r.i, 0, 0, 0, r.i,"
+    SHADOW_TREE ", jobs(phase, job, ord, depth, sub, i, what, sql) AS (SELECT 2, r.i, 0, 0, 0, r.i,"
                 " '', 'ANALYZE ' || r.s FROM rel r WHERE r.depth = 0)" IN_ORDER;
 /* clang-format on */
 
@@ -178,7 +178,7 @@ int pg_shadow_unmakeable(struct pg_conn *conn, const struct pg_shadows *s, struc
                          struct err *err)
 {
     static const char sql[] =
-        EVERYTHING " SELECT t.what FROM todo t WHERE t.sql IS NULL ORDER BY 1";
+        EVERYTHING " SELECT t.what FROM jobs t WHERE t.sql IS NULL ORDER BY 1";
     static const struct pg_wanted wanted = {"t", 0, PG_MANY};
 
     return pg_shadow_ask(conn, s, 0, sql, &wanted, a, err);
