@@ -13,6 +13,7 @@
 bench_home=$(dirname "${BASH_SOURCE[0]}")
 bench_dir=
 bench_asofs=
+bench_against=           # another asofs, to be measured beside it
 bench_scale=full
 bench_rounds=5
 bench_jobs=2
@@ -79,6 +80,45 @@ bench_same() {
 	bench_sames+=("$1|$2")
 }
 
+# --- data that several benchmarks use ---
+
+# Order lines as in TPC-H, four for each of N orders: numbers, dates, money and short texts.
+bench_fill_orders() {
+	psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 <<-END
+		CREATE TABLE orders AS SELECT o AS orderkey, o % 150000 AS custkey, 'O'::char(1) AS status,
+			(o * 37 % 50000000)::numeric(15, 2) / 100 AS totalprice, date '2020-01-01' + o % 2400 AS orderdate,
+			(o % 5 + 1) || '-PRIORITY' AS priority, 'Clerk#' || o % 1000 AS clerk, left(repeat(md5(o::text), 2), 49) AS remark
+			FROM generate_series(1, $1) o;
+		CREATE TABLE lineitem AS SELECT o AS orderkey, o * 7 % 200000 AS partkey, o % 10000 AS suppkey, n AS linenumber,
+			(o % 50 + 1)::numeric(15, 2) AS quantity, (o * 31 % 10000000)::numeric(15, 2) / 100 AS extendedprice,
+			(o % 11)::numeric(15, 2) / 100 AS discount, (n % 9)::numeric(15, 2) / 100 AS tax, 'N'::char(1) AS returnflag,
+			'O'::char(1) AS linestatus, date '2020-01-01' + o % 2400 AS shipdate, date '2020-02-01' + o % 2400 AS commitdate,
+			date '2020-03-01' + o % 2400 AS receiptdate, 'DELIVER IN PERSON'::char(25) AS shipinstruct,
+			'TRUCK'::char(10) AS shipmode, left(md5((o * n)::text), 27) AS remark
+			FROM generate_series(1, $1) o, generate_series(1, 4) n;
+	END
+}
+
+# Keys and an index each.
+bench_index_orders() {
+	psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 <<-END
+		ALTER TABLE orders ADD PRIMARY KEY (orderkey);
+		ALTER TABLE lineitem ADD PRIMARY KEY (orderkey, linenumber);
+		CREATE INDEX ON orders (custkey);
+		CREATE INDEX ON lineitem (partkey);
+	END
+}
+
+bench_settle() {
+	psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --command="VACUUM (FREEZE, ANALYZE)" --command="CHECKPOINT"
+}
+
+# Bytes of tables, without their indexes.
+bench_table_size() {
+	psql --no-psqlrc --quiet --tuples-only --no-align \
+		--command="SELECT sum(pg_table_size(t::regclass)) FROM unnest(string_to_array('$*', ' ')) t"
+}
+
 # --- contenders that several benchmarks use ---
 #
 # asofs extract and pg_dump return when their files are on the disk; psql does not care.
@@ -137,6 +177,73 @@ bench_extract_targets() {
 	bench_compare asofs-text psql-text
 }
 
+# --- a second database, on the same server: made, filled, indexed, analyzed and dropped within each ---
+
+dump_and_restore() {
+	createdb target
+	pg_dump --format=directory --jobs="$bench_jobs" --compress=0 --file="$1"
+	pg_restore --jobs="$bench_jobs" --dbname=target "$1"
+	vacuumdb --quiet --analyze-only --jobs="$bench_jobs" target
+	dropdb target
+}
+
+# As pgcopydb_clone above, with all indexes at once, and analyzed as the others are.
+pgcopydb_second() {
+	createdb target
+	pgcopydb clone --table-jobs "$bench_jobs" --index-jobs "$bench_jobs" --dir "$1" --skip-vacuum \
+		--source "host=$PGHOST user=$PGUSER dbname=$PGDATABASE" --target "host=$PGHOST user=$PGUSER dbname=target"
+	vacuumdb --quiet --analyze-only --jobs="$bench_jobs" target
+	dropdb target
+	mkdir -p "$1"
+}
+
+# [OPTION…] OUT: the definitions first, as for a target that is filled again and again.
+asofs_copy() {
+	local out=${*: -1}
+	createdb target
+	pg_dump --schema-only | psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 target >/dev/null
+	"$bench_asofs" copy -q --name=bench --jobs="$bench_jobs" --load-jobs="$bench_jobs" --spool="$bench_dir" "${@:1:$# - 1}" \
+		"$PGDATABASE" target
+	dropdb target
+	mkdir -p "$out"
+}
+
+# KEY [TARGET]: what the others do is what KEY is compared with.
+bench_compare_second() {
+	bench_compare "$1" pg_dump "${2:-}"
+	if [[ -v bench_commands[pgcopydb] ]]; then bench_compare "$1" pgcopydb "${2:-}"; fi
+}
+
+bench_second_peers() {
+	bench_contender pg_dump dump_and_restore
+	if command -v pgcopydb >/dev/null; then
+		bench_contender pgcopydb pgcopydb_second
+	else
+		echo 'pgcopydb is not installed: left out'
+	fi
+}
+
+# --- another asofs beside the one that is measured ---
+
+# Every contender that is asofs' a second time, by the other program, right after the first.
+bench_add_against() {
+	local key
+	local -a keys=()
+	for key in "${bench_keys[@]}"; do
+		keys+=("$key")
+		[[ ${bench_commands[$key]} == asofs_* ]] || continue
+		keys+=("other-$key")
+		bench_commands[other-$key]="bench_by_other ${bench_commands[$key]}"
+		bench_compare "$key" "other-$key"
+	done
+	bench_keys=("${keys[@]}")
+}
+
+bench_by_other() {
+	local bench_asofs=$bench_against
+	"$@"
+}
+
 # --- measuring ---
 
 # Seconds of CPU that ended backends have used: the server's share of a run.
@@ -185,6 +292,7 @@ bench_warm_up() {
 
 bench_run() {
 	local round key
+	if [[ -n $bench_against ]]; then bench_add_against; fi
 	bench_warm_up
 	for ((round = 1; round <= bench_rounds; round++)); do
 		for key in "${bench_keys[@]}"; do
