@@ -249,7 +249,7 @@ bench_by_other() {
 # Seconds of CPU that ended backends have used: the server's share of a run.
 bench_server_cpu() {
 	local fields
-	read -ra fields <"/proc/$(head -n 1 "$bench_dir/data/postmaster.pid")/stat"
+	read -ra fields <"/proc/$(head -n 1 "$bench_dir/server/data/postmaster.pid")/stat"
 	awk -v ticks="$((fields[15] + fields[16]))" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f", ticks / hz }'
 }
 

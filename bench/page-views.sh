@@ -22,8 +22,7 @@ views_log=$(bench_at_scale 48 20)
 views_long_log=$(bench_at_scale 600 40)
 views_of=$bench_dir/views
 mkdir -p "$views_of/copies" "$bench_dir/socket"
-if ((EUID == 0)); then chown postgres: "$views_of" "$views_of/copies" "$bench_dir/socket"; fi
-chmod 0711 "$views_of"
+if ((EUID == 0)); then chown postgres: "$views_of/copies" "$bench_dir/socket"; fi
 chmod 0700 "$bench_dir/socket"
 
 # --- a base, its log, and a moment in it ---
@@ -55,7 +54,6 @@ views_server() {
 # From now on with a log, which is archived.
 views_begin_log() {
 	(cd "$views_make" && views_server stop)
-	server_as_owner mkdir "$views_of/$1/log"
 	server_configure "$views_make" fsync=off autovacuum=off wal_level=replica max_wal_senders=4 max_wal_size=8GB \
 		archive_mode=on "archive_command=cp %p $views_of/$1/log/%f" | server_as_owner tee -a "$views_make/data/postgresql.conf" >/dev/null
 	(cd "$views_make" && views_server start)
@@ -85,8 +83,9 @@ views_end_log() {
 views_prepare() {
 	local of=$views_of/$1
 	views_make=$bench_dir/make
-	mkdir "$views_make" "$of"
-	if ((EUID == 0)); then chown postgres: "$of"; fi
+	mkdir "$views_make" "$of" "$of"/{base,log}
+	if ((EUID == 0)); then chown postgres: "$of"/{base,log}; fi
+	chmod 0700 "$of/base"
 	server_start "$views_make" fsync=off wal_level=minimal max_wal_senders=0 autovacuum=off max_wal_size=8GB
 	bench_later server_stop "$views_make"
 	local -x PGHOST=$views_make

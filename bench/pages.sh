@@ -270,9 +270,9 @@ pages_start() {
 		server_configure "$bench_dir/socket" "fsync=$1" autovacuum=off | server_as_owner tee "$pages_shown/postgresql.conf"
 		server_as_owner tee "$pages_shown/pg_hba.conf" <<<'local all all trust'
 		server_as_owner tee "$pages_shown/pg_ident.conf" </dev/null
-		server_as_owner pg_ctl start --pgdata="$pages_shown" --log="$bench_dir/server.log" --timeout=60 --wait
+		server_as_owner pg_ctl start --pgdata="$pages_shown" --log="$bench_dir/socket/server.log" --timeout=60 --wait
 	) >"$bench_dir/start.log" 2>&1 </dev/null || {
-		tail -n 15 "$bench_dir/start.log" "$bench_dir/server.log" >&2
+		tail -n 15 "$bench_dir/start.log" "$bench_dir/socket/server.log" >&2
 		fail 'the server did not start'
 	}
 	bench_later pages_stop "$(head -n 1 "$pages_shown/postmaster.pid")"
