@@ -186,7 +186,7 @@ static int make_log_directory(struct creation *c, struct err *err)
 }
 
 /*
- * pg_receivewal goes on behind the last segment that is there. Where a new slot begins later, and
+ * pg_receivewal goes on after the last segment that is there. Where a new slot begins later, and
  * with servers (before 15) of which it cannot learn where a slot begins, an empty segment shows it.
  */
 static int seed_wal(struct creation *c, struct err *err)

@@ -10,7 +10,7 @@
  * weighs as much as all of them, and the next one replaces whatever weighs no more than itself. So
  * layers that were made of much grow rare, and in `n` advances each piece of the log is replayed a
  * few times (about log2(n) / 2 on average). What weighs is the number of advances, not of bytes:
- * many small layers behind a few large ones would else replay the last of the large ones each time.
+ * many small layers above a few large ones would else replay the last of the large ones each time.
  */
 #ifndef ASOFS_BASE_LAYERING_H
 #define ASOFS_BASE_LAYERING_H

@@ -115,14 +115,14 @@ static int read_wal(const struct store *s, struct wal_list *log, struct err *err
 }
 
 static void add_gap(struct base_list *l, size_t *room, const struct wal_list *log,
-                    const struct wal_segment *behind, uint64_t first)
+                    const struct wal_segment *after, uint64_t first)
 {
     struct wal_gap *gap;
 
     l->gaps = mem_grow(l->gaps, l->n_gaps, room, sizeof(*l->gaps));
     gap = &l->gaps[l->n_gaps++];
-    wal_segment_name(behind->timeline, first, log->segment_bytes, gap->first);
-    wal_segment_name(behind->timeline, behind->number - 1, log->segment_bytes, gap->last);
+    wal_segment_name(after->timeline, first, log->segment_bytes, gap->first);
+    wal_segment_name(after->timeline, after->number - 1, log->segment_bytes, gap->last);
 }
 
 static void find_gaps(struct base_list *l, const struct wal_list *log)

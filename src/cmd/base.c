@@ -197,7 +197,7 @@ static int advance_once(const struct advance_request *req)
     else if (r.id)
         printf("%s\n", r.id);
     else
-        log_note("base %s stays the newest: the whole segments behind it hold no checkpoint that "
+        log_note("base %s stays the newest: the whole segments after it hold no checkpoint that "
                  "could be reached (SELECT pg_switch_wal() ends the one being written)%s%s",
                  r.parent,
                  r.fetcher ? "\nthe command that fetches the log failed last with:\n" : "",
@@ -415,7 +415,7 @@ static const struct subcommand subcommands[] = {
      "Replay the newest base forward into a layer on it, a base of its own, and print its id. "
      "Later\n"
      "moments are then mounted from there, and replay little. Without a checkpoint in the log "
-     "behind\n"
+     "after\n"
      "the newest base nothing is made. Where that stands on 13 layers, the new one replaces "
      "some.\n\n"
      "  --at=TIME           no further than to this time (default: to the end of the log)\n"

@@ -46,7 +46,7 @@ static void print_moments(const struct base_listed *b, const struct base_list *l
         print_moment("  moments: from", b->facts.consistent_lsn,
                      b->facts.consistent_time ? moment_first_time(&b->facts) : 0);
     else
-        printf("  moments: from where replay finds it consistent, behind %s",
+        printf("  moments: from where replay finds it consistent, after %s",
                lsn_text(b->facts.start_lsn, place));
     if (b->wal_end) {
         print_moment(" to", b->wal_end, b->wal_end_time);

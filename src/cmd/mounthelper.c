@@ -53,7 +53,7 @@ static bool is_passed_over(const char *item)
     return false;
 }
 
-/* Append those items of a list that are for us; a comma behind a backslash belongs to a value. */
+/* Append those items of a list that are for us; a comma after a backslash belongs to a value. */
 static void filter_options(struct buf *out, const char *list)
 {
     while (*list) {

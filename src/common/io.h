@@ -35,7 +35,7 @@ int io_remove_below(int fd);
 
 /* The whole of a regular file below dirfd that is at most `max` bytes long, which somebody else may
  * have put there: no link is followed and no pipe waited for. *text is freed by the caller and has
- * a NUL behind its end. 0 or a negative errno; -EINVAL: it is no regular file, -EFBIG: longer. */
+ * a NUL after its end. 0 or a negative errno; -EINVAL: it is no regular file, -EFBIG: longer. */
 int io_read_text(int dirfd, const char *path, size_t max, char **text);
 
 /* 1: nothing is in the directory; 0: something is; or a negative errno. The descriptor stays where

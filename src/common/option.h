@@ -1,5 +1,5 @@
 /*
- * Command lines: --name=value, short letters, and (for mount) the same names behind -o.
+ * Command lines: --name=value, short letters, and (for mount) the same names after -o.
  *
  * A table describes the options of a struct, one row an option, which says of what kind it is and
  * in which member it is kept:
@@ -44,12 +44,12 @@ enum option_kind {
 /* A row; made by the macros below. */
 struct option_def {
     const char *name; /* long name without dashes; NULL ends the table */
-    int letter;       /* short form; 0: none; OPTION_ONLY_O: it exists only behind -o */
+    int letter;       /* short form; 0: none; OPTION_ONLY_O: it exists only after -o */
     enum option_kind kind;
     size_t offset; /* of the member */
     int base;
     int64_t least, most;
-    const char *wrong; /* said behind the value, in quotes, that is none: "is not a size" */
+    const char *wrong; /* said after the value, in quotes, that is none: "is not a size" */
     const char *const *choices;
     int (*check)(const char *value, struct err *err);
     int (*set)(void *member, const char *value, struct err *err);
@@ -103,7 +103,7 @@ struct option_def {
         .least = (least_), .most = (most_), .wrong = (wrong_)                                      \
     }
 
-/* An enum, from 0 on: its names, and NULL behind them. */
+/* An enum, from 0 on: its names, and NULL after them. */
 #define OPTION_CHOICE(name_, letter_, T, m, choices_)                                              \
     {                                                                                              \
         .name = (name_), .letter = (letter_), .kind = OPTION_KIND_CHOICE,                          \
@@ -141,14 +141,14 @@ struct option_def {
     }
 
 /*
- * Parse argv[1..]; operands (everything that is no option, and all behind "--") are collected in
+ * Parse argv[1..]; operands (everything that is no option, and all after "--") are collected in
  * argv order into operands[0..max). Returns their number, or negative (usage error) with err
  * filled; what came before it is set then. `take_o`: accept -o LIST.
  */
 int option_parse(const struct option_def *defs, bool take_o, void *target, int argc, char **argv,
                  char **operands, int max, struct err *err);
 
-/* One comma-separated list as behind -o; a comma inside a value is written "\,". */
+/* One comma-separated list as after -o; a comma inside a value is written "\,". */
 int option_parse_list(const struct option_def *defs, void *target, const char *list,
                       struct err *err);
 

@@ -171,7 +171,7 @@ void proc_kill(pid_t pid)
     proc_wait(pid);
 }
 
-/* The letter behind the name, which is in parentheses and may hold any (proc(5)). */
+/* The letter after the name, which is in parentheses and may hold any (proc(5)). */
 static char state_of(pid_t pid)
 {
     char path[64], line[256], *end = NULL;

@@ -19,7 +19,7 @@ const char *units_format_size(uint64_t bytes, char *out, size_t room);
 /* "0:07", "12:34", "1:02:03"; returns out. */
 const char *units_format_seconds(int64_t seconds, char *out, size_t room);
 
-/* What makes a regular noun behind a number a plural: "s", or "" for one. */
+/* What makes a regular noun after a number a plural: "s", or "" for one. */
 static inline const char *units_s(uint64_t n)
 {
     return n == 1 ? "" : "s";

@@ -27,7 +27,7 @@ enum { BASEFILE_CHANGED = 1 };
 
 /* Offsets and lengths in bytes; 0 or a negative errno. */
 struct basefile_ops {
-    /* len bytes, zeros behind its end. Any thread, also while something else of it is written; of a
+    /* len bytes, zeros beyond its end. Any thread, also while something else of it is written; of a
      * page that is being written, it is the maker's part that it is read whole, old or new.
      * BASEFILE_CHANGED: it is not the file any more that was added, and what was read counts for
      * nothing. */

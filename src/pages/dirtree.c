@@ -210,7 +210,7 @@ static int merge_begin(struct merge *g, const struct dirtree *t, const struct no
     return 0;
 }
 
-/* The next name and what it stands for; NULL behind the last. */
+/* The next name and what it stands for; NULL after the last. */
 static const char *merge_next(struct merge *g, uint64_t *id)
 {
     const struct entry *e;

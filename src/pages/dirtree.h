@@ -48,7 +48,7 @@ int dirtree_apply(struct dirtree *t, unsigned layer, const void *bytes, size_t l
 int dirtree_show(struct dirtree *t, const char *name, struct err *err);
 
 /* All journals applied: from now on changes go to `journal` (owned by the tree) as layer `layer`.
- * `appended` is called behind every frame, under the tree's lock, with the journal's size. */
+ * `appended` is called after every frame, under the tree's lock, with the journal's size. */
 void dirtree_begin(struct dirtree *t, unsigned layer, struct names *journal,
                    void (*appended)(void *arg, uint64_t size), void *arg);
 

@@ -69,7 +69,7 @@ struct disk_ops {
     int (*truncate)(struct disk_file *f, uint64_t size);
     int (*allocate)(struct disk_file *f, int mode, uint64_t offset,
                     uint64_t len); /* fallocate(2) */
-    /* The next data or hole at or behind offset (SEEK_DATA, SEEK_HOLE); -ENXIO: none before the end
+    /* The next data or hole at or after offset (SEEK_DATA, SEEK_HOLE); -ENXIO: none before the end
      */
     int64_t (*seek)(struct disk_file *f, uint64_t offset, int whence);
     int (*file_stat)(struct disk_file *f, struct stat *st);
@@ -78,7 +78,7 @@ struct disk_ops {
     /*
      * Memory that shows the file, readable and writable; with `shared` what is stored there reaches
      * the file, else it stays with the process. Offset and length are multiples of 4096; bytes
-     * behind the end of the file must not be touched. NULL: errno says why.
+     * beyond the end of the file must not be touched. NULL: errno says why.
      */
     void *(*map)(struct disk_file *f, uint64_t offset, size_t len, bool shared);
     void (*unmap)(struct disk_file *f, void *memory, size_t len);
@@ -93,7 +93,7 @@ int disk_posix(const char *path, struct disk **d);
 /* The descriptor of a file of disk_posix; -1 of any other. For splicing; never to be closed. */
 int disk_file_fd(const struct disk_file *f);
 
-/* A whole small file; *bytes is freed by the caller and has a NUL behind its end. -EFBIG above max.
+/* A whole small file; *bytes is freed by the caller and has a NUL after its end. -EFBIG above max.
  */
 int disk_read_file(struct disk *d, const char *path, size_t max, char **bytes, size_t *len);
 

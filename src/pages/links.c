@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LINKS_MAX 40 /* MAXSYMLINKS of the kernel: behind it there is only ELOOP */
+#define LINKS_MAX 40 /* MAXSYMLINKS of the kernel: above it there is only ELOOP */
 
 struct way {
     const struct manifest_entry *entries;

@@ -960,7 +960,7 @@ static int check_path(const struct manifest *m, uint32_t i, struct disk *base, c
     return what ? stale(err, path, what) : 0;
 }
 
-/* The path of a directory stays, the names behind it change. */
+/* The path of a directory stays, the names below it change. */
 static int check_dir(const struct manifest *m, uint32_t dir, struct disk *base, struct err *err)
 {
     const struct manifest_entry *d = &m->entries[dir], *e;

@@ -8,7 +8,7 @@
  * The root is entry 0; its name is "". The entries of one directory follow each other, sorted by
  * the bytes of their names (strcmp), and the directories' contents follow each other as the
  * directories do (breadth first). Text, in the order of the entries and without gaps: the entry's
- * name and a NUL; behind it, for symbolic links and outside directories, the target and a NUL.
+ * name and a NUL; after it, for symbolic links and outside directories, the target and a NUL.
  *
  * Symbolic links that stay inside the directory (relative, whatever links they go through:
  * pages/links.h) are kept as they are. Two kinds may lead outside; what they lead to is taken in:
@@ -42,7 +42,7 @@ struct manifest_header {
 };
 
 enum {
-    MANIFEST_OUTSIDE = 1, /* a directory whose absolute path stands behind its name */
+    MANIFEST_OUTSIDE = 1, /* a directory whose absolute path stands after its name */
     MANIFEST_MADE = 2,    /* made up (.tablespaces): nothing on disk to compare with */
 };
 

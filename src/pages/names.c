@@ -18,7 +18,7 @@ struct names {
     struct disk_file *file;
     char *path;
     uint64_t size;    /* bytes: header and whole frames */
-    bool broken;      /* what stands behind `size` could not be cut off */
+    bool broken;      /* what stands after `size` could not be cut off */
     bool dir_pending; /* the journal was renamed, its directory not yet synced */
     char *frame;      /* for putting a frame together */
     size_t room;
@@ -266,7 +266,7 @@ int names_create(struct disk *d, const char *path, uint64_t manifest_id, struct 
     return 0;
 }
 
-/* Cut off what stands behind `size`. */
+/* Cut off what stands after `size`. */
 static int cut(struct disk_file *f, uint64_t size)
 {
     struct stat st;
@@ -345,7 +345,7 @@ int names_append(struct names *n, const struct buf *payload)
         return (int)len;
     rc = n->file->ops->write(n->file, n->frame, (size_t)len, n->size);
     if (rc < 0) {
-        /* A frame behind the remains of another would never be read again. */
+        /* A frame after the remains of another would never be read again. */
         if (n->file->ops->truncate(n->file, n->size) < 0)
             n->broken = true;
         return rc;

@@ -12,7 +12,7 @@
  *     TOUCHED  u64 id           the file has difference storage in this layer
  *     NEXT     u64 id           numbers below it were given out already
  * Ids are unique in a chain of layers: entry i of the manifest has id i + 1 (the root is 1), later
- * files the numbers behind.
+ * files the numbers after those.
  *
  * The last frame may be cut short by the end of a process: it is then not there. All other damage
  * is refused.
@@ -69,7 +69,7 @@ struct names; /* a journal open for appending; not thread safe: dirtree's lock c
 /* A new, empty journal at `path`. */
 int names_create(struct disk *d, const char *path, uint64_t manifest_id, struct err *err);
 
-/* Open for appending behind `size` bytes (as *good of names_walk says); the rest is cut off. */
+/* Open for appending after `size` bytes (as *good of names_walk says); the rest is cut off. */
 int names_open(struct disk *d, const char *path, uint64_t size, struct names **n, struct err *err);
 
 /* One frame. 0, or a negative errno and the journal is as before. */

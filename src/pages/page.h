@@ -23,7 +23,7 @@ uint32_t page_crc(const void *bytes, size_t len);
 /* CRC-32C of any bytes, as in iSCSI and PostgreSQL. */
 uint32_t crc32c(const void *bytes, size_t len);
 
-/* Of what has the CRC-32C `crc`, and of more behind it. */
+/* Of what has the CRC-32C `crc`, and of more after it. */
 uint32_t crc32c_more(uint32_t crc, const void *bytes, size_t len);
 
 #endif

@@ -103,7 +103,7 @@ static void complain_of_base(struct pagefile *f)
 
 /* ---- reading ---- */
 
-/* Bytes of the base's file, zeros behind its end. */
+/* Bytes of the base's file, zeros beyond its end. */
 static int read_base(struct pagefile *f, char *bytes, size_t len, uint64_t offset)
 {
     int rc;
@@ -207,18 +207,18 @@ static int read_stored_run(struct pagefile *f, const struct chain *c, int place,
 static int64_t read_run(struct pagefile *f, uint64_t page, uint64_t end, char *bytes)
 {
     struct chain c;
-    uint64_t behind;
+    uint64_t run_end;
     int place, rc = 0;
 
     chain_of(f, &c);
-    behind = c.n ? chain_run(&c, page, end, &place) : (place = CHAIN_BASE, end);
+    run_end = c.n ? chain_run(&c, page, end, &place) : (place = CHAIN_BASE, end);
     if (place >= 0)
-        rc = read_stored_run(f, &c, place, page, behind, bytes);
+        rc = read_stored_run(f, &c, place, page, run_end, bytes);
     else if (place == CHAIN_BASE)
-        rc = read_base(f, bytes, (size_t)(behind - page) * PAGE_BYTES, page * PAGE_BYTES);
+        rc = read_base(f, bytes, (size_t)(run_end - page) * PAGE_BYTES, page * PAGE_BYTES);
     else
-        memset(bytes, 0, (size_t)(behind - page) * PAGE_BYTES);
-    return rc < 0 ? rc : (int64_t)(behind - page);
+        memset(bytes, 0, (size_t)(run_end - page) * PAGE_BYTES);
+    return rc < 0 ? rc : (int64_t)(run_end - page);
 }
 
 int64_t pagefile_read(struct pagefile *f, void *bytes, size_t len, uint64_t offset)
@@ -275,7 +275,7 @@ static int open_storage(struct pagefile *f, unsigned layer, struct disk_file **d
     rc = side_open(disk, path, f->id, page_count(*size), shared, side, err);
     if (rc == 0 && found)
         rc = side_rebuild(*side, *diff, found, err);
-    if (rc == 0 && found && side_stored_behind(*side, page_count(*size)))
+    if (rc == 0 && found && side_stored_from(*side, page_count(*size)))
         rc = err_set(err, EIO, "the difference file of %s is shorter than it was", path);
     return rc;
 }

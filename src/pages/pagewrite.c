@@ -8,7 +8,7 @@
  *   5. set their checksums and stored bits        (side)
  *   6. take the announcement back
  *
- * A process that ends before 4 leaves the old pages, behind it the new ones; in between, what was
+ * A process that ends before 4 leaves the old pages, after it the new ones; in between, what was
  * announced tells which of the two each page is. Until 5 a page not stored before is still read
  * from below.
  *
@@ -305,7 +305,7 @@ static int store_cut(struct pagefile *f, const char *bytes, const struct cut *cu
     return store_run(f, &r);
 }
 
-/* Stored with zeros behind the cut, so that nothing shows through when the file grows again. */
+/* Stored with zeros beyond the cut, so that nothing shows through when the file grows again. */
 static int make_cut(struct pagefile *f, struct cut *cut)
 {
     char bytes[PAGE_BYTES] = {0};

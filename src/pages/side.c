@@ -1,7 +1,7 @@
 /*
  * The table is mapped in pieces of 256 blocks (1 MiB, about 1.8 GiB of the file it describes). A
  * piece is mapped when its first block is needed and stays where it is, so readers follow a pointer
- * and no lock. Memory behind the end of the table's file must not be touched, nor that of holes (on
+ * and no lock. Memory beyond the end of the table's file must not be touched, nor that of holes (on
  * tmpfs even reading it takes space): a block is given space first, by fallocate, so that a full
  * disk is an error here and not a SIGBUS later. Which blocks are in use is therefore noted beside
  * the map.
@@ -95,7 +95,7 @@ static struct piece *piece_of(const struct side *s, uint64_t piece)
     return more ? &more[piece] : NULL;
 }
 
-/* The memory of a block, which only one in use has space for; NULL behind the end. */
+/* The memory of a block, which only one in use has space for; NULL beyond the end. */
 static struct side_block *block_at(const struct side *s, uint64_t number)
 {
     struct piece *piece = piece_of(s, number / PIECE_BLOCKS);
@@ -297,7 +297,7 @@ static int check_unused(struct side *s, struct side_block *b)
     return 0;
 }
 
-/* The offset where the next data begins, at or behind `from`. */
+/* The offset where the next data begins, at or after `from`. */
 static int64_t next_data(struct disk_file *f, uint64_t from)
 {
     int64_t at = f->ops->seek(f, from, SEEK_DATA);
@@ -435,7 +435,7 @@ uint64_t side_stored_count(const struct side *s)
     return count;
 }
 
-bool side_stored_behind(const struct side *s, uint64_t page)
+bool side_stored_from(const struct side *s, uint64_t page)
 {
     uint64_t number = page / SIDE_PAGES, i = page % SIDE_PAGES;
     const struct side_block *b;

@@ -86,9 +86,9 @@ enum side_verdict side_judge(bool data, uint32_t crc_kept, uint32_t crc_found, b
 bool side_stored(const struct side *s, uint64_t page);
 uint32_t side_crc(const struct side *s, uint64_t page); /* of a stored page */
 uint64_t side_limit(const struct side *s);
-uint64_t side_stored_count(const struct side *s);             /* counts the bits */
-uint64_t side_bytes(const struct side *s);                    /* size of the table */
-bool side_stored_behind(const struct side *s, uint64_t page); /* that page or any behind it */
+uint64_t side_stored_count(const struct side *s);           /* counts the bits */
+uint64_t side_bytes(const struct side *s);                  /* size of the table */
+bool side_stored_from(const struct side *s, uint64_t page); /* that page or any after it */
 
 /* ---- writers ---- */
 
@@ -100,7 +100,7 @@ int side_prepare(struct side *s, uint64_t page, uint64_t n);
 
 void side_set(struct side *s, uint64_t page, uint32_t crc); /* stored and allocated */
 void side_set_allocated(struct side *s, uint64_t page, uint64_t n);
-void side_clear_from(struct side *s, uint64_t page); /* that page and all behind it */
+void side_clear_from(struct side *s, uint64_t page); /* that page and all after it */
 void side_clear(struct side *s, uint64_t page);
 void side_lower_limit(struct side *s, uint64_t limit); /* no effect if it is lower already */
 

@@ -21,7 +21,7 @@ struct held_node {
 
 struct held_entry {
     UT_hash_handle hh;
-    struct entry e; /* its name is behind it */
+    struct entry e; /* its name is after it */
 };
 
 /* Of the manifest: further names of a file, subdirectories of a directory; those that have any. */

@@ -32,7 +32,7 @@ struct entry {
     uint64_t id;                /* 0: there is no such name */
     uint64_t below;             /* the same without the layer that said it last */
     int layer;                  /* that one */
-    uint64_t dir;               /* the key: dir and name, one behind the other */
+    uint64_t dir;               /* the key: dir and name, one after the other */
     char name[];
 };
 
@@ -103,7 +103,7 @@ int treenodes_look(const struct dirtree *t, uint64_t dir, const char *name, uint
 /* The node that a name stands for, as treenodes_see; -ENOENT also when it stands for nothing. */
 int treenodes_lookup(const struct dirtree *t, uint64_t dir, const char *name, struct node *n);
 
-/* All that are in memory, in the order in which they came; NULL: the first, NULL behind the last.
+/* All that are in memory, in the order in which they came; NULL: the first, NULL after the last.
  */
 struct node *treenodes_next_node(const struct dirtree *t, const struct node *n);
 struct entry *treenodes_next_entry(const struct dirtree *t, const struct entry *e);

@@ -1,5 +1,5 @@
 /*
- * The values stand one after the other in one buffer, each with a zero behind it; `cells` says
+ * The values stand one after the other in one buffer, each followed by a zero; `cells` says
  * where each begins. That is a fourth of what libpq would need for many rows of small values.
  */
 #include "pg/answer.h"

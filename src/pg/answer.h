@@ -1,7 +1,7 @@
 /*
  * What a server answered to a query, checked where it comes in: who asks says what columns and how
  * many rows there have to be (struct pg_wanted), and an answer that is another is refused with
- * -EPROTO and words. So nobody behind that has to look whether a row, a column or a number is
+ * -EPROTO and words. So no caller has to look whether a row, a column or a number is
  * there.
  *
  * For the files of pg/ alone. The getters never fail: outside of the answer, and for NULL, they
@@ -23,7 +23,7 @@
 struct pg_wanted {
     /*
      * A letter for each column: t text, b boolean, n number (from 0), o OID, i integer (64 bits),
-     * l LSN, s seconds since 1970 with at most six digits behind the point. A capital letter: or
+     * l LSN, s seconds since 1970 with at most six digits after the point. A capital letter: or
      * NULL.
      */
     const char *columns;

@@ -373,7 +373,7 @@ int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char
     return rc < 0 ? rc : 0;
 }
 
-/* "0/2000100" behind `key` of the text. */
+/* "0/2000100" after `key` of the text. */
 static bool find_lsn(const char *text, const char *key, uint64_t *lsn)
 {
     const char *p = strstr(text, key);

@@ -141,7 +141,7 @@ static char *find_secret(const char *source, int *n)
     return secret;
 }
 
-/* Where a secret can stand: behind each "password", and in front of the @ of a URI. */
+/* Where a secret can stand: after each "password", and before the @ of a URI. */
 static int count_places(const char *source)
 {
     const char *p, *at = strchr(source, '@'), *scheme = strstr(source, "://");
@@ -278,7 +278,7 @@ static PGconn *start_connect(const struct pg_target *t, const struct pg_session 
     return PQconnectStartParams(keys, values, 1);
 }
 
-/* Settings by SET LOCAL; TimeZone and those of newer servers are put behind. */
+/* Settings by SET LOCAL; TimeZone and those of newer servers are appended. */
 static const char settings[] =
     "SET LOCAL search_path = '';"
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"

@@ -227,7 +227,7 @@ static bool zone_offset(const char *zone, int64_t *offset)
 }
 
 /*
- * The time is written in the server's log_timezone, with an abbreviation behind it ("CET", "IST")
+ * The time is written in the server's log_timezone, with an abbreviation after it ("CET", "IST")
  * that may stand for several zones. Unless it is UTC or a number the file's own time is taken: a
  * moment after the start, which is late by as long as the backup took to write it.
  */
@@ -254,7 +254,7 @@ static bool label_lsn(const char *value, uint64_t *lsn)
     return sscanf(value, "%23s", text) == 1 && lsn_parse(text, lsn) == 0;
 }
 
-/* The value behind "NAME: " at the beginning of a line, cut off at its end; NULL: there is none. */
+/* The value after "NAME: " at the beginning of a line, cut off at its end; NULL: there is none. */
 static const char *label_line(const char *text, const char *name, char *value, size_t room)
 {
     size_t len = strlen(name);

@@ -4,7 +4,7 @@
  *
  *   pg_copy_start → pg_copy_step … until it returns something other than PG_COPY_MORE
  *
- * The statement runs behind a savepoint that is rolled back afterwards: locks it took are given
+ * The statement runs after a savepoint that is rolled back afterwards: locks it took are given
  * back, and an error does not end the frozen transaction.
  */
 #ifndef ASOFS_PG_COPY_H

@@ -19,7 +19,7 @@ enum pg_format { PG_FORMAT_CSV, PG_FORMAT_TEXT, PG_FORMAT_BINARY };
 
 struct pg_copy_range {
     uint64_t from;  /* first heap block */
-    uint64_t until; /* first block behind the range; 0: no end */
+    uint64_t until; /* first block after the range; 0: no end */
 };
 
 struct pg_copy_source {
@@ -32,7 +32,7 @@ struct pg_copy_source {
     const bool *skip; /* of each column: it is left out; NULL: none is */
 };
 
-extern const char *const pg_format_names[];        /* of all, NULL behind them */
+extern const char *const pg_format_names[];        /* of all, NULL after them */
 const char *pg_format_name(enum pg_format f);      /* as in COPY */
 const char *pg_format_extension(enum pg_format f); /* ".csv" */
 

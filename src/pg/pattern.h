@@ -25,7 +25,7 @@ int pg_pattern_parse(const char *text, struct pg_pattern *p, struct err *err);
 void pg_pattern_free(struct pg_pattern *p);
 
 /* A name, or a whole table, as the pattern that matches just it: for messages, out of which it can
- * be pasted behind --tables. */
+ * be pasted after --tables. */
 void pg_pattern_put_name(struct buf *out, const char *name);
 void pg_pattern_put(struct buf *out, const char *schema, const char *name);
 char *pg_pattern_of(const char *schema, const char *name); /* the caller frees it */

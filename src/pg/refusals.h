@@ -18,7 +18,7 @@ struct pg_names {
 
 void pg_names_add(struct pg_names *n, const char *name);
 
-/* "WHAT: names" and the advice (NULL: none), behind what err says already; nothing if there are no
+/* "WHAT: names" and the advice (NULL: none), after what err says already; nothing if there are no
  * names. They are freed. */
 void pg_names_refuse(struct err *err, struct pg_names *n, const char *what, const char *advice);
 

@@ -178,7 +178,7 @@ static bool includes_nothing(const struct pg_selection *entries, size_t n)
     return true;
 }
 
-/* The caller's entries, with "everything" behind them when they include nothing. */
+/* The caller's entries, followed by "everything" when they include nothing. */
 struct pg_selection *pg_relations_entries(const struct pg_selection *entries, size_t *n)
 {
     static const struct pg_selection everything = {

@@ -7,7 +7,7 @@
 
 #include "pg/catalog.h"
 
-/* The caller's entries, with "everything" behind them when they include nothing; *n: how many. The
+/* The caller's entries, followed by "everything" when they include nothing; *n: how many. The
  * array is freed by the caller, what it holds is borrowed. */
 struct pg_selection *pg_relations_entries(const struct pg_selection *entries, size_t *n);
 

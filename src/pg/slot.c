@@ -103,7 +103,7 @@ int64_t pg_slot_retained(const char *conninfo, const char *name, bool *active, s
 
 /* ---- making ---- */
 
-/* What is behind the beginning of a record, but before its end: the shortest has 24 bytes. */
+/* A place beyond the beginning of a record, but before its end: the shortest has 24 bytes. */
 static uint64_t choose_mark(uint64_t from)
 {
     unsigned char random = 0;
@@ -122,7 +122,7 @@ static void name_model(struct pg_slot_making *m)
     snprintf(m->model, sizeof(m->model), "asofs_making_%08x%08x", random[0], random[1]);
 }
 
-/* A slot begins where the last checkpoint's replay would; the log behind that has been written. */
+/* A slot begins where the last checkpoint's replay would; the log after that has been written. */
 static int make_model(struct pg_slot_making *m, uint64_t *mark, struct err *err)
 {
     static const char make[] =

@@ -297,7 +297,7 @@ static int end_try(struct pg_conn *conn, int rc, const struct err *why, struct e
     return pg_run(conn, "ROLLBACK TO a; RELEASE a", err);
 }
 
-/* Nothing in it but what format_type() writes; so no comment, and nothing behind it. */
+/* Nothing in it but what format_type() writes; so no comment, and nothing after it. */
 static bool is_type_text(const char *p)
 {
     for (; *p; p++) {

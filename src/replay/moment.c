@@ -279,7 +279,7 @@ static void name_missing(const struct store_base_facts *f, const struct wal_list
 
 bool moment_reaches(uint64_t end, uint64_t lsn, uint32_t segment_bytes)
 {
-    return wal_behind_head(lsn, segment_bytes) <= wal_behind_head(end, segment_bytes);
+    return wal_after_head(lsn, segment_bytes) <= wal_after_head(end, segment_bytes);
 }
 
 int64_t moment_last_time(const struct store_base_facts *f, const struct wal_reach *reach)

@@ -76,7 +76,7 @@ static uint64_t find_record(struct wal_walk *w, uint64_t end, uint64_t *from)
         *from = at - at % WAL_PAGE + WAL_PAGE;
         if (wal_next(w, &r, NULL) == 1)
             return at;
-        if (wal_ending(w)->end == WAL_END_UNFINISHED && wal_ending(w)->behind == WAL_END_MISSING)
+        if (wal_ending(w)->end == WAL_END_UNFINISHED && wal_ending(w)->instead == WAL_END_MISSING)
             return at;
     }
     *from = end;

@@ -6,7 +6,7 @@
  *
  * Records are found by walking along them (store/walwalk.h) from the place where replay begins, and
  * in every other segment from where its pages say that one begins. What is replayed is walked past:
- * the walk takes for a record what recovery does. Behind a place where it does not get on, damage
+ * the walk takes for a record what recovery does. After a place where it does not get on, damage
  * or the end of the log, it goes on with the next page on which a record begins, though recovery
  * will not come there.
  *

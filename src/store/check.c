@@ -217,7 +217,7 @@ static int open_side(struct file_look *f, uint64_t size)
     rc = unclean ? side_rebuild(f->side, f->diff, &found, &err) : 0;
     if (rc < 0)
         finding(l->c, "%s: %s: %s", l->what, f->path, err.text);
-    else if (side_stored_behind(f->side, page_count(size)))
+    else if (side_stored_from(f->side, page_count(size)))
         finding(l->c, "%s: %s: %s is shorter than it was: opening it is EIO", l->what, f->path,
                 f->diff_path);
     return rc;

@@ -46,11 +46,11 @@ static bool parse_turn(const char *line, const struct history *h, struct history
 {
     const struct history_turn *before = h->n ? &h->turns[h->n - 1] : NULL;
     uint32_t high, low;
-    char behind;
+    char after;
 
     if (sscanf(line, "%" SCNu32 " %8" SCNx32 "/%8" SCNx32 "%c", &turn->timeline, &high, &low,
-               &behind) != 4 ||
-        !isspace((unsigned char)behind))
+               &after) != 4 ||
+        !isspace((unsigned char)after))
         return false;
     turn->end = (uint64_t)high << 32 | low;
     return turn->timeline && turn->timeline < h->timeline &&

@@ -36,7 +36,7 @@ struct prune_base {
 uint64_t prune_decide(struct prune_base *bases, size_t n, const struct wal_list *log,
                       int64_t keep_from);
 
-/* Is segment i of the log needless? Never the last one: the receiver goes on behind it. */
+/* Is segment i of the log needless? Never the last one: the receiver goes on after it. */
 bool prune_segment(const struct wal_list *log, size_t i, uint64_t needed_from);
 
 #endif

@@ -234,7 +234,7 @@ enum store_description_type { STORE_JSON, BASE_JSON, VIEW_JSON };
  * texts. */
 struct store_description {
     int64_t format;
-    /* store.json; behind page_bytes all may be missing, the first three together */
+    /* store.json; after page_bytes all may be missing, the first three together */
     int64_t page_bytes;
     char *system_identifier; /* decimal */
     int64_t major, segment_bytes;

@@ -368,7 +368,7 @@ bool wal_covers(const struct wal_list *l, uint32_t timeline, uint64_t from, uint
         left = left_at(&h, s, l->segment_bytes);
         next = (number + 1) * l->segment_bytes;
         *end = left < next ? left : next;
-        if (s->partial || left < next) /* nothing that is behind it was received */
+        if (s->partial || left < next) /* nothing after it was received */
             break;
     }
     return *end > from;

@@ -59,18 +59,18 @@ uint32_t wal_timeline_at(const struct wal_list *l, uint32_t towards, uint64_t at
 const struct wal_segment *wal_segment_at(const struct wal_list *l, uint32_t towards,
                                          uint64_t number);
 
-/* The first segment of a timeline behind `towards` of which no history tells where it began; NULL:
+/* The first segment of a timeline after `towards` of which no history tells where it began; NULL:
  * there is none. */
 const struct wal_segment *wal_without_history(const struct wal_list *l, uint32_t towards);
 
 /*
  * The run of segments without a gap from the one that holds `from` on, on the way from there to the
- * newest timeline: *end is the LSN behind it (of a partial segment, its end: how much of it is log
+ * newest timeline: *end is the LSN after it (of a partial segment, its end: how much of it is log
  * its records can say: walreach.h). False: the segment that holds `from` is missing.
  */
 bool wal_covers(const struct wal_list *l, uint32_t timeline, uint64_t from, uint64_t *end);
 
-/* 24 digits and NUL, and back (-EINVAL: it is none). Of the first segment that is missing behind a
+/* 24 digits and NUL, and back (-EINVAL: it is none). Of the first segment that is missing after a
  * run, the number is *end / segment_bytes. */
 void wal_segment_name(uint32_t timeline, uint64_t number, uint32_t segment_bytes, char out[25]);
 int wal_parse_name(const char *name, uint32_t segment_bytes, struct wal_segment *s);

@@ -93,7 +93,7 @@ static void take_time(struct reading *g, const struct wal_record *record, struct
     g->timed |= event.kind != WAL_EVENT_CHECKPOINT && event.kind != WAL_EVENT_SHUTDOWN;
 }
 
-/* The walk up to its end, or to a record that begins at `to` or behind. 1: there were some. */
+/* The walk up to its end, or to a record that begins at `to` or after it. 1: there were some. */
 static int walk(struct reading *g, uint64_t to, struct wal_reach *r, struct err *err)
 {
     struct wal_record record;
@@ -120,7 +120,7 @@ static int seek(struct reading *g, uint64_t number, uint64_t *at, struct err *er
     return 1;
 }
 
-/* A record in the pages behind the last one. The head of a page alone may be there before what it
+/* A record in the pages after the last one. The head of a page alone may be there before what it
  * promises. */
 static int find_more(struct reading *g, uint64_t end, uint64_t *there, struct err *err)
 {

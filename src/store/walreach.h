@@ -12,7 +12,7 @@
 #include "store/wal.h"
 
 struct wal_reach {
-    uint64_t end;     /* behind the last record, or at the next segment after a switch; 0: none */
+    uint64_t end;     /* after the last record, or at the next segment after a switch; 0: none */
     uint64_t last;    /* where that record begins */
     int64_t time_us;  /* the newest that is proved, since 1970; 0: none */
     uint64_t damaged; /* there is more log there, and none that leads to it; 0: no */
@@ -21,7 +21,7 @@ struct wal_reach {
 /*
  * A log: the segments of `list`, which are in `dir`, or in `own` (wal_add_own; NULL: none), of that
  * cluster (0: any), from `from` on `timeline`, where a record begins, on the way to the newest
- * timeline, and up to the first gap. Records that begin at `before` or behind do not count.
+ * timeline, and up to the first gap. Records that begin at `before` or after do not count.
  */
 struct wal_way {
     const struct wal_list *list;
@@ -38,8 +38,8 @@ int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err);
  * 0: there is none, or a record begins there. */
 int wal_find_left_out(const struct wal_way *way, uint64_t *there, struct err *err);
 
-/* The first time that a record from way->from on proves: what is committed later is behind that
- * place. Microseconds since 1970; 0: there is none, or a gap is in front of it. */
+/* The first time that a record from way->from on proves: what is committed later is after that
+ * place. Microseconds since 1970; 0: there is none, or a gap is before it. */
 int wal_first_time(const struct wal_way *way, int64_t *time_us, struct err *err);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Behind a record's head: heads of blocks, other heads, the head of the main data; then, in the
+ * After a record's head: heads of blocks, other heads, the head of the main data; then, in the
  * same order, the bytes of each: a block's image, its data; the main data last.
  */
 #include "store/walrecord.h"
@@ -209,7 +209,7 @@ static void skip_list(struct reading *r, uint32_t xinfo, uint32_t flag, uint32_t
         skip(r, (uint64_t)take32(r) * each);
 }
 
-/* The number of the transaction that was prepared. r is behind the time. */
+/* The number of the transaction that was prepared. r is past the time. */
 static uint32_t prepared_xid(struct reading *r, const struct wal_record *record, bool commit)
 {
     uint32_t xinfo = record->info & HAS_XINFO ? take32(r) : 0;

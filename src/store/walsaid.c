@@ -19,11 +19,11 @@
 /* A line each: microseconds, LSN, timeline. */
 static bool parse_line(const char *line, struct wal_said *said)
 {
-    char lsn[LSN_TEXT_MAX], behind;
+    char lsn[LSN_TEXT_MAX], after;
 
     return sscanf(line, "%" SCNd64 " %23s %" SCNu32 "%c", &said->time_us, lsn, &said->timeline,
-                  &behind) == 4 &&
-           behind == '\n' && said->time_us > 0 && said->timeline && lsn_parse(lsn, &said->lsn) == 0;
+                  &after) == 4 &&
+           after == '\n' && said->time_us > 0 && said->timeline && lsn_parse(lsn, &said->lsn) == 0;
 }
 
 size_t walsaid_read(const char *store, struct wal_said out[WALSAID_MAX])
@@ -84,8 +84,7 @@ int64_t walsaid_proves(const struct wal_said *said, size_t n, const struct wal_l
 
     for (; n; said++, n--)
         if (said->lsn && said->time_us > proved &&
-            wal_behind_head(said->lsn, l->segment_bytes) <=
-                wal_behind_head(end, l->segment_bytes) &&
+            wal_after_head(said->lsn, l->segment_bytes) <= wal_after_head(end, l->segment_bytes) &&
             wal_timeline_at(l, towards, said->lsn - 1) == said->timeline)
             proved = said->time_us;
     return proved;

@@ -1,5 +1,5 @@
 /*
- * A record begins at a multiple of 8. One that does not fit on its page goes on behind the head of
+ * A record begins at a multiple of 8. One that does not fit on its page goes on after the head of
  * the next, which says so, and how much of it is left. In front of a record that was never written
  * to its end, because the server ended, the next page says that it stands for that record's rest;
  * then a record begins there.
@@ -157,7 +157,7 @@ uint64_t wal_last_end(const struct wal_walk *w)
     return w->last_end;
 }
 
-uint64_t wal_behind_head(uint64_t at, uint32_t segment_bytes)
+uint64_t wal_after_head(uint64_t at, uint32_t segment_bytes)
 {
     if (at % WAL_PAGE)
         return at;
@@ -356,7 +356,7 @@ static int unfinished(struct wal_walk *w, struct wal_record *r)
 {
     if (r->n >= WAL_RECORD_HEAD)
         read_head(r);
-    w->ending.behind = w->ending.end;
+    w->ending.instead = w->ending.end;
     w->ending.end = WAL_END_UNFINISHED;
     return 0;
 }

@@ -39,8 +39,8 @@ struct wal_source {
 
 struct wal_record {
     uint64_t start; /* of its first byte */
-    uint64_t end; /* behind its last one, aligned: what the server calls its end. On the border of a
-                     page it is the border; see wal_behind_head */
+    uint64_t end; /* after its last one, aligned: what the server calls its end. On the border of a
+                     page it is the border; see wal_after_head */
     uint64_t
         next; /* where the next one is looked for: the end, but the next segment after a switch */
     uint64_t prev;     /* start of the one before it, as it says itself */
@@ -60,17 +60,17 @@ enum wal_end {
     WAL_END_ZEROS,      /* nothing was written there */
     WAL_END_OLD,        /* what a segment had in it that was used again, or of a timeline before */
     WAL_END_MISSING,    /* no such segment, or not so much of it */
-    WAL_END_UNFINISHED, /* a record begins there, and the rest of it does not follow: `behind` */
+    WAL_END_UNFINISHED, /* a record begins there, and the rest of it does not follow: `instead` */
     WAL_END_BROKEN,     /* neither a record, nor nothing */
     WAL_END_FOREIGN /* log of another cluster, of other sizes, or of a PostgreSQL not known here */
 };
 
 struct wal_ending {
     enum wal_end end;
-    enum wal_end behind; /* of an unfinished record: what is there in place of its rest */
-    uint64_t at;         /* where the next record would begin (as `next` above) */
-    uint64_t found_at;   /* what it was found by: `at`, or a page in which its rest should be */
-    const char *why;     /* in words that complete "at LSN, …" */
+    enum wal_end instead; /* of an unfinished record: what is there in place of its rest */
+    uint64_t at;          /* where the next record would begin (as `next` above) */
+    uint64_t found_at;    /* what it was found by: `at`, or a page in which its rest should be */
+    const char *why;      /* in words that complete "at LSN, …" */
 };
 
 struct wal_walk;
@@ -79,7 +79,7 @@ struct wal_walk;
 struct wal_walk *wal_walk_new(const struct wal_source *source);
 void wal_walk_free(struct wal_walk *w); /* NULL is fine */
 
-/* A record begins there, or, where a page begins, behind its head. A walk may begin anew. */
+/* A record begins there, or, where a page begins, after its head. A walk may begin anew. */
 void wal_begin(struct wal_walk *w, uint64_t at);
 
 /*
@@ -106,7 +106,7 @@ uint64_t wal_last_end(const struct wal_walk *w);
 bool wal_system(const uint8_t *segment, size_t n, uint64_t *system);
 
 /* A place on the border of a page as the server names it when a record begins there
- * (pg_current_wal_insert_lsn): behind the page's head. Others are themselves. */
-uint64_t wal_behind_head(uint64_t at, uint32_t segment_bytes);
+ * (pg_current_wal_insert_lsn): after the page's head. Others are themselves. */
+uint64_t wal_after_head(uint64_t at, uint32_t segment_bytes);
 
 #endif

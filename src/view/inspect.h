@@ -44,7 +44,7 @@ void inspect_free(struct inspected *i);
  * waited for. A descriptor, or -1 with errno. */
 int inspect_open_file(const char *dir, const char *file);
 
-/* The whole of a file of .asofs/, behind what is in the buffer; it ends with a NUL. */
+/* The whole of a file of .asofs/, after what is in the buffer; it ends with a NUL. */
 int inspect_read_meta(const char *dir, const char *name, struct buf *b, struct err *err);
 
 /* XXH3 of a file as 16 hexadecimal digits. It is a regular one below dir; that goes for what

@@ -49,7 +49,7 @@ static size_t mutate(uint8_t *data, size_t size)
     }
 }
 
-/* A copy of exactly the size, so that a sanitizer sees a read behind it. */
+/* A copy of exactly the size, so that a sanitizer sees a read beyond it. */
 static void run(const uint8_t *data, size_t size)
 {
     uint8_t *copy = malloc(size ? size : 1);

@@ -40,7 +40,7 @@ static int stays_inside(const char *s)
     return depth == 0 && !quote;
 }
 
-/* E directly behind another word character begins no escape string; such texts are left to the unit
+/* E directly after another word character begins no escape string; such texts are left to the unit
  * tests. */
 static int is_ambiguous(const char *s)
 {

@@ -58,7 +58,7 @@ static void seal(uint8_t *bytes, size_t size)
     memcpy(bytes, &h, sizeof(h));
 }
 
-/* The length of the text made what is left behind the entries, after bytes came or went. */
+/* The length of the text made what is left after the entries, after bytes came or went. */
 static void fit(uint8_t *bytes, size_t size)
 {
     struct manifest_header h;

@@ -1,6 +1,6 @@
 /*
  * A journal of names is any bytes at all: first as they are, then with every checksum put right, so
- * that the records behind them are reached. What the walk takes is applied to a small tree; a tree
+ * that the records after them are reached. What the walk takes is applied to a small tree; a tree
  * that was accepted is looked at and changed.
  */
 #include <stdlib.h>

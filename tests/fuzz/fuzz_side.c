@@ -19,7 +19,7 @@ static void look(struct side *s, struct disk_file *diff)
     side_rebuild(s, diff, &found, NULL);
     for (page = 0; page < end; page++)
         stored += side_stored(s, page);
-    if (side_stored_count(s) != stored || side_stored_behind(s, 0) != (stored > 0))
+    if (side_stored_count(s) != stored || side_stored_from(s, 0) != (stored > 0))
         abort();
     side_limit(s);
 }

@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *text = malloc(size + 1); /* the parser's contract: a NUL behind the text */
+    char *text = malloc(size + 1); /* the parser's contract: a NUL after the text */
     struct tablelist l = {0};
     struct err err = {0};
     size_t i;

@@ -8,7 +8,7 @@
  *   --gate=N,FILE     there it makes FILE.reached and waits until FILE is there
  *   --full=FILE       made when the server took nothing more for a while
  *
- * Prints "rows N" once it is committed; or "failed CODE line N at BYTES" and the words behind it, and
+ * Prints "rows N" once it is committed; or "failed CODE line N at BYTES" and the words after it, and
  * then "usable" when the session is, after a rollback.
  */
 #include <errno.h>

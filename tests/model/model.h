@@ -139,7 +139,7 @@ struct thread {
     struct entry entries[ENTRIES]; /* below dir; from the oracle */
     size_t n_entries;
     bool stale;                  /* entries have to be read anew */
-    uint64_t shared_end[SHARED]; /* behind what we wrote or was there */
+    uint64_t shared_end[SHARED]; /* after what we wrote or was there */
     uint8_t *buffer[2];          /* LONGEST each */
     char path[2][PATH_BYTES];    /* of the operation that is going on */
     struct op inflight;          /* kind OP_NONE: nothing */

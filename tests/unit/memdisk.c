@@ -21,7 +21,7 @@ struct node {
     ino_t inode;
     int fd; /* of a memfd with the contents; -1 while there are none */
     uint64_t size;
-    uint8_t *blocks; /* enum block; those behind n_blocks are holes */
+    uint8_t *blocks; /* enum block; those after n_blocks are holes */
     size_t n_blocks;
     bool mapped; /* was ever mapped shared: contents may come from there */
     struct timespec mtime, ctime;
@@ -970,7 +970,7 @@ void memdisk_peek(struct disk *disk, const char *path, uint64_t offset, void *by
     struct memdisk *d = lock_disk(disk);
     struct node *n = file_at(d, path);
 
-    must(offset <= n->size && len <= n->size - offset, "a peek behind the end");
+    must(offset <= n->size && len <= n->size - offset, "a peek beyond the end");
     must(!len || io_pread_full(n->fd, bytes, len, offset) == (int64_t)len, "contents are gone");
     unlock(d, 0);
 }

@@ -4,7 +4,7 @@
  * Files are sparse in blocks of 4096 bytes, as on ext4: a block is data once something was written
  * to it (zeros too) or once it was mapped `shared` and holds anything but zeros; allocated blocks
  * are holes to seek(). Maps are real ones: they stay valid when the file grows, `shared` ones are
- * the file's memory, and touching pages behind the end is SIGBUS. Each file with contents takes one
+ * the file's memory, and touching pages beyond the end is SIGBUS. Each file with contents takes one
  * file descriptor of the process.
  *
  * Paths: those of pages/disk.h; "" and "." are the root, which is there, as is "/". There are no
@@ -21,7 +21,7 @@
  *       d = memdisk_new();            (or memdisk_copy of a prepared one)
  *       memdisk_die_after(d, n);
  *       ... do the work, close everything, whatever it returns ...
- *       if (!memdisk_dead(d)) break;  (n is behind the last operation)
+ *       if (!memdisk_dead(d)) break;  (n is after the last operation)
  *       memdisk_revive(d);
  *       ... open again and look ...
  *       d->ops->free(d);
@@ -49,12 +49,12 @@ struct disk *memdisk_copy(struct disk *d);
 uint64_t memdisk_operations(struct disk *d);
 
 /* The n-th changing operation from now on (1: the next) fails with -code (a positive errno) and
- * does nothing; those behind it work again. n == 0: never mind. */
+ * does nothing; those after it work again. n == 0: never mind. */
 void memdisk_fail_after(struct disk *d, uint64_t n, int code);
 
 /*
  * "The process has ended" at the n-th changing operation from now on: it does nothing and fails
- * with -EIO, as does everything behind it, reading too (close and unmap work). What is stored to
+ * with -EIO, as does everything after it, reading too (close and unmap work). What is stored to
  * mapped memory after that point is lost, so the work may be wound up by the ordinary close
  * functions. n == 0: never mind.
  */
@@ -70,7 +70,7 @@ bool memdisk_dead(struct disk *d);
  * from before go on failing with -EIO. */
 void memdisk_revive(struct disk *d);
 
-/* Room for so many bytes in all (whole blocks count; UINT64_MAX: no limit). Behind it a write does
+/* Room for so many bytes in all (whole blocks count; UINT64_MAX: no limit). Beyond it a write does
  * the part that fits and fails with -ENOSPC; allocate does nothing and fails. Stores to mapped
  * memory and memdisk_poke take no room. */
 void memdisk_limit(struct disk *d, uint64_t bytes);

@@ -242,7 +242,7 @@ static void put_history(const struct place *p, const char *name, const char *tex
     free(path);
 }
 
-/* The history of a timeline comes before its first segment; those behind the turn are of a branch
+/* The history of a timeline comes before its first segment; those after the turn are of a branch
  * that was left. */
 static void the_search_for_gaps_comes_past_a_branch_that_was_left(void **state)
 {

@@ -108,7 +108,7 @@ static void reader_notices_every_truncation(void **state)
     (void)state;
     put_example(&b);
     for (n = 0; n < b.len; n++) {
-        char *exact = mem_array(n, 1); /* so that the sanitizer sees a read behind it */
+        char *exact = mem_array(n, 1); /* so that the sanitizer sees a read beyond it */
         struct reader r = {.p = exact, .left = n};
 
         memcpy(exact, b.data, n);

@@ -43,7 +43,7 @@ static void csv_quotes_only_what_it_must(void **state)
 /* The records of a text as "field|field|;", and what ended the reading. */
 static int read_records(const char *text, size_t len, struct buf *out, int max)
 {
-    char *exact = mem_array(len, 1); /* so that the sanitizer sees a read behind it */
+    char *exact = mem_array(len, 1); /* so that the sanitizer sees a read beyond it */
     const char *p = exact, *end = exact + len;
     char *fields[4];
     int n, i;

@@ -136,7 +136,7 @@ static void options_end_with_two_dashes(void **state)
     assert_parsed(false, "- x", 2, "| - x");
 }
 
-static void options_behind_o(void **state)
+static void options_after_o(void **state)
 {
     (void)state;
     assert_parsed(true, "-o uid=5,quiet x", 1, "uid=5;quiet;| x");
@@ -374,7 +374,7 @@ int main(void)
         cmocka_unit_test(options_long_forms),
         cmocka_unit_test(options_short_forms),
         cmocka_unit_test(options_end_with_two_dashes),
-        cmocka_unit_test(options_behind_o),
+        cmocka_unit_test(options_after_o),
         cmocka_unit_test(options_that_are_wrong_are_named),
         cmocka_unit_test(option_list_stops_at_the_first_error),
         cmocka_unit_test(flags_are_set),

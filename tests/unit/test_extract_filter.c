@@ -85,7 +85,7 @@ static void filters_that_reach_out_are_refused(void **state)
 }
 
 /* Until 15, servers read a number in front of E'…' as just that: a number, and an escape string. */
-static void filters_with_an_e_behind_a_number_are_refused(void **state)
+static void filters_with_an_e_after_a_number_are_refused(void **state)
 {
     static const char *const bad[] = {"a = 1E'\\' or ') --'", "a = 1e5E'\\' or ') --'",
                                       "a = .5e'\\' or ') --'"};
@@ -127,7 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(filters_that_stay_within_their_parentheses_pass),
         cmocka_unit_test(filters_that_reach_out_are_refused),
-        cmocka_unit_test(filters_with_an_e_behind_a_number_are_refused),
+        cmocka_unit_test(filters_with_an_e_after_a_number_are_refused),
         cmocka_unit_test(filters_that_pass_can_stand_anywhere),
     };
 

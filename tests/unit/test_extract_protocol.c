@@ -175,7 +175,7 @@ static void messages_that_are_cut_or_too_long_are_refused(void **state)
     for (i = 0; i < MESSAGES; i++) {
         messages[i].put(&frame);
         for (n = 0; n < frame.len - MSG_HEADER; n++) {
-            char *exact = mem_array(n, 1); /* so that the sanitizer sees a read behind it */
+            char *exact = mem_array(n, 1); /* so that the sanitizer sees a read beyond it */
 
             memcpy(exact, frame.data + MSG_HEADER, n);
             assert_false(messages[i].get(exact, n));

@@ -57,7 +57,7 @@ static int tear_down_sink(void **state)
     return 0;
 }
 
-/* What is in the file behind `offset` and what the sink says about it are the expected bytes. */
+/* What is in the file after `offset` and what the sink says about it are the expected bytes. */
 static void assert_sunk(const struct sinking *s, uint64_t offset, const char *expected, size_t len)
 {
     assert_int_equal(sink_bytes(s->sink), len);
@@ -143,7 +143,7 @@ static void sink_keeps_rows_that_look_like_a_trailer(void **state)
     assert_sunk(*state, 0, "\0\0\0\0", 4);
 }
 
-static void sink_writes_behind_its_offset(void **state)
+static void sink_writes_after_its_offset(void **state)
 {
     static const struct piece one[] = {PIECE("first\n")}, two[] = {PIECE("second\n")};
     struct sinking *s = *state;
@@ -225,7 +225,7 @@ int main(void)
         WITH_SINK(sink_drops_the_trailer_of_chunks_without_rows),
         WITH_SINK(sink_drops_a_header_that_comes_in_parts),
         WITH_SINK(sink_keeps_rows_that_look_like_a_trailer),
-        WITH_SINK(sink_writes_behind_its_offset),
+        WITH_SINK(sink_writes_after_its_offset),
         WITH_SINK(sink_fills_its_buffer_to_every_edge),
         WITH_SINK(sink_takes_pieces_of_any_size),
         WITH_SINK(sink_tells_a_full_disk),

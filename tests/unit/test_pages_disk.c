@@ -223,7 +223,7 @@ static void a_shared_map_is_the_file(void **state)
     assert_int_equal(d->ops->write(f, "gone", 4, BLOCK), 0);
     assert_memory_equal(p, "gone", 4);
     assert_int_equal(d->ops->truncate(f, 100 * BLOCK), 0);
-    p[7 * BLOCK] = 'x'; /* behind what was the end when it was mapped */
+    p[7 * BLOCK] = 'x'; /* after what was the end when it was mapped */
     assert_int_equal(d->ops->sync_map(f, p, 8 * BLOCK), 0);
     d->ops->unmap(f, p, 8 * BLOCK);
     d->ops->close(f);

@@ -633,7 +633,7 @@ static bool end_within(const struct world *before, int (*change)(struct world *w
     return dead;
 }
 
-static char *text_behind(const struct world *before, int (*change)(struct world *w))
+static char *text_after(const struct world *before, int (*change)(struct world *w))
 {
     struct world w = *before;
     char *text;
@@ -660,7 +660,7 @@ static void a_process_that_ends_leaves_a_change_whole_or_not_done(void **state)
     old = tree_text(&w);
     close_tree(&w);
     for (i = 0; i < CHANGES; i++) {
-        new = text_behind(&w, changes[i]);
+        new = text_after(&w, changes[i]);
         for (tear = 0; tear <= 3072; tear += 512)
             for (n = 1; end_within(&w, changes[i], n, tear, old, new); n++)
                 ;
@@ -762,7 +762,7 @@ static int front_open(struct disk *d, const char *path, unsigned flags, struct d
     return rc;
 }
 
-/* Were the process to end right behind it, the journal must be as long as was acknowledged. */
+/* Were the process to end right after it, the journal must be as long as was acknowledged. */
 static int front_rename(struct disk *d, const char *from, const char *to)
 {
     const struct front *front = (struct front *)d;

@@ -108,7 +108,7 @@ static struct outcome open_table(struct disk *d, uint64_t pages)
         o.damaged += fate == DAMAGED;
         o.wrong += fate == WRONG;
     }
-    if (found.rebuilt) /* also finds damage behind the end of the file */
+    if (found.rebuilt) /* also finds damage beyond the end of the file */
         assert_true(o.damaged <= found.damaged);
     o.rebuilt = found.rebuilt;
     diff->ops->close(diff);
@@ -635,7 +635,7 @@ static bool same(const struct image *a, const char *bytes, size_t len)
     return a->len == len && memcmp(a->bytes, bytes, len) == 0;
 }
 
-/* Operations that meet each kind of page: in the base, stored, behind the end, cut. */
+/* Operations that meet each kind of page: in the base, stored, beyond the end, cut. */
 static const struct op ops[] = {
     {WRITE, 0, PAGE_BYTES, 1},
     {WRITE, 5 * PAGE_BYTES, 3 * PAGE_BYTES, 2},
@@ -710,7 +710,7 @@ static struct world *world_after(const char *name, size_t n, struct image *im)
     return w;
 }
 
-/* Each page old or new. Bytes behind the old end may be missing or zero. */
+/* Each page old or new. Bytes after the old end may be missing or zero. */
 static void assert_old_or_new(const struct image *old, const struct image *new, const char *bytes,
                               size_t len, const char *what)
 {

@@ -345,7 +345,7 @@ static int check(const struct moment *m, struct some_log *l, struct err *err)
     return moment_check_wal(m, &bases[0], &l->list, &reach, err);
 }
 
-static void a_moment_behind_the_log_names_the_range_and_the_next_segment(void **state)
+static void a_moment_after_the_log_names_the_range_and_the_next_segment(void **state)
 {
     struct moment m = {.kind = MOMENT_LSN, .lsn = 5 * SEGMENT, .text = "0/5000000"};
     struct some_log l;
@@ -354,7 +354,7 @@ static void a_moment_behind_the_log_names_the_range_and_the_next_segment(void **
     (void)state;
     make_log(&l, 1, 4); /* segments 1 to 4 */
     assert_int_equal(check(&m, &l, &err), 0);
-    m.lsn += 40; /* where the server names it, behind the head of the next segment */
+    m.lsn += 40; /* where the server names it, after the head of the next segment */
     assert_int_equal(check(&m, &l, &err), 0);
     m.lsn++;
     assert_int_equal(check(&m, &l, &err), -ERANGE);
@@ -377,7 +377,7 @@ static void a_time_that_the_log_does_not_prove_is_refused(void **state)
 }
 
 /* An idle source: nothing in the log is later than the end of the backup. */
-static void a_log_that_proves_no_time_behind_the_base_has_places_only(void **state)
+static void a_log_that_proves_no_time_after_the_base_has_places_only(void **state)
 {
     struct moment m = {.kind = MOMENT_TIME, .time_us = 100 * US, .text = "x"};
     struct wal_reach reach = {.end = 3 * SEGMENT, .time_us = 100 * US - 1};
@@ -394,7 +394,7 @@ static void a_log_that_proves_no_time_behind_the_base_has_places_only(void **sta
     assert_int_equal(moment_check_wal(&m, &bases[0], &l.list, &reach, &err), 0);
 }
 
-static void behind_a_gap_there_is_no_moment_and_the_gap_is_named(void **state)
+static void after_a_gap_there_is_no_moment_and_the_gap_is_named(void **state)
 {
     struct moment m = {.kind = MOMENT_LSN, .lsn = 4 * SEGMENT, .text = "0/4000000"};
     struct some_log l;
@@ -402,7 +402,7 @@ static void behind_a_gap_there_is_no_moment_and_the_gap_is_named(void **state)
 
     (void)state;
     make_log(&l, 1, 4);
-    l.segments[2].number = 7; /* 3 is missing, and what is behind it */
+    l.segments[2].number = 7; /* 3 is missing, and what is after it */
     l.segments[3].number = 8;
     assert_int_equal(check(&m, &l, &err), -ERANGE);
     assert_non_null(strstr(err.text, "000000010000000000000003"));
@@ -526,10 +526,10 @@ int main(void)
         cmocka_unit_test(the_newest_base_that_is_early_enough_is_chosen),
         cmocka_unit_test(the_second_in_which_a_base_was_made_is_not_shown_from_it),
         cmocka_unit_test(transactions_are_looked_for_from_the_newest_base_back),
-        cmocka_unit_test(a_moment_behind_the_log_names_the_range_and_the_next_segment),
+        cmocka_unit_test(a_moment_after_the_log_names_the_range_and_the_next_segment),
         cmocka_unit_test(a_time_that_the_log_does_not_prove_is_refused),
-        cmocka_unit_test(a_log_that_proves_no_time_behind_the_base_has_places_only),
-        cmocka_unit_test(behind_a_gap_there_is_no_moment_and_the_gap_is_named),
+        cmocka_unit_test(a_log_that_proves_no_time_after_the_base_has_places_only),
+        cmocka_unit_test(after_a_gap_there_is_no_moment_and_the_gap_is_named),
         cmocka_unit_test(the_latest_of_a_log_with_a_gap_is_refused),
         cmocka_unit_test(the_rest_of_a_segment_may_be_the_gap),
         cmocka_unit_test(a_timeline_without_its_history_is_named),

@@ -134,12 +134,12 @@ static void put_segment(const char *dir, uint32_t timeline, const uint8_t *bytes
     free(path);
 }
 
-/* A pg_wal in which the server's own timeline is 3, and began behind a record of timeline 2. */
-static void log_behind_the_end_that_nothing_leads_to_is_damage(void **state)
+/* A pg_wal in which the server's own timeline is 3, and began after a record of timeline 2. */
+static void log_beyond_the_end_that_nothing_leads_to_is_damage(void **state)
 {
     const char *tmp = getenv("TMPDIR");
     char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-    uint64_t last, behind;
+    uint64_t last, beyond;
     struct walbytes w;
 
     (void)state;
@@ -149,7 +149,7 @@ static void log_behind_the_end_that_nothing_leads_to_is_damage(void **state)
     last = walbytes_commit(&w, 1);
     walbytes_fill(&w, WALBYTES_SEGMENT + 3 * 8192);
     walbytes_commit(&w, 2);
-    behind = WALBYTES_SEGMENT + 3 * 8192 + WAL_PAGE_HEAD;
+    beyond = WALBYTES_SEGMENT + 3 * 8192 + WAL_PAGE_HEAD;
     assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), 0); /* no log */
     write_file(dir, "00000003.history", "2\t0/10060\t\n");
     put_segment(dir, 2, w.bytes);
@@ -157,7 +157,7 @@ static void log_behind_the_end_that_nothing_leads_to_is_damage(void **state)
     assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), 0); /* it is all whole */
     *walbytes_at(&w, WALBYTES_SEGMENT + 8192 + 200) ^= 1;
     put_segment(dir, 2, w.bytes);
-    assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), behind);
+    assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), beyond);
     assert_int_equal(reached_damage(dir, 0, WALBYTES_SEGMENT), 0);
     assert_int_equal(reached_damage("/nonexistent", last, WALBYTES_SEGMENT), 0);
     walbytes_free(&w);
@@ -174,7 +174,7 @@ int main(void)
         cmocka_unit_test(a_server_that_said_nothing),
         cmocka_unit_test(the_last_line_of_a_history_counts),
         cmocka_unit_test(the_newest_timeline_is_the_servers_own),
-        cmocka_unit_test(log_behind_the_end_that_nothing_leads_to_is_damage),
+        cmocka_unit_test(log_beyond_the_end_that_nothing_leads_to_is_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* Unit tests of view/tablespaces: whether the log creates one, where replay begins, over the
- * borders of segments, and behind damage; and what only looks like it. view/segment: what a segment
+ * borders of segments, and after damage; and what only looks like it. view/segment: what a segment
  * says. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,7 +150,7 @@ static void one_is_found_wherever_its_record_begins(void **state)
     (void)state;
     for (at = BORDER - 2 * WAL_PAGE; at < BORDER + WAL_PAGE; at += 8) {
         if ((at % WAL_PAGE >= 120 && at % WAL_PAGE < WAL_PAGE - 120) ||
-            (at % WAL_PAGE && wal_behind_head(at - at % WAL_PAGE, WALBYTES_SEGMENT) >= at))
+            (at % WAL_PAGE && wal_after_head(at - at % WAL_PAGE, WALBYTES_SEGMENT) >= at))
             continue;
         walbytes_free(&log5);
         walbytes_make(&log5, FIRST, SEGMENTS);
@@ -199,13 +199,13 @@ static void what_lies_before_replay_begins_does_not_matter(void **state)
 }
 
 /* What a record of it has at its 16th byte, wherever one could begin: rows that somebody inserted,
- * or a page of a table. `behind`: how many bytes of heads are in front. */
-static uint8_t *make_likeness(size_t len, size_t behind)
+ * or a page of a table. `heads`: how many bytes of heads are before it. */
+static uint8_t *make_likeness(size_t len, size_t heads)
 {
     uint8_t *data = mem_alloc(len);
     size_t i;
 
-    for (i = (8 - behind % 8) % 8; i + 8 < len; i += 8)
+    for (i = (8 - heads % 8) % 8; i + 8 < len; i += 8)
         memcpy(data + i, "\0\5\0\0\xff\x40/e", 8);
     return data;
 }
@@ -244,7 +244,7 @@ static void likeness_at_a_border_is_told_by_the_segment_in_front(void **state)
     free(data);
 }
 
-static void one_behind_damage_is_found_all_the_same(void **state)
+static void one_after_damage_is_found_all_the_same(void **state)
 {
     uint64_t at;
 
@@ -354,7 +354,7 @@ static void the_guard_knows_from_its_environment_where_replay_begins(void **stat
 
 /* ---- segments ---- */
 
-static uint64_t find(unsigned i, uint64_t from, uint64_t *behind)
+static uint64_t find(unsigned i, uint64_t from, uint64_t *past)
 {
     char name[25], *path = path_of(i, name);
     uint64_t start = (FIRST + i) * WALBYTES_SEGMENT, at;
@@ -364,13 +364,13 @@ static uint64_t find(unsigned i, uint64_t from, uint64_t *behind)
     at = segment_find_page(fd, start, start + WALBYTES_SEGMENT, &from);
     close(fd);
     free(path);
-    *behind = from;
+    *past = from;
     return at;
 }
 
-static void the_next_record_behind_a_place_is_found(void **state)
+static void the_next_record_after_a_place_is_found(void **state)
 {
-    uint64_t second, behind;
+    uint64_t second, past;
 
     (void)state;
     walbytes_fill(&log5, START + 2 * WAL_PAGE + 1000);
@@ -378,25 +378,25 @@ static void the_next_record_behind_a_place_is_found(void **state)
     walbytes_fill(&log5, BORDER + 2000);
     walbytes_put(&log5, WAL_HEAP, 0, 731, "1", 1);
     write_all();
-    assert_int_equal(find(0, START, &behind), START + WAL_SEGMENT_HEAD);
-    assert_int_equal(find(0, START + WAL_PAGE, &behind), second); /* it goes on in the next one */
-    assert_int_equal(behind, START + 3 * WAL_PAGE);
-    assert_int_equal(find(0, behind, &behind), 0);
-    assert_int_equal(behind, BORDER);
-    assert_int_equal(find(1, BORDER, &behind), BORDER + 2000);
-    assert_int_equal(find(1, BORDER + WAL_PAGE, &behind), 0);
-    assert_int_equal(find(2, BORDER + WALBYTES_SEGMENT, &behind), 0);
+    assert_int_equal(find(0, START, &past), START + WAL_SEGMENT_HEAD);
+    assert_int_equal(find(0, START + WAL_PAGE, &past), second); /* it goes on in the next one */
+    assert_int_equal(past, START + 3 * WAL_PAGE);
+    assert_int_equal(find(0, past, &past), 0);
+    assert_int_equal(past, BORDER);
+    assert_int_equal(find(1, BORDER, &past), BORDER + 2000);
+    assert_int_equal(find(1, BORDER + WAL_PAGE, &past), 0);
+    assert_int_equal(find(2, BORDER + WALBYTES_SEGMENT, &past), 0);
 }
 
 /* A page that is there, and on which nothing follows, is the end. */
 static void the_end_of_the_log_is_no_record(void **state)
 {
-    uint64_t behind;
+    uint64_t past;
 
     (void)state;
     walbytes_fill(&log5, START + WAL_PAGE + 1000);
     write_all();
-    assert_int_equal(find(0, START + WAL_PAGE, &behind), 0);
+    assert_int_equal(find(0, START + WAL_PAGE, &past), 0);
 }
 
 #define TABLESPACES_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -411,14 +411,14 @@ int main(void)
         TABLESPACES_TEST(what_lies_before_replay_begins_does_not_matter),
         TABLESPACES_TEST(what_only_looks_like_one_passes),
         TABLESPACES_TEST(likeness_at_a_border_is_told_by_the_segment_in_front),
-        TABLESPACES_TEST(one_behind_damage_is_found_all_the_same),
+        TABLESPACES_TEST(one_after_damage_is_found_all_the_same),
         TABLESPACES_TEST(a_damaged_one_is_not_replayed),
         TABLESPACES_TEST(one_in_place_is_in_the_view),
         TABLESPACES_TEST(a_log_that_cannot_be_read_is_refused),
         TABLESPACES_TEST(what_is_no_segment_passes),
         TABLESPACES_TEST(a_segment_of_which_nothing_is_there_passes),
         TABLESPACES_TEST(the_guard_knows_from_its_environment_where_replay_begins),
-        TABLESPACES_TEST(the_next_record_behind_a_place_is_found),
+        TABLESPACES_TEST(the_next_record_after_a_place_is_found),
         TABLESPACES_TEST(the_end_of_the_log_is_no_record),
     };
 

@@ -181,7 +181,7 @@ static void a_run_ends_at_a_gap(void **state)
     assert_covers(s, 1, AT(6), AT(7), 106);
 }
 
-static void a_run_ends_behind_a_partial_segment(void **state)
+static void a_run_ends_after_a_partial_segment(void **state)
 {
     static const struct wal_segment s[] = {WHOLE(1, 3), PARTIAL(1, 4), WHOLE(1, 5), END};
 
@@ -419,7 +419,7 @@ int main(void)
         cmocka_unit_test(a_run_goes_on_to_the_end_of_the_last_segment),
         cmocka_unit_test(what_lies_outside_is_not_covered),
         cmocka_unit_test(a_run_ends_at_a_gap),
-        cmocka_unit_test(a_run_ends_behind_a_partial_segment),
+        cmocka_unit_test(a_run_ends_after_a_partial_segment),
         cmocka_unit_test(a_run_follows_the_histories_and_never_goes_back),
         cmocka_unit_test(a_branch_that_was_left_is_not_followed_however_long_it_is),
         cmocka_unit_test(without_the_segment_of_the_next_timeline_a_run_ends_where_that_begins),

@@ -194,7 +194,7 @@ static void a_time_is_looked_for_in_front_of_segments_that_have_none(void **stat
     assert_int_equal(r.time_us, NOON);
 }
 
-static void behind_a_switch_the_next_segment_is_the_end(void **state)
+static void after_a_switch_the_next_segment_is_the_end(void **state)
 {
     struct place *p = *state;
 
@@ -224,7 +224,7 @@ static void a_record_whose_rest_is_not_there_is_no_end_and_no_damage(void **stat
     assert_int_equal(r.damaged, 0);
 }
 
-static void records_behind_one_that_is_damaged_are_noticed(void **state)
+static void records_after_one_that_is_damaged_are_noticed(void **state)
 {
     struct place *p = *state;
     struct wal_reach r;
@@ -257,7 +257,7 @@ static uint64_t left_out(const struct place *p, uint64_t from)
     return there;
 }
 
-static void log_behind_a_damaged_first_record_of_a_segment_is_left_out(void **state)
+static void log_after_a_damaged_first_record_of_a_segment_is_left_out(void **state)
 {
     struct place *p = *state;
 
@@ -273,7 +273,7 @@ static void log_behind_a_damaged_first_record_of_a_segment_is_left_out(void **st
     assert_int_equal(left_out(p, 2 * SEGMENT), 2 * SEGMENT + 3 * 8192 + WAL_PAGE_HEAD);
 }
 
-static void log_behind_a_damaged_record_over_two_segments_is_left_out(void **state)
+static void log_after_a_damaged_record_over_two_segments_is_left_out(void **state)
 {
     struct place *p = *state;
     uint64_t end;
@@ -307,7 +307,7 @@ static void of_an_earlier_place_only_what_is_in_front_counts(void **state)
     assert_int_equal(reach_before(p, SEGMENT).end, 0);
 }
 
-static void behind_a_gap_nothing_counts(void **state)
+static void after_a_gap_nothing_counts(void **state)
 {
     struct place *p = *state;
     uint64_t end;
@@ -359,13 +359,13 @@ int main(void)
         PLACED(the_first_time_is_that_of_the_first_commit_from_there_on),
         PLACED(a_checkpoint_has_an_older_time_than_the_commits_in_front_of_it),
         PLACED(a_time_is_looked_for_in_front_of_segments_that_have_none),
-        PLACED(behind_a_switch_the_next_segment_is_the_end),
+        PLACED(after_a_switch_the_next_segment_is_the_end),
         PLACED(a_record_whose_rest_is_not_there_is_no_end_and_no_damage),
-        PLACED(records_behind_one_that_is_damaged_are_noticed),
-        PLACED(log_behind_a_damaged_first_record_of_a_segment_is_left_out),
-        PLACED(log_behind_a_damaged_record_over_two_segments_is_left_out),
+        PLACED(records_after_one_that_is_damaged_are_noticed),
+        PLACED(log_after_a_damaged_first_record_of_a_segment_is_left_out),
+        PLACED(log_after_a_damaged_record_over_two_segments_is_left_out),
         PLACED(of_an_earlier_place_only_what_is_in_front_counts),
-        PLACED(behind_a_gap_nothing_counts),
+        PLACED(after_a_gap_nothing_counts),
         PLACED(what_a_segment_held_before_does_not_count),
         PLACED(a_log_of_nothing_or_of_another_cluster_reaches_nowhere),
     };

@@ -115,7 +115,7 @@ static void an_image_of_14_has_other_flags(void **state)
     parts_are_read(0xd10d, 1 | 2 | 4);
 }
 
-/* Where a head of make_parts ends, the 8 bytes behind it could be those that were announced. */
+/* Where a head of make_parts ends, the 8 bytes after it could be those that were announced. */
 static bool may_end_at(size_t n)
 {
     return n == 27 + 8 || n == 35 + 8 || n == 38 + 8 || n == 43 + 8;

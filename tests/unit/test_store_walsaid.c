@@ -75,7 +75,7 @@ static void what_the_source_said_counts_as_far_as_the_log_reaches(void **state)
     assert_int_equal(walsaid_proves(said, 0, &l, 1, 9 * SEGMENT), 0);
 }
 
-/* It was left before it came there: what was committed behind is lost. */
+/* It was left before it came there: what was committed after is lost. */
 static void what_a_branch_that_was_left_had_does_not_count(void **state)
 {
     const struct wal_list l = {

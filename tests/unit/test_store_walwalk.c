@@ -117,7 +117,7 @@ static void a_record_is_found_wherever_it_begins(void **state)
     for (at = START + 3 * WAL_PAGE; at < START + WALBYTES_SEGMENT + WAL_PAGE; at += 8) {
         if (at % WAL_PAGE >= 200 && at % WAL_PAGE < WAL_PAGE - 200)
             continue;
-        if (at % WAL_PAGE && wal_behind_head(at - at % WAL_PAGE, WALBYTES_SEGMENT) >= at)
+        if (at % WAL_PAGE && wal_after_head(at - at % WAL_PAGE, WALBYTES_SEGMENT) >= at)
             continue;
         tear_down(state);
         set_up(state);
@@ -127,7 +127,7 @@ static void a_record_is_found_wherever_it_begins(void **state)
         assert_int_equal(next(), 1);
         assert_int_equal(record.end, at);
         assert_int_equal(next(), 1);
-        assert_int_equal(record.start, wal_behind_head(at, WALBYTES_SEGMENT));
+        assert_int_equal(record.start, wal_after_head(at, WALBYTES_SEGMENT));
         assert_int_equal(record.manager, WAL_TBLSPC);
         assert_int_equal(next(), 1);
         assert_int_equal(record.xid, 731);
@@ -178,7 +178,7 @@ static void a_record_that_was_given_up_is_left_out(void **state)
     assert_int_equal(next(), 1);
     assert_int_equal(next(), 1);
     ends(WAL_END_UNFINISHED, given_up);
-    assert_int_equal(wal_ending(walk)->behind, WAL_END_ZEROS);
+    assert_int_equal(wal_ending(walk)->instead, WAL_END_ZEROS);
     assert_int_equal(wal_ending(walk)->found_at, page);
     assert_int_equal(record.n, 16);
     /* The server started, and went on there. */
@@ -219,7 +219,7 @@ static void what_is_not_there_is_missing(void **state)
     log5.n = 2;
     wal_begin(walk, START);
     ends(WAL_END_UNFINISHED, START);
-    assert_int_equal(wal_ending(walk)->behind, WAL_END_MISSING);
+    assert_int_equal(wal_ending(walk)->instead, WAL_END_MISSING);
     assert_int_equal(wal_ending(walk)->found_at, START + 2 * WALBYTES_SEGMENT);
     assert_int_equal(record.manager, WAL_HEAP); /* its head is known */
     assert_true(record.n >= WAL_RECORD_HEAD && record.n < record.length);
@@ -360,7 +360,7 @@ static void a_source_that_fails_ends_the_walk_with_its_words(void **state)
 
 /* ---- seeking ---- */
 
-static void the_next_record_is_sought_behind_the_rest_of_one(void **state)
+static void the_next_record_is_sought_after_the_rest_of_one(void **state)
 {
     uint64_t at, second, end = START + 4 * WALBYTES_SEGMENT;
     struct err err;
@@ -405,7 +405,7 @@ int main(void)
         WAL_TEST(a_damaged_head_of_a_page_ends_the_walk),
         WAL_TEST(a_place_where_none_can_begin_is_said_to_be_none),
         WAL_TEST(a_source_that_fails_ends_the_walk_with_its_words),
-        WAL_TEST(the_next_record_is_sought_behind_the_rest_of_one),
+        WAL_TEST(the_next_record_is_sought_after_the_rest_of_one),
     };
 
     return cmocka_run_group_tests_name("store/walwalk", tests, NULL, NULL);

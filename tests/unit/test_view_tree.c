@@ -282,7 +282,7 @@ static void trees_have_pages_when_asked(void **state)
     tree_make(&one, c, PG_FORMAT_CSV, false);
     tree_join(&t, members, dirs, 3, true);
     assert_int_equal(t.nodes[0].nchildren, 4);
-    assert_string_equal(t.nodes[t.nodes[0].children + 1].name, ".asofs"); /* behind "-x" */
+    assert_string_equal(t.nodes[t.nodes[0].children + 1].name, ".asofs"); /* after "-x" */
     dir = tree_lookup(&t, 0, ".asofs");
     assert_int_equal(t.nodes[dir].nchildren, 1);
     pages = tree_lookup(&t, (uint32_t)dir, "pages");

@@ -33,7 +33,7 @@ uint8_t *walbytes_at(const struct walbytes *w, uint64_t lsn)
     return w->bytes + (lsn - w->start);
 }
 
-/* The head of the page that begins at w->at; w->at is behind it then. */
+/* The head of the page that begins at w->at; w->at is after it then. */
 static void put_head(struct walbytes *w, uint32_t rest)
 {
     uint8_t *p = walbytes_at(w, w->at);
@@ -126,7 +126,7 @@ static uint64_t room_between(const struct walbytes *w, uint64_t from, uint64_t t
 
     for (; from < to; from = end) {
         if (from % WAL_PAGE == 0)
-            from = wal_behind_head(from, w->segment_bytes);
+            from = wal_after_head(from, w->segment_bytes);
         end = from - from % WAL_PAGE + WAL_PAGE;
         if (end > to)
             end = to;

@@ -1,4 +1,4 @@
-/* Write-ahead log as a server would have written it: records are put one behind the other, over
+/* Write-ahead log as a server would have written it: records are put one after the other, over
  * pages and segments. For tests of what reads it. */
 #ifndef ASOFS_TESTS_WALBYTES_H
 #define ASOFS_TESTS_WALBYTES_H
@@ -26,11 +26,11 @@ void walbytes_free(struct walbytes *w);
 /* A record of main data alone; its start. */
 uint64_t walbytes_put(struct walbytes *w, uint8_t manager, uint8_t info, uint32_t xid,
                       const void *data, size_t len);
-/* The same with what is behind its head given as it is. */
+/* The same with what is after its head given as it is. */
 uint64_t walbytes_put_raw(struct walbytes *w, uint8_t manager, uint8_t info, uint32_t xid,
                           const void *body, size_t len);
 uint64_t walbytes_switch(struct walbytes *w);
-/* One that lasts until `at`, a multiple of 8 that is at least 48 behind where it begins. */
+/* One that lasts until `at`, a multiple of 8 that is at least 48 after where it begins. */
 void walbytes_fill(struct walbytes *w, uint64_t at);
 /* COMMIT; microseconds since 1970. */
 uint64_t walbytes_commit(struct walbytes *w, int64_t time_us);
