@@ -380,7 +380,7 @@ static int advance(struct advance *a, struct advance_result *r, struct err *err)
     return rc == 1 && a->full ? replace_layers(a, r, err) : rc < 0 ? rc : 0;
 }
 
-static int prepare(struct advance *a, struct advance_result *r, struct err *err)
+static int prepare_advance(struct advance *a, struct advance_result *r, struct err *err)
 {
     int rc = owner_open_store(a->req->store, a->req->run_as, a->req->bindir, &a->store,
                               &a->programs, err);
@@ -404,7 +404,7 @@ int base_advance(const struct advance_request *req, struct advance_result *r, st
     int rc;
 
     *r = (struct advance_result){0};
-    rc = prepare(&a, r, err);
+    rc = prepare_advance(&a, r, err);
     if (rc == 0)
         rc = advance(&a, r, err);
     if (a.lock_fd >= 0)

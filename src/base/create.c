@@ -407,7 +407,7 @@ static int prepare_creation(struct creation *c, struct err *err)
     return rc;
 }
 
-static int create(struct creation *c, struct err *err)
+static int create_base(struct creation *c, struct err *err)
 {
     int rc = prepare_creation(c, err);
 
@@ -440,7 +440,7 @@ int base_create(const struct base_create_request *req, struct base_create_result
     int rc;
 
     *r = (struct base_create_result){0};
-    rc = create(&c, err);
+    rc = create_base(&c, err);
     writer_close(&c.writer, rc);
     if (c.lock_fd >= 0)
         close(c.lock_fd);

@@ -26,7 +26,7 @@ struct following {
     bool received; /* in this attempt */
 };
 
-static void tell(const struct following *f, struct follow_news news)
+static void tell_news(const struct following *f, struct follow_news news)
 {
     f->req->tell(f->req->arg, &news);
 }
@@ -80,8 +80,8 @@ static void tell_receiving(void *arg)
     struct following *f = arg;
 
     f->received = true;
-    tell(f,
-         (struct follow_news){.event = FOLLOW_RECEIVES, .slot = f->cluster->slot, .log = f->log});
+    tell_news(
+        f, (struct follow_news){.event = FOLLOW_RECEIVES, .slot = f->cluster->slot, .log = f->log});
 }
 
 /* Until it is stopped, which is fine, or the slot is gone. */
@@ -109,18 +109,18 @@ static int receive(struct following *f, struct err *err)
             delay = most;
         if (rc == 0)
             err_set(err, EIO, "the server ended the connection");
-        tell(f, (struct follow_news){.event = FOLLOW_FAILED, .why = err->text});
+        tell_news(f, (struct follow_news){.event = FOLLOW_FAILED, .why = err->text});
         rc = check_failure(f, err);
         if (rc != -EAGAIN)
             return rc;
-        tell(f, (struct follow_news){.event = FOLLOW_PAUSES, .pause_ms = delay});
+        tell_news(f, (struct follow_news){.event = FOLLOW_PAUSES, .pause_ms = delay});
         if (stop_within(f->req->stop_fd, delay))
             return 0;
         delay *= 2;
     }
 }
 
-static int follow(struct following *f, struct writer *w, struct err *err)
+static int follow_source(struct following *f, struct writer *w, struct err *err)
 {
     struct witness *witness;
     int rc = writer_open(w, true, err);
@@ -216,7 +216,7 @@ int base_follow(const struct follow_request *req, struct err *err)
     int rc = open_advancer(&advancer, req, err);
 
     if (rc == 0)
-        rc = follow(&f, &w, err);
+        rc = follow_source(&f, &w, err);
     close_advancer(&advancer);
     pg_programs_free(&f.programs);
     writer_close(&w, rc);

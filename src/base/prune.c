@@ -195,7 +195,7 @@ static int look_at_wal(struct pruning *p, struct err *err)
     return rc == -ENOENT ? 0 : rc;
 }
 
-static int look(struct pruning *p, struct err *err)
+static int look_at_all(struct pruning *p, struct err *err)
 {
     int rc = look_at_wal(p, err);
 
@@ -212,7 +212,7 @@ static int look(struct pruning *p, struct err *err)
 
 /* ---- doing ---- */
 
-static void tell(const struct pruning *p, struct pruning_news news)
+static void tell_pruning(const struct pruning *p, struct pruning_news news)
 {
     p->req->tell(p->req->arg, &news);
 }
@@ -225,8 +225,9 @@ static void tell_kept(const struct pruning *p)
         const struct prune_base *b = &p->bases[i];
 
         if (b->why == PRUNE_VIEW || b->why == PRUNE_BELOW || b->why == PRUNE_PLAIN)
-            tell(p, (struct pruning_news){
-                        .event = PRUNING_KEPT, .base = b->id, .why = b->why, .view = p->views[i]});
+            tell_pruning(
+                p, (struct pruning_news){
+                       .event = PRUNING_KEPT, .base = b->id, .why = b->why, .view = p->views[i]});
     }
 }
 
@@ -238,9 +239,9 @@ static int remove_base(struct pruning *p, const char *id, struct err *err)
 
     if (rc == 0) {
         p->freed += bytes;
-        tell(p, (struct pruning_news){.event = PRUNING_BASE, .base = id, .bytes = bytes});
+        tell_pruning(p, (struct pruning_news){.event = PRUNING_BASE, .base = id, .bytes = bytes});
     } else if (rc == -EBUSY) {
-        tell(p, (struct pruning_news){.event = PRUNING_BUSY, .refusal = err->text});
+        tell_pruning(p, (struct pruning_news){.event = PRUNING_BUSY, .refusal = err->text});
         rc = 0;
     }
     free(path);
@@ -298,11 +299,11 @@ static int remove_wal(struct pruning *p, struct err *err)
             strcpy(n++ ? last : first, name);
     }
     if (n)
-        tell(p, (struct pruning_news){.event = PRUNING_LOG,
-                                      .segments = n,
-                                      .first = first,
-                                      .last = n > 1 ? last : first,
-                                      .bytes = bytes});
+        tell_pruning(p, (struct pruning_news){.event = PRUNING_LOG,
+                                              .segments = n,
+                                              .first = first,
+                                              .last = n > 1 ? last : first,
+                                              .bytes = bytes});
     p->freed += bytes;
     return rc;
 }
@@ -313,20 +314,20 @@ static int prune_wal(struct pruning *p, struct err *err)
     int rc;
 
     if (c && c->log)
-        tell(p, (struct pruning_news){.event = PRUNING_ELSEWHERE, .log = c->log});
+        tell_pruning(p, (struct pruning_news){.event = PRUNING_ELSEWHERE, .log = c->log});
     if (!has_wal(p))
         return 0;
     if (p->req->dry_run)
         return remove_wal(p, err);
     forget(p);
-    rc = look(p, err);
+    rc = look_at_all(p, err);
     return rc == 0 ? remove_wal(p, err) : rc;
 }
 
 int pruning_run(const struct pruning_request *req, uint64_t *freed, struct err *err)
 {
     struct pruning p = {.req = req, .s = req->store};
-    int rc = look(&p, err);
+    int rc = look_at_all(&p, err);
 
     if (rc == 0) {
         tell_kept(&p);

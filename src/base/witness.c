@@ -35,7 +35,7 @@ static int write_down(const char *store, int64_t time_us, const struct pg_wal_en
 }
 
 /* On another timeline the clock of before was perhaps another server's. */
-static int look(struct witness *w, struct pg_watch *watch, struct err *err)
+static int look_once(struct witness *w, struct pg_watch *watch, struct err *err)
 {
     struct pg_wal_end end;
     int rc = pg_watch_look(watch, w->system, &end, err);
@@ -49,7 +49,7 @@ static int look(struct witness *w, struct pg_watch *watch, struct err *err)
     return rc;
 }
 
-static void *run(void *arg)
+static void *watch_log(void *arg)
 {
     struct pg_watch *watch = NULL;
     struct witness *w = arg;
@@ -59,7 +59,7 @@ static void *run(void *arg)
     do {
         rc = watch ? 0 : pg_watch_open(w->conninfo, w->stop[0], &watch, &err);
         if (rc == 0)
-            rc = look(w, watch, &err);
+            rc = look_once(w, watch, &err);
         if (rc < 0) {
             log_debug("where the source's log ends is not known: %s", err.text);
             pg_watch_close(watch);
@@ -90,7 +90,7 @@ struct witness *witness_start(const char *store, const char *conninfo, uint64_t 
         free(w);
         return NULL;
     }
-    if (proc_thread(&w->thread, run, w) == 0)
+    if (proc_thread(&w->thread, watch_log, w) == 0)
         return w;
     free_witness(w);
     return NULL;

@@ -52,7 +52,7 @@ static int extract_into(struct source *source, struct outdir *d, struct err *err
     return rc;
 }
 
-static int extract(struct source *source, const char *dir)
+static int extract_and_publish(struct source *source, const char *dir)
 {
     struct stop stop;
     struct outdir d;
@@ -88,7 +88,7 @@ int cmd_extract(int argc, char **argv)
         source_command_begin(&o.c, operands[0]);
         status = o.c.dry_run       ? source_dry_run(&o.c.source)
                  : o.large_objects ? objects_extract(&o.c.source, o.name, operands[1])
-                                   : extract(&o.c.source, operands[1]);
+                                   : extract_and_publish(&o.c.source, operands[1]);
     }
     source_free(&o.c.source);
     free(o.name);

@@ -36,8 +36,8 @@ static int check_operands(const struct options *o, int n, int min, struct err *e
 }
 
 /* Parse, and answer --help. The number of operands, or -1 with *status set. */
-static int parse(struct options *o, const struct option_def *defs, const char *help, int argc,
-                 char **argv, char **operands, int min, int max, int *status)
+static int parse_options(struct options *o, const struct option_def *defs, const char *help,
+                         int argc, char **argv, char **operands, int min, int max, int *status)
 {
     struct err err;
     int n = option_parse(defs, false, o, argc, argv, operands, max, &err);
@@ -166,7 +166,7 @@ int cmd_status(int argc, char **argv)
     char *dir = NULL;
     int status;
 
-    if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) >= 0)
+    if (parse_options(&o, defs, help, argc, argv, &dir, 1, 1, &status) >= 0)
         status = o.look.target ? target_status(&o.look, o.json) : view_status(dir, o.json);
     target_look_free(&o.look);
     return status;
@@ -212,7 +212,7 @@ int cmd_wait(int argc, char **argv)
         "than TIME.\n";
     char *operands[1024];
     struct options o = {0};
-    int status, n = parse(&o, defs, help, argc, argv, operands, 1, 1024, &status);
+    int status, n = parse_options(&o, defs, help, argc, argv, operands, 1, 1024, &status);
     struct err err;
 
     if (n >= 0 && o.look.target && !o.look.name) {
@@ -258,7 +258,7 @@ int cmd_verify(int argc, char **argv)
     char *dir;
     int status;
 
-    if (parse(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
+    if (parse_options(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
         return status;
     if (open_view(&i, dir, &err) < 0)
         return command_failed(&err);
@@ -309,7 +309,7 @@ static void print_line(FILE *out, const char *state, const char *moment, const s
 }
 
 /* In a child: whoever serves the mount may have stopped. */
-static int describe(void *arg, FILE *out)
+static int describe_mount(void *arg, FILE *out)
 {
     const struct listed *l = arg;
     struct inspected i;
@@ -342,7 +342,7 @@ static int ask_all(struct listing *l, struct err *err)
     int rc = 0;
 
     for (i = 0; i < l->n && rc == 0; i++)
-        rc = ask_start(&l->mounts[i].ask, describe, &l->mounts[i], err);
+        rc = ask_start(&l->mounts[i].ask, describe_mount, &l->mounts[i], err);
     return rc;
 }
 
@@ -395,7 +395,7 @@ int cmd_list(int argc, char **argv)
     struct err err;
     int status;
 
-    if (parse(&o, defs, help, argc, argv, NULL, 0, 0, &status) < 0)
+    if (parse_options(&o, defs, help, argc, argv, NULL, 0, 0, &status) < 0)
         return status;
     if (list_mounts(&err) < 0)
         return command_failed(&err);

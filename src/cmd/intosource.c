@@ -26,7 +26,7 @@ static int held(void *view, struct err *err)
     return view_check_held(view, err);
 }
 
-static int release(void *view, struct err *err)
+static int release_view(void *view, struct err *err)
 {
     return view_release(view, err);
 }
@@ -39,7 +39,7 @@ static int leave_out_copies(struct tablelist *tables, struct err *err)
     return rc < 0 ? rc : tablelist_exclude(tables, "asofs_*.*", err);
 }
 
-static int freeze(struct source *s, struct view **view, struct err *err)
+static int freeze_all_but_copies(struct source *s, struct view **view, struct err *err)
 {
     int rc = leave_out_copies(&s->request.tables, err);
 
@@ -65,7 +65,8 @@ static int check_names(const struct pg_catalog *c, struct err *err)
     return 0;
 }
 
-static int copy(struct source *s, struct target_options *t, struct view *view, struct err *err)
+static int copy_within(struct source *s, struct target_options *t, struct view *view,
+                       struct err *err)
 {
     struct view_facts f;
     struct intosource_request req;
@@ -93,7 +94,7 @@ static int copy(struct source *s, struct target_options *t, struct view *view, s
                                       .stop_fd = s->request.stop_fd,
                                       .quiet = s->request.quiet,
                                       .held = held,
-                                      .release = release,
+                                      .release = release_view,
                                       .arg = view};
     return intosource_run(&req, err);
 }
@@ -107,9 +108,9 @@ int into_source(struct source *source, struct target_options *t)
 
     source->request.stop_fd = stop.fd;
     if (rc == 0)
-        rc = freeze(source, &view, &err);
+        rc = freeze_all_but_copies(source, &view, &err);
     if (rc == 0)
-        rc = copy(source, t, view, &err);
+        rc = copy_within(source, t, view, &err);
     if (rc < 0)
         log_error("%s", err.text);
     view_free(view);

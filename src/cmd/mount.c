@@ -140,7 +140,7 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
 }
 
 /* What --pages shows is read as its owner by all threads that serve. */
-static int serve(const struct source *source, struct viewfs *fs, struct err *err)
+static int serve_view(const struct source *source, struct viewfs *fs, struct err *err)
 {
     int rc = source_enter_pages(source, err);
 
@@ -151,7 +151,7 @@ static int serve(const struct source *source, struct viewfs *fs, struct err *err
     return rc;
 }
 
-static int run(struct mount_options *o, int parent_fd)
+static int run_mount(struct mount_options *o, int parent_fd)
 {
     struct viewfs *fs = NULL;
     struct view *v = NULL;
@@ -162,7 +162,7 @@ static int run(struct mount_options *o, int parent_fd)
         if (parent_fd >= 0)
             rc = daemon_ready(parent_fd, &err);
         if (rc == 0)
-            rc = serve(&o->common.source, fs, &err);
+            rc = serve_view(&o->common.source, fs, &err);
     }
     if (rc < 0)
         log_error("%s", err.text);
@@ -195,7 +195,7 @@ static int mount_view(struct mount_options *o, const char *dir)
     if (rc < 0)
         log_error("%s", err.text);
     if (rc == 0)
-        status = run(o, parent_fd);
+        status = run_mount(o, parent_fd);
     mountpoint_close(&o->at);
     return status;
 }

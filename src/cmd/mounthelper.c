@@ -90,7 +90,7 @@ struct helper {
     bool fake, verbose;
 };
 
-static int parse(struct helper *h, int argc, char **argv)
+static int parse_arguments(struct helper *h, int argc, char **argv)
 {
     int c;
 
@@ -110,7 +110,7 @@ static int parse(struct helper *h, int argc, char **argv)
     return h->noperands == 2 && optind == argc ? 0 : -EINVAL;
 }
 
-static int run(struct helper *h)
+static int call_mount(struct helper *h)
 {
     char verb[] = "mount", quiet[] = "-q", o[] = "-o", end[] = "--";
     char *argv[8];
@@ -136,13 +136,13 @@ int cmd_mounthelper(int argc, char **argv)
     int status;
 
     log_set_name("mount.asofs");
-    if (parse(&h, argc, argv) < 0) {
+    if (parse_arguments(&h, argc, argv) < 0) {
         fputs("Usage: mount.asofs SOURCE DIR [-sfnvrw] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]\n"
               "mount(8) calls it for `mount -t asofs SOURCE DIR`; see mount.asofs(8).\n",
               stderr);
         status = EXIT_USAGE;
     } else {
-        status = run(&h);
+        status = call_mount(&h);
     }
     buf_free(&h.options);
     return status;

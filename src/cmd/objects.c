@@ -214,7 +214,7 @@ static void set_times(const struct giving *g, const struct inspected *view)
     set_time(g, ".");
 }
 
-static int fill(struct giving *g, struct err *err)
+static int fill_directory(struct giving *g, struct err *err)
 {
     struct inspected view;
     size_t i;
@@ -237,8 +237,8 @@ static int fill(struct giving *g, struct err *err)
 
 /* ---- the command ---- */
 
-static int give(struct giving *g, const struct source *source, const char *name, int stop_fd,
-                struct err *err)
+static int give_back(struct giving *g, const struct source *source, const char *name, int stop_fd,
+                     struct err *err)
 {
     struct pg_session session = {.application_name = "asofs extract",
                                  .timezone = "UTC",
@@ -257,7 +257,7 @@ static int give(struct giving *g, const struct source *source, const char *name,
     if (rc == 0)
         rc = pg_objects_begin(g->conn, name, &g->list, err);
     if (rc == 0)
-        rc = fill(g, err);
+        rc = fill_directory(g, err);
     if (g->conn && rc == 0)
         pg_objects_end(g->conn);
     pg_conn_close(g->conn);
@@ -284,7 +284,7 @@ int objects_extract(const struct source *source, const char *name, const char *d
     if (rc == 0)
         rc = outdir_open(&out, dir, &err);
     if (rc == 0) {
-        rc = give(&g, source, name, stop.fd, &err);
+        rc = give_back(&g, source, name, stop.fd, &err);
         if (rc == 0)
             rc = outdir_publish(&out, &err);
         else

@@ -161,12 +161,6 @@ static int find_or_create(const struct options *o, struct store *s, struct err *
     return o->base ? check_same_base(o, s, err) : 0;
 }
 
-static void complain(void *arg, const char *text)
-{
-    (void)arg;
-    log_error("%s", text);
-}
-
 static void tell_recovery(const struct options *o, const struct datadir_recovery *r)
 {
     if (!r->unclean)
@@ -190,7 +184,7 @@ static int open_view(const struct options *o, struct store *s, struct store_view
     int rc = find_or_create(o, s, err);
 
     if (rc == 0)
-        rc = store_open_view(s, o->view, o->durable ? STORE_DURABLE : 0, complain, NULL, v,
+        rc = store_open_view(s, o->view, o->durable ? STORE_DURABLE : 0, log_complaint, NULL, v,
                              &recovery, err);
     if (rc == 0)
         tell_recovery(o, &recovery);
@@ -207,8 +201,8 @@ static int tell_mounted(const struct options *o, const char *dir, struct err *er
 }
 
 /* Positive: that exit status. */
-static int serve(struct options *o, struct store_view *v, struct mountpoint *at,
-                 const struct stop *stop, struct err *err)
+static int serve_pages(struct options *o, struct store_view *v, struct mountpoint *at,
+                       const struct stop *stop, struct err *err)
 {
     const struct stat *root = store_view_root(v);
     struct pagefs_options options = {.uid = root->st_uid,
@@ -254,7 +248,7 @@ static int serve_and_close(struct options *o, struct store *s, struct mountpoint
 
     if (rc < 0)
         return rc;
-    rc = serve(o, v, at, stop, err);
+    rc = serve_pages(o, v, at, stop, err);
     pg_identity_enter_again(&o->owner);
     closed = store_close_view(v, &closing);
     if (closed < 0 && rc != 0)
@@ -264,7 +258,7 @@ static int serve_and_close(struct options *o, struct store *s, struct mountpoint
     return rc != 0 ? rc : closed;
 }
 
-static int run(struct options *o)
+static int run_pagefs(struct options *o)
 {
     struct store *s = NULL;
     struct stop stop;
@@ -294,7 +288,7 @@ static int run(struct options *o)
     return rc < 0 ? 1 : rc;
 }
 
-static int begin(struct options *o, int argc, char **argv)
+static int parse_and_run(struct options *o, int argc, char **argv)
 {
     char *operands[2];
     struct err err;
@@ -312,13 +306,13 @@ static int begin(struct options *o, int argc, char **argv)
         return usage_error("pagefs", &err);
     o->store = operands[0];
     o->dir = operands[1];
-    return run(o);
+    return run_pagefs(o);
 }
 
 int cmd_pagefs(int argc, char **argv)
 {
     struct options o = {0};
-    int status = begin(&o, argc, argv);
+    int status = parse_and_run(&o, argc, argv);
 
     option_free(defs, &o);
     return status;

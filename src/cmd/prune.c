@@ -47,7 +47,7 @@ static void tell_log(const struct pruning_news *news, const char *done)
                news->last, done, size);
 }
 
-static void tell(void *arg, const struct pruning_news *news)
+static void print_news(void *arg, const struct pruning_news *news)
 {
     const struct options *o = arg;
     const char *done = o->dry_run ? "would be removed" : "removed";
@@ -77,7 +77,7 @@ static int prune(struct options *o, struct store *s, struct err *err)
     struct pruning_request req = {.store = s,
                                   .keep_from = time(NULL) - o->keep_ms / 1000,
                                   .dry_run = o->dry_run,
-                                  .tell = tell,
+                                  .tell = print_news,
                                   .arg = o};
     uint64_t freed;
     char size[32];
@@ -90,7 +90,7 @@ static int prune(struct options *o, struct store *s, struct err *err)
     return rc;
 }
 
-static int run(struct options *o, const char *path)
+static int run_prune(struct options *o, const char *path)
 {
     struct store *s = NULL;
     struct err err;
@@ -135,5 +135,5 @@ int cmd_prune(int argc, char **argv)
     }
     if (n == 0)
         n = err_set(&err, EINVAL, "STORE is needed");
-    return n < 0 ? usage_error("prune", &err) : run(&o, operands[0]);
+    return n < 0 ? usage_error("prune", &err) : run_prune(&o, operands[0]);
 }

@@ -34,8 +34,8 @@ int usage_error(const char *command, const struct err *err)
     return EXIT_USAGE;
 }
 
-static int run(const struct subcommands *all, const struct subcommand *c, void *options,
-               const bool *help, int argc, char **argv)
+static int run_one(const struct subcommands *all, const struct subcommand *c, void *options,
+                   const bool *help, int argc, char **argv)
 {
     char *operands[SUBCOMMAND_OPERANDS] = {NULL};
     char *called = mem_printf("%s %s", all->name, c->name);
@@ -72,7 +72,7 @@ int subcommand_main(const struct subcommands *all, void *options, const bool *he
     }
     for (i = 0; argc > 1 && i < all->n; i++)
         if (strcmp(argv[1], all->list[i].name) == 0)
-            return run(all, &all->list[i], options, help, argc - 1, argv + 1);
+            return run_one(all, &all->list[i], options, help, argc - 1, argv + 1);
     if (argc > 1)
         err_set(&err, EINVAL, "unknown command \"%s\"", argv[1]);
     else

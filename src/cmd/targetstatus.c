@@ -111,7 +111,7 @@ static void print_copy(const struct copy *c)
 
 /* ---- as JSON ---- */
 
-static json_t *text(const char *s)
+static json_t *text_or_null(const char *s)
 {
     struct buf b = {0};
     json_t *j = *s ? json_string(s) : json_null();
@@ -128,9 +128,10 @@ static json_t *entry_json(const struct pg_record_entry *e)
 {
     json_t *rows = *e->loaded_at ? json_integer((json_int_t)e->rows) : json_null();
 
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "schema", text(e->schema), "name",
-                     text(e->name), "filter", text(e->filter), "cleared_at", text(e->cleared_at),
-                     "loaded_at", text(e->loaded_at), "rows", rows, "xxh3", text(e->checksum));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "schema", text_or_null(e->schema), "name",
+                     text_or_null(e->name), "filter", text_or_null(e->filter), "cleared_at",
+                     text_or_null(e->cleared_at), "loaded_at", text_or_null(e->loaded_at), "rows",
+                     rows, "xxh3", text_or_null(e->checksum));
 }
 
 static json_t *copy_json(const struct copy *c)
@@ -142,11 +143,12 @@ static json_t *copy_json(const struct copy *c)
 
     for (i = 0; i < c->n; i++)
         json_array_append_new(list, entry_json(&c->entries[i]));
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "name", text(c->name),
-                     "state", text(v->state), "moment", text(v->moment), "lsn", text(v->lsn),
-                     "source", text(v->source), "tables", (json_int_t)v->tables, "rows",
-                     (json_int_t)v->rows, "published_at", text(v->published_at), "parts", "done",
-                     (json_int_t)c->parts.done, "of", (json_int_t)c->parts.of, "rows",
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "name",
+                     text_or_null(c->name), "state", text_or_null(v->state), "moment",
+                     text_or_null(v->moment), "lsn", text_or_null(v->lsn), "source",
+                     text_or_null(v->source), "tables", (json_int_t)v->tables, "rows",
+                     (json_int_t)v->rows, "published_at", text_or_null(v->published_at), "parts",
+                     "done", (json_int_t)c->parts.done, "of", (json_int_t)c->parts.of, "rows",
                      (json_int_t)c->parts.rows, "list", list);
 }
 
@@ -179,7 +181,7 @@ static struct copy *find_copy(struct copy *copies, size_t *n, const char *name)
 }
 
 /* The entries of a copy stand together. */
-static struct copy *gather(const struct pg_record *r, size_t *n)
+static struct copy *gather_copies(const struct pg_record *r, size_t *n)
 {
     struct copy *copies = mem_array(r->nviews + r->nentries + 1, sizeof(*copies)), *c;
     size_t i;
@@ -211,7 +213,7 @@ static void print_copies(const struct copy *copies, size_t n)
 static int show(struct pg_conn *conn, const struct pg_record *r, bool json, struct err *err)
 {
     size_t i, n;
-    struct copy *copies = gather(r, &n);
+    struct copy *copies = gather_copies(r, &n);
     int rc = 0, failed = 0;
 
     for (i = 0; i < n && rc == 0; i++)

@@ -105,7 +105,7 @@ static void print_lines(const struct line *lines, size_t n)
 
 /* Those that cannot be read are told; the others are listed all the same. A view that is gone by
  * now is none. */
-static int list(struct store *s, bool all, struct err *err)
+static int list_views(struct store *s, bool all, struct err *err)
 {
     char **names = NULL, **p;
     struct line *lines = NULL;
@@ -143,7 +143,7 @@ static int run_list(const void *options, char **operands)
     int rc = place_open(operands[0], &s, &err);
 
     if (rc == 0)
-        rc = list(s, o->all, &err);
+        rc = list_views(s, o->all, &err);
     store_close(s);
     return rc < 0 ? command_failed(&err) : command_printed(rc);
 }

@@ -35,7 +35,8 @@ void log_to_syslog(void)
     use_syslog = true;
 }
 
-__attribute__((format(printf, 2, 0))) static void say(int priority, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_text(int priority, const char *fmt,
+                                                           va_list ap)
 {
     struct buf shown = {0};
     char *text = NULL;
@@ -56,7 +57,7 @@ void log_error(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    say(LOG_ERR, fmt, ap);
+    log_text(LOG_ERR, fmt, ap);
     va_end(ap);
 }
 
@@ -67,7 +68,7 @@ void log_note(const char *fmt, ...)
     if (level < LOG_LEVEL_NORMAL)
         return;
     va_start(ap, fmt);
-    say(LOG_NOTICE, fmt, ap);
+    log_text(LOG_NOTICE, fmt, ap);
     va_end(ap);
 }
 
@@ -78,6 +79,12 @@ void log_debug(const char *fmt, ...)
     if (level < LOG_LEVEL_DEBUG)
         return;
     va_start(ap, fmt);
-    say(LOG_DEBUG, fmt, ap);
+    log_text(LOG_DEBUG, fmt, ap);
     va_end(ap);
+}
+
+void log_complaint(void *arg, const char *text)
+{
+    (void)arg;
+    log_error("%s", text);
 }

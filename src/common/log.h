@@ -19,4 +19,7 @@ void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* not with QUIET */
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* only with DEBUG */
 
+/* log_error as what is called with one text; arg is not used. */
+void log_complaint(void *arg, const char *text);
+
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *check(void *p, size_t size)
+static void *check_allocated(void *p, size_t size)
 {
     if (!p && size) {
         fprintf(stderr, "asofs: out of memory (%zu bytes wanted)\n", size);
@@ -16,22 +16,22 @@ static void *check(void *p, size_t size)
 
 void *mem_alloc(size_t size)
 {
-    return check(calloc(1, size), size);
+    return check_allocated(calloc(1, size), size);
 }
 
 void *mem_array(size_t n, size_t size)
 {
-    return check(calloc(n ? n : 1, size), size);
+    return check_allocated(calloc(n ? n : 1, size), size);
 }
 
 void *mem_resize(void *old, size_t n, size_t size)
 {
-    return check(reallocarray(old, n ? n : 1, size), size);
+    return check_allocated(reallocarray(old, n ? n : 1, size), size);
 }
 
 char *mem_strdup(const char *s)
 {
-    return s ? check(strdup(s), 1) : NULL;
+    return s ? check_allocated(strdup(s), 1) : NULL;
 }
 
 char *mem_printf(const char *fmt, ...)
@@ -43,7 +43,7 @@ char *mem_printf(const char *fmt, ...)
     if (vasprintf(&s, fmt, ap) < 0)
         s = NULL;
     va_end(ap);
-    return check(s, 1);
+    return check_allocated(s, 1);
 }
 
 void *mem_grow(void *array, size_t n, size_t *room, size_t size)

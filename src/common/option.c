@@ -53,7 +53,7 @@ static int set_text(const struct option_def *d, char **member, const char *value
     return 0;
 }
 
-static int refuse(const struct option_def *d, const char *value, struct err *err)
+static int refuse_value(const struct option_def *d, const char *value, struct err *err)
 {
     return err_set(err, EINVAL, "\"%s\" %s", value, d->wrong);
 }
@@ -64,7 +64,7 @@ static int set_size(const struct option_def *d, uint64_t *member, const char *va
     uint64_t n;
 
     if (units_parse_size(value, &n) < 0 || n < (uint64_t)d->least)
-        return refuse(d, value, err);
+        return refuse_value(d, value, err);
     *member = n;
     return 0;
 }
@@ -75,7 +75,7 @@ static int set_duration(const struct option_def *d, int64_t *member, const char 
     int64_t ms;
 
     if (units_parse_duration(value, &ms) < 0 || ms < d->least)
-        return refuse(d, value, err);
+        return refuse_value(d, value, err);
     *member = ms;
     return 0;
 }
@@ -87,7 +87,7 @@ static int set_number(const struct option_def *d, unsigned *member, const char *
     long long n = strtoll(value, &end, d->base);
 
     if (*end || end == value || *value == '-' || n < d->least || n > d->most)
-        return refuse(d, value, err);
+        return refuse_value(d, value, err);
     *member = (unsigned)n;
     return 0;
 }

@@ -18,7 +18,7 @@ void progress_start(struct progress *p, bool quiet)
     p->started = p->shown = clock_ms();
 }
 
-static int columns(void)
+static int terminal_columns(void)
 {
     struct winsize w;
 
@@ -34,8 +34,8 @@ static double share(const struct progress_state *s)
     return s->done >= s->total ? 1 : (double)s->done / (double)s->total;
 }
 
-static void describe(const struct progress *p, const struct progress_state *s, int64_t now,
-                     char *text, size_t room)
+static void describe_progress(const struct progress *p, const struct progress_state *s, int64_t now,
+                              char *text, size_t room)
 {
     char size[32], rate[32], left[32];
     int64_t ms = now - p->started;
@@ -53,7 +53,7 @@ static void describe(const struct progress *p, const struct progress_state *s, i
 
 static void draw(const char *text, double f)
 {
-    int width = columns() - (int)strlen(text) - 4;
+    int width = terminal_columns() - (int)strlen(text) - 4;
     int full, i;
 
     if (width > 40)
@@ -77,7 +77,7 @@ void progress_show(struct progress *p, const struct progress_state *s, int64_t n
     if (p->quiet || now - p->shown < (p->terminal ? TERMINAL_EVERY_MS : LINE_EVERY_MS))
         return;
     p->shown = now;
-    describe(p, s, now, text, sizeof(text));
+    describe_progress(p, s, now, text, sizeof(text));
     if (p->terminal) {
         draw(text, share(s));
         p->drawn = true;

@@ -32,7 +32,7 @@ static size_t message_length(const char *text)
 }
 
 /* Whole lines, cut into messages. */
-static void say(char *text)
+static void relay_lines(char *text)
 {
     size_t len;
 
@@ -59,7 +59,7 @@ static void say_lines(struct relay *r, bool all)
         return;
     if (*end)
         *end++ = '\0';
-    say(r->text.data);
+    relay_lines(r->text.data);
     r->text.len -= (size_t)(end - r->text.data);
     memmove(r->text.data, end, r->text.len);
 }

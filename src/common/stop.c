@@ -16,7 +16,7 @@ static void stop_signals(sigset_t *set)
     sigaddset(set, SIGHUP);
 }
 
-static int watch(struct stop *s, int fd, struct err *err)
+static int watch_fd(struct stop *s, int fd, struct err *err)
 {
     struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = fd};
 
@@ -36,13 +36,13 @@ int stop_open(struct stop *s, struct err *err)
     s->fd = epoll_create1(EPOLL_CLOEXEC);
     if (s->signal_fd < 0 || s->fd < 0)
         return err_errno(err, "cannot create a descriptor for signals");
-    return watch(s, s->signal_fd, err);
+    return watch_fd(s, s->signal_fd, err);
 }
 
 int stop_watch(struct stop *s, int peer_fd, struct err *err)
 {
     s->watched = peer_fd;
-    return watch(s, peer_fd, err);
+    return watch_fd(s, peer_fd, err);
 }
 
 void stop_close(struct stop *s, bool forget)

@@ -23,7 +23,7 @@ static const struct unit time_units[] = {
     {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
 };
 
-static int parse(const char *text, const struct unit *units, double limit, double *value)
+static int parse_amount(const char *text, const struct unit *units, double limit, double *value)
 {
     char *end;
     double v;
@@ -50,7 +50,7 @@ static int parse(const char *text, const struct unit *units, double limit, doubl
 int units_parse_size(const char *text, uint64_t *bytes)
 {
     double v;
-    int rc = parse(text, size_units, 0x1p62, &v);
+    int rc = parse_amount(text, size_units, 0x1p62, &v);
 
     if (rc == 0)
         *bytes = (uint64_t)v;
@@ -60,7 +60,8 @@ int units_parse_size(const char *text, uint64_t *bytes)
 int units_parse_duration(const char *text, int64_t *ms)
 {
     double v;
-    int rc = parse(text, time_units, 2147483647.0, &v); /* the server's time-outs are int ms */
+    int rc =
+        parse_amount(text, time_units, 2147483647.0, &v); /* the server's time-outs are int ms */
 
     if (rc == 0)
         *ms = (int64_t)v;

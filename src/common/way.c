@@ -121,7 +121,7 @@ static char *take_name(struct way *w)
     return name;
 }
 
-static int go(struct way *w, struct err *err)
+static int go_on(struct way *w, struct err *err)
 {
     char *name = take_name(w);
     int rc = 0;
@@ -142,7 +142,7 @@ int way_check(const char *path, const uid_t *trusted, size_t n, struct err *err)
 
     w.rest = mem_printf("%s/%s", here ? here : "", path);
     while (rc == 0 && w.rest[strspn(w.rest, "/")])
-        rc = go(&w, err);
+        rc = go_on(&w, err);
     free(here);
     free(w.at);
     free(w.rest);

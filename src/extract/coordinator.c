@@ -217,7 +217,7 @@ static void show_progress(struct coordinator *c)
     progress_show(c->cfg.progress, &s, clock_ms());
 }
 
-static int turn(struct coordinator *c, struct err *err)
+static int take_turn(struct coordinator *c, struct err *err)
 {
     int rc = give_work(c, err);
     size_t n;
@@ -255,7 +255,7 @@ int coordinator_run(struct coordinator *c, struct err *err)
 
     set_aside_matviews(c);
     while (rc == 0 && (!c->released || ledger_can_finish(c->ledger)))
-        rc = turn(c, err);
+        rc = take_turn(c, err);
     crew_kill(&c->workers->crew);
     if (rc < 0)
         ledger_fail_rest(c->ledger, err->text);

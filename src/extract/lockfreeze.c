@@ -130,7 +130,7 @@ static void dismiss(struct workers *w, stage in_stage, const char *why)
  * Workers connect and take ACCESS SHARE. 1: somebody queued for an exclusive lock between the
  * leader's locks and a worker's; he has to be let through, and all begun again.
  */
-static int gather(struct workers *w, const struct lockfreeze_request *req, struct err *err)
+static int gather_workers(struct workers *w, const struct lockfreeze_request *req, struct err *err)
 {
     bool blocked = false;
     unsigned i;
@@ -244,7 +244,7 @@ static int try_once(struct workers *workers, struct pg_conn *leader,
     if (rc != 0)
         return rc;
     workers->lock_sql = lock_sql;
-    rc = gather(workers, req, err);
+    rc = gather_workers(workers, req, err);
     if (rc == 0)
         rc = lock_share(leader, before, req, err);
     if (rc == 0)

@@ -234,7 +234,8 @@ static const char *merge_next(struct merge *g, uint64_t *id)
     return NULL;
 }
 
-static int list(const struct dirtree *t, const struct node *dir, struct dirtree_listing *l)
+static int list_directory(const struct dirtree *t, const struct node *dir,
+                          struct dirtree_listing *l)
 {
     struct merge g;
     const char *name;
@@ -277,7 +278,7 @@ int dirtree_list(struct dirtree *t, uint64_t dir, struct dirtree_listing *l)
     else if (!S_ISDIR(n.mode))
         rc = -ENOTDIR;
     else
-        rc = list(t, &n, l);
+        rc = list_directory(t, &n, l);
     pthread_rwlock_unlock(&t->lock);
     if (rc < 0)
         dirtree_listing_free(l);

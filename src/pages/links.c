@@ -76,7 +76,7 @@ static bool go_down(struct way *w, const char *component, size_t len, uint32_t *
     return true;
 }
 
-static bool go(struct way *w, const char *path)
+static bool go_along(struct way *w, const char *path)
 {
     uint32_t link = 0;
     size_t len;
@@ -87,7 +87,7 @@ static bool go(struct way *w, const char *path)
         len = strcspn(path, "/");
         if (!go_down(w, path, len, &link))
             return false;
-        if (link && !go(w, target_of(w, link)))
+        if (link && !go_along(w, target_of(w, link)))
             return false;
     }
     return true;
@@ -97,5 +97,5 @@ bool links_stay(const struct manifest_entry *entries, const char *text, uint32_t
 {
     struct way w = {.entries = entries, .text = text, .at = entries[link].parent, .links = 1};
 
-    return go(&w, target_of(&w, link));
+    return go_along(&w, target_of(&w, link));
 }

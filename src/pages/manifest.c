@@ -160,7 +160,7 @@ static void listing_close(struct listing *l)
         closedir(l->dir);
 }
 
-static uint32_t add(struct walk *w, const char *name, const struct stat *st, uint32_t parent)
+static uint32_t add_entry(struct walk *w, const char *name, const struct stat *st, uint32_t parent)
 {
     struct manifest_entry *e;
 
@@ -187,7 +187,7 @@ static void add_target(struct walk *w, const char *target)
 
 static void add_file(struct walk *w, const char *name, const struct stat *st, uint32_t parent)
 {
-    uint32_t entry = add(w, name, st, parent);
+    uint32_t entry = add_entry(w, name, st, parent);
     struct seen *s, key = {0};
 
     if (st->st_nlink < 2)
@@ -272,7 +272,7 @@ static int read_link(int fd, const char *name, char target[PATH_MAX])
 }
 
 /* The directory that a link leads to: its absolute path (freed by the caller) and what it is. */
-static int follow(const struct walk *w, const char *link, char **target, struct stat *st)
+static int follow_link(const struct walk *w, const char *link, char **target, struct stat *st)
 {
     char *path = mem_printf("%s/%s", w->directory, link);
     int rc = 0;
@@ -308,7 +308,7 @@ static int look_at_space(struct walk *w, int fd, const char *name)
         return 0; /* the walk sees it again */
     path = mem_printf("%s/%s", TABLESPACE_LINKS, name);
     w->spaces = mem_grow(w->spaces, w->n_spaces, &w->spaces_room, sizeof(*w->spaces));
-    rc = follow(w, path, &w->spaces[w->n_spaces].target, &st);
+    rc = follow_link(w, path, &w->spaces[w->n_spaces].target, &st);
     free(path);
     if (rc) {
         free(w->spaces[w->n_spaces].target);
@@ -341,7 +341,7 @@ static int find_spaces(struct walk *w)
 static void add_made(struct walk *w, uint32_t parent)
 {
     struct stat st = {.st_mode = S_IFDIR | 0700};
-    uint32_t entry = add(w, MANIFEST_TABLESPACES, &st, parent);
+    uint32_t entry = add_entry(w, MANIFEST_TABLESPACES, &st, parent);
 
     w->entries[entry].flags = MANIFEST_MADE;
 }
@@ -349,7 +349,7 @@ static void add_made(struct walk *w, uint32_t parent)
 static void add_outside(struct walk *w, const char *name, const char *target, const struct stat *st,
                         uint32_t parent)
 {
-    uint32_t entry = add(w, name, st, parent);
+    uint32_t entry = add_entry(w, name, st, parent);
 
     w->entries[entry].flags = MANIFEST_OUTSIDE;
     add_target(w, target);
@@ -372,7 +372,7 @@ static int add_wal(struct walk *w)
 {
     struct stat st;
     char *target;
-    int rc = follow(w, WAL, &target, &st);
+    int rc = follow_link(w, WAL, &target, &st);
 
     if (rc == 0)
         add_outside(w, WAL, target, &st, 0);
@@ -407,7 +407,7 @@ static int add_link(struct walk *w, uint32_t dir, int fd, const char *name, cons
     if (rc)
         return fail(w, dir, name, rc);
     if (stays_inside(target, depth_of(w, dir))) {
-        add(w, name, st, dir);
+        add_entry(w, name, st, dir);
         add_target(w, target);
         return 0;
     }
@@ -416,7 +416,7 @@ static int add_link(struct walk *w, uint32_t dir, int fd, const char *name, cons
     if (!is_space_link(w, dir, name))
         return refuse_link(w, dir, name, target);
     inside = mem_printf("../" MANIFEST_TABLESPACES "/%s", name);
-    add(w, name, st, dir);
+    add_entry(w, name, st, dir);
     add_target(w, inside);
     free(inside);
     return 0;
@@ -438,7 +438,7 @@ static int add_child(struct walk *w, uint32_t dir, int fd, const char *name)
         return fail(w, dir, name, -errno);
     switch (st.st_mode & S_IFMT) {
     case S_IFDIR:
-        add(w, name, &st, dir);
+        add_entry(w, name, &st, dir);
         return 0;
     case S_IFREG:
         add_file(w, name, &st, dir);
@@ -507,7 +507,7 @@ static int walk_all(struct walk *w)
 
     if (fstat(w->root, &st) < 0)
         return err_errno(w->err, "cannot read %s", w->directory);
-    add(w, "", &st, 0);
+    add_entry(w, "", &st, 0);
     rc = find_spaces(w);
     for (i = 0; i < w->n && rc == 0; i++) {
         if (!S_ISDIR(w->entries[i].mode))

@@ -80,7 +80,7 @@ struct cursor {
     bool bad; /* something reached over the end of the payload */
 };
 
-static void take(struct cursor *c, void *value, size_t len)
+static void take_value(struct cursor *c, void *value, size_t len)
 {
     if (c->bad || c->left < len) {
         c->bad = true;
@@ -97,12 +97,12 @@ static void take_text(struct cursor *c, char *text)
 {
     uint16_t len;
 
-    take(c, &len, sizeof(len));
+    take_value(c, &len, sizeof(len));
     if (len > NAMES_TEXT_MAX)
         c->bad = true;
     if (c->bad)
         len = 0;
-    take(c, text, len);
+    take_value(c, text, len);
     text[len] = '\0';
     if (strlen(text) != len)
         c->bad = true;
@@ -121,18 +121,18 @@ static int take_record(struct cursor *c, struct names_record *r, char *text, str
 
     *r = (struct names_record){.text = text};
     *text = '\0';
-    take(c, &type, sizeof(type));
+    take_value(c, &type, sizeof(type));
     r->type = (enum names_type)type;
     if (type == NAMES_ENTRY)
-        take(c, &r->dir, sizeof(r->dir));
+        take_value(c, &r->dir, sizeof(r->dir));
     else if (type != NAMES_NODE && type != NAMES_TOUCHED && type != NAMES_NEXT)
         return err_set(err, EIO, "journal of names, offset %zu: unknown record of type %u", offset,
                        type);
-    take(c, &r->id, sizeof(r->id));
+    take_value(c, &r->id, sizeof(r->id));
     if (type == NAMES_NODE) {
-        take(c, &r->mode, sizeof(r->mode));
-        take(c, &r->dir, sizeof(r->dir));
-        take(c, &r->mtime_ns, sizeof(r->mtime_ns));
+        take_value(c, &r->mode, sizeof(r->mode));
+        take_value(c, &r->dir, sizeof(r->dir));
+        take_value(c, &r->mtime_ns, sizeof(r->mtime_ns));
     }
     if (type == NAMES_NODE || type == NAMES_ENTRY)
         take_text(c, text);

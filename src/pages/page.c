@@ -6,7 +6,7 @@
 #define CHUNK ((size_t)1 << 30) /* ISA-L counts in int */
 
 /* The running value is kept inverted, as the polynomial division has it. */
-static uint32_t run(uint32_t state, const void *bytes, size_t len)
+static uint32_t extend_crc(uint32_t state, const void *bytes, size_t len)
 {
     const unsigned char *p = bytes;
 
@@ -23,12 +23,12 @@ static uint32_t run(uint32_t state, const void *bytes, size_t len)
 
 uint32_t crc32c(const void *bytes, size_t len)
 {
-    return ~run(UINT32_MAX, bytes, len);
+    return ~extend_crc(UINT32_MAX, bytes, len);
 }
 
 uint32_t crc32c_more(uint32_t crc, const void *bytes, size_t len)
 {
-    return ~run(~crc, bytes, len);
+    return ~extend_crc(~crc, bytes, len);
 }
 
 uint32_t page_crc(const void *bytes, size_t len)
@@ -37,7 +37,7 @@ uint32_t page_crc(const void *bytes, size_t len)
     uint32_t state, crc;
 
     assert(len <= PAGE_BYTES);
-    state = run(UINT32_MAX, bytes, len);
-    crc = ~run(state, zeros, PAGE_BYTES - len);
+    state = extend_crc(UINT32_MAX, bytes, len);
+    crc = ~extend_crc(state, zeros, PAGE_BYTES - len);
     return crc ? crc : UINT32_MAX;
 }

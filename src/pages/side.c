@@ -474,7 +474,7 @@ static void begin_change(struct side_block *b)
         __atomic_store_n(&b->clean, 0, __ATOMIC_SEQ_CST);
 }
 
-static void put(struct side_block *b, uint64_t i, uint32_t crc)
+static void put_crc(struct side_block *b, uint64_t i, uint32_t crc)
 {
     begin_change(b);
     __atomic_store_n(&b->crc[i], crc, __ATOMIC_RELEASE);
@@ -496,7 +496,7 @@ static void erase(struct side_block *b, uint64_t i)
 
 void side_set(struct side *s, uint64_t page, uint32_t crc)
 {
-    put(used_block(s, page / SIDE_PAGES), page % SIDE_PAGES, crc);
+    put_crc(used_block(s, page / SIDE_PAGES), page % SIDE_PAGES, crc);
 }
 
 void side_set_allocated(struct side *s, uint64_t page, uint64_t n)
@@ -560,7 +560,7 @@ static void take_verdict(struct side_block *b, uint64_t i, enum side_verdict ver
     }
     if (verdict == SIDE_DAMAGED && !b->crc[i])
         b->crc[i] = found == 1 ? 2 : 1; /* any that cannot match: reading it is EIO */
-    put(b, i, b->crc[i]);
+    put_crc(b, i, b->crc[i]);
 }
 
 static int rebuild_page(struct side_block *b, uint64_t page, struct disk_file *diff, bool data,

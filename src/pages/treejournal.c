@@ -157,7 +157,7 @@ static void rewrite_all(const struct dirtree *t, struct rewrite *w)
  * What no name leads to and no journal needs. Files wait for dirtree_forget, for they may be open;
  * none is when a journal has just been read (`files`).
  */
-static void sweep(struct dirtree *t, bool files)
+static void sweep_nodes(struct dirtree *t, bool files)
 {
     struct node *n, *next;
 
@@ -179,7 +179,7 @@ static void rewritten(struct dirtree *t, uint64_t bytes)
             n->dated = false;
         }
     }
-    sweep(t, false);
+    sweep_nodes(t, false);
     t->compact_at = COMPACT_TIMES * bytes;
 }
 
@@ -466,7 +466,7 @@ int dirtree_apply(struct dirtree *t, unsigned layer, const void *bytes, size_t l
     if (rc == 0)
         rc = check_directories(t, err);
     if (rc == 0)
-        sweep(t, true);
+        sweep_nodes(t, true);
     pthread_rwlock_unlock(&t->lock);
     return rc;
 }

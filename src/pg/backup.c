@@ -237,7 +237,7 @@ struct call {
     char *env[2]; /* PGPASSWORD */
 };
 
-static void add(struct call *a, char *owned)
+static void add_argument(struct call *a, char *owned)
 {
     a->argv = mem_grow(a->argv, a->n + 1, &a->room, sizeof(*a->argv));
     a->argv[a->n++] = owned;
@@ -261,8 +261,8 @@ static void add_connection(struct call *a, struct pg_conn *c, const char *name)
     const char *password = PQpass(c->pq);
     char *where = spell_out(c, name);
 
-    add(a, mem_strdup("--no-password"));
-    add(a, mem_printf("--dbname=%s", where));
+    add_argument(a, mem_strdup("--no-password"));
+    add_argument(a, mem_printf("--dbname=%s", where));
     if (password && *password)
         a->env[0] = mem_printf("PGPASSWORD=%s", password);
     free(where);
@@ -331,7 +331,7 @@ static int add_tablespaces(struct call *a, struct pg_conn *c, const char *dir, s
         plain = mem_printf("%.*s/tablespaces/%s", (int)parent, dir, pg_text(r, i, 0));
         from = escape_equals(pg_text(r, i, 1));
         to = escape_equals(plain);
-        add(a, mem_printf("--tablespace-mapping=%s=%s", from, to));
+        add_argument(a, mem_printf("--tablespace-mapping=%s=%s", from, to));
         free(plain);
         free(from);
         free(to);
@@ -351,16 +351,16 @@ int pg_base_backup(const struct pg_programs *p, const char *conninfo, const char
     *end = 0;
     if (rc < 0)
         return rc;
-    add(&a, mem_strdup("pg_basebackup"));
-    add(&a, mem_printf("--pgdata=%s", dir));
-    add(&a, mem_strdup("--wal-method=none"));
-    add(&a, mem_strdup("--checkpoint=fast"));
-    add(&a, mem_strdup("--label=asofs base"));
+    add_argument(&a, mem_strdup("pg_basebackup"));
+    add_argument(&a, mem_printf("--pgdata=%s", dir));
+    add_argument(&a, mem_strdup("--wal-method=none"));
+    add_argument(&a, mem_strdup("--checkpoint=fast"));
+    add_argument(&a, mem_strdup("--label=asofs base"));
     add_connection(&a, c, "asofs base");
     rc = add_tablespaces(&a, c, dir, err);
     pg_conn_close(c); /* it may take hours */
     if (rc == 0 && !quiet && isatty(STDERR_FILENO)) {
-        add(&a, mem_strdup("--progress"));
+        add_argument(&a, mem_strdup("--progress"));
         rc = run_shown(p, "pg_basebackup", &a, stop_fd, err);
     } else if (rc == 0) {
         rc = pg_program_run(p, "pg_basebackup", a.argv, a.env, NULL, stop_fd, NULL, err);
@@ -494,7 +494,7 @@ static bool is_receiving(struct watch *w, struct err *err)
     return seen;
 }
 
-static bool watch(void *arg)
+static bool watch_receiver(void *arg)
 {
     struct watch *w = arg;
     struct err ignored;
@@ -511,13 +511,13 @@ static void add_receive(struct call *a, const struct watch *w)
     const struct pg_receive *what = w->what;
     char lsn[LSN_TEXT_MAX];
 
-    add(a, mem_strdup("pg_receivewal"));
-    add(a, mem_printf("--directory=%s", what->wal_dir));
-    add(a, mem_printf("--slot=%s", what->slot));
-    add(a, mem_strdup("--no-loop"));
-    add(a, mem_strdup("--status-interval=5"));
+    add_argument(a, mem_strdup("pg_receivewal"));
+    add_argument(a, mem_printf("--directory=%s", what->wal_dir));
+    add_argument(a, mem_printf("--slot=%s", what->slot));
+    add_argument(a, mem_strdup("--no-loop"));
+    add_argument(a, mem_strdup("--status-interval=5"));
     if (what->until) /* it ends when it has received more than that */
-        add(a, mem_printf("--endpos=%s", lsn_text(what->until - 1, lsn)));
+        add_argument(a, mem_printf("--endpos=%s", lsn_text(what->until - 1, lsn)));
     add_connection(a, w->conn, w->name);
 }
 
@@ -537,8 +537,8 @@ int pg_receive_wal(const struct pg_programs *p, const struct pg_receive *what, s
         add_receive(&a, &w);
         if (!what->receiving)
             end_watch(&w);
-        rc = pg_program_run_watched(p, "pg_receivewal", a.argv, a.env, what->stop_fd, watch, &w,
-                                    err);
+        rc = pg_program_run_watched(p, "pg_receivewal", a.argv, a.env, what->stop_fd,
+                                    watch_receiver, &w, err);
     }
     end_watch(&w);
     free_call(&a);

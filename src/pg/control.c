@@ -23,7 +23,7 @@ struct lines {
     int rc; /* of the first that is missing or not understood */
 };
 
-static void complain(struct lines *l, const char *name, const char *what, const char *value)
+static void refuse_line(struct lines *l, const char *name, const char *what, const char *value)
 {
     if (l->rc == 0)
         l->rc = err_set(l->err, EINVAL, "pg_controldata: the line \"%s\" %s%s", name, what, value);
@@ -44,12 +44,12 @@ static void find_line(struct lines *l, const char *name, char *value, size_t roo
         at += strspn(at, " ");
         n = (size_t)(end > at ? end - at : 0);
         if (n >= room)
-            complain(l, name, "is too long", "");
+            refuse_line(l, name, "is too long", "");
         else
             snprintf(value, room, "%.*s", (int)n, at);
         return;
     }
-    complain(l, name, "is missing", "");
+    refuse_line(l, name, "is missing", "");
 }
 
 static uint64_t number_line(struct lines *l, const char *name, uint64_t max)
@@ -61,7 +61,7 @@ static uint64_t number_line(struct lines *l, const char *name, uint64_t max)
     errno = 0;
     n = strtoull(value, &end, 10);
     if (value[0] < '0' || value[0] > '9' || *end || errno || n > max) {
-        complain(l, name, "holds no such number: ", value);
+        refuse_line(l, name, "holds no such number: ", value);
         return 0;
     }
     return n;
@@ -74,7 +74,7 @@ static uint64_t lsn_line(struct lines *l, const char *name)
 
     find_line(l, name, value, sizeof(value));
     if (lsn_parse(value, &lsn) < 0)
-        complain(l, name, "holds no place on the log: ", value);
+        refuse_line(l, name, "holds no place on the log: ", value);
     return lsn;
 }
 
@@ -84,7 +84,7 @@ static bool yes_line(struct lines *l, const char *name)
 
     find_line(l, name, value, sizeof(value));
     if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-        complain(l, name, "is neither yes nor no: ", value);
+        refuse_line(l, name, "is neither yes nor no: ", value);
     return strcmp(value, "yes") == 0;
 }
 
@@ -101,7 +101,7 @@ static int64_t time_line(struct lines *l, const char *name)
                &tm.tm_sec, &tm.tm_year, &rest) != 6 ||
         strlen(month) != 3 || !(at = strstr(months, month)) || tm.tm_year < 1970 ||
         tm.tm_year > 9999) {
-        complain(l, name, "holds no time: ", value);
+        refuse_line(l, name, "holds no time: ", value);
         return 0;
     }
     tm.tm_mon = (int)(at - months) / 3;
@@ -149,7 +149,7 @@ static int parse_control(const char *text, struct pg_control *c, struct err *err
     c->block_bytes = (uint32_t)number_line(&l, "Database block size", 1u << 15);
     c->checksums = number_line(&l, "Data page checksum version", UINT32_MAX) != 0;
     if (l.rc == 0 && (c->segment_bytes < 1u << 20 || c->segment_bytes & (c->segment_bytes - 1)))
-        complain(&l, "Bytes per WAL segment", "holds no size of a segment", "");
+        refuse_line(&l, "Bytes per WAL segment", "holds no size of a segment", "");
     return l.rc;
 }
 

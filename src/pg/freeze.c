@@ -33,7 +33,7 @@ static int check_lock_table(const struct pg_catalog *c, const struct pg_server *
         sessions > 1 ? ", or fewer --jobs" : "");
 }
 
-static int begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
+static int begin_reading(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
 {
     char more[64];
 
@@ -275,7 +275,7 @@ static int explain_failure(struct pg_conn *conn, const struct pg_freeze_request 
 static int lock_and_export(struct pg_conn *conn, const struct pg_freeze_request *req,
                            const struct pg_catalog *c, struct pg_moment *moment, struct err *err)
 {
-    int rc = begin(conn, req->lock_timeout_ms, err);
+    int rc = begin_reading(conn, req->lock_timeout_ms, err);
 
     if (rc == 0)
         rc = lock_tables(conn, c, err);
@@ -431,7 +431,7 @@ int pg_freeze_prepare(struct pg_conn *leader, const struct pg_freeze_request *re
     if (rc == 0)
         rc = lock_statements(&l, c, err);
     if (rc == 0) {
-        rc = begin(leader, req->lock_timeout_ms, err);
+        rc = begin_reading(leader, req->lock_timeout_ms, err);
         if (rc == 0 && l.sql.len)
             rc = pg_run(leader, l.sql.data, err);
         if (rc < 0)

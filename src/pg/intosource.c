@@ -92,7 +92,8 @@ static const struct {
 
 #define OBSTACLES (sizeof(obstacles) / sizeof(*obstacles))
 
-static int refuse(struct pg_conn *conn, const char *name, const char *names, struct err *err)
+static int refuse_obstacles(struct pg_conn *conn, const char *name, const char *names,
+                            struct err *err)
 {
     static const struct pg_wanted wanted = {"nt", 0, PG_MANY};
     struct pg_names in_the_way[OBSTACLES] = {{.more = 0}};
@@ -134,7 +135,7 @@ int pg_into_prepare(struct pg_conn *conn, const char *name, const struct pg_cata
     if (rc == 0)
         rc = look_at_schema(conn, name, err);
     if (rc == 0)
-        rc = refuse(conn, name, names, err);
+        rc = refuse_obstacles(conn, name, names, err);
     if (rc == 0)
         rc = pg_run(conn, "COMMIT", err);
     if (rc < 0)

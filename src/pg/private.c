@@ -287,7 +287,7 @@ static int wait_ready(struct pg_private *s, struct err *err)
 
 /* ---- as whom ---- */
 
-static int restart(struct pg_private *s, struct err *err)
+static int restart_server(struct pg_private *s, struct err *err)
 {
     int rc = launch(s, err);
 
@@ -305,7 +305,7 @@ static int find_insiders(struct pg_private *s, struct err *err)
     if (rc == 0 && !in.roles.n)
         rc = superuser_let_bootstrap_in(&s->superuser, &in, err);
     if (rc == 0)
-        rc = restart(s, err);
+        rc = restart_server(s, err);
     if (rc == 0)
         rc = superuser_try_insiders(&s->superuser, &in, err);
     superuser_free_insiders(&in);

@@ -210,7 +210,8 @@ static int put_setting(struct buf *b, const struct pg_setting *setting, struct e
 /* ---- run_dir ---- */
 
 /* A new file: what was there by that name is of an earlier start. */
-static int create(const struct privateconf *s, const char *name, const char *text, struct err *err)
+static int create_file(const struct privateconf *s, const char *name, const char *text,
+                       struct err *err)
 {
     char *path = mem_printf("%s/%s", s->run_dir, name);
     int fd, rc;
@@ -238,7 +239,7 @@ fail:
 static int create_closed(const struct privateconf *s, const char *name, const char *text,
                          struct err *err)
 {
-    int fd = create(s, name, text, err);
+    int fd = create_file(s, name, text, err);
 
     if (fd >= 0)
         close(fd);
@@ -272,7 +273,7 @@ int privateconf_write(const struct privateconf *s, int *log_fd, struct err *err)
     if (rc == 0)
         rc = create_closed(s, "pg_ident.conf", "# none\n", err);
     if (rc == 0)
-        *log_fd = rc = create(s, "log", "", err);
+        *log_fd = rc = create_file(s, "log", "", err);
     if (rc >= 0)
         rc = reserve_log(s, *log_fd, err);
     buf_free(&conf);

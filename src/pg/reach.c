@@ -130,7 +130,7 @@ static bool is_kept(const struct keeping *k, const PQconninfoOption *o)
 
 /* Empty ones too: host='' is not what PGHOST says. Files are named from the working directory of
  * now. */
-static void keep(struct keeping *k, const PQconninfoOption *o)
+static void keep_option(struct keeping *k, const PQconninfoOption *o)
 {
     static const char *const files[] = {"passfile", "sslcert",   "sslkey",      "sslrootcert",
                                         "sslcrl",   "sslcrldir", "servicefile", NULL};
@@ -152,7 +152,7 @@ static void keep_all(struct keeping *k)
         if (is_secret(o))
             leave_out(k, o);
         else if (is_kept(k, o))
-            keep(k, o);
+            keep_option(k, o);
         else if (given_as(k, o->keyword))
             k->changed = true;
 }

@@ -324,8 +324,9 @@ static int lock_label(struct pg_conn *conn, int64_t deadline, int64_t try_ms, st
     return rc;
 }
 
-static int publish(struct pg_conn *conn, const struct pg_shadows *s, const struct pg_label *label,
-                   int64_t timeout_ms, int64_t try_ms, struct err *err)
+static int publish_rows(struct pg_conn *conn, const struct pg_shadows *s,
+                        const struct pg_label *label, int64_t timeout_ms, int64_t try_ms,
+                        struct err *err)
 {
     int rc = pg_run(conn, "SET LOCAL lock_timeout = 0", err);
 
@@ -358,7 +359,7 @@ int pg_publish_rows(struct pg_conn *conn, const struct pg_shadows *s, const stru
         }
     }
     if (rc == 0)
-        rc = publish(conn, s, label, timeout_ms, try_ms, err);
+        rc = publish_rows(conn, s, label, timeout_ms, try_ms, err);
     if (rc == -EBUSY) {
         err_set(err, EBUSY, "asofs.view could not be locked within %lld ms", (long long)timeout_ms);
         pg_publish_name_holders(conn, s, true, err);

@@ -33,7 +33,7 @@ static const char slot_sql[] =
     " ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, slot_type"
     " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
 
-static int look(struct pg_conn *c, const char *name, struct pg_slot *slot, struct err *err)
+static int read_slot(struct pg_conn *c, const char *name, struct pg_slot *slot, struct err *err)
 {
     static const struct pg_wanted wanted = {"bTLIt", 0, 1};
     struct pg_answer *r = NULL;
@@ -75,7 +75,7 @@ int pg_slot_look(const struct pg_slot_name *n, bool brief, struct pg_slot *slot,
 
     if (rc < 0)
         return rc;
-    rc = look(c, n->name, slot, err);
+    rc = read_slot(c, n->name, slot, err);
     pg_conn_close(c);
     return rc;
 }
@@ -155,7 +155,7 @@ static int make_model(struct pg_slot_making *m, uint64_t *mark, struct err *err)
 static int check_free(struct pg_conn *c, const char *name, struct err *err)
 {
     struct pg_slot slot;
-    int rc = look(c, name, &slot, err);
+    int rc = read_slot(c, name, &slot, err);
 
     if (rc == 0 || rc == -EINVAL)
         return err_set(err, EEXIST,
@@ -232,7 +232,7 @@ static int try_drop(struct pg_conn *c, const char *name, uint64_t mark, struct e
     static const struct pg_wanted wanted = {"T", 0, 1};
     struct pg_answer *r = NULL;
     struct pg_slot slot;
-    int rc = look(c, name, &slot, err);
+    int rc = read_slot(c, name, &slot, err);
 
     if (rc == -EINVAL && mark)
         return err_set(err, EEXIST, "the replication slot \"%s\" is somebody else's", name);

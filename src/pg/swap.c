@@ -200,8 +200,8 @@ static const char swap_sql_of_14[] = SWAP("''");
 
 /* ---- the transaction ---- */
 
-static int lock(struct pg_conn *conn, const struct pg_shadows *s, const char *query, int64_t try_ms,
-                struct err *err)
+static int lock_found(struct pg_conn *conn, const struct pg_shadows *s, const char *query,
+                      int64_t try_ms, struct err *err)
 {
     struct buf b = {0};
     int rc = pg_shadow_collect(conn, s, 0, query, &b, err);
@@ -255,8 +255,8 @@ static int check_outside(struct pg_conn *conn, const struct pg_shadows *s, int64
 }
 
 /* Step 2. Autovacuum goes when somebody has waited for deadlock_timeout. */
-static int prepare(struct pg_conn *conn, const struct pg_shadows *s, int64_t left_ms,
-                   int64_t try_ms, struct buf *swap, struct err *err)
+static int prepare_swap(struct pg_conn *conn, const struct pg_shadows *s, int64_t left_ms,
+                        int64_t try_ms, struct buf *swap, struct err *err)
 {
     bool old = PQserverVersion(conn->pq) < 150000;
     int rc = pg_publish_begin(conn, err);
@@ -264,9 +264,9 @@ static int prepare(struct pg_conn *conn, const struct pg_shadows *s, int64_t lef
     if (rc == 0)
         rc = pg_shadow_expect_all(conn, s, err);
     if (rc == 0)
-        rc = lock(conn, s, lock_shadows, left_ms, err);
+        rc = lock_found(conn, s, lock_shadows, left_ms, err);
     if (rc == 0)
-        rc = lock(conn, s, lock_against_changes, left_ms, err);
+        rc = lock_found(conn, s, lock_against_changes, left_ms, err);
     if (rc == 0)
         rc = pg_shadow_compare(conn, s, false, err);
     if (rc == 0)
@@ -282,10 +282,10 @@ static int try_swap(struct pg_conn *conn, const struct pg_shadows *s, const stru
                     int64_t left_ms, int64_t try_ms, struct err *err)
 {
     struct buf swap = {0};
-    int rc = prepare(conn, s, left_ms, try_ms, &swap, err);
+    int rc = prepare_swap(conn, s, left_ms, try_ms, &swap, err);
 
     if (rc == 0)
-        rc = lock(conn, s, lock_tables, try_ms, err);
+        rc = lock_found(conn, s, lock_tables, try_ms, err);
     if (rc == 0)
         rc = pg_shadow_compare(conn, s, true, err);
     if (rc == 0)

@@ -79,7 +79,7 @@ static bool is_well(const struct lookahead *l, const char *segment, const char *
 }
 
 /* The link first: what is noted is there. */
-static bool put(const struct lookahead *l, const char *segment, const char *name)
+static bool put_link(const struct lookahead *l, const char *segment, const char *name)
 {
     char *link = mem_printf("%s/%s", l->wal, name);
     char *note = mem_printf("%s/" NOTES "/%s", l->req.run, name);
@@ -103,11 +103,11 @@ static void look_at(const struct lookahead *l, const struct wal_segment *s)
     wal_segment_name(s->timeline, s->number, l->req.log->segment_bytes, name);
     segment = mem_printf("%s/%s", l->req.wal_dir, name);
     if (is_well(l, segment, name))
-        put(l, segment, name);
+        put_link(l, segment, name);
     free(segment);
 }
 
-static void *run(void *arg)
+static void *run_ahead(void *arg)
 {
     const struct wal_list *log;
     struct lookahead *l = arg;
@@ -146,7 +146,8 @@ struct lookahead *lookahead_start(const struct lookahead_request *req)
         .segment_bytes = req->log->segment_bytes, .system = req->system, .from = req->from});
     while (l->first < req->log->n && req->log->segments[l->first].number < number)
         l->first++;
-    if (l->first < req->log->n && make_notes(req) == 0 && proc_thread(&l->thread, run, l) == 0)
+    if (l->first < req->log->n && make_notes(req) == 0 &&
+        proc_thread(&l->thread, run_ahead, l) == 0)
         return l;
     free_lookahead(l);
     return NULL;

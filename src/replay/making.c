@@ -212,19 +212,13 @@ const char *making_enough_locks(struct store *s, const char *view, unsigned tran
     return out;
 }
 
-static void complain(void *arg, const char *text)
-{
-    (void)arg;
-    log_error("%s", text);
-}
-
 int making_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err)
 {
     struct datadir_recovery recovery;
     const char *const *name;
     /* All files of the base were compared for the server a moment ago; each is once more when it is
      * opened. */
-    int rc = store_open_view(s, view, STORE_READ_ONLY | STORE_NO_BASE_CHECK, complain, NULL, v,
+    int rc = store_open_view(s, view, STORE_READ_ONLY | STORE_NO_BASE_CHECK, log_complaint, NULL, v,
                              &recovery, err);
 
     for (name = shown_settings; rc == 0 && *name; name++)

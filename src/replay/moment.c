@@ -29,7 +29,7 @@ static int take_digits(const char **p, int n)
     return v;
 }
 
-static bool take(const char **p, const char *any)
+static bool take_char(const char **p, const char *any)
 {
     if (!**p || !strchr(any, **p))
         return false;
@@ -40,10 +40,10 @@ static bool take(const char **p, const char *any)
 static bool take_date(const char **p, struct tm *tm)
 {
     tm->tm_year = take_digits(p, 4) - 1900;
-    if (!take(p, "-"))
+    if (!take_char(p, "-"))
         return false;
     tm->tm_mon = take_digits(p, 2) - 1;
-    if (!take(p, "-"))
+    if (!take_char(p, "-"))
         return false;
     tm->tm_mday = take_digits(p, 2);
     return tm->tm_year >= 70 && tm->tm_mon >= 0 && tm->tm_mon < 12 && tm->tm_mday >= 1 &&
@@ -55,7 +55,7 @@ static bool take_fraction(const char **p, int64_t *us)
     int64_t unit = US;
 
     *us = 0;
-    if (!take(p, ".,"))
+    if (!take_char(p, ".,"))
         return true;
     if (!isdigit((unsigned char)**p))
         return false;
@@ -69,12 +69,12 @@ static bool take_fraction(const char **p, int64_t *us)
 static bool take_clock(const char **p, struct tm *tm, int64_t *us)
 {
     tm->tm_hour = take_digits(p, 2);
-    if (tm->tm_hour < 0 || tm->tm_hour > 23 || !take(p, ":"))
+    if (tm->tm_hour < 0 || tm->tm_hour > 23 || !take_char(p, ":"))
         return false;
     tm->tm_min = take_digits(p, 2);
     if (tm->tm_min < 0 || tm->tm_min > 59)
         return false;
-    if (!take(p, ":"))
+    if (!take_char(p, ":"))
         return true;
     tm->tm_sec = take_digits(p, 2);
     return tm->tm_sec >= 0 && tm->tm_sec <= 60 && take_fraction(p, us);
@@ -87,19 +87,19 @@ static bool take_zone(const char **p, bool *given, int *seconds)
 
     *given = false;
     *seconds = 0;
-    while (take(p, " "))
+    while (take_char(p, " "))
         ;
     if (!**p)
         return true;
     *given = true;
-    if (take(p, "Zz"))
+    if (take_char(p, "Zz"))
         return true;
     sign = **p == '-' ? -1 : 1;
-    if (!take(p, "+-"))
+    if (!take_char(p, "+-"))
         return false;
     hours = take_digits(p, 2);
     if (**p) {
-        take(p, ":");
+        take_char(p, ":");
         minutes = take_digits(p, 2);
     }
     *seconds = sign * (hours * 3600 + minutes * 60);
@@ -117,7 +117,7 @@ static bool parse_time(const char *text, int64_t *us)
 
     if (!take_date(&p, &tm))
         return false;
-    if (take(&p, " Tt") && *p && !take_clock(&p, &tm, &fraction))
+    if (take_char(&p, " Tt") && *p && !take_clock(&p, &tm, &fraction))
         return false;
     if (!take_zone(&p, &given, &zone) || *p)
         return false;

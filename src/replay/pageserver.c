@@ -98,7 +98,7 @@ static void free_pageserver(struct pageserver *s)
     free(s);
 }
 
-static struct pageserver_heard hear(const struct pageserver *s)
+static struct pageserver_heard hear_server(const struct pageserver *s)
 {
     return (struct pageserver_heard){.log = pg_private_log(s->server),
                                      .fetcher = restorecmd_said(s->dir.run)};
@@ -171,7 +171,7 @@ int pageserver_start(const struct pageserver_request *req, struct pageserver **r
     if (rc == 0)
         rc = start_server(s, req, err);
     if (s->server && heard)
-        *heard = hear(s);
+        *heard = hear_server(s);
     if (rc == 0 && heard && req->recover)
         hear_end(s, req, heard);
     if (rc < 0) {
@@ -231,7 +231,7 @@ static int replay_and_stop(struct pageserver *s, struct pageserver_standby *r, s
 
     if (rc == 1 && viewmount_has_ended(&s->mount))
         rc = err_set(err, EIO, "the process that served the view ended too early");
-    r->heard = hear(s);
+    r->heard = hear_server(s);
     restorecmd_misses(s->dir.run, r->missing);
     if (rc == 1) {
         rc = pg_private_stop(s->server, err);

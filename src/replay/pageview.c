@@ -264,7 +264,7 @@ struct store_view *pageview_pages(const struct pageview *v)
     return v->pages;
 }
 
-static void release(struct pageview *v)
+static void release_server(struct pageview *v)
 {
     pageserver_abandon(v->server);
     v->server = NULL;
@@ -276,7 +276,7 @@ static void release(struct pageview *v)
 
 static void clear_up(struct pageview *v)
 {
-    release(v);
+    release_server(v);
     if (v->pages)
         store_close_view(v->pages, NULL);
     if (v->name && (v->made || !v->req->view) && store_has_view(v->store, v->name))
@@ -311,7 +311,7 @@ void pageview_leave(const struct pageview *v)
 void pageview_release(struct pageview *v)
 {
     if (v)
-        do_entered(v, release);
+        do_entered(v, release_server);
 }
 
 void pageview_close(struct pageview *v)

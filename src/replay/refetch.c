@@ -55,7 +55,7 @@ static int fetch(const struct refetch_request *req, const char *name)
 }
 
 /* The segment in which recovery ended is in pg_wal still. */
-static uint64_t look(const struct refetch_request *req, uint64_t number, const char *dir)
+static uint64_t look_for_more(const struct refetch_request *req, uint64_t number, const char *dir)
 {
     char *wal = mem_printf("%s/pg_wal", req->data);
     struct wal_segment segments[] = {{.timeline = req->timeline, .number = number - 1, .own = true},
@@ -89,7 +89,7 @@ uint64_t refetch_damage(const struct refetch_request *req)
     path = mem_printf("%s/%s", dir, name);
     if (mkdir(dir, 0700) == 0) {
         if (fetch(req, name) == 0)
-            there = look(req, number, dir);
+            there = look_for_more(req, number, dir);
         unlink(path);
         rmdir(dir);
     }

@@ -55,7 +55,7 @@ void segment_free(struct segment *s)
 }
 
 /* As the source of a walk: there is no other one. */
-static int give(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, struct err *err)
+static int give_own(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, struct err *err)
 {
     const struct segment *s = arg;
 
@@ -87,7 +87,7 @@ uint64_t segment_find_page(int fd, uint64_t start, uint64_t end, uint64_t *from)
 {
     uint32_t bytes = (uint32_t)(end - start);
     struct segment s = {0};
-    struct wal_source source = {.segment = give, .arg = &s, .segment_bytes = bytes};
+    struct wal_source source = {.segment = give_own, .arg = &s, .segment_bytes = bytes};
     struct wal_walk *w = wal_walk_new(&source);
     uint64_t at = 0;
 

@@ -22,7 +22,8 @@ struct tablespaces {
     struct wal_walk *walk; /* of the two */
 };
 
-static int give(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, struct err *err)
+static int give_either(void *arg, uint64_t number, const uint8_t **bytes, size_t *n,
+                       struct err *err)
 {
     const struct tablespaces *t = arg;
     const struct segment *s = number == t->segment.number  ? &t->segment
@@ -40,7 +41,8 @@ static int give(void *arg, uint64_t number, const uint8_t **bytes, size_t *n, st
 struct tablespaces *tablespaces_new(const struct tablespaces_wal *log)
 {
     struct tablespaces *t = mem_alloc(sizeof(*t));
-    struct wal_source source = {.segment = give, .arg = t, .segment_bytes = log->segment_bytes};
+    struct wal_source source = {
+        .segment = give_either, .arg = t, .segment_bytes = log->segment_bytes};
 
     t->log = *log;
     t->walk = wal_walk_new(&source);
@@ -76,7 +78,7 @@ static bool is_creation(const struct wal_record *r)
            (r->info & WAL_INFO) == WAL_TBLSPC_CREATE && !(wal_read_parts(r, &p) && is_in_place(&p));
 }
 
-static int refuse(const struct wal_record *r, struct err *err)
+static int refuse_tablespace(const struct wal_record *r, struct err *err)
 {
     struct wal_parts p;
     char *place = wal_read_parts(r, &p) && p.n_data > PLACE
@@ -104,7 +106,7 @@ static int look_on(struct tablespaces *t, uint64_t to, struct err *err)
         if (rc < 0 || (r.n && r.start >= to))
             return rc < 0 ? rc : 0;
         if (rc == 1 || (wal_ending(t->walk)->end == WAL_END_UNFINISHED && is_creation(&r)))
-            return refuse(&r, err);
+            return refuse_tablespace(&r, err);
         at = wal_ending(t->walk)->at;
         rc = wal_seek(t->walk, at - at % WAL_PAGE + WAL_PAGE, to, &at, err);
     } while (rc == 1);
@@ -112,7 +114,7 @@ static int look_on(struct tablespaces *t, uint64_t to, struct err *err)
 }
 
 /* Should no record begin where replay is said to begin, all of the segment is looked through. */
-static int begin(struct tablespaces *t, uint64_t start, uint64_t to, struct err *err)
+static int begin_walk(struct tablespaces *t, uint64_t start, uint64_t to, struct err *err)
 {
     struct wal_record r;
     uint64_t at;
@@ -128,7 +130,7 @@ static int begin(struct tablespaces *t, uint64_t start, uint64_t to, struct err 
 
 static int look_through(struct tablespaces *t, uint64_t start, uint64_t to, struct err *err)
 {
-    int rc = begin(t, start, to, err);
+    int rc = begin_walk(t, start, to, err);
 
     return rc == 1 ? look_on(t, to, err) : rc;
 }

@@ -183,7 +183,7 @@ static int read_backwards(struct reading *g, uint64_t last, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-static void begin(struct reading *g, const struct wal_way *way, struct wal_reach *r)
+static void start_reading(struct reading *g, const struct wal_way *way, struct wal_reach *r)
 {
     uint32_t bytes = way->list->segment_bytes;
     struct wal_source source = {
@@ -212,7 +212,7 @@ int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err)
     *r = (struct wal_reach){0};
     if (!wal_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
         return 0;
-    begin(&g, way, r);
+    start_reading(&g, way, r);
     g.before = way->before < end ? way->before : end;
     rc = read_backwards(&g, (g.before - 1) / way->list->segment_bytes, err);
     if (rc == 0 && r->end && g.before == end)
@@ -232,7 +232,7 @@ int wal_find_left_out(const struct wal_way *way, uint64_t *there, struct err *er
     *there = 0;
     if (!wal_covers(way->list, way->timeline, way->from, &end))
         return 0;
-    begin(&g, way, &reach);
+    start_reading(&g, way, &reach);
     g.before = end;
     wal_begin(g.walk, way->from);
     rc = wal_next(g.walk, &record, err);
@@ -257,7 +257,7 @@ int wal_first_time(const struct wal_way *way, int64_t *time_us, struct err *err)
     *time_us = 0;
     if (!way->list->segment_bytes)
         return 0;
-    begin(&g, way, &r);
+    start_reading(&g, way, &r);
     rc = wal_seek(g.walk, way->from, way->before, &at, err);
     while (rc == 1 && !g.timed && (rc = wal_next(g.walk, &record, err)) == 1)
         if (record.start >= way->from && record.start < way->before)

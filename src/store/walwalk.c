@@ -120,7 +120,7 @@ void wal_walk_free(struct wal_walk *w)
     free(w);
 }
 
-static void restart(struct wal_walk *w, uint64_t at)
+static void restart_walk(struct wal_walk *w, uint64_t at)
 {
     w->at = at;
     w->prev = w->last_start = w->last_end = 0;
@@ -132,7 +132,7 @@ static void restart(struct wal_walk *w, uint64_t at)
 void wal_begin(struct wal_walk *w, uint64_t at)
 {
     w->segment = NULL;
-    restart(w, at);
+    restart_walk(w, at);
 }
 
 /* Always 0. */
@@ -282,13 +282,13 @@ int wal_seek(struct wal_walk *w, uint64_t from, uint64_t to, uint64_t *at, struc
 
     w->segment = NULL;
     for (; page < to && page <= UINT64_MAX - WAL_PAGE; page += WAL_PAGE) {
-        restart(w, page);
+        restart_walk(w, page);
         rc = load_page(w, page, err);
         if (rc < 0 || (rc == 0 && w->ending.end == WAL_END_MISSING))
             return rc;
         first = rc ? first_on_page(&w->page) : 0;
         if (first && first < to) {
-            restart(w, first);
+            restart_walk(w, first);
             *at = first;
             return 1;
         }
@@ -339,7 +339,7 @@ static int check_crc(struct wal_walk *w, const struct wal_record *r)
     return end_walk(w, WAL_END_BROKEN, r->start, "a record's checksum is wrong");
 }
 
-static void keep(struct wal_walk *w, struct wal_record *r, const uint8_t *bytes, uint32_t n)
+static void keep_piece(struct wal_walk *w, struct wal_record *r, const uint8_t *bytes, uint32_t n)
 {
     size_t need = (size_t)r->n + n;
 
@@ -379,12 +379,12 @@ static int join_page(struct wal_walk *w, struct wal_record *r, uint64_t at, stru
         return rc;
     if (n > WAL_PAGE - w->page.head)
         n = WAL_PAGE - w->page.head;
-    keep(w, r, w->page.bytes + w->page.head, n);
+    keep_piece(w, r, w->page.bytes + w->page.head, n);
     r->end = at + w->page.head + aligned(n);
     return 1;
 }
 
-static int join(struct wal_walk *w, struct wal_record *r, struct err *err)
+static int join_record(struct wal_walk *w, struct wal_record *r, struct err *err)
 {
     uint64_t at = w->page.at;
     const uint8_t *begin = r->bytes;
@@ -392,7 +392,7 @@ static int join(struct wal_walk *w, struct wal_record *r, struct err *err)
     int rc = 1;
 
     r->n = 0;
-    keep(w, r, begin, n);
+    keep_piece(w, r, begin, n);
     while (rc == 1 && r->n < r->length) {
         at += WAL_PAGE;
         rc = join_page(w, r, at, err);
@@ -463,7 +463,7 @@ static int read_record(struct wal_walk *w, struct wal_record *r, struct err *err
         r->n = r->length;
     r->end = r->start + aligned(r->length);
     if (r->n < r->length)
-        rc = join(w, r, err);
+        rc = join_record(w, r, err);
     return rc == 1 ? check_whole(w, r) : rc;
 }
 

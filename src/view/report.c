@@ -9,7 +9,7 @@
 #include "view/internal.h"
 
 /* A name can hold bytes that are no UTF-8 (SQL_ASCII databases); JSON cannot. */
-static json_t *text(const char *s)
+static json_t *json_text(const char *s)
 {
     json_t *j = json_string(s);
     struct buf b = {0};
@@ -39,10 +39,10 @@ static void put_json(json_t *j, struct buf *out)
 
 static json_t *server_json(const struct snapshot *s)
 {
-    return json_pack("{s:o,s:s,s:o,s:o,s:o,s:b}", "version", text(s->server.version_text),
-                     "system_identifier", s->server.system_identifier, "source", text(s->source),
-                     "database", text(s->server.database), "user", text(s->server.user),
-                     "in_recovery", s->server.in_recovery);
+    return json_pack("{s:o,s:s,s:o,s:o,s:o,s:b}", "version", json_text(s->server.version_text),
+                     "system_identifier", s->server.system_identifier, "source",
+                     json_text(s->source), "database", json_text(s->server.database), "user",
+                     json_text(s->server.user), "in_recovery", s->server.in_recovery);
 }
 
 /* Everything that shapes the text of values. */

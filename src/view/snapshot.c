@@ -75,7 +75,7 @@ static struct workers *make_workers(const struct snapshot *s)
     return w;
 }
 
-static int freeze(struct snapshot *s, struct err *err)
+static int freeze_tables(struct snapshot *s, struct err *err)
 {
     const struct snapshot_request *req = &s->req;
     struct pg_freeze_request f = {.server = &s->server,
@@ -174,7 +174,7 @@ int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapsh
     if (rc == 0 && req->shown && !req->trust_base)
         rc = pg_refuse_foreign_code(s->leader, err);
     if (rc == 0)
-        rc = freeze(s, err);
+        rc = freeze_tables(s, err);
     if (rc < 0) {
         snapshot_free(s);
         return rc;
