@@ -7,14 +7,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/err.h"
 #include "common/hash.h"
 #include "common/io.h"
 #include "common/mem.h"
+#include "pages/page.h"
 
 uint32_t fixture_random_below(uint64_t *seed, uint32_t n)
 {
@@ -50,6 +51,14 @@ int fixture_memory_file(void)
     return fd;
 }
 
+void fixture_fill_page(char *bytes, uint64_t page, int version)
+{
+    size_t i;
+
+    for (i = 0; i < PAGE_BYTES; i++)
+        bytes[i] = (char)((page * 31 + i * 7 + (i >> 8) + (size_t)version * 101) % 251 + 1);
+}
+
 void fixture_assert_holds(int fd, const char *bytes, size_t len, uint64_t offset)
 {
     char *got = mem_array(len, 1);
@@ -65,6 +74,12 @@ void fixture_assert_size(int fd, uint64_t size)
 
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_size, size);
+}
+
+void fixture_assert_says(const struct err *err, const char *what)
+{
+    if (!strstr(err->text, what))
+        fail_msg("\"%s\" does not say \"%s\"", err->text, what);
 }
 
 uint64_t fixture_checksum(const void *bytes, size_t len)

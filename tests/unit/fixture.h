@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "common/err.h"
 #include "common/proc.h"
 
 /* xorshift: the same numbers on every machine. */
@@ -23,8 +24,13 @@ void fixture_remove_dir(char *dir);
 /* A file without a name, empty. */
 int fixture_memory_file(void);
 
+/* PAGE_BYTES (pages/page.h) that say which page of which version they are; none of them is zero. */
+void fixture_fill_page(char *bytes, uint64_t page, int version);
+
 void fixture_assert_holds(int fd, const char *bytes, size_t len, uint64_t offset);
 void fixture_assert_size(int fd, uint64_t size);
+
+void fixture_assert_says(const struct err *err, const char *what);
 
 uint64_t fixture_checksum(const void *bytes, size_t len); /* common/hash.h */
 

@@ -1,4 +1,4 @@
-/* store/: side page tables, writes in flight, page -> layer, page files, data directories. */
+/* pages/pagefile.h and pages/datadir.h: page files over a small base, as memory has them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,426 +17,14 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "memdisk.h"
 #include "pages/chain.h"
 #include "pages/datadir.h"
-#include "pages/inflight.h"
 #include "pages/layer.h"
 #include "pages/manifest.h"
 #include "pages/page.h"
 #include "pages/pagefile.h"
-#include "pages/side.h"
-
-#define SIDE_PATH "side"
-#define DIFF_PATH "diff"
-
-static void fill_page(char *bytes, uint64_t page, int version)
-{
-    size_t i;
-
-    for (i = 0; i < PAGE_BYTES; i++)
-        bytes[i] = (char)((page * 31 + i * 7 + (i >> 8) + (size_t)version * 101) % 251 + 1);
-}
-
-/* ---- side page tables ---- */
-
-/* A disk with a difference file of `pages` pages, of which every third is stored, and its table. */
-static struct disk *disk_with_table(uint64_t pages)
-{
-    struct disk *d = memdisk_new();
-    struct disk_file *diff;
-    struct side *s;
-    char bytes[PAGE_BYTES];
-    uint64_t p;
-
-    assert_int_equal(d->ops->open(d, DIFF_PATH, DISK_WRITE | DISK_CREATE, &diff), 0);
-    assert_int_equal(diff->ops->truncate(diff, pages * PAGE_BYTES), 0);
-    assert_int_equal(side_create(d, SIDE_PATH, 7, SIDE_NO_LIMIT, pages, &s, NULL), 0);
-    for (p = 0; p < pages; p += 3) {
-        fill_page(bytes, p, 1);
-        assert_int_equal(side_prepare(s, p, 1), 0);
-        assert_int_equal(diff->ops->write(diff, bytes, PAGE_BYTES, p * PAGE_BYTES), 0);
-        side_set(s, p, page_crc(bytes, PAGE_BYTES));
-    }
-    side_close(s);
-    diff->ops->close(diff);
-    return d;
-}
-
-enum fate { RIGHT, DAMAGED, WRONG };
-
-/* What a reader would get: the stored pages, and nothing else, or damage. */
-static enum fate fate_of_page(const struct side *s, struct disk_file *diff, uint64_t p)
-{
-    char bytes[PAGE_BYTES], expected[PAGE_BYTES];
-    bool stored = side_stored(s, p);
-
-    if (!stored)
-        return p % 3 == 0 ? WRONG : RIGHT;
-    assert_true(diff->ops->read(diff, bytes, PAGE_BYTES, p * PAGE_BYTES) >= 0);
-    if (page_crc(bytes, PAGE_BYTES) != side_crc(s, p))
-        return DAMAGED;
-    fill_page(expected, p, 1);
-    return p % 3 == 0 && memcmp(bytes, expected, PAGE_BYTES) == 0 ? RIGHT : WRONG;
-}
-
-struct outcome {
-    bool refused;
-    unsigned damaged, wrong;
-    uint64_t rebuilt;
-};
-
-static struct outcome open_table(struct disk *d, uint64_t pages)
-{
-    struct outcome o = {0};
-    struct side_findings found = {0};
-    struct disk_file *diff;
-    struct side *s;
-    struct err err;
-    uint64_t p;
-
-    if (side_open(d, SIDE_PATH, 7, pages, true, &s, &err) < 0) {
-        assert_non_null(strstr(err.text, SIDE_PATH));
-        return (struct outcome){.refused = true};
-    }
-    assert_int_equal(d->ops->open(d, DIFF_PATH, 0, &diff), 0);
-    assert_int_equal(side_rebuild(s, diff, &found, &err), 0);
-    assert_int_equal(side_unclean_blocks(s), 0);
-    for (p = 0; p < pages; p++) {
-        enum fate fate = fate_of_page(s, diff, p);
-        o.damaged += fate == DAMAGED;
-        o.wrong += fate == WRONG;
-    }
-    if (found.rebuilt) /* also finds damage beyond the end of the file */
-        assert_true(o.damaged <= found.damaged);
-    o.rebuilt = found.rebuilt;
-    diff->ops->close(diff);
-    side_abandon(s);
-    return o;
-}
-
-static void side_keeps_what_was_set(void **state)
-{
-    struct disk *d = disk_with_table(2000);
-    struct outcome o = open_table(d, 2000);
-
-    (void)state;
-    assert_false(o.refused);
-    assert_int_equal(o.wrong + o.damaged, 0);
-    assert_int_equal(o.rebuilt, 0);
-    assert_int_equal(memdisk_size(d, SIDE_PATH), 3 * SIDE_BLOCK);
-    d->ops->free(d);
-}
-
-static void side_judges_by_checksum_and_data(void **state)
-{
-    (void)state;
-    assert_int_equal(side_judge(true, 5, 5, false), SIDE_STORED);
-    assert_int_equal(side_judge(false, 5, 5, true), SIDE_STORED);
-    assert_int_equal(side_judge(true, 5, 6, false), SIDE_DAMAGED);
-    assert_int_equal(side_judge(false, 5, 6, true), SIDE_DAMAGED);
-    assert_int_equal(side_judge(true, 0, 6, false), SIDE_DAMAGED);
-    assert_int_equal(side_judge(true, 0, 6, true), SIDE_ABSENT);
-    assert_int_equal(side_judge(false, 0, 6, true), SIDE_ABSENT);
-}
-
-static void side_with_any_bit_flipped_is_never_wrong(void **state)
-{
-    struct disk *d = disk_with_table(40);
-    struct outcome o;
-    uint64_t at;
-    unsigned bit, refused = 0, rebuilt = 0, damaged = 0;
-
-    (void)state;
-    for (at = 0; at < SIDE_BLOCK; at++) {
-        bit = (unsigned)(at * 5 % 8);
-        struct disk *copy = memdisk_copy(d);
-        memdisk_flip(copy, SIDE_PATH, at, bit);
-        o = open_table(copy, 40);
-        if (o.wrong)
-            fail_msg("bit %u of byte %llu flipped: %u pages are wrong", bit, (unsigned long long)at,
-                     o.wrong);
-        refused += o.refused;
-        rebuilt += o.rebuilt > 0;
-        damaged += o.damaged > 0;
-        copy->ops->free(copy);
-    }
-    assert_true(refused > 30 && rebuilt > 3000 && damaged > 40); /* each way was gone */
-    d->ops->free(d);
-}
-
-static void side_without_clean_flag_is_rebuilt_the_same(void **state)
-{
-    struct disk *d = disk_with_table(2000);
-    uint16_t unclean = 0;
-    struct outcome o;
-    unsigned block;
-
-    (void)state;
-    for (block = 0; block < 3; block++)
-        memdisk_poke(d, SIDE_PATH, block * SIDE_BLOCK + offsetof(struct side_block, clean),
-                     &unclean, sizeof(unclean));
-    o = open_table(d, 2000);
-    assert_int_equal(o.rebuilt, 3);
-    assert_int_equal(o.wrong + o.damaged, 0);
-    d->ops->free(d);
-}
-
-static void side_with_lost_stored_bits_gets_them_back(void **state)
-{
-    static const uint8_t nothing[SIDE_PAGES / 8];
-    struct disk *d = disk_with_table(900);
-    struct outcome o;
-
-    (void)state;
-    memdisk_poke(d, SIDE_PATH, offsetof(struct side_block, stored), nothing, sizeof(nothing));
-    memdisk_poke(d, SIDE_PATH, offsetof(struct side_block, allocated), nothing, sizeof(nothing));
-    o = open_table(d, 900);
-    assert_int_equal(o.rebuilt, 1);
-    assert_int_equal(o.wrong + o.damaged, 0);
-    d->ops->free(d);
-}
-
-static void side_that_is_gone_cut_or_holed_is_refused(void **state)
-{
-    static const char zeros[SIDE_BLOCK];
-    uint64_t size;
-    unsigned block;
-    struct disk *d, *copy;
-
-    (void)state;
-    d = disk_with_table(2000);
-    for (size = 0; size < 3 * SIDE_BLOCK; size += 512) {
-        copy = memdisk_copy(d);
-        memdisk_cut(copy, SIDE_PATH, size);
-        assert_true(open_table(copy, 2000).refused);
-        copy->ops->free(copy);
-    }
-    for (block = 0; block < 3; block++) {
-        copy = memdisk_copy(d);
-        memdisk_poke(copy, SIDE_PATH, block * SIDE_BLOCK, zeros, SIDE_BLOCK);
-        assert_true(open_table(copy, 2000).refused);
-        copy->ops->free(copy);
-    }
-    d->ops->remove(d, SIDE_PATH);
-    assert_true(open_table(d, 2000).refused);
-    d->ops->free(d);
-}
-
-static void pages_torn_at_every_sector_are_damaged(void **state)
-{
-    struct disk *d = disk_with_table(30);
-    char new[PAGE_BYTES];
-    uint16_t unclean = 0;
-    struct outcome o;
-    size_t cut;
-
-    (void)state;
-    fill_page(new, 3, 2);
-    for (cut = 512; cut <= PAGE_BYTES; cut += 512) {
-        struct disk *copy = memdisk_copy(d);
-        memdisk_poke(copy, DIFF_PATH, 3 * PAGE_BYTES, new, cut);
-        o = open_table(copy, 30);
-        assert_int_equal(o.rebuilt, 0); /* found when it is read */
-        assert_int_equal(o.damaged, 1);
-        memdisk_poke(copy, SIDE_PATH, offsetof(struct side_block, clean), &unclean, 2);
-        o = open_table(copy, 30);
-        assert_int_equal(o.wrong, 0);
-        assert_int_equal(o.damaged, 1);
-        copy->ops->free(copy);
-    }
-    d->ops->free(d);
-}
-
-static void side_of_another_file_or_version_is_refused(void **state)
-{
-    struct disk *d = disk_with_table(30);
-    uint16_t version = SIDE_VERSION + 1;
-    struct side *s;
-    struct err err;
-
-    (void)state;
-    assert_int_equal(side_open(d, SIDE_PATH, 8, 30, true, &s, &err), -EIO);
-    assert_non_null(strstr(err.text, "another file"));
-    memdisk_poke(d, SIDE_PATH, offsetof(struct side_block, version), &version, 2);
-    assert_int_equal(side_open(d, SIDE_PATH, 7, 30, true, &s, &err), -EIO);
-    assert_non_null(strstr(err.text, "another version"));
-    d->ops->free(d);
-}
-
-static void side_on_a_full_disk_says_so(void **state)
-{
-    struct disk *d = memdisk_new();
-    struct side *s;
-    struct err err;
-
-    (void)state;
-    memdisk_limit(d, SIDE_BLOCK);
-    assert_int_equal(side_create(d, SIDE_PATH, 7, SIDE_NO_LIMIT, 5000, &s, &err), 0);
-    assert_int_equal(side_prepare(s, 2000, 1), -ENOSPC);
-    assert_false(side_stored(s, 2000));
-    side_close(s);
-    memdisk_limit(d, 0);
-    assert_int_equal(side_create(d, "other", 8, SIDE_NO_LIMIT, 1, &s, &err), -ENOSPC);
-    assert_false(memdisk_has(d, "other"));
-    d->ops->free(d);
-}
-
-static void side_limit_only_falls(void **state)
-{
-    struct disk *d = disk_with_table(30);
-    struct side *s;
-
-    (void)state;
-    assert_int_equal(side_open(d, SIDE_PATH, 7, 30, true, &s, NULL), 0);
-    assert_int_equal(side_limit(s), SIDE_NO_LIMIT);
-    side_lower_limit(s, 12);
-    side_lower_limit(s, 20);
-    assert_int_equal(side_limit(s), 12);
-    side_close(s);
-    assert_int_equal(side_open(d, SIDE_PATH, 7, 30, true, &s, NULL), 0);
-    assert_int_equal(side_limit(s), 12);
-    side_close(s);
-    d->ops->free(d);
-}
-
-/* ---- writes in flight ---- */
-
-static void inflight_is_found_after_the_end_of_a_process(void **state)
-{
-    struct disk *d = memdisk_new();
-    const uint32_t crc[] = {11, 12, 13};
-    struct inflight *f;
-    unsigned slot;
-
-    (void)state;
-    assert_int_equal(inflight_create(d, "inflight", NULL), 0);
-    assert_int_equal(inflight_open(d, "inflight", true, &f, NULL), 0);
-    assert_true(inflight_was_clean(f));
-    inflight_begin(f);
-    inflight_set_names_bytes(f, 77);
-    slot = inflight_write(f, 5, 100, 3, crc);
-    inflight_end(f, inflight_truncate(f, 6, 4711));
-    inflight_close(f, false);
-
-    assert_int_equal(inflight_open(d, "inflight", true, &f, NULL), 0);
-    assert_false(inflight_was_clean(f));
-    assert_int_equal(inflight_names_bytes(f), 77);
-    assert_non_null(inflight_slot(f, slot));
-    assert_int_equal(inflight_slot(f, slot)->where, 100);
-    assert_int_equal(inflight_slot(f, slot)->crc[2], 13);
-    assert_null(inflight_slot(f, slot + 1));
-    inflight_end(f, slot);
-    inflight_close(f, true);
-    assert_int_equal(inflight_open(d, "inflight", true, &f, NULL), 0);
-    assert_true(inflight_was_clean(f));
-    inflight_close(f, true);
-    d->ops->free(d);
-}
-
-static void inflight_with_a_flipped_bit_is_refused_or_unclean(void **state)
-{
-    struct disk *d = memdisk_new(), *copy;
-    struct inflight *f;
-    struct err err;
-    uint64_t at;
-
-    (void)state;
-    assert_int_equal(inflight_create(d, "inflight", NULL), 0);
-    for (at = 0; at < sizeof(struct inflight_header); at++) {
-        copy = memdisk_copy(d);
-        memdisk_flip(copy, "inflight", at, (unsigned)(at % 8));
-        if (inflight_open(copy, "inflight", true, &f, &err) == 0) {
-            assert_false(inflight_was_clean(f));
-            inflight_close(f, false);
-        }
-        copy->ops->free(copy);
-    }
-    memdisk_cut(d, "inflight", 8192);
-    assert_int_equal(inflight_open(d, "inflight", true, &f, &err), -EIO);
-    d->ops->free(d);
-}
-
-struct announcer {
-    struct inflight *f;
-    uint64_t id;
-};
-
-static void *announce_much(void *arg)
-{
-    struct announcer *a = arg;
-    uint32_t crc[INFLIGHT_PAGES] = {0};
-    int i;
-
-    for (i = 0; i < 2000; i++)
-        inflight_end(a->f, inflight_write(a->f, a->id, (uint64_t)i, INFLIGHT_PAGES, crc));
-    return NULL;
-}
-
-static void inflight_serves_more_threads_than_it_has_slots(void **state)
-{
-    enum { THREADS = INFLIGHT_SLOTS + 12 };
-    struct disk *d = memdisk_new();
-    struct announcer a[THREADS];
-    pthread_t threads[THREADS];
-    struct inflight *f;
-    unsigned i;
-
-    (void)state;
-    assert_int_equal(inflight_create(d, "inflight", NULL), 0);
-    assert_int_equal(inflight_open(d, "inflight", true, &f, NULL), 0);
-    inflight_begin(f);
-    for (i = 0; i < THREADS; i++) {
-        a[i] = (struct announcer){f, i};
-        assert_int_equal(pthread_create(&threads[i], NULL, announce_much, &a[i]), 0);
-    }
-    for (i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    for (i = 0; i < INFLIGHT_SLOTS; i++)
-        assert_null(inflight_slot(f, i));
-    inflight_close(f, true);
-    d->ops->free(d);
-}
-
-/* ---- page -> layer ---- */
-
-static struct side *table_with(struct disk *d, const char *path, uint64_t limit, uint64_t from,
-                               uint64_t to)
-{
-    struct side *s;
-
-    assert_int_equal(side_create(d, path, 7, limit, 100, &s, NULL), 0);
-    for (; from < to; from++)
-        side_set(s, from, 1);
-    return s;
-}
-
-static void chain_asks_the_newest_layer_first(void **state)
-{
-    struct disk *d = memdisk_new();
-    struct side *new = table_with(d, "new", 50, 10, 20), *old = table_with(d, "old", 30, 15, 25);
-    struct chain c = {.n = 2, .sides = {new, old}};
-    int place;
-
-    (void)state;
-    assert_int_equal(chain_find(&c, 0), CHAIN_BASE);
-    assert_int_equal(chain_find(&c, 15), 0);
-    assert_int_equal(chain_find(&c, 20), 1);
-    assert_int_equal(chain_find(&c, 25), CHAIN_BASE);
-    assert_int_equal(chain_find(&c, 30), CHAIN_ZERO); /* the old layer cut it off */
-    assert_int_equal(chain_find(&c, 60), CHAIN_ZERO);
-    assert_int_equal(chain_run(&c, 0, 100, &place), 10);
-    assert_int_equal(chain_run(&c, 10, 100, &place), 20);
-    assert_int_equal(place, 0);
-    assert_int_equal(chain_run(&c, 30, 100, &place), 100);
-    assert_int_equal(place, CHAIN_ZERO);
-    assert_int_equal(chain_find(&(struct chain){.n = 0}, 5), CHAIN_BASE);
-    side_close(new);
-    side_close(old);
-    d->ops->free(d);
-}
-
-/* ---- a data directory over a small base ---- */
 
 #define BIG_PAGES 100u
 
@@ -467,7 +54,7 @@ static void write_base_file(const char *dir, const char *name, size_t len)
     int fd = open(dir, O_RDONLY | O_DIRECTORY);
 
     for (p = 0; p * PAGE_BYTES < len; p++)
-        fill_page(bytes + p * PAGE_BYTES, p, 0);
+        fixture_fill_page(bytes + p * PAGE_BYTES, p, 0);
     assert_int_equal(io_write_file(fd, name, bytes, len, NULL), 0);
     close(fd);
     free(bytes);
@@ -477,12 +64,10 @@ static void write_base_file(const char *dir, const char *name, size_t len)
 static struct world *world_new(void)
 {
     struct world *w = mem_alloc(sizeof(*w));
-    const char *tmp = getenv("TMPDIR");
     struct disk *out = memdisk_new();
     struct err err;
 
-    w->dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(w->dir));
+    w->dir = fixture_make_dir();
     write_base_file(w->dir, "big", BIG_PAGES * PAGE_BYTES);
     write_base_file(w->dir, "odd", 3 * PAGE_BYTES + 100);
     write_base_file(w->dir, "tiny", 3);
@@ -537,8 +122,7 @@ static void world_free(struct world *w)
         w->layers[i]->ops->free(w->layers[i]);
     w->layers[2]->ops->free(w->layers[2]);
     w->base->ops->free(w->base);
-    io_remove_tree(w->dir);
-    free(w->dir);
+    fixture_remove_dir(w->dir);
     free(w);
 }
 
@@ -1243,20 +827,6 @@ static void readers_and_writers_never_see_a_mixed_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(side_keeps_what_was_set),
-        cmocka_unit_test(side_judges_by_checksum_and_data),
-        cmocka_unit_test(side_with_any_bit_flipped_is_never_wrong),
-        cmocka_unit_test(side_without_clean_flag_is_rebuilt_the_same),
-        cmocka_unit_test(side_with_lost_stored_bits_gets_them_back),
-        cmocka_unit_test(side_that_is_gone_cut_or_holed_is_refused),
-        cmocka_unit_test(pages_torn_at_every_sector_are_damaged),
-        cmocka_unit_test(side_of_another_file_or_version_is_refused),
-        cmocka_unit_test(side_on_a_full_disk_says_so),
-        cmocka_unit_test(side_limit_only_falls),
-        cmocka_unit_test(inflight_is_found_after_the_end_of_a_process),
-        cmocka_unit_test(inflight_with_a_flipped_bit_is_refused_or_unclean),
-        cmocka_unit_test(inflight_serves_more_threads_than_it_has_slots),
-        cmocka_unit_test(chain_asks_the_newest_layer_first),
         cmocka_unit_test(page_files_read_as_written),
         cmocka_unit_test(a_process_may_end_anywhere),
         cmocka_unit_test(a_write_torn_in_a_stored_page_is_never_shown),
@@ -1274,5 +844,5 @@ int main(void)
         cmocka_unit_test(readers_and_writers_never_see_a_mixed_page),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("pages/pagefile", tests, NULL, NULL);
 }

@@ -6,16 +6,12 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/io.h"
-#include "common/mem.h"
+#include "fixture.h"
 #include "replay/reached.h"
-#include "store/wal.h"
 #include "walbytes.h"
 
 static struct reached reading(const char *log)
@@ -106,44 +102,28 @@ static void write_file(const char *dir, const char *name, const char *text)
 
 static void the_newest_timeline_is_the_servers_own(void **state)
 {
-    char dir[] = "/tmp/asofs-unit-XXXXXX", command[64];
+    char *dir = fixture_make_dir();
     uint32_t timeline;
 
     (void)state;
-    assert_non_null(mkdtemp(dir));
     assert_int_equal(reached_switch_point(dir, &timeline), 0);
     write_file(dir, "00000002.history", "1\t0/2000000\t\n");
     write_file(dir, "00000004.history", "1\t0/2000000\t\n2\t0/1000100\t\n");
     write_file(dir, "00000005.history.tmp", "1\t0/7000000\t\n");
     assert_int_equal(reached_switch_point(dir, &timeline), 0x1000100);
     assert_int_equal(timeline, 2);
-    snprintf(command, sizeof(command), "rm -r %s", dir);
-    assert_int_equal(system(command), 0);
-    assert_int_equal(reached_switch_point(dir, &timeline), 0);
-}
-
-static void put_segment(const char *dir, uint32_t timeline, const uint8_t *bytes)
-{
-    char name[25], *path;
-    struct err err;
-
-    wal_segment_name(timeline, 1, WALBYTES_SEGMENT, name);
-    path = mem_printf("%s/%s", dir, name);
-    unlink(path);
-    assert_int_equal(io_write_file(AT_FDCWD, path, bytes, WALBYTES_SEGMENT, &err), 0);
-    free(path);
+    fixture_remove_dir(dir);
+    assert_int_equal(reached_switch_point("/nonexistent", &timeline), 0);
 }
 
 /* A pg_wal in which the server's own timeline is 3, and began after a record of timeline 2. */
 static void log_beyond_the_end_that_nothing_leads_to_is_damage(void **state)
 {
-    const char *tmp = getenv("TMPDIR");
-    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
+    char *dir = fixture_make_dir();
     uint64_t last, beyond;
     struct walbytes w;
 
     (void)state;
-    assert_non_null(mkdtemp(dir));
     walbytes_make(&w, 1, 1);
     w.timeline = 2;
     last = walbytes_commit(&w, 1);
@@ -152,17 +132,16 @@ static void log_beyond_the_end_that_nothing_leads_to_is_damage(void **state)
     beyond = WALBYTES_SEGMENT + 3 * 8192 + WAL_PAGE_HEAD;
     assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), 0); /* no log */
     write_file(dir, "00000003.history", "2\t0/10060\t\n");
-    put_segment(dir, 2, w.bytes);
-    put_segment(dir, 3, w.bytes);                                     /* what it wrote itself */
+    walbytes_write(dir, 2, 1, "", w.bytes);
+    walbytes_write(dir, 3, 1, "", w.bytes);                           /* what it wrote itself */
     assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), 0); /* it is all whole */
     *walbytes_at(&w, WALBYTES_SEGMENT + 8192 + 200) ^= 1;
-    put_segment(dir, 2, w.bytes);
+    walbytes_write(dir, 2, 1, "", w.bytes);
     assert_int_equal(reached_damage(dir, last, WALBYTES_SEGMENT), beyond);
     assert_int_equal(reached_damage(dir, 0, WALBYTES_SEGMENT), 0);
     assert_int_equal(reached_damage("/nonexistent", last, WALBYTES_SEGMENT), 0);
     walbytes_free(&w);
-    assert_int_equal(io_remove_tree(dir), 0);
-    free(dir);
+    fixture_remove_dir(dir);
 }
 
 int main(void)

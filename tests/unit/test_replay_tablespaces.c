@@ -1,6 +1,5 @@
-/* Unit tests of view/tablespaces: whether the log creates one, where replay begins, over the
- * borders of segments, and after damage; and what only looks like it. view/segment: what a segment
- * says. */
+/* replay/tablespaces.h: whether the log creates one, where replay begins, over the borders of
+ * segments, and after damage; and what only looks like it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,19 +7,17 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/io.h"
 #include "common/lsn.h"
 #include "common/mem.h"
-#include "store/wal.h"
+#include "fixture.h"
 #include "replay/segment.h"
 #include "replay/tablespaces.h"
+#include "store/wal.h"
 #include "walbytes.h"
 
 #define FIRST 5u
@@ -28,7 +25,7 @@
 #define BORDER (START + WALBYTES_SEGMENT)
 #define SEGMENTS 4u
 
-static char dir[64];
+static char *dir;
 static struct walbytes log5;
 static struct tablespaces *looker;
 static struct err err;
@@ -36,8 +33,7 @@ static struct err err;
 static int set_up(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/asofs-test-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    dir = fixture_make_dir();
     walbytes_make(&log5, FIRST, SEGMENTS);
     looker = tablespaces_new(
         &(struct tablespaces_wal){.segment_bytes = WALBYTES_SEGMENT, .system = WALBYTES_SYSTEM});
@@ -49,7 +45,7 @@ static int tear_down(void **state)
     (void)state;
     tablespaces_free(looker);
     walbytes_free(&log5);
-    io_remove_tree(dir);
+    fixture_remove_dir(dir);
     return 0;
 }
 
@@ -64,25 +60,6 @@ static char *path_of(unsigned i, char name[25])
 {
     wal_segment_name(1, FIRST + i, WALBYTES_SEGMENT, name);
     return mem_printf("%s/%s", dir, name);
-}
-
-static void write_one(unsigned i)
-{
-    char name[25], *path = path_of(i, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-    assert_true(fd >= 0);
-    assert_int_equal(io_pwrite_all(fd, log5.bytes + i * WALBYTES_SEGMENT, WALBYTES_SEGMENT, 0), 0);
-    close(fd);
-    free(path);
-}
-
-static void write_all(void)
-{
-    unsigned i;
-
-    for (i = 0; i < SEGMENTS; i++)
-        write_one(i);
 }
 
 static void remove_one(unsigned i)
@@ -118,15 +95,13 @@ static void names(const char *text)
         fail_msg("\"%s\" is not in: %s", text, err.text);
 }
 
-/* ---- tablespaces ---- */
-
 static void a_log_without_one_passes(void **state)
 {
     (void)state;
     walbytes_put(&log5, WAL_TBLSPC, WAL_TBLSPC_DROP, 731, "1234", 4);
     walbytes_put(&log5, WAL_DBASE, 0, 731, "1234/x", 7);
     walbytes_fill(&log5, BORDER + 1000);
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), SEGMENTS);
 }
 
@@ -135,7 +110,7 @@ static void one_is_found_with_its_place(void **state)
     (void)state;
     walbytes_fill(&log5, BORDER + 5000);
     walbytes_tablespace(&log5, "/srv/late");
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), 1);
     assert_int_equal(err.code, 95); /* ENOTSUP */
     names("a tablespace is created in the log, at /srv/late: ");
@@ -156,7 +131,7 @@ static void one_is_found_wherever_its_record_begins(void **state)
         walbytes_make(&log5, FIRST, SEGMENTS);
         walbytes_fill(&log5, at);
         walbytes_tablespace(&log5, "/srv/late");
-        write_all();
+        walbytes_write_all(&log5, dir);
         found = first_refused();
         if (found != (at > BORDER - WAL_RECORD_HEAD))
             fail_msg("of %lx in segment %u", (unsigned long)at, found);
@@ -170,7 +145,7 @@ static void of_a_record_split_in_its_head_both_segments_are_needed(void **state)
     (void)state;
     walbytes_fill(&log5, BORDER - 8);
     walbytes_tablespace(&log5, "/srv/late");
-    write_all();
+    walbytes_write_all(&log5, dir);
     remove_one(0);
     assert_int_equal(look(1), -95);
     names("the segment in front of it, which would tell, is not there");
@@ -186,7 +161,7 @@ static void what_lies_before_replay_begins_does_not_matter(void **state)
     walbytes_fill(&log5, BORDER + 1000);
     walbytes_tablespace(&log5, "/srv/early");
     walbytes_fill(&log5, BORDER + 3000);
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), 0);
     replay_from(second);
     assert_int_equal(first_refused(), 1);
@@ -219,7 +194,7 @@ static void what_only_looks_like_one_passes(void **state)
     for (i = 0; i < 20; i++)
         walbytes_put(&log5, WAL_HEAP, 0, 731, data, 500 + (size_t)i);
     walbytes_put(&log5, WAL_HEAP2, 0x50, 731, data, 5 * WALBYTES_SEGMENT / 2);
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), SEGMENTS);
     free(data);
 }
@@ -236,7 +211,7 @@ static void likeness_at_a_border_is_told_by_the_segment_in_front(void **state)
         walbytes_make(&log5, FIRST, SEGMENTS);
         walbytes_fill(&log5, BORDER - 800 - 8 * i);
         walbytes_put(&log5, WAL_HEAP, 0, 731, data, 1000);
-        write_all();
+        walbytes_write_all(&log5, dir);
         assert_int_equal(first_refused(), SEGMENTS);
         remove_one(0);
         assert_int_equal(look(1), -95);
@@ -254,7 +229,7 @@ static void one_after_damage_is_found_all_the_same(void **state)
     walbytes_fill(&log5, START + WAL_PAGE + 504);
     walbytes_tablespace(&log5, "/srv/late");
     *walbytes_at(&log5, at) ^= 1;
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), 0);
     names("/srv/late");
 }
@@ -265,7 +240,7 @@ static void a_damaged_one_is_not_replayed(void **state)
     walbytes_fill(&log5, START + 1000);
     walbytes_tablespace(&log5, "/srv/late");
     *walbytes_at(&log5, log5.at - 16) ^= 1;
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), SEGMENTS);
 }
 
@@ -273,7 +248,7 @@ static void one_in_place_is_in_the_view(void **state)
 {
     (void)state;
     walbytes_tablespace(&log5, "");
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), SEGMENTS);
 }
 
@@ -284,12 +259,12 @@ static void a_log_that_cannot_be_read_is_refused(void **state)
     (void)state;
     log5.magic = 0xd1ff; /* a later PostgreSQL's */
     walbytes_fill(&log5, START + 1000);
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(look(0), -95);
     names("unknown version of PostgreSQL");
     log5.magic = 0xd110;
     memset(walbytes_at(&log5, START + 24), 7, 8); /* the cluster's identifier */
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(look(0), -22);
     names(
         "it is of another cluster (its system identifier is 506381209866536711, that of the store "
@@ -314,7 +289,7 @@ static void a_segment_of_which_nothing_is_there_passes(void **state)
     char name[25], *path = path_of(0, name);
 
     (void)state;
-    write_all();
+    walbytes_write_all(&log5, dir);
     assert_int_equal(first_refused(), SEGMENTS); /* zeros */
     assert_int_equal(truncate(path, 20), 0);
     assert_int_equal(look(0), 0);
@@ -332,7 +307,7 @@ static void the_guard_knows_from_its_environment_where_replay_begins(void **stat
     walbytes_tablespace(&log5, "/srv/early");
     walbytes_fill(&log5, START + 1000);
     walbytes_fill(&log5, START + 2000);
-    write_all();
+    walbytes_write_all(&log5, dir);
     size = mem_printf("%u", WALBYTES_SEGMENT);
     setenv(SEGMENT_BYTES_ENV, size, 1);
     setenv(SEGMENT_FROM_ENV, "0/0", 1);
@@ -350,53 +325,6 @@ static void the_guard_knows_from_its_environment_where_replay_begins(void **stat
     assert_int_equal(tablespaces_guard_main(1, argv), 130);
     free(size);
     free(path);
-}
-
-/* ---- segments ---- */
-
-static uint64_t find(unsigned i, uint64_t from, uint64_t *past)
-{
-    char name[25], *path = path_of(i, name);
-    uint64_t start = (FIRST + i) * WALBYTES_SEGMENT, at;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    assert_true(fd >= 0);
-    at = segment_find_page(fd, start, start + WALBYTES_SEGMENT, &from);
-    close(fd);
-    free(path);
-    *past = from;
-    return at;
-}
-
-static void the_next_record_after_a_place_is_found(void **state)
-{
-    uint64_t second, past;
-
-    (void)state;
-    walbytes_fill(&log5, START + 2 * WAL_PAGE + 1000);
-    second = log5.at;
-    walbytes_fill(&log5, BORDER + 2000);
-    walbytes_put(&log5, WAL_HEAP, 0, 731, "1", 1);
-    write_all();
-    assert_int_equal(find(0, START, &past), START + WAL_SEGMENT_HEAD);
-    assert_int_equal(find(0, START + WAL_PAGE, &past), second); /* it goes on in the next one */
-    assert_int_equal(past, START + 3 * WAL_PAGE);
-    assert_int_equal(find(0, past, &past), 0);
-    assert_int_equal(past, BORDER);
-    assert_int_equal(find(1, BORDER, &past), BORDER + 2000);
-    assert_int_equal(find(1, BORDER + WAL_PAGE, &past), 0);
-    assert_int_equal(find(2, BORDER + WALBYTES_SEGMENT, &past), 0);
-}
-
-/* A page that is there, and on which nothing follows, is the end. */
-static void the_end_of_the_log_is_no_record(void **state)
-{
-    uint64_t past;
-
-    (void)state;
-    walbytes_fill(&log5, START + WAL_PAGE + 1000);
-    write_all();
-    assert_int_equal(find(0, START + WAL_PAGE, &past), 0);
 }
 
 #define TABLESPACES_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -418,9 +346,7 @@ int main(void)
         TABLESPACES_TEST(what_is_no_segment_passes),
         TABLESPACES_TEST(a_segment_of_which_nothing_is_there_passes),
         TABLESPACES_TEST(the_guard_knows_from_its_environment_where_replay_begins),
-        TABLESPACES_TEST(the_next_record_after_a_place_is_found),
-        TABLESPACES_TEST(the_end_of_the_log_is_no_record),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("replay/tablespaces", tests, NULL, NULL);
 }

@@ -6,16 +6,13 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/err.h"
-#include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "store/walreach.h"
 #include "store/walrecord.h"
 #include "store/walwalk.h"
@@ -33,10 +30,8 @@ struct place {
 static int set_up(void **state)
 {
     struct place *p = mem_alloc(sizeof(*p));
-    const char *tmp = getenv("TMPDIR");
 
-    p->dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(p->dir));
+    p->dir = fixture_make_dir();
     p->own = mem_printf("%s/own", p->dir);
     assert_int_equal(mkdir(p->own, 0700), 0);
     walbytes_make(&p->w, 1, 4);
@@ -48,31 +43,18 @@ static int tear_down(void **state)
 {
     struct place *p = *state;
 
-    io_remove_tree(p->dir);
+    fixture_remove_dir(p->dir);
     walbytes_free(&p->w);
     free(p->own);
-    free(p->dir);
     free(p);
     return 0;
-}
-
-static void put_file(const char *dir, uint64_t number, const char *end, const uint8_t *bytes)
-{
-    char name[25], *path;
-    struct err err;
-
-    wal_segment_name(1, number, SEGMENT, name);
-    path = mem_printf("%s/%s%s", dir, name, end);
-    unlink(path);
-    assert_int_equal(io_write_file(AT_FDCWD, path, bytes, SEGMENT, &err), 0);
-    free(path);
 }
 
 /* Segments `from` to `to` of what was made. */
 static void put(const struct place *p, uint64_t from, uint64_t to)
 {
     for (; from <= to; from++)
-        put_file(p->dir, from, "", walbytes_at(&p->w, from * SEGMENT));
+        walbytes_write(p->dir, 1, from, "", walbytes_at(&p->w, from * SEGMENT));
 }
 
 static struct wal_reach reach_before(const struct place *p, uint64_t before)
@@ -202,7 +184,7 @@ static void after_a_switch_the_next_segment_is_the_end(void **state)
     walbytes_switch(&p->w);
     put(p, 1, 1);
     assert_int_equal(reach(p).end, 2 * SEGMENT);
-    put_file(p->dir, 2, ".partial", walbytes_at(&p->w, 2 * SEGMENT)); /* zeros */
+    walbytes_write(p->dir, 1, 2, ".partial", walbytes_at(&p->w, 2 * SEGMENT)); /* zeros */
     assert_int_equal(reach(p).end, 2 * SEGMENT);
 }
 
@@ -319,7 +301,7 @@ static void after_a_gap_nothing_counts(void **state)
     put(p, 1, 1);
     put(p, 3, 4);
     assert_int_equal(reach(p).end, end);
-    put_file(p->own, 2, "", walbytes_at(&p->w, 2 * SEGMENT)); /* the base has it itself */
+    walbytes_write(p->own, 1, 2, "", walbytes_at(&p->w, 2 * SEGMENT)); /* the base has it itself */
     assert_int_equal(reach(p).end, p->w.at);
     assert_int_equal(reach(p).time_us, NOON + 1);
 }
@@ -331,7 +313,7 @@ static void what_a_segment_held_before_does_not_count(void **state)
 
     walbytes_commit(&p->w, NOON);
     put(p, 1, 1);
-    put_file(p->dir, 2, "", walbytes_at(&p->w, SEGMENT));
+    walbytes_write(p->dir, 1, 2, "", walbytes_at(&p->w, SEGMENT));
     assert_int_equal(reach(p).end, p->w.at);
     assert_int_equal(reach(p).damaged, 0);
 }

@@ -14,7 +14,6 @@
 #include "walbytes.h"
 
 #define FIRST 5u
-#define START (FIRST * WALBYTES_SEGMENT)
 #define US_2000 (INT64_C(946684800) * 1000000)
 
 static struct walbytes log5;
@@ -23,13 +22,8 @@ static struct wal_record record;
 
 static int set_up(void **state)
 {
-    struct wal_source source;
-
     (void)state;
-    walbytes_make(&log5, FIRST, 4);
-    source = walbytes_source(&log5);
-    walk = wal_walk_new(&source);
-    wal_begin(walk, START);
+    walk = walbytes_make_walk(&log5, FIRST, 4);
     return 0;
 }
 

@@ -7,51 +7,29 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/err.h"
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "store/history.h"
 #include "store/walsaid.h"
-#include "walbytes.h"
 
-#define SEGMENT WALBYTES_SEGMENT
-#define US INT64_C(1000000)
-#define NOON (INT64_C(1790000000) * US)
-
-struct place {
-    char *dir, *own;
-    struct walbytes w;
-};
+#define SEGMENT UINT64_C(65536)
+#define NOON INT64_C(1790000000000000)
 
 static int set_up(void **state)
 {
-    struct place *p = mem_alloc(sizeof(*p));
-    const char *tmp = getenv("TMPDIR");
-
-    p->dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(p->dir));
-    p->own = mem_printf("%s/own", p->dir);
-    assert_int_equal(mkdir(p->own, 0700), 0);
-    walbytes_make(&p->w, 1, 4);
-    *state = p;
+    *state = fixture_make_dir();
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct place *p = *state;
-
-    io_remove_tree(p->dir);
-    walbytes_free(&p->w);
-    free(p->own);
-    free(p->dir);
-    free(p);
+    fixture_remove_dir(*state);
     return 0;
 }
 
@@ -89,14 +67,14 @@ static void what_a_branch_that_was_left_had_does_not_count(void **state)
 static void the_last_ones_are_kept(void **state)
 {
     struct wal_said said = {NOON, SEGMENT, 3}, got[WALSAID_MAX];
-    struct place *p = *state;
+    const char *dir = *state;
     struct err err;
     size_t i;
 
-    assert_int_equal(walsaid_read(p->dir, got), 0);
+    assert_int_equal(walsaid_read(dir, got), 0);
     for (i = 0; i < WALSAID_MAX + 3; i++, said.time_us++)
-        assert_int_equal(walsaid_add(p->dir, &said, &err), 0);
-    assert_int_equal(walsaid_read(p->dir, got), WALSAID_MAX);
+        assert_int_equal(walsaid_add(dir, &said, &err), 0);
+    assert_int_equal(walsaid_read(dir, got), WALSAID_MAX);
     assert_int_equal(got[WALSAID_MAX - 1].time_us, NOON + WALSAID_MAX + 2);
     assert_int_equal(got[0].time_us, NOON + 3);
     assert_int_equal(got[0].lsn, SEGMENT);
@@ -114,15 +92,15 @@ static void a_file_that_is_damaged_says_nothing_more(void **state)
                                         "1790000000000000 nowhere 1\n",
                                         "1790000000000000 0/10000 1 more\n"};
     struct wal_said got[WALSAID_MAX];
-    struct place *p = *state;
-    char *path = mem_printf("%s/source-log", p->dir);
+    const char *dir = *state;
+    char *path = mem_printf("%s/source-log", dir);
     struct err err;
     size_t i;
 
     for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         unlink(path);
         assert_int_equal(io_write_file(AT_FDCWD, path, texts[i], strlen(texts[i]), &err), 0);
-        assert_int_equal(walsaid_read(p->dir, got), 0);
+        assert_int_equal(walsaid_read(dir, got), 0);
     }
     free(path);
 }

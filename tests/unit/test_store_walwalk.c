@@ -25,13 +25,8 @@ static struct wal_record record;
 
 static int set_up(void **state)
 {
-    struct wal_source source;
-
     (void)state;
-    walbytes_make(&log5, FIRST, 4);
-    source = walbytes_source(&log5);
-    walk = wal_walk_new(&source);
-    wal_begin(walk, START);
+    walk = walbytes_make_walk(&log5, FIRST, 4);
     return 0;
 }
 

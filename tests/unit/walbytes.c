@@ -1,11 +1,20 @@
 #include "walbytes.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/io.h"
 #include "common/mem.h"
 #include "pages/page.h"
+#include "store/wal.h"
 
 void walbytes_make_of(struct walbytes *w, uint64_t first, size_t n, uint32_t segment_bytes)
 {
@@ -184,4 +193,36 @@ struct wal_source walbytes_source(struct walbytes *w)
 {
     return (struct wal_source){
         .segment = give, .arg = w, .segment_bytes = w->segment_bytes, .system = WALBYTES_SYSTEM};
+}
+
+struct wal_walk *walbytes_make_walk(struct walbytes *w, uint64_t first, size_t n)
+{
+    struct wal_source source;
+    struct wal_walk *walk;
+
+    walbytes_make(w, first, n);
+    source = walbytes_source(w);
+    walk = wal_walk_new(&source);
+    wal_begin(walk, w->start);
+    return walk;
+}
+
+void walbytes_write(const char *dir, uint32_t timeline, uint64_t number, const char *more,
+                    const uint8_t *bytes)
+{
+    char name[25], *path;
+
+    wal_segment_name(timeline, number, WALBYTES_SEGMENT, name);
+    path = mem_printf("%s/%s%s", dir, name, more);
+    unlink(path);
+    assert_int_equal(io_write_file(AT_FDCWD, path, bytes, WALBYTES_SEGMENT, NULL), 0);
+    free(path);
+}
+
+void walbytes_write_all(const struct walbytes *w, const char *dir)
+{
+    uint64_t first = w->start / WALBYTES_SEGMENT, i;
+
+    for (i = 0; i < w->n; i++)
+        walbytes_write(dir, w->timeline, first + i, "", w->bytes + i * WALBYTES_SEGMENT);
 }

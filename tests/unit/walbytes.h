@@ -4,6 +4,7 @@
 #define ASOFS_TESTS_WALBYTES_H
 
 #include "store/walrecord.h"
+#include "store/walwalk.h"
 
 #define WALBYTES_SEGMENT 65536u /* eight pages: no server has such small ones */
 #define WALBYTES_SYSTEM UINT64_C(7711139641497919867)
@@ -41,5 +42,14 @@ uint8_t *walbytes_at(const struct walbytes *w, uint64_t lsn);
 
 /* As a source of a walk; w->n segments. */
 struct wal_source walbytes_source(struct walbytes *w);
+/* walbytes_make, and a walk from its start; both are the caller's to free. */
+struct wal_walk *walbytes_make_walk(struct walbytes *w, uint64_t first, size_t n);
+
+/* WALBYTES_SEGMENT bytes become that segment's file in dir, written over if need be; `more` is put
+ * after its name. */
+void walbytes_write(const char *dir, uint32_t timeline, uint64_t number, const char *more,
+                    const uint8_t *bytes);
+/* All of them, of w->timeline. */
+void walbytes_write_all(const struct walbytes *w, const char *dir);
 
 #endif
