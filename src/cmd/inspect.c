@@ -2,22 +2,16 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/subcommand.h"
 #include "cmd/targetstatus.h"
-#include "common/ask.h"
-#include "common/clock.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/printable.h"
 #include "common/units.h"
-#include "fs/mountpoint.h"
 #include "view/inspect.h"
-#include "replay/serverdir.h"
+#include "view/mounted.h"
 
 struct options {
     struct target_look look; /* of a second database, and then no view is looked at */
@@ -52,30 +46,6 @@ static int parse_options(struct options *o, const struct option_def *defs, const
     if (n < 0)
         *status = usage_error(argv[0], &err);
     return n < 0 ? -1 : n;
-}
-
-/* In a child. The kernel may know much of the directory by itself, but not this. */
-static int await_answer(void *dir, FILE *out)
-{
-    (void)out;
-    mountpoint_is_dead(dir);
-    return 0;
-}
-
-/* Who waits for a process that has stopped is told so. */
-static int open_view(struct inspected *i, const char *dir, struct err *err)
-{
-    struct buf nothing = {0};
-    int rc = ask(await_answer, (char *)(uintptr_t)dir, &nothing, err);
-
-    buf_free(&nothing);
-    if (rc == -ETIMEDOUT)
-        return err_set(
-            err, ETIMEDOUT,
-            "%s: the process that serves it does not answer; if it is stopped, let it go "
-            "on (kill -CONT), or take the mount away (umount -l)",
-            dir);
-    return rc < 0 && rc != -EIO ? rc : inspect_open(i, dir, err);
 }
 
 /* ---- status ---- */
@@ -129,7 +99,7 @@ static int view_status(const char *dir, bool json)
     size_t t;
     int status = 0;
 
-    if (open_view(&i, dir, &err) < 0)
+    if (mounted_open(&i, dir, &err) < 0)
         return command_failed(&err);
     if (json) {
         fputs(i.json, stdout);
@@ -180,7 +150,7 @@ static int view_wait(char **operands, int n)
     struct err err;
     int k, rc = 0;
 
-    if (open_view(&i, operands[0], &err) < 0)
+    if (mounted_open(&i, operands[0], &err) < 0)
         return command_failed(&err);
     for (k = 1; k < n && rc == 0; k++) {
         const struct inspected_table *t = inspect_find(&i, operands[k]);
@@ -260,7 +230,7 @@ int cmd_verify(int argc, char **argv)
 
     if (parse_options(&o, defs, help, argc, argv, &dir, 1, 1, &status) < 0)
         return status;
-    if (open_view(&i, dir, &err) < 0)
+    if (mounted_open(&i, dir, &err) < 0)
         return command_failed(&err);
     for (t = 0; t < i.ntables; t++)
         wrong += (size_t)verify_table(dir, &i.tables[t], o.quiet);
@@ -273,113 +243,10 @@ int cmd_verify(int argc, char **argv)
 
 /* ---- list ---- */
 
-struct listed {
-    char *dir, *source;
-    struct ask ask;
-};
-
-struct listing {
-    struct listed *mounts;
-    size_t n, room;
-};
-
-/* No flat files, but the data directory of a cluster: asofs pagefs. */
-static bool is_data_directory(const char *dir)
+static void print_mount(void *arg, const struct mounted *m)
 {
-    char *path = mem_printf("%s/PG_VERSION", dir);
-    bool is = access(path, F_OK) == 0;
-
-    free(path);
-    return is;
-}
-
-static const char *other_state(const char *dir, const struct err *err)
-{
-    return mountpoint_is_dead(dir)                       ? "dead"
-           : is_data_directory(dir)                      ? "pages"
-           : strstr(err->text, strerror(EACCES)) != NULL ? "closed"
-                                                         : "unknown";
-}
-
-#define LINE "%-10s %-27s %s  %s\n"
-
-static void print_line(FILE *out, const char *state, const char *moment, const struct listed *l)
-{
-    fprintf(out, LINE, state, moment, l->dir, l->source); /* our parent makes it printable */
-}
-
-/* In a child: whoever serves the mount may have stopped. */
-static int describe_mount(void *arg, FILE *out)
-{
-    const struct listed *l = arg;
-    struct inspected i;
-    struct err err;
-
-    if (inspect_open(&i, l->dir, &err) < 0) {
-        print_line(out, other_state(l->dir, &err), "-", l);
-        return 0;
-    }
-    print_line(out, i.state, i.moment, l);
-    inspect_free(&i);
-    return 0;
-}
-
-static int add_mount(void *arg, const char *dir, const char *source)
-{
-    struct listing *l = arg;
-
-    if (serverdir_has_mounted(dir))
-        return 0;
-    l->mounts = mem_grow(l->mounts, l->n + 1, &l->room, sizeof(*l->mounts));
-    l->mounts[l->n++] = (struct listed){.dir = mem_strdup(dir), .source = mem_strdup(source)};
-    return 0;
-}
-
-/* All are asked at once, so that many that do not answer take no longer than one. */
-static int ask_all(struct listing *l, struct err *err)
-{
-    size_t i;
-    int rc = 0;
-
-    for (i = 0; i < l->n && rc == 0; i++)
-        rc = ask_start(&l->mounts[i].ask, describe_mount, &l->mounts[i], err);
-    return rc;
-}
-
-static void print_answers(struct listing *l)
-{
-    int64_t deadline = clock_ms() + ASK_PATIENCE_MS;
-    size_t i;
-
-    for (i = 0; i < l->n; i++) {
-        struct buf answer = {0};
-        int rc = ask_wait(&l->mounts[i].ask, deadline, &answer);
-
-        if (rc == 0)
-            printable_out("%s", answer.data);
-        else
-            printable_out(LINE, rc == -ETIMEDOUT ? "no answer" : "unknown", "-", l->mounts[i].dir,
-                          l->mounts[i].source);
-        buf_free(&answer);
-    }
-}
-
-static int list_mounts(struct err *err)
-{
-    struct listing l = {0};
-    size_t i;
-    int rc = inspect_each_mount(add_mount, &l, err);
-
-    if (rc == 0)
-        rc = ask_all(&l, err);
-    if (rc == 0)
-        print_answers(&l);
-    for (i = 0; i < l.n; i++) {
-        free(l.mounts[i].dir);
-        free(l.mounts[i].source);
-    }
-    free(l.mounts);
-    return rc;
+    (void)arg;
+    printable_out("%-10s %-27s %s  %s\n", m->state, m->moment, m->dir, m->source);
 }
 
 int cmd_list(int argc, char **argv)
@@ -397,7 +264,7 @@ int cmd_list(int argc, char **argv)
 
     if (parse_options(&o, defs, help, argc, argv, NULL, 0, 0, &status) < 0)
         return status;
-    if (list_mounts(&err) < 0)
+    if (mounted_each(print_mount, NULL, &err) < 0)
         return command_failed(&err);
     return fflush(stdout) != 0;
 }

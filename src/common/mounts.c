@@ -1,9 +1,11 @@
 #include "common/mounts.h"
 
+#include <errno.h>
 #include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "common/mem.h"
 
@@ -31,4 +33,15 @@ bool mounts_is(const char *path, const char *type)
 
     free(there);
     return is;
+}
+
+/*
+ * The kernel can still know the attributes of a dead mount's root, so stat() proves nothing;
+ * statfs() always asks the process behind it.
+ */
+bool mounts_is_dead(const char *path)
+{
+    struct statvfs fs;
+
+    return statvfs(path, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }

@@ -11,4 +11,7 @@
 char *mounts_type(const char *path);
 bool mounts_is(const char *path, const char *type);
 
+/* The path is a mount whose process is gone. Waits for ever when that process has stopped. */
+bool mounts_is_dead(const char *path);
+
 #endif

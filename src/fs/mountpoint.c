@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -165,17 +164,6 @@ static int check_directory(const struct mountpoint *m, struct err *err)
     return check_empty(m, err);
 }
 
-/*
- * The kernel can still know the attributes of a dead mount's root, so stat() proves nothing;
- * statfs() always asks the process behind it.
- */
-bool mountpoint_is_dead(const char *path)
-{
-    struct statvfs fs;
-
-    return statvfs(path, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
-}
-
 /* Where it is; 1: it is dead. 2: what is wrong. */
 static int find_place(void *dir, FILE *out)
 {
@@ -186,7 +174,7 @@ static int find_place(void *dir, FILE *out)
         return 2;
     }
     fputs(path, out);
-    return mountpoint_is_dead(path);
+    return mounts_is_dead(path);
 }
 
 /* The mount there, or one above it, may be of a process that has stopped. */

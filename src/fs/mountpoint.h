@@ -46,7 +46,4 @@ int mountpoint_unmount(struct mountpoint *m, bool lazily);
 /* The root of what is mounted there, for reading. A descriptor, or a negative errno. */
 int mountpoint_open(const struct mountpoint *m);
 
-/* The path is a mount whose process is gone. Waits for ever when that process has stopped. */
-bool mountpoint_is_dead(const char *path);
-
 #endif

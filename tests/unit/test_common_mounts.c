@@ -20,6 +20,7 @@ static void mounts_are_known_by_their_whole_path(void **state)
     assert_false(mounts_is("/proc", MOUNTS_OURS));
     assert_null(mounts_type("/proc/self"));
     assert_false(mounts_is("/no/such/place", "proc"));
+    assert_false(mounts_is_dead("/proc") || mounts_is_dead("/no/such/place"));
     free(type);
 }
 
