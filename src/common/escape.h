@@ -14,7 +14,4 @@
 /* The escaped name; the caller frees it. */
 char *escape_name(const char *name);
 
-/* The reverse; NULL when `escaped` is not what escape_name makes. The caller frees it. */
-char *escape_undo(const char *escaped);
-
 #endif

@@ -195,25 +195,20 @@ int io_remove_below(int fd)
     return rc < 0 ? rc : 0;
 }
 
-int io_remove_tree_at(int dirfd, const char *path)
+int io_remove_tree(const char *path)
 {
     int fd, rc;
 
-    if (unlinkat(dirfd, path, 0) == 0)
+    if (unlink(path) == 0)
         return 0;
     if (errno != EISDIR)
         return -errno;
-    fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     rc = io_remove_below(fd);
     close(fd);
-    return rc == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0 ? -errno : rc;
-}
-
-int io_remove_tree(const char *path)
-{
-    return io_remove_tree_at(AT_FDCWD, path);
+    return rc == 0 && rmdir(path) < 0 ? -errno : rc;
 }
 
 /* ---- what somebody else may have put there ---- */

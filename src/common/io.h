@@ -30,7 +30,6 @@ int io_openat(int dirfd, const char *path, int flags, uint64_t resolve);
  * of the first that could not be removed, where it ends.
  */
 int io_remove_tree(const char *path);
-int io_remove_tree_at(int dirfd, const char *path);
 int io_remove_below(int fd);
 
 /* The whole of a regular file below dirfd that is at most `max` bytes long, which somebody else may

@@ -115,7 +115,7 @@ int dirtree_compact(struct dirtree *t, bool always);
 
 int dirtree_sync(struct dirtree *t); /* the journal */
 
-/* Memory for what differs from the manifest, in bytes. */
+/* Memory for what differs from the manifest, in bytes: what the tests hold it to. */
 size_t dirtree_memory(struct dirtree *t);
 
 #endif

@@ -301,11 +301,6 @@ int disk_posix(const char *path, struct disk **d)
     return 0;
 }
 
-int disk_file_fd(const struct disk_file *f)
-{
-    return f->ops == &posix_ops ? fd_of(f) : -1;
-}
-
 /* ---- whole files ---- */
 
 int disk_read_file(struct disk *d, const char *path, size_t max, char **bytes, size_t *len)

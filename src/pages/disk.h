@@ -90,9 +90,6 @@ struct disk_ops {
  * made is of who makes it: root first becomes the owner of what he works on (pg/identity.h). */
 int disk_posix(const char *path, struct disk **d);
 
-/* The descriptor of a file of disk_posix; -1 of any other. For splicing; never to be closed. */
-int disk_file_fd(const struct disk_file *f);
-
 /* A whole small file; *bytes is freed by the caller and has a NUL after its end. -EFBIG above max.
  */
 int disk_read_file(struct disk *d, const char *path, size_t max, char **bytes, size_t *len);

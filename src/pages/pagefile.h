@@ -52,9 +52,6 @@ int pagefile_open(struct stack *s, const struct dirtree_node *node, struct pagef
 /* The side page table becomes clean. */
 void pagefile_close(struct pagefile *f);
 
-/* Difference storage in the newest layer from now on. */
-int pagefile_touch(struct pagefile *f);
-
 /* After a write that did not end: each page is found as written, as before, or damaged (counted).
  */
 int pagefile_settle(struct pagefile *f, uint64_t page, uint32_t n, const uint32_t *crc,

@@ -86,7 +86,8 @@ remove_diff:
     return rc;
 }
 
-int pagefile_touch(struct pagefile *f)
+/* Difference storage in the newest layer from now on. */
+static int need_storage(struct pagefile *f)
 {
     int rc = 0;
 
@@ -267,7 +268,7 @@ int64_t pagefile_write(struct pagefile *f, const void *bytes, size_t len, uint64
 
     if (pagefile_is_in_place(f))
         return pagefile_write_in_place(f, bytes, len, offset);
-    rc = pagefile_touch(f);
+    rc = need_storage(f);
     if (rc < 0 || len == 0)
         return rc;
     if (offset + len > (uint64_t)SIDE_MAX_PAGES * PAGE_BYTES)
@@ -368,7 +369,7 @@ int pagefile_truncate(struct pagefile *f, uint64_t size)
         return -EFBIG;
     if (size == pagefile_size(f) && !atomic_load(&f->side))
         return f->stack->read_only ? -EROFS : 0;
-    rc = pagefile_touch(f);
+    rc = need_storage(f);
     if (rc < 0)
         return rc;
     pthread_rwlock_wrlock(&f->resize);
@@ -389,7 +390,7 @@ int pagefile_allocate(struct pagefile *f, int mode, uint64_t offset, uint64_t le
         return mode == 0 ? pagefile_resize_in_place(f, end, true) : 0;
     if (end > (uint64_t)SIDE_MAX_PAGES * PAGE_BYTES)
         return -EFBIG;
-    rc = pagefile_touch(f);
+    rc = need_storage(f);
     if (rc < 0)
         return rc;
     diff = f->diff;
@@ -414,7 +415,7 @@ int pagefile_set_times(struct pagefile *f, const struct timespec times[2])
 
     if (pagefile_is_in_place(f))
         return pagefile_set_times_in_place(f, times);
-    rc = pagefile_touch(f);
+    rc = need_storage(f);
     if (rc < 0)
         return rc;
     diff = f->diff;

@@ -422,19 +422,6 @@ uint64_t side_limit(const struct side *s)
     return (uint32_t)__atomic_load_n(&block_at(s, 0)->limit, __ATOMIC_ACQUIRE);
 }
 
-uint64_t side_stored_count(const struct side *s)
-{
-    const struct side_block *b;
-    uint64_t number, count = 0;
-    size_t i;
-
-    for (number = 0; number < s->bytes / SIDE_BLOCK; number++)
-        if ((b = used_block(s, number)))
-            for (i = 0; i < sizeof(b->stored); i++)
-                count += (uint64_t)__builtin_popcount(b->stored[i]);
-    return count;
-}
-
 bool side_stored_from(const struct side *s, uint64_t page)
 {
     uint64_t number = page / SIDE_PAGES, i = page % SIDE_PAGES;
@@ -449,11 +436,6 @@ bool side_stored_from(const struct side *s, uint64_t page)
                 return true;
     }
     return false;
-}
-
-uint64_t side_bytes(const struct side *s)
-{
-    return s->bytes;
 }
 
 /* ---- writers ---- */

@@ -86,8 +86,6 @@ enum side_verdict side_judge(bool data, uint32_t crc_kept, uint32_t crc_found, b
 bool side_stored(const struct side *s, uint64_t page);
 uint32_t side_crc(const struct side *s, uint64_t page); /* of a stored page */
 uint64_t side_limit(const struct side *s);
-uint64_t side_stored_count(const struct side *s);           /* counts the bits */
-uint64_t side_bytes(const struct side *s);                  /* size of the table */
 bool side_stored_from(const struct side *s, uint64_t page); /* that page or any after it */
 
 /* ---- writers ---- */

@@ -325,7 +325,7 @@ int treenodes_hold_node(struct dirtree *t, uint64_t id, struct node **n)
     return *n ? 0 : -ENOMEM;
 }
 
-void treenodes_drop_entry(struct dirtree *t, struct entry *e)
+static void drop_entry(struct dirtree *t, struct entry *e)
 {
     struct held_entry *h = held_entry(e);
 
@@ -341,7 +341,7 @@ void treenodes_drop_entry(struct dirtree *t, struct entry *e)
 void treenodes_settle(struct dirtree *t, struct entry *e)
 {
     if (e && e->id == e->below && e->id == treenodes_base_id(t, e->dir, e->name))
-        treenodes_drop_entry(t, e);
+        drop_entry(t, e);
 }
 
 static struct entry *add_entry(struct dirtree *t, struct node *dir, const char *name)
@@ -443,7 +443,7 @@ void treenodes_free(struct dirtree *t)
     struct count *c, *next;
 
     while (t->entries)
-        treenodes_drop_entry(t, &t->entries->e);
+        drop_entry(t, &t->entries->e);
     while (t->nodes)
         treenodes_drop_node(t, &t->nodes->n);
     HASH_ITER(hh, t->counts, c, next)

@@ -132,7 +132,6 @@ int treenodes_hold_entry(struct dirtree *t, uint64_t dir, const char *name, stru
 
 /* As treenodes_hold_entry, of a directory in which names can still be made. */
 int treenodes_hold_new_entry(struct dirtree *t, uint64_t dir, const char *name, struct entry **e);
-void treenodes_drop_entry(struct dirtree *t, struct entry *e);
 
 /* An entry that says what the manifest says, and below the newest layer too, is not needed, and
  * goes. NULL: nothing. */

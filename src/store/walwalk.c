@@ -57,7 +57,6 @@ struct wal_walk {
     struct wal_source source;
     uint64_t at;
     uint64_t prev; /* start of the record before `at`; 0: not known */
-    uint64_t last_start, last_end;
     uint32_t timeline;      /* that the pages have come to */
     const uint8_t *segment; /* NULL: none */
     uint64_t number;
@@ -123,7 +122,7 @@ void wal_walk_free(struct wal_walk *w)
 static void restart_walk(struct wal_walk *w, uint64_t at)
 {
     w->at = at;
-    w->prev = w->last_start = w->last_end = 0;
+    w->prev = 0;
     w->timeline = 0;
     w->page.bytes = NULL;
     w->ending = (struct wal_ending){0};
@@ -145,16 +144,6 @@ static int end_walk(struct wal_walk *w, enum wal_end end, uint64_t found_at, con
 const struct wal_ending *wal_ending(const struct wal_walk *w)
 {
     return &w->ending;
-}
-
-uint64_t wal_last_start(const struct wal_walk *w)
-{
-    return w->last_start;
-}
-
-uint64_t wal_last_end(const struct wal_walk *w)
-{
-    return w->last_end;
 }
 
 uint64_t wal_after_head(uint64_t at, uint32_t segment_bytes)
@@ -418,8 +407,7 @@ static int check_whole(struct wal_walk *w, struct wal_record *r)
     if (rc <= 0)
         return rc;
     r->next = is_switch(r) ? (r->end + bytes - 1) / bytes * bytes : r->end;
-    w->prev = w->last_start = r->start;
-    w->last_end = r->end;
+    w->prev = r->start;
     w->at = r->next;
     return 1;
 }

@@ -98,10 +98,6 @@ int wal_next(struct wal_walk *w, struct wal_record *r, struct err *err);
 
 const struct wal_ending *wal_ending(const struct wal_walk *w);
 
-/* The last record that wal_next gave; 0: none. */
-uint64_t wal_last_start(const struct wal_walk *w);
-uint64_t wal_last_end(const struct wal_walk *w);
-
 /* The cluster's identifier in a segment's first page; false: it says none. */
 bool wal_system(const uint8_t *segment, size_t n, uint64_t *system);
 
