@@ -43,12 +43,40 @@ void fixture_remove_dir(char *dir)
     free(dir);
 }
 
+int fixture_set_up_dir(void **state)
+{
+    *state = fixture_make_dir();
+    return 0;
+}
+
+int fixture_tear_down_dir(void **state)
+{
+    fixture_remove_dir(*state);
+    return 0;
+}
+
 int fixture_memory_file(void)
 {
     int fd = memfd_create("unit", MFD_CLOEXEC);
 
     assert_true(fd >= 0);
     return fd;
+}
+
+struct disk_file *fixture_open_file(struct disk *d, const char *path, unsigned flags)
+{
+    struct disk_file *f;
+
+    assert_int_equal(d->ops->open(d, path, flags, &f), 0);
+    return f;
+}
+
+void fixture_put_file(struct disk *d, const char *path, const char *text)
+{
+    struct disk_file *f = fixture_open_file(d, path, DISK_WRITE | DISK_CREATE);
+
+    assert_int_equal(d->ops->write(f, text, strlen(text), 0), 0);
+    d->ops->close(f);
 }
 
 void fixture_fill_page(char *bytes, uint64_t page, int version)

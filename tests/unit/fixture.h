@@ -12,6 +12,7 @@
 
 #include "common/err.h"
 #include "common/proc.h"
+#include "pages/disk.h"
 
 /* xorshift: the same numbers on every machine. */
 uint32_t fixture_random_below(uint64_t *seed, uint32_t n);
@@ -21,8 +22,15 @@ char *fixture_make_dir(void);
 
 void fixture_remove_dir(char *dir);
 
+/* Before and after a test: *state is such a directory. */
+int fixture_set_up_dir(void **state);
+int fixture_tear_down_dir(void **state);
+
 /* A file without a name, empty. */
 int fixture_memory_file(void);
+
+struct disk_file *fixture_open_file(struct disk *d, const char *path, unsigned flags);
+void fixture_put_file(struct disk *d, const char *path, const char *text);
 
 /* PAGE_BYTES (pages/page.h) that say which page of which version they are; none of them is zero. */
 void fixture_fill_page(char *bytes, uint64_t page, int version);

@@ -14,6 +14,7 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "pages/datadir.h"
 #include "pages/dirtree.h"
 #include "pages/page.h"
@@ -87,12 +88,8 @@ static void fill_base(const struct place *p)
 int place_set_up(void **state)
 {
     struct place *p = mem_alloc(sizeof(*p));
-    const char *tmp = getenv("TMPDIR");
-    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
 
-    assert_non_null(mkdtemp(dir));
-    p->dir = realpath(dir, NULL);
-    free(dir);
+    p->dir = fixture_make_dir();
     p->store_path = place_path(p, "store");
     p->base_path = place_path(p, "data");
     fill_base(p);
@@ -107,8 +104,7 @@ int place_tear_down(void **state)
     struct place *p = *state;
 
     store_close(p->store);
-    assert_int_equal(io_remove_tree(p->dir), 0);
-    free(p->dir);
+    fixture_remove_dir(p->dir);
     free(p->store_path);
     free(p->base_path);
     free(p);

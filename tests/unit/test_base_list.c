@@ -16,6 +16,7 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "store/store.h"
 #include "store/wal.h"
 #include "base/create.h"
@@ -35,11 +36,9 @@ struct place {
 static int set_up(void **state)
 {
     struct place *p = mem_alloc(sizeof(*p));
-    const char *tmp = getenv("TMPDIR");
-    char *made = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp"), *version;
+    char *version;
 
-    assert_non_null(mkdtemp(made));
-    p->dir = realpath(made, NULL);
+    p->dir = fixture_make_dir();
     p->data = mem_printf("%s/data", p->dir);
     p->store = mem_printf("%s/store", p->dir);
     assert_int_equal(mkdir(p->data, 0700), 0);
@@ -47,7 +46,6 @@ static int set_up(void **state)
     assert_int_equal(io_write_file(AT_FDCWD, version, "15\n", 3, &p->err), 0);
     assert_int_equal(store_create(p->store, &p->err), 0);
     free(version);
-    free(made);
     *state = p;
     return 0;
 }
@@ -57,8 +55,7 @@ static int tear_down(void **state)
     struct place *p = *state;
 
     base_list_free(&p->list);
-    assert_int_equal(io_remove_tree(p->dir), 0);
-    free(p->dir);
+    fixture_remove_dir(p->dir);
     free(p->data);
     free(p->store);
     free(p);

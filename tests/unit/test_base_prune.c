@@ -17,6 +17,7 @@
 #include "common/buf.h"
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "replay/making.h"
 #include "base/prune.h"
 
@@ -92,12 +93,10 @@ static unsigned count_bases(struct place *p)
 static int set_up(void **state)
 {
     struct place *p = mem_alloc(sizeof(*p));
-    const char *tmp = getenv("TMPDIR");
-    char *made = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp"), *version, *log;
+    char *version, *log;
     unsigned i;
 
-    assert_non_null(mkdtemp(made));
-    p->dir = realpath(made, NULL);
+    p->dir = fixture_make_dir();
     p->data = mem_printf("%s/data", p->dir);
     p->path = mem_printf("%s/store", p->dir);
     version = mem_printf("%s/PG_VERSION", p->data);
@@ -113,7 +112,6 @@ static int set_up(void **state)
     for (i = 10; i <= 22; i++)
         put_segment(p, i, "");
     free(version);
-    free(made);
     free(log);
     *state = p;
     return 0;
@@ -124,9 +122,8 @@ static int tear_down(void **state)
     struct place *p = *state;
 
     store_close(p->s);
-    assert_int_equal(io_remove_tree(p->dir), 0);
+    fixture_remove_dir(p->dir);
     buf_free(&p->said);
-    free(p->dir);
     free(p->data);
     free(p->path);
     free(p);

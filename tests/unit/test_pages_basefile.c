@@ -19,6 +19,7 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "memdisk.h"
 #include "pages/chain.h"
 #include "pages/datadir.h"
@@ -226,12 +227,10 @@ static void fill(char *bytes, size_t len, unsigned seed)
 /* The directory only gives the manifest a file, which is empty there. */
 static void make_manifest(struct world *w)
 {
-    const char *tmp = getenv("TMPDIR");
     struct err err;
     int fd;
 
-    w->dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(w->dir));
+    w->dir = fixture_make_dir();
     fd = open(w->dir, O_RDONLY | O_DIRECTORY);
     assert_int_equal(io_write_file(fd, "file", "", 0, NULL), 0);
     close(fd);

@@ -22,22 +22,6 @@
 
 #define BLOCK MEMDISK_BLOCK
 
-static struct disk_file *open_file(struct disk *d, const char *path, unsigned flags)
-{
-    struct disk_file *f;
-
-    assert_int_equal(d->ops->open(d, path, flags, &f), 0);
-    return f;
-}
-
-static void put_file(struct disk *d, const char *path, const char *text)
-{
-    struct disk_file *f = open_file(d, path, DISK_WRITE | DISK_CREATE);
-
-    assert_int_equal(d->ops->write(f, text, strlen(text), 0), 0);
-    d->ops->close(f);
-}
-
 static void expect_file(struct disk *d, const char *path, const char *text)
 {
     char *bytes;
@@ -99,8 +83,8 @@ static void a_file_is_made_only_when_that_is_asked_for(void **state)
     assert_int_equal(d->ops->open(d, "a", 0, &f), -ENOENT);
     assert_null(f);
     assert_int_equal(d->ops->open(d, "a", DISK_WRITE, &f), -ENOENT);
-    d->ops->close(open_file(d, "a", DISK_WRITE | DISK_CREATE));
-    d->ops->close(open_file(d, "a", DISK_WRITE | DISK_CREATE));
+    d->ops->close(fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE));
+    d->ops->close(fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE));
     assert_int_equal(d->ops->open(d, "a", DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE, &f), -EEXIST);
     assert_int_equal(d->ops->stat(d, "a", &st), 0);
     assert_int_equal(st.st_mode & ~(mode_t)(S_IFREG | 0600), 0);
@@ -111,7 +95,7 @@ static void a_file_is_made_only_when_that_is_asked_for(void **state)
 static void a_read_is_short_only_at_the_end(void **state)
 {
     struct disk *d = disk_of(state);
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     char bytes[16];
 
     assert_int_equal(d->ops->write(f, "0123456789", 10, 5), 0);
@@ -132,8 +116,8 @@ static void a_file_opened_for_reading_is_not_written(void **state)
     struct disk *d = disk_of(state);
     struct disk_file *f;
 
-    put_file(d, "a", "old");
-    f = open_file(d, "a", 0);
+    fixture_put_file(d, "a", "old");
+    f = fixture_open_file(d, "a", 0);
     assert_int_equal(d->ops->write(f, "new", 3, 0), -EBADF);
     assert_true(d->ops->truncate(f, 0) < 0);
     assert_null(d->ops->map(f, 0, BLOCK, true));
@@ -144,7 +128,7 @@ static void a_file_opened_for_reading_is_not_written(void **state)
 static void a_file_that_shrinks_and_grows_has_zeros_at_its_end(void **state)
 {
     struct disk *d = disk_of(state);
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     struct stat st;
     char bytes[10];
 
@@ -161,7 +145,7 @@ static void a_file_that_shrinks_and_grows_has_zeros_at_its_end(void **state)
 static void data_and_holes_are_told_apart(void **state)
 {
     struct disk *d = disk_of(state);
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
 
     assert_int_equal(d->ops->truncate(f, 16 * BLOCK), 0);
     assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), -ENXIO);
@@ -181,7 +165,7 @@ static void data_and_holes_are_told_apart(void **state)
 static void the_end_of_a_file_is_a_hole(void **state)
 {
     struct disk *d = disk_of(state);
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
 
     assert_int_equal(d->ops->write(f, "0123456789", 10, 0), 0);
     assert_int_equal(d->ops->seek(f, 0, SEEK_DATA), 0);
@@ -193,7 +177,7 @@ static void the_end_of_a_file_is_a_hole(void **state)
 static void space_set_aside_is_no_data(void **state)
 {
     struct disk *d = disk_of(state);
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     struct stat st;
 
     assert_int_equal(d->ops->allocate(f, FALLOC_FL_KEEP_SIZE, 0, 4 * BLOCK), 0);
@@ -210,7 +194,7 @@ static void space_set_aside_is_no_data(void **state)
 static void a_shared_map_is_the_file(void **state)
 {
     struct disk *d = disk_of(state);
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     char bytes[4], *p;
 
     assert_int_equal(d->ops->truncate(f, 4 * BLOCK), 0);
@@ -235,8 +219,8 @@ static void a_private_map_stays_with_the_process(void **state)
     struct disk_file *f;
     char *p;
 
-    put_file(d, "a", "text");
-    f = open_file(d, "a", 0);
+    fixture_put_file(d, "a", "text");
+    f = fixture_open_file(d, "a", 0);
     p = d->ops->map(f, 0, 4, false);
     assert_non_null(p);
     assert_memory_equal(p, "text", 4);
@@ -250,7 +234,7 @@ static void times_are_set_to_what_was_said(void **state)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1234, .tv_nsec = 5678}};
     struct disk *d = disk_of(state);
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     struct stat st;
 
     assert_int_equal(d->ops->set_times(f, times), 0);
@@ -283,11 +267,11 @@ static void a_list_has_the_names_of_one_directory(void **state)
     assert_int_equal(d->ops->make_dir(d, "dir"), 0);
     assert_int_equal(d->ops->make_dir(d, "dir"), -EEXIST);
     assert_int_equal(d->ops->make_dir(d, "dir/below"), 0);
-    put_file(d, "dir/below/no", "");
-    put_file(d, "directory", "");
+    fixture_put_file(d, "dir/below/no", "");
+    fixture_put_file(d, "directory", "");
     assert_int_equal(d->ops->list(d, "dir", add_to_text, text), 0);
     assert_string_equal(text, "below ");
-    put_file(d, "dir/a", "");
+    fixture_put_file(d, "dir/a", "");
     assert_int_equal(d->ops->list(d, "dir", stop_at_once, &calls), 77);
     assert_int_equal(calls, 1);
     text[0] = '\0';
@@ -303,9 +287,9 @@ static void a_rename_replaces_and_takes_along(void **state)
     struct disk *d = disk_of(state);
 
     assert_int_equal(d->ops->make_dir(d, "dir"), 0);
-    put_file(d, "dir/a", "a");
-    put_file(d, "dirt", "dirt");
-    put_file(d, "b", "b");
+    fixture_put_file(d, "dir/a", "a");
+    fixture_put_file(d, "dirt", "dirt");
+    fixture_put_file(d, "b", "b");
     assert_int_equal(d->ops->rename(d, "no", "b"), -ENOENT);
     assert_int_equal(d->ops->rename(d, "b", "no/b"), -ENOENT);
     assert_int_equal(d->ops->rename(d, "b", "dir"), -EISDIR);
@@ -323,7 +307,7 @@ static void a_directory_replaces_only_an_empty_one(void **state)
 
     assert_int_equal(d->ops->make_dir(d, "full"), 0);
     assert_int_equal(d->ops->make_dir(d, "empty"), 0);
-    put_file(d, "./full/a", "a");
+    fixture_put_file(d, "./full/a", "a");
     assert_int_equal(d->ops->rename(d, "empty", "full"), -ENOTEMPTY);
     assert_int_equal(d->ops->rename(d, "full/", "empty"), 0);
     expect_file(d, "empty/a", "a");
@@ -345,8 +329,8 @@ static void a_removed_file_lasts_until_it_is_closed(void **state)
     struct disk_file *f, *gone;
     char bytes[4];
 
-    put_file(d, "a", "text");
-    f = open_file(d, "a", 0);
+    fixture_put_file(d, "a", "text");
+    f = fixture_open_file(d, "a", 0);
     assert_int_equal(d->ops->remove(d, "a"), 0);
     assert_int_equal(d->ops->remove(d, "a"), -ENOENT);
     assert_int_equal(d->ops->open(d, "a", 0, &gone), -ENOENT);
@@ -361,9 +345,9 @@ static void a_whole_file_is_read_up_to_a_limit(void **state)
     char *bytes;
     size_t len;
 
-    put_file(d, "a", "text");
+    fixture_put_file(d, "a", "text");
     expect_file(d, "a", "text");
-    put_file(d, "empty", "");
+    fixture_put_file(d, "empty", "");
     expect_file(d, "empty", "");
     assert_int_equal(disk_read_file(d, "a", 3, &bytes, &len), -EFBIG);
     assert_null(bytes);
@@ -376,7 +360,7 @@ static void a_file_is_replaced_whole(void **state)
     char text[100] = "";
 
     assert_int_equal(d->ops->make_dir(d, "dir"), 0);
-    put_file(d, "dir/a.new", "left by a process that ended here, and longer");
+    fixture_put_file(d, "dir/a.new", "left by a process that ended here, and longer");
     assert_int_equal(disk_replace_file(d, "dir/a", "old", 3), 0);
     expect_file(d, "dir/a", "old");
     assert_int_equal(disk_replace_file(d, "dir/a", "new", 3), 0);
@@ -395,7 +379,7 @@ static void links_are_not_followed(void **state)
     struct stat st;
     char *link = mem_printf("%s/link", p->dir);
 
-    put_file(p->disk, "a", "text");
+    fixture_put_file(p->disk, "a", "text");
     assert_int_equal(symlink("a", link), 0);
     assert_int_equal(p->disk->ops->open(p->disk, "link", 0, &f), -ELOOP);
     assert_int_equal(p->disk->ops->stat(p->disk, "link", &st), 0);
@@ -410,7 +394,7 @@ static void an_absolute_path_stands_for_itself(void **state)
     struct disk *other;
     char *dir = fixture_make_dir();
 
-    put_file(p->disk, "a", "text");
+    fixture_put_file(p->disk, "a", "text");
     assert_int_equal(disk_posix(dir, &other), 0);
     expect_file(other, path, "text");
     other->ops->free(other);
@@ -422,7 +406,7 @@ static void a_file_is_closed_by_exec(void **state)
 {
     struct place *p = *state;
     char *path = mem_printf("%s/a", p->dir);
-    struct disk_file *f = open_file(p->disk, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(p->disk, "a", DISK_WRITE | DISK_CREATE);
     struct stat wanted, st;
     int fd = 3;
 
@@ -441,7 +425,7 @@ static void a_directory_that_is_none_is_refused(void **state)
     struct disk *d;
 
     assert_int_equal(disk_posix(path, &d), -ENOENT);
-    put_file(p->disk, "a", "");
+    fixture_put_file(p->disk, "a", "");
     assert_int_equal(disk_posix(path, &d), -ENOTDIR);
     assert_null(d);
     free(path);
@@ -460,7 +444,7 @@ static void a_file_that_is_replaced_is_the_old_or_the_new_one(void **state)
     (void)state;
     for (n = 1, ended = true; ended; n++) {
         d = memdisk_new();
-        put_file(d, "a", "old");
+        fixture_put_file(d, "a", "old");
         memdisk_die_after(d, n);
         memdisk_tear(d, 512 * (n % 2));
         assert_int_equal(disk_replace_file(d, "a", "newer", 5), n <= 6 ? -EIO : 0);
@@ -482,7 +466,7 @@ static void a_replacement_that_fails_leaves_the_old_file_alone(void **state)
     uint64_t n;
 
     (void)state;
-    put_file(d, "a", "old");
+    fixture_put_file(d, "a", "old");
     for (n = 1; n <= 5; n++) {
         memdisk_fail_after(d, n, ENOSPC);
         assert_int_equal(disk_replace_file(d, "a", "new", 3), -ENOSPC);
@@ -495,7 +479,7 @@ static void a_replacement_that_fails_leaves_the_old_file_alone(void **state)
 static void operations_that_change_something_are_counted(void **state)
 {
     struct disk *d = memdisk_new();
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     char bytes[4];
 
     (void)state;
@@ -507,7 +491,7 @@ static void operations_that_change_something_are_counted(void **state)
     d->ops->read(f, bytes, 4, 0);
     d->ops->seek(f, 0, SEEK_DATA);
     d->ops->remove(d, "no");
-    d->ops->close(open_file(d, "a", DISK_WRITE | DISK_CREATE));
+    d->ops->close(fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE));
     assert_int_equal(memdisk_operations(d), 4);
     d->ops->close(f);
     d->ops->free(d);
@@ -516,7 +500,7 @@ static void operations_that_change_something_are_counted(void **state)
 static void the_nth_operation_fails_and_no_other(void **state)
 {
     struct disk *d = memdisk_new();
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
 
     (void)state;
     memdisk_fail_after(d, 2, EDQUOT);
@@ -531,7 +515,7 @@ static void the_nth_operation_fails_and_no_other(void **state)
 static void a_write_tears_at_a_sector(void **state)
 {
     struct disk *d = memdisk_new();
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     char bytes[2048], found[2048];
 
     (void)state;
@@ -556,8 +540,8 @@ static void nothing_works_in_a_process_that_ended(void **state)
     char *p, byte;
 
     (void)state;
-    put_file(d, "a", "text");
-    f = open_file(d, "a", DISK_WRITE);
+    fixture_put_file(d, "a", "text");
+    f = fixture_open_file(d, "a", DISK_WRITE);
     p = d->ops->map(f, 0, BLOCK, true);
     p[0] = 'T';
     memdisk_die_after(d, 1);
@@ -579,7 +563,7 @@ static void nothing_works_in_a_process_that_ended(void **state)
 static void a_full_disk_takes_what_fits(void **state)
 {
     struct disk *d = memdisk_new();
-    struct disk_file *f = open_file(d, "a", DISK_WRITE | DISK_CREATE);
+    struct disk_file *f = fixture_open_file(d, "a", DISK_WRITE | DISK_CREATE);
     char bytes[4 * BLOCK];
     struct stat st;
 
@@ -609,7 +593,7 @@ static void a_copy_goes_its_own_way(void **state)
 
     (void)state;
     d->ops->make_dir(d, "dir");
-    put_file(d, "dir/a", "text");
+    fixture_put_file(d, "dir/a", "text");
     copy = memdisk_copy(d);
     assert_int_equal(memdisk_operations(copy), memdisk_operations(d));
     memdisk_flip(copy, "dir/a", 1, 5);

@@ -23,22 +23,6 @@
 #include "pages/manifest.h"
 #include "pages/page.h"
 
-static struct disk_file *open_file(struct disk *d, const char *path, unsigned flags)
-{
-    struct disk_file *f;
-
-    assert_int_equal(d->ops->open(d, path, flags, &f), 0);
-    return f;
-}
-
-static void put_file(struct disk *d, const char *path, const char *text)
-{
-    struct disk_file *f = open_file(d, path, DISK_WRITE | DISK_CREATE);
-
-    assert_int_equal(d->ops->write(f, text, strlen(text), 0), 0);
-    d->ops->close(f);
-}
-
 /* ---- manifest ---- */
 
 /* A data directory with something of everything, what lies outside, and its manifest. */
@@ -554,7 +538,7 @@ static void an_open_file_is_compared_with_its_entry(void **state)
     struct manifest *m = add_base(b);
     const struct manifest_entry *e = manifest_entry(m, entry_at(m, "PG_VERSION"));
     const struct manifest_entry made = {.mode = S_IFDIR | 0700, .flags = MANIFEST_MADE};
-    struct disk_file *f = open_file(b->disk, "PG_VERSION", 0);
+    struct disk_file *f = fixture_open_file(b->disk, "PG_VERSION", 0);
     struct stat st;
 
     assert_int_equal(b->disk->ops->file_stat(f, &st), 0);
@@ -570,7 +554,7 @@ static void a_base_that_was_written_is_found_out(void **state)
 {
     struct base *b = *state;
     struct manifest *m = add_base(b);
-    struct disk_file *f = open_file(b->disk, "base/5/16384", DISK_WRITE);
+    struct disk_file *f = fixture_open_file(b->disk, "base/5/16384", DISK_WRITE);
 
     assert_int_equal(b->disk->ops->write(f, "M", 1, 0), 0);
     b->disk->ops->close(f);
@@ -830,9 +814,9 @@ static void a_manifest_that_is_none_is_refused_with_its_path(void **state)
     assert_int_equal(manifest_open(b->out, "files", &m, &b->err), -ENOENT);
     assert_null(m);
     assert_non_null(strstr(b->err.text, "files: "));
-    put_file(b->out, "files", "");
+    fixture_put_file(b->out, "files", "");
     assert_int_equal(manifest_open(b->out, "files", &m, &b->err), -EIO);
-    put_file(b->out, "files", "something that is not a manifest, and long enough");
+    fixture_put_file(b->out, "files", "something that is not a manifest, and long enough");
     assert_int_equal(manifest_open(b->out, "files", &m, &b->err), -EIO);
     assert_non_null(strstr(b->err.text, "files: this is not a manifest"));
     assert_int_equal(manifest_open(b->out, "files", &m, NULL), -EIO);

@@ -21,6 +21,7 @@
 #include "common/err.h"
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "memdisk.h"
 #include "pages/dirtree.h"
 #include "pages/manifest.h"
@@ -153,11 +154,9 @@ static void add_layer(struct world *w)
 
 static void world_begin(struct world *w)
 {
-    const char *tmp = getenv("TMPDIR");
     struct err err = {0};
 
-    *w = (struct world){.dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp")};
-    assert_non_null(mkdtemp(w->dir));
+    *w = (struct world){.dir = fixture_make_dir()};
     w->fd = open(w->dir, O_RDONLY | O_DIRECTORY);
     assert_true(w->fd >= 0);
     fill_base(w);

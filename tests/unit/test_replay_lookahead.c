@@ -16,6 +16,7 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "pg/identity.h"
 #include "replay/lookahead.h"
 #include "walbytes.h"
@@ -27,7 +28,7 @@
 #define AHEAD 16u
 
 struct place {
-    char dir[64], *log, *wal, *run;
+    char *dir, *log, *wal, *run;
     struct wal_list list;
     struct wal_segment segments[SEGMENTS];
 };
@@ -58,8 +59,7 @@ static int set_up(void **state)
     struct place *p = mem_alloc(sizeof(*p));
     unsigned i;
 
-    strcpy(p->dir, "/tmp/asofs-test-XXXXXX");
-    assert_non_null(mkdtemp(p->dir));
+    p->dir = fixture_make_dir();
     p->log = mem_printf("%s/log", p->dir);
     p->wal = mem_printf("%s/wal", p->dir);
     p->run = mem_printf("%s/run", p->dir);
@@ -79,7 +79,7 @@ static int tear_down(void **state)
 {
     struct place *p = *state;
 
-    io_remove_tree(p->dir);
+    fixture_remove_dir(p->dir);
     free(p->log);
     free(p->wal);
     free(p->run);

@@ -13,24 +13,8 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "replay/restorecmd.h"
-
-static int set_up(void **state)
-{
-    const char *tmp = getenv("TMPDIR");
-    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-
-    assert_non_null(mkdtemp(dir));
-    *state = dir;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    io_remove_tree(*state);
-    free(*state);
-    return 0;
-}
 
 static void put(const char *dir, const char *name, const char *text)
 {
@@ -145,7 +129,7 @@ static void another_timeline_of_it_is_no_other_segment(void **state)
     assert_false(restorecmd_misses(*state, missing)); /* it came after all */
 }
 
-#define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define PLACED(f) cmocka_unit_test_setup_teardown(f, fixture_set_up_dir, fixture_tear_down_dir)
 
 int main(void)
 {

@@ -15,6 +15,7 @@
 
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "replay/serverfiles.h"
 
 #define FIRST "000000010000000000000001"
@@ -29,24 +30,15 @@ static char *below(const char *dir, const char *name)
 static int set_up(void **state)
 {
     static const char *const dirs[] = {"pg_wal", "pg_wal/archive_status", "shipped"};
-    const char *tmp = getenv("TMPDIR");
-    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp"), *path;
+    char *dir = fixture_make_dir(), *path;
     size_t i;
 
-    assert_non_null(mkdtemp(dir));
     for (i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
         path = below(dir, dirs[i]);
         assert_int_equal(mkdir(path, 0700), 0);
         free(path);
     }
     *state = dir;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    io_remove_tree(*state);
-    free(*state);
     return 0;
 }
 
@@ -142,7 +134,7 @@ static void a_view_without_pg_wal_is_an_error(void **state)
     free(path);
 }
 
-#define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, fixture_tear_down_dir)
 
 int main(void)
 {

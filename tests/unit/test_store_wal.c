@@ -17,6 +17,7 @@
 #include "common/err.h"
 #include "common/io.h"
 #include "common/mem.h"
+#include "fixture.h"
 #include "store/history.h"
 #include "store/wal.h"
 
@@ -282,23 +283,6 @@ static void a_timeline_without_a_history_is_noticed(void **state)
 
 /* ---- reading a directory ---- */
 
-static int set_up(void **state)
-{
-    const char *tmp = getenv("TMPDIR");
-    char *dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-
-    assert_non_null(mkdtemp(dir));
-    *state = dir;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    assert_int_equal(io_remove_tree(*state), 0);
-    free(*state);
-    return 0;
-}
-
 static void put(const char *dir, const char *name, off_t size, time_t written)
 {
     char *path = mem_printf("%s/%s", dir, name);
@@ -408,7 +392,7 @@ static void a_directory_that_is_missing_is_an_error_and_an_empty_one_is_none(voi
     free(missing);
 }
 
-#define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define PLACED(f) cmocka_unit_test_setup_teardown(f, fixture_set_up_dir, fixture_tear_down_dir)
 
 int main(void)
 {

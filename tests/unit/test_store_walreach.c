@@ -57,19 +57,25 @@ static void put(const struct place *p, uint64_t from, uint64_t to)
         walbytes_write(p->dir, 1, from, "", walbytes_at(&p->w, from * SEGMENT));
 }
 
+static struct wal_way way_from(const struct place *p, const struct wal_list *list, uint64_t from)
+{
+    return (struct wal_way){.list = list,
+                            .dir = p->dir,
+                            .own = p->own,
+                            .system = WALBYTES_SYSTEM,
+                            .timeline = 1,
+                            .from = from,
+                            .before = UINT64_MAX};
+}
+
 static struct wal_reach reach_before(const struct place *p, uint64_t before)
 {
     struct wal_list log, all;
-    struct wal_way way = {.list = &all,
-                          .dir = p->dir,
-                          .own = p->own,
-                          .system = WALBYTES_SYSTEM,
-                          .timeline = 1,
-                          .from = SEGMENT + 40,
-                          .before = before};
+    struct wal_way way = way_from(p, &all, SEGMENT + 40);
     struct wal_reach r;
     struct err err;
 
+    way.before = before;
     assert_int_equal(wal_read(p->dir, SEGMENT, &log, &err), 0);
     wal_add_own(&log, p->own, &all);
     assert_int_equal(wal_reach(&way, &r, &err), 0);
@@ -102,12 +108,7 @@ static void the_last_record_is_the_end_and_the_last_commit_the_time(void **state
 static int64_t first_time(const struct place *p, uint64_t from)
 {
     struct wal_list log;
-    struct wal_way way = {.list = &log,
-                          .dir = p->dir,
-                          .system = WALBYTES_SYSTEM,
-                          .timeline = 1,
-                          .from = from,
-                          .before = UINT64_MAX};
+    struct wal_way way = way_from(p, &log, from);
     int64_t us;
     struct err err;
 
@@ -224,12 +225,7 @@ static void records_after_one_that_is_damaged_are_noticed(void **state)
 static uint64_t left_out(const struct place *p, uint64_t from)
 {
     struct wal_list log;
-    struct wal_way way = {.list = &log,
-                          .dir = p->dir,
-                          .system = WALBYTES_SYSTEM,
-                          .timeline = 1,
-                          .from = from,
-                          .before = UINT64_MAX};
+    struct wal_way way = way_from(p, &log, from);
     struct err err;
     uint64_t there;
 

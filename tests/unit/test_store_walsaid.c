@@ -21,18 +21,6 @@
 #define SEGMENT UINT64_C(65536)
 #define NOON INT64_C(1790000000000000)
 
-static int set_up(void **state)
-{
-    *state = fixture_make_dir();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fixture_remove_dir(*state);
-    return 0;
-}
-
 static struct history_turn turn_of_2 = {1, 3 * SEGMENT + 100};
 static struct history history_of_2 = {2, &turn_of_2, 1};
 
@@ -105,7 +93,7 @@ static void a_file_that_is_damaged_says_nothing_more(void **state)
     free(path);
 }
 
-#define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define PLACED(f) cmocka_unit_test_setup_teardown(f, fixture_set_up_dir, fixture_tear_down_dir)
 
 int main(void)
 {

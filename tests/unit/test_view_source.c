@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "fixture.h"
 #include "store/store.h"
 #include "view/source.h"
 
@@ -24,12 +25,9 @@ struct place {
 
 static int set_up(void **state)
 {
-    const char *tmp = getenv("TMPDIR");
     struct place *p = mem_alloc(sizeof(*p));
 
-    p->dir = mem_printf("%s/unit-XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(p->dir))
-        return -1;
+    p->dir = fixture_make_dir();
     p->store = mem_printf("%s/store", p->dir);
     source_init(&p->source);
     *state = p;
@@ -39,16 +37,13 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct place *p = *state;
-    char *command = mem_printf("rm -rf %s", p->dir);
-    int rc = system(command);
 
+    fixture_remove_dir(p->dir);
     source_free(&p->source);
     source_free(&p->source);
-    free(command);
     free(p->store);
-    free(p->dir);
     free(p);
-    return rc;
+    return 0;
 }
 
 static void take(struct place *p, const char *source)
