@@ -30,7 +30,6 @@ int stop_open(struct stop *s, struct err *err)
     sigset_t set;
 
     stop_signals(&set);
-    s->watched = -1;
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     s->fd = epoll_create1(EPOLL_CLOEXEC);
@@ -41,7 +40,6 @@ int stop_open(struct stop *s, struct err *err)
 
 int stop_watch(struct stop *s, int peer_fd, struct err *err)
 {
-    s->watched = peer_fd;
     return watch_fd(s, peer_fd, err);
 }
 

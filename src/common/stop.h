@@ -14,11 +14,11 @@
 struct stop {
     int fd; /* poll for POLLIN */
     int signal_fd;
-    int watched; /* a peer's socket whose end means stop, or -1; not owned */
 };
 
 /* Blocks the three signals in the calling thread (and those it starts later). */
 int stop_open(struct stop *s, struct err *err);
+/* The end of a peer's socket means stop, too. It is not owned. */
 int stop_watch(struct stop *s, int peer_fd, struct err *err);
 /*
  * Unblocks the signals. forget: those that came and were heard have no further effect (the work was

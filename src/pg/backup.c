@@ -102,17 +102,15 @@ static char *spell_out(struct pg_conn *c, const char *name)
 static const char look_sql[] =
     "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()),"
     " (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),"
-    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-    " ELSE pg_catalog.pg_current_wal_flush_lsn() END,"
     " (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size'),"
     " (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size'),"
     " pg_catalog.current_setting('wal_level'),"
     " (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),"
     " current_user, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint";
 
-enum { SYSTEM, TIMELINE, FLUSHED, SLOT_KEEP, SEGMENT_SIZE, WAL_LEVEL, MAY_COPY, USER_NAME, NOW };
+enum { SYSTEM, TIMELINE, SLOT_KEEP, SEGMENT_SIZE, WAL_LEVEL, MAY_COPY, USER_NAME, NOW };
 
-static const struct pg_wanted look_wanted = {"noLiotBti", 1, 1};
+static const struct pg_wanted look_wanted = {"noiotBti", 1, 1};
 
 static int check_fit(const struct pg_answer *r, struct err *err)
 {
@@ -132,7 +130,6 @@ static int take_facts(const struct pg_answer *r, struct pg_source *s, struct err
 {
     s->system_identifier = pg_number(r, 0, SYSTEM);
     s->timeline = pg_oid(r, 0, TIMELINE);
-    s->flushed = pg_lsn(r, 0, FLUSHED);
     s->max_slot_keep_mb = pg_integer(r, 0, SLOT_KEEP);
     s->segment_bytes = pg_oid(r, 0, SEGMENT_SIZE);
     s->now = pg_integer(r, 0, NOW);

@@ -19,7 +19,6 @@ struct pg_source {
     int version_num;
     uint64_t system_identifier;
     uint32_t timeline;
-    uint64_t flushed;         /* LSN */
     int64_t max_slot_keep_mb; /* max_slot_wal_keep_size; -1: no bound */
     uint32_t segment_bytes;
     int64_t now; /* seconds since 1970, by the server's clock */

@@ -147,7 +147,6 @@ static int parse_control(const char *text, struct pg_control *c, struct err *err
     c->max_prepared = (unsigned)number_line(&l, "max_prepared_xacts setting", INT32_MAX);
     c->segment_bytes = (uint32_t)number_line(&l, "Bytes per WAL segment", 1u << 30);
     c->block_bytes = (uint32_t)number_line(&l, "Database block size", 1u << 15);
-    c->checksums = number_line(&l, "Data page checksum version", UINT32_MAX) != 0;
     if (l.rc == 0 && (c->segment_bytes < 1u << 20 || c->segment_bytes & (c->segment_bytes - 1)))
         refuse_line(&l, "Bytes per WAL segment", "holds no size of a segment", "");
     return l.rc;

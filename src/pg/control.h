@@ -29,7 +29,6 @@ struct pg_control {
     unsigned max_prepared;  /* max_prepared_xacts */
     uint32_t segment_bytes; /* of the log */
     uint32_t block_bytes;
-    bool checksums;
 };
 
 int pg_control_read(const struct pg_programs *p, const char *data_dir, struct pg_control *c,
