@@ -1,4 +1,4 @@
-/* asofs prune: its options and what it says; the work is view/pruning's. */
+/* asofs prune: its options and what it says; the work is base/prune's. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* view/layering: on which base the next layer is put, for thousands of advances. */
+/* base/layering: on which base the next layer is put, for thousands of advances. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* view/pruning: what is removed of a store, and what is said of it; without a server. */
+/* base/prune: what is removed of a store, and what is said of it; without a server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

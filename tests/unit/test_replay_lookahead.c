@@ -1,4 +1,4 @@
-/* Unit tests of view/lookahead: which segments are put into pg_wal, how far, and what
+/* Unit tests of replay/lookahead: which segments are put into pg_wal, how far, and what
  * restore_command does then. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* view/moment: times as people write them, the choice of a base, and what the log covers. */
+/* replay/moment: times as people write them, the choice of a base, and what the log covers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
