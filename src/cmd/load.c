@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/source.h"
 #include "cmd/subcommand.h"
 #include "cmd/target.h"
 #include "common/clock.h"
@@ -17,10 +18,13 @@
 
 struct options {
     struct target_options target;
+    struct tablelist tables;
     bool quiet, debug, help;
 };
 
 static const struct option_def options[] = {
+    OPTION_CALL("tables", 't', struct options, tables, source_set_tables),
+    OPTION_CALL("exclude-table", 'T', struct options, tables, source_set_exclude_table),
     OPTION_ROWS(struct options, target, target_options),
     OPTION_FLAG("quiet", 'q', struct options, quiet),
     OPTION_FLAG("debug", 'd', struct options, debug),
@@ -36,6 +40,10 @@ static int print_help(void)
            "VIEW is a mount, or a directory of asofs extract. Files of a mount made with --nowait "
            "are\nloaded as they become complete.\n"
            "TARGET is a libpq connection string, URI or database name.\n\n"
+           "  -t, --tables=PATTERN      tables of the view to take, as in psql's \\d; repeat for "
+           "more\n"
+           "                            (default: all)\n"
+           "  -T, --exclude-table=PATTERN  tables to leave out; repeat for more\n"
            "%s"
            "  -q, --quiet               no progress, no notes\n"
            "  -d, --debug               tell much\n"
@@ -49,7 +57,8 @@ struct job {
     struct inspected view;
     struct contents contents;
     struct load_list list;
-    bool *given; /* by table: its parts were told of */
+    size_t *of_view; /* of each table of the list: its number in the view */
+    bool *given;     /* as the list: its parts were told of */
     size_t ngiven;
     int64_t looked; /* clock_ms */
 };
@@ -74,12 +83,31 @@ static void fill_table(const struct target_options *t, const struct inspected_ta
                                               .generated = c->columns[i].generated};
 }
 
+static int choose_tables(struct job *j, struct loading *l, const struct tablelist *patterns,
+                         struct err *err)
+{
+    struct pg_chosen *tables = mem_array(j->view.ntables + 1, sizeof(*tables));
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < j->view.ntables; i++)
+        tables[i] = (struct pg_chosen){j->view.tables[i].schema, j->view.tables[i].name, true};
+    if (patterns->n)
+        rc = loading_choose(l, patterns->entries, patterns->n, tables, j->view.ntables, err);
+    j->of_view = mem_array(j->view.ntables + 1, sizeof(*j->of_view));
+    for (i = 0; i < j->view.ntables && rc == 0; i++)
+        if (tables[i].chosen)
+            j->of_view[j->list.n++] = i;
+    free(tables);
+    return rc;
+}
+
 /* A file that is not complete yet is loaded as one part. */
 static void make_list(struct job *j, const struct target_options *t)
 {
     size_t i;
 
-    j->list = (struct load_list){.n = j->view.ntables,
+    j->list = (struct load_list){.n = j->list.n,
                                  .format = j->contents.format,
                                  .encoding = mem_strdup(j->contents.encoding),
                                  .timezone = mem_strdup(j->contents.timezone),
@@ -89,7 +117,8 @@ static void make_list(struct job *j, const struct target_options *t)
     j->list.tables = mem_array(j->list.n + 1, sizeof(*j->list.tables));
     j->given = mem_array(j->list.n + 1, sizeof(*j->given));
     for (i = 0; i < j->list.n; i++)
-        fill_table(t, &j->view.tables[i], &j->contents.tables[i], &j->list.tables[i]);
+        fill_table(t, &j->view.tables[j->of_view[i]], &j->contents.tables[j->of_view[i]],
+                   &j->list.tables[i]);
 }
 
 static int open_file(void *arg, size_t table, struct err *err)
@@ -103,7 +132,7 @@ static int open_file(void *arg, size_t table, struct err *err)
 static void give_table(struct job *j, struct loading *l, size_t i,
                        const struct inspected_table *now)
 {
-    const struct contents_table *c = &j->contents.tables[i];
+    const struct contents_table *c = &j->contents.tables[j->of_view[i]];
     uint32_t p;
 
     j->given[i] = true;
@@ -122,14 +151,15 @@ static int give_complete(struct job *j, struct loading *l, const struct inspecte
 {
     size_t i;
 
-    if (now->ntables != j->list.n)
+    if (now->ntables != j->view.ntables)
         return err_set(err, EINVAL, "%s is another view than before", j->dir);
-    for (i = 0; i < now->ntables; i++) {
-        if (strcmp(now->tables[i].state, "failed") == 0)
-            return err_set(err, EIO, "%s has failed: %s", now->tables[i].file,
-                           now->tables[i].error);
-        if (!j->given[i] && strcmp(now->tables[i].state, "complete") == 0)
-            give_table(j, l, i, &now->tables[i]);
+    for (i = 0; i < j->list.n; i++) {
+        const struct inspected_table *t = &now->tables[j->of_view[i]];
+
+        if (strcmp(t->state, "failed") == 0)
+            return err_set(err, EIO, "%s has failed: %s", t->file, t->error);
+        if (!j->given[i] && strcmp(t->state, "complete") == 0)
+            give_table(j, l, i, t);
     }
     return 0;
 }
@@ -154,14 +184,25 @@ static int look(void *arg, struct loading *l, struct err *err)
     return rc;
 }
 
-static int load_list(struct job *j, const struct loading_request *req, struct err *err)
+static int begin_loading(struct job *j, struct loading *l, const struct options *o, struct err *err)
 {
-    struct loading *l;
-    int rc = loading_open(req, &l, err);
+    int rc = choose_tables(j, l, &o->tables, err);
 
     if (rc < 0)
         return rc;
-    rc = loading_begin(l, &j->list, err);
+    make_list(j, &o->target);
+    rc = target_check_list(&j->list, err);
+    return rc < 0 ? rc : loading_begin(l, &j->list, err);
+}
+
+static int load_list(struct job *j, const struct options *o, struct err *err)
+{
+    struct loading *l;
+    int rc = loading_open(&o->target.request, &l, err);
+
+    if (rc < 0)
+        return rc;
+    rc = begin_loading(j, l, o, err);
     if (rc == 0)
         rc = give_complete(j, l, &j->view, err);
     if (rc == 0)
@@ -187,10 +228,7 @@ static int load(struct options *o, struct job *j, struct err *err)
     free(database);
     if (rc < 0)
         return rc;
-    make_list(j, &o->target);
-    rc = target_check_list(&j->list, err);
-    if (rc == 0)
-        rc = stop_open(&stop, err);
+    rc = stop_open(&stop, err);
     if (rc < 0)
         return rc;
     req->stop_fd = stop.fd;
@@ -200,7 +238,7 @@ static int load(struct options *o, struct job *j, struct err *err)
     req->arg = j;
     req->progress = &progress;
     progress_start(&progress, o->quiet);
-    rc = load_list(j, req, err);
+    rc = load_list(j, o, err);
     stop_close(&stop, true);
     return rc;
 }
@@ -221,6 +259,7 @@ static int run(struct options *o, char **operands)
     load_list_free(&j.list);
     contents_free(&j.contents);
     inspect_free(&j.view);
+    free(j.of_view);
     free(j.given);
     return rc < 0 ? command_failed(&err) : 0;
 }
@@ -243,6 +282,7 @@ int cmd_load(int argc, char **argv)
             log_set_level(LOG_LEVEL_DEBUG);
         status = n < 0 ? usage_error("load", &err) : run(&o, operands);
     }
+    tablelist_free(&o.tables);
     target_free(&o.target);
     return status;
 }

@@ -52,12 +52,12 @@ const char source_help[] =
 
 /* ---- what no row says ---- */
 
-static int set_tables(void *tables, const char *v, struct err *err)
+int source_set_tables(void *tables, const char *v, struct err *err)
 {
     return tablelist_add_pattern(tables, v, err);
 }
 
-static int set_exclude_table(void *tables, const char *v, struct err *err)
+int source_set_exclude_table(void *tables, const char *v, struct err *err)
 {
     return tablelist_exclude(tables, v, err);
 }
@@ -130,8 +130,8 @@ static int set_latest(void *moment, const char *v, struct err *err)
 const struct option_def source_options[] = {
     OPTION_NUMBER("jobs", 'j', struct source, request.jobs, 10, 1, MAX_JOBS,
                   "is not a number from 1 to 256"),
-    OPTION_CALL("tables", 't', struct source, request.tables, set_tables),
-    OPTION_CALL("exclude-table", 'T', struct source, request.tables, set_exclude_table),
+    OPTION_CALL("tables", 't', struct source, request.tables, source_set_tables),
+    OPTION_CALL("exclude-table", 'T', struct source, request.tables, source_set_exclude_table),
     OPTION_CALL("tables-from", 0, struct source, request.tables, set_tables_from),
     OPTION_FLAG("readable", 0, struct source, request.readable),
     OPTION_CALL("chunk-size", 0, struct source, request.chunk_size, set_chunk_size),

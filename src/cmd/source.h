@@ -18,6 +18,10 @@
 #include "common/option.h"
 #include "view/source.h"
 
+/* The setters of --tables and --exclude-table (OPTION_CALL), into a struct tablelist. */
+int source_set_tables(void *tables, const char *v, struct err *err);
+int source_set_exclude_table(void *tables, const char *v, struct err *err);
+
 extern const struct option_def source_options[];   /* what is taken from where, and how */
 extern const struct option_def flatfile_options[]; /* how the files are, and where they wait */
 

@@ -52,6 +52,12 @@ int loading_open(const struct loading_request *req, struct loading **loading, st
     return rc < 0 ? err_prefix(err, "the second database") : 0;
 }
 
+int loading_choose(struct loading *l, const struct pg_selection *entries, size_t n,
+                   struct pg_chosen *tables, size_t ntables, struct err *err)
+{
+    return pg_choose(l->conn, &l->server, entries, n, tables, ntables, err);
+}
+
 /* ---- begin ---- */
 
 static void describe_table(const struct load_table *from, struct pg_snaptable *t)

@@ -4,6 +4,7 @@
  * that holds the name of the copy.
  *
  *   loading_open      connect; schema asofs; the name is ours, or somebody else's (-EBUSY)
+ *   loading_choose    with patterns: which tables of a view they choose
  *   loading_begin     the list is known: compare it with the tables there, refuse, create what is
  *                     missing, write the list down; the delete workers may start
  *   loading_part      … the bytes of a part are in their place: it may be loaded
@@ -26,6 +27,7 @@
 #include "common/progress.h"
 #include "extract/guest.h"
 #include "load/list.h"
+#include "pg/choose.h"
 #include "pg/conn.h"
 
 enum loading_mode {
@@ -61,6 +63,10 @@ struct loading_request {
 
 /* What the request points at is borrowed until loading_close. */
 int loading_open(const struct loading_request *req, struct loading **l, struct err *err);
+
+/* pg_choose, by the server and the session of the second database; in advance of loading_begin. */
+int loading_choose(struct loading *l, const struct pg_selection *entries, size_t n,
+                   struct pg_chosen *tables, size_t ntables, struct err *err);
 
 /* The list is borrowed until loading_close. Everything that stands in the way is named at once. */
 int loading_begin(struct loading *l, const struct load_list *list, struct err *err);
