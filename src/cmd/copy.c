@@ -340,6 +340,12 @@ static int check(const struct options *o)
 {
     struct err err;
 
+    if (target_check(&o->target, &err) < 0)
+        return usage_error("copy", &err);
+    if (o->objects && o->target.request.unlogged) {
+        err_set(&err, EINVAL, "--large-objects fills no tables: --unlogged does not go with it");
+        return usage_error("copy", &err);
+    }
     if (!o->direct)
         return 0;
     if (o->keep)

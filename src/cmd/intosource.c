@@ -15,6 +15,7 @@ int into_source_check(const struct source *source, const struct target_options *
                          : other                                   ? other
                          : t->schema                               ? "--target-schema"
                          : t->request.mode != LOADING_SWAP         ? "--publish"
+                         : t->request.unlogged                     ? "--unlogged"
                          : source->request.format != PG_FORMAT_CSV ? "--format"
                                                                    : NULL;
 

@@ -278,6 +278,8 @@ int cmd_load(int argc, char **argv)
     else {
         if (n >= 0 && n < 2)
             n = err_set(&err, EINVAL, "VIEW and TARGET are needed");
+        if (n >= 0 && target_check(&o.target, &err) < 0)
+            n = -EINVAL;
         if (o.debug)
             log_set_level(LOG_LEVEL_DEBUG);
         status = n < 0 ? usage_error("load", &err) : run(&o, operands);

@@ -15,6 +15,8 @@ const char target_help[] =
     "      --name=NAME           of the copy (default: that of the source's database)\n"
     "      --publish=HOW         swap: new tables take the place of the old ones; rows: what\n"
     "                            differs is changed; inplace: cleared and loaded (default: swap)\n"
+    "      --unlogged            with swap: the new tables are unlogged: filled faster, and lost,\n"
+    "                            with the label of the copy, when TARGET crashes\n"
     "      --create=WHICH        tables that are not there: missing, never (default: missing)\n"
     "      --target-schema=NAME  where all tables go (default: as in the source)\n"
     "      --delete-jobs=N       delete workers (default: 2)\n"
@@ -46,6 +48,7 @@ static int check_name(const char *s, struct err *err)
 const struct option_def target_options[] = {
     OPTION_CHECKED_TEXT("name", 0, struct target_options, name, check_name),
     OPTION_CHOICE("publish", 0, struct target_options, request.mode, publish_names),
+    OPTION_FLAG("unlogged", 0, struct target_options, request.unlogged),
     OPTION_CHOICE("create", 0, struct target_options, create, create_names),
     OPTION_TEXT("target-schema", 0, struct target_options, schema),
     OPTION_NUMBER("delete-jobs", 0, struct target_options, request.delete_jobs, 10, 1, MAX_JOBS,
@@ -73,6 +76,16 @@ void target_free(struct target_options *t)
     free(t->schema);
     free((char *)(uintptr_t)t->request.target);
     *t = (struct target_options){0};
+}
+
+int target_check(const struct target_options *t, struct err *err)
+{
+    if (t->request.unlogged && t->request.mode != LOADING_SWAP)
+        return err_set(
+            err, EINVAL,
+            "--unlogged is about new tables, and --publish=%s keeps those that there are",
+            publish_names[t->request.mode]);
+    return 0;
 }
 
 void target_take(struct target_options *t, char *arg)

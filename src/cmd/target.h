@@ -20,6 +20,9 @@ extern const char target_help[];
 void target_init(struct target_options *t);
 void target_free(struct target_options *t); /* once more is fine */
 
+/* Refuse options that exclude each other. */
+int target_check(const struct target_options *t, struct err *err);
+
 /* TARGET is copied out of argv, and a password in it is overwritten. */
 void target_take(struct target_options *t, char *arg);
 

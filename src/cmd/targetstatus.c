@@ -89,6 +89,12 @@ static void print_label(const struct copy *c)
         printable_out("%s: not current yet\n", c->name);
     else if (!*v->moment)
         printable_out("%s: %s\n", c->name, v->state);
+    else if (strcmp(v->state, "lost") == 0)
+        printable_out(
+            "%s: lost: a crash or a restore has emptied its unlogged tables, or this is a "
+            "standby, which has none of their rows; it was current as of %s, published at "
+            "%s\n",
+            c->name, v->moment, v->published_at);
     else if (strcmp(v->state, "current") != 0)
         printable_out("%s: %s; it was current as of %s, published at %s\n", c->name, v->state,
                       v->moment, v->published_at);
@@ -223,7 +229,8 @@ static int show(struct pg_conn *conn, const struct pg_record *r, bool json, stru
     else if (rc == 0)
         print_copies(copies, n);
     for (i = 0; i < n; i++)
-        failed |= copies[i].label && strcmp(copies[i].label->state, "failed") == 0;
+        failed |= copies[i].label && (strcmp(copies[i].label->state, "failed") == 0 ||
+                                      strcmp(copies[i].label->state, "lost") == 0);
     free(copies);
     return rc < 0 ? rc : failed;
 }

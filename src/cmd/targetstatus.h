@@ -17,7 +17,7 @@ int target_look_set(void *target, const char *value, struct err *err);
 
 void target_look_free(struct target_look *look);
 
-/* The exit status: 1 also when a copy has failed. */
+/* The exit status: 1 also when a copy has failed, or is lost. */
 int target_status(const struct target_look *look, bool json);
 
 /* Until the copy is current, and of a later moment than newer_than. The exit status. */

@@ -178,6 +178,7 @@ static int plan_shadows(struct loading *l, struct err *err)
     struct pg_shadow_list list = {.name = l->req.name,
                                   .mode = l->req.mode == LOADING_SWAP ? PG_PUBLISH_SWAP
                                                                       : PG_PUBLISH_ROWS,
+                                  .unlogged = l->req.unlogged,
                                   .tables = tables,
                                   .n = l->list->n};
     size_t i;

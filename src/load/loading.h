@@ -43,8 +43,9 @@ struct loading_request {
     const char *name;   /* of the copy */
     const char *target; /* libpq conninfo string, URI or database name */
     enum loading_mode mode;
-    bool create; /* tables that are not there */
-    bool direct; /* loading_direct */
+    bool create;   /* tables that are not there */
+    bool direct;   /* loading_direct */
+    bool unlogged; /* LOADING_SWAP: the new tables are */
     unsigned delete_jobs, load_jobs;
     int64_t worker_timeout_ms;  /* silence of a worker or of the server */
     int64_t lock_timeout_ms;    /* of each statement of a worker */

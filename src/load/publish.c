@@ -16,7 +16,8 @@ static struct pg_label label_of(const struct loading *l, const char *state)
                              .lsn = l->list->lsn,
                              .source = l->list->source,
                              .tables = (int64_t)l->list->n,
-                             .rows = (int64_t)l->rows_loaded};
+                             .rows = (int64_t)l->rows_loaded,
+                             .objects = l->req.mode == LOADING_OBJECTS};
 }
 
 int loading_label(struct loading *l, const char *state, struct err *err)

@@ -122,7 +122,7 @@ static int is_there(struct pg_conn *conn, const char *sql, const char *name, str
 static int check_kind(struct pg_conn *conn, const char *name, struct err *err)
 {
     int rc = is_there(conn,
-                      "SELECT EXISTS (SELECT FROM asofs.view WHERE name = $1) AND NOT EXISTS"
+                      "SELECT EXISTS (SELECT FROM asofs.label WHERE name = $1) AND NOT EXISTS"
                       " (SELECT FROM asofs.flat_file WHERE view = $1)",
                       name, err);
 
@@ -276,7 +276,7 @@ int pg_objects_publish(struct pg_conn *conn, const struct pg_label *label, int64
 /* ---- reading ---- */
 
 static const char label_sql[] =
-    "SELECT extract(epoch FROM moment)::text FROM asofs.view WHERE name = $1";
+    "SELECT extract(epoch FROM moment)::text FROM asofs.label WHERE name = $1";
 
 static const char list_sql[] =
     "SELECT schema, name, part, oid, bytes, coalesce(rows, 0), coalesce(xxh3, '')"

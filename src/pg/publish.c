@@ -163,29 +163,60 @@ static void name_holders_of_label(struct pg_conn *conn, struct err *err)
 
 /* ---- the label ---- */
 
-/* $1 to $7: the label. view: its row as it is to be. */
+/* What the copy named $1 fills has unlogged tables, also as partitions. */
+#define HAS_UNLOGGED                                                                               \
+    "EXISTS (SELECT FROM asofs.\"table\" t JOIN pg_namespace n ON n.nspname = t.target_schema"     \
+    "  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name"                           \
+    "  LEFT JOIN LATERAL pg_partition_tree(c.oid) p ON true"                                       \
+    "  JOIN pg_class k ON k.oid = coalesce(p.relid, c.oid)"                                        \
+    "  WHERE t.view = $1::text AND k.relpersistence = 'u' AND k.relkind <> 'p'"                    \
+    "   AND t.run = (SELECT max(o.run) FROM asofs.\"table\" o WHERE o.view = $1::text))"
+
+/* $1 to $7: the label; $8: it is of tables. fresh: its row as it is to be. */
 #define NEW_ROW                                                                                    \
     "WITH label AS (SELECT $1::text AS name, $2::text AS state, $3::timestamptz AS moment,"        \
-    " $4::pg_lsn AS lsn, $5::text AS source, $6::int AS tables, $7::bigint AS rows),"              \
+    " $4::pg_lsn AS lsn, $5::text AS source, $6::int AS tables, $7::bigint AS rows,"               \
+    " CASE WHEN $8::bool AND " HAS_UNLOGGED " THEN pg_relation_filenode('asofs.marker') END"       \
+    "  AS marker),"                                                                                \
     " fresh AS (SELECT l.name, l.state, coalesce(l.moment, v.moment) AS moment,"                   \
     "  CASE WHEN l.moment IS NULL THEN v.lsn ELSE l.lsn END AS lsn,"                               \
     "  CASE WHEN l.moment IS NULL THEN v.source ELSE l.source END AS source,"                      \
     "  CASE WHEN l.moment IS NULL THEN v.tables ELSE l.tables END AS tables,"                      \
     "  CASE WHEN l.moment IS NULL THEN v.rows ELSE l.rows END AS rows,"                            \
     "  CASE WHEN l.state = 'current' THEN clock_timestamp() ELSE v.published_at END"               \
-    "   AS published_at FROM label l LEFT JOIN asofs.view v ON v.name = l.name)"
-#define COLUMNS "name, state, moment, lsn, source, tables, rows, published_at"
+    "   AS published_at, l.marker FROM label l LEFT JOIN asofs.label v ON v.name = l.name)"
+#define COLUMNS "name, state, moment, lsn, source, tables, rows, published_at, marker"
 
 static int ask_with_label(struct pg_conn *conn, const char *sql, const struct pg_label *label,
                           const struct pg_wanted *wanted, struct pg_answer **a, struct err *err)
 {
     char tables[24], rows[24];
     const char *values[] = {label->name,   label->state, label->moment, label->lsn,
-                            label->source, tables,       rows};
+                            label->source, tables,       rows,          label->objects ? "f" : "t"};
 
     snprintf(tables, sizeof(tables), "%lld", (long long)label->tables);
     snprintf(rows, sizeof(rows), "%lld", (long long)label->rows);
-    return pg_ask(conn, sql, 7, values, wanted, a, err);
+    return pg_ask(conn, sql, 8, values, wanted, a, err);
+}
+
+/* With its row, asofs.marker has a file that it never had: labels of what was lost are of another. */
+static int fill_marker(struct pg_conn *conn, const struct pg_label *label, struct err *err)
+{
+    static const struct pg_wanted wanted = {"b", 1, 1};
+    struct pg_answer *a;
+    bool empty;
+    int rc;
+
+    if (label->objects)
+        return 0;
+    rc = pg_ask(conn, "SELECT pg_relation_size('asofs.marker') = 0 AND " HAS_UNLOGGED, 1,
+                &label->name, &wanted, &a, err);
+    if (rc < 0)
+        return rc;
+    empty = pg_true(a, 0, 0);
+    pg_answer_free(a);
+    return empty ? pg_run(conn, "TRUNCATE asofs.marker; INSERT INTO asofs.marker SELECT now()", err)
+                 : 0;
 }
 
 static int copy_in(struct pg_conn *conn, const char *sql, const struct buf *lines, struct err *err)
@@ -196,7 +227,7 @@ static int copy_in(struct pg_conn *conn, const char *sql, const struct buf *line
     int rc;
 
     *copy = (struct pg_copyin){
-        .copy_sql = sql, .table = "view", .read = pg_copyin_read_bytes, .arg = &from};
+        .copy_sql = sql, .table = "label", .read = pg_copyin_read_bytes, .arg = &from};
     rc = pg_copyin_start(conn, copy, err);
     while (rc == 0 && (rc = pg_copyin_step(conn, copy, err)) == PG_COPYIN_MORE) {
         struct pollfd p[2] = {
@@ -219,8 +250,8 @@ static int copy_in(struct pg_conn *conn, const char *sql, const struct buf *line
 #define LINES                                                                                      \
     NEW_ROW " SELECT concat_ws(',', " FIELD("name") ", " FIELD("state") ", " FIELD("moment")       \
     ", " FIELD("lsn") ", " FIELD("source") ", " FIELD("tables") ", " FIELD("rows") ", "            \
-    FIELD("published_at") ") FROM (SELECT " COLUMNS " FROM fresh UNION ALL SELECT v.name, v.state,"  \
-    " v.moment, v.lsn, v.source, v.tables, v.rows, v.published_at FROM asofs.view v"               \
+    FIELD("published_at") ", " FIELD("marker") ") FROM (SELECT " COLUMNS " FROM fresh"               \
+    " UNION ALL SELECT " COLUMNS " FROM asofs.label v"                                             \
     " WHERE v.name <> $1::text) r"
 /* clang-format on */
 
@@ -231,16 +262,18 @@ int pg_publish_put_label(struct pg_conn *conn, const struct pg_label *label, str
     struct buf lines = {0};
     struct pg_answer *a;
     size_t i;
-    int rc = ask_with_label(conn, LINES, label, &wanted, &a, err);
+    int rc = fill_marker(conn, label, err);
 
+    if (rc == 0)
+        rc = ask_with_label(conn, LINES, label, &wanted, &a, err);
     if (rc < 0)
         return rc;
     for (i = 0; i < pg_rows(a); i++)
         buf_printf(&lines, "%s\n", pg_text(a, i, 0));
     pg_answer_free(a);
-    rc = pg_run(conn, "TRUNCATE asofs.view", err);
+    rc = pg_run(conn, "TRUNCATE asofs.label", err);
     if (rc == 0)
-        rc = copy_in(conn, "COPY asofs.view (" COLUMNS ") FROM STDIN (FORMAT csv, FREEZE)", &lines,
+        rc = copy_in(conn, "COPY asofs.label (" COLUMNS ") FROM STDIN (FORMAT csv, FREEZE)", &lines,
                      err);
     buf_free(&lines);
     return rc;
@@ -249,14 +282,16 @@ int pg_publish_put_label(struct pg_conn *conn, const struct pg_label *label, str
 int pg_publish_update_label(struct pg_conn *conn, const struct pg_label *label, struct err *err)
 {
     static const char sql[] =
-        NEW_ROW " INSERT INTO asofs.view AS v (" COLUMNS ") SELECT " COLUMNS " FROM fresh"
+        NEW_ROW " INSERT INTO asofs.label AS v (" COLUMNS ") SELECT " COLUMNS " FROM fresh"
                 " ON CONFLICT (name) DO UPDATE SET (" COLUMNS ") = (SELECT excluded.name,"
                 " excluded.state, excluded.moment, excluded.lsn, excluded.source, excluded.tables,"
-                " excluded.rows, excluded.published_at) RETURNING v.name";
+                " excluded.rows, excluded.published_at, excluded.marker) RETURNING v.name";
     static const struct pg_wanted wanted = {"t", 1, 1};
     struct pg_answer *a;
-    int rc = ask_with_label(conn, sql, label, &wanted, &a, err);
+    int rc = fill_marker(conn, label, err);
 
+    if (rc == 0)
+        rc = ask_with_label(conn, sql, label, &wanted, &a, err);
     if (rc == 0)
         pg_answer_free(a);
     return rc;

@@ -13,10 +13,14 @@
  * when. -EINTR: the session's stop descriptor. After every failure everything is as it was, but
  * for -ECONNRESET, -ETIMEDOUT, -EINTR and -EPROTO: they may have come for the answer to COMMIT, so
  * that only asofs.view tells. Sequences that were raised stay so.
+ *
+ * Where some of the tables are unlogged, whoever made them so, the label goes when their rows do: see
+ * asofs.marker (record.h).
  */
 #ifndef ASOFS_PG_PUBLISH_H
 #define ASOFS_PG_PUBLISH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pg/shadow.h"
@@ -29,6 +33,7 @@ struct pg_label {
     const char *lsn;    /* or NULL: unknown */
     const char *source; /* no secret in it */
     int64_t tables, rows;
+    bool objects; /* the copy fills no tables */
 };
 
 /*

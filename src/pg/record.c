@@ -41,17 +41,30 @@ static int end_writing(struct pg_conn *conn, int rc, struct err *err)
 
 /* ---- the schema ---- */
 
+/*
+ * asofs.view. Unlogged tables lose their rows when the server crashes or is restored, and a standby
+ * has none, so asofs.marker loses its row with them: its file is empty then, which can be seen without
+ * reading it, also on a standby. One that is filled again has another file; what was lost stays so.
+ */
+#define LABELS                                                                                     \
+    "SELECT l.name, CASE WHEN l.state = 'current' AND l.marker IS NOT NULL"                        \
+    "  AND (l.marker IS DISTINCT FROM pg_catalog.pg_relation_filenode('asofs.marker')"             \
+    "   OR pg_catalog.pg_relation_size('asofs.marker') = 0) THEN 'lost' ELSE l.state END"          \
+    "  AS state, l.moment, l.lsn, l.source, l.tables, l.rows, l.published_at FROM asofs.label l"
+
 static const char make_sql[] =
     "CREATE SCHEMA asofs; COMMENT ON SCHEMA asofs IS '" COMMENT "';"
-    "CREATE TABLE asofs.view (name text PRIMARY KEY, state text NOT NULL, moment timestamptz,"
-    " lsn pg_lsn, source text, tables integer, rows bigint, published_at timestamptz);"
+    "CREATE TABLE asofs.label (name text PRIMARY KEY, state text NOT NULL, moment timestamptz,"
+    " lsn pg_lsn, source text, tables integer, rows bigint, published_at timestamptz, marker oid);"
+    "CREATE UNLOGGED TABLE asofs.marker (made_at timestamptz);"
+    "CREATE VIEW asofs.view AS " LABELS ";"
     "CREATE TABLE asofs.\"table\" (view text, schema text, name text, target_schema text,"
     " filter text, run bigint NOT NULL, cleared_at timestamptz, loaded_at timestamptz,"
-    " rows bigint, xxh3 text, PRIMARY KEY (view, target_schema, name));"
+    " rows bigint, xxh3 text, unlogged boolean, PRIMARY KEY (view, target_schema, name));"
     "CREATE TABLE asofs.chunk (view text, run bigint, chunk integer, rows bigint,"
     " done_at timestamptz, PRIMARY KEY (view, run, chunk));"
-    "GRANT USAGE ON SCHEMA asofs TO PUBLIC; GRANT SELECT ON asofs.view, asofs.\"table\", "
-    "asofs.chunk TO PUBLIC";
+    "GRANT USAGE ON SCHEMA asofs TO PUBLIC;"
+    "GRANT SELECT ON asofs.view, asofs.label, asofs.\"table\", asofs.chunk TO PUBLIC";
 
 enum { THERE, SAYS, MAY_CREATE, DATABASE, ROLE };
 
@@ -102,18 +115,20 @@ static int look_at_schema(struct pg_conn *conn, struct err *err)
 /*
  * Who may create a schema could make this one, with our comment, and what stands in it would be run
  * by whoever copies. So its tables have to be plain ones; and as those of another role can change at
- * any time, those of a role that is no superuser are not for superusers.
+ * any time, those of a role that is no superuser are not for superusers. Nobody of us reads the view.
  */
 static const char odd_sql[] =
     "SELECT pg_catalog.string_agg(w.name || x.what, ', ' ORDER BY w.name, x.what)"
-    " FROM pg_catalog.unnest(ARRAY['view', 'table', 'chunk']) w(name)"
+    " FROM pg_catalog.unnest(ARRAY['view', 'label', 'marker', 'table', 'chunk']) w(name)"
     " LEFT JOIN pg_catalog.pg_class c ON c.relname = w.name"
     "  AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'asofs')"
     " CROSS JOIN LATERAL ("
-    "SELECT ' is no table' AS what WHERE c.relkind IS DISTINCT FROM 'r'"
-    " OR c.relpersistence <> 'p'"
+    "SELECT CASE w.name WHEN 'view' THEN ' is no view' ELSE ' is no table' END AS what"
+    "  WHERE c.relkind IS DISTINCT FROM CASE w.name WHEN 'view' THEN 'v' ELSE 'r' END::\"char\""
+    "  OR c.relpersistence <> CASE w.name WHEN 'marker' THEN 'u' ELSE 'p' END::\"char\""
     " UNION ALL SELECT ' has a trigger' FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid"
     " UNION ALL SELECT ' has a rule' FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid"
+    "  AND r.ev_type <> '1'"
     " UNION ALL SELECT ' has row security' WHERE c.relrowsecurity"
     " UNION ALL SELECT ' has a default' FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid"
     " UNION ALL SELECT ' has the constraint ' || k.conname FROM pg_catalog.pg_constraint k"
@@ -146,13 +161,15 @@ static int check_plain(struct pg_conn *conn, struct err *err)
 }
 
 static const char rights_sql[] =
-    "SELECT pg_catalog.count(DISTINCT c.oid) = 3,"
+    "SELECT pg_catalog.count(DISTINCT c.oid) = 5,"
     " pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
     " AND coalesce(pg_catalog.has_table_privilege(c.oid, p), true)),"
     " pg_catalog.quote_ident(current_user)"
     " FROM pg_catalog.pg_namespace n, pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE',"
-    " 'DELETE', 'TRUNCATE']) p, pg_catalog.unnest(ARRAY['view', 'table', 'chunk']::name[]) t"
-    " LEFT JOIN pg_catalog.pg_class c ON c.relname = t AND c.relkind = 'r'"
+    " 'DELETE', 'TRUNCATE']) p,"
+    " pg_catalog.unnest(ARRAY['view', 'label', 'marker', 'table', 'chunk']::name[]) t"
+    " LEFT JOIN pg_catalog.pg_class c ON c.relname = t"
+    " AND c.relkind = CASE t WHEN 'view' THEN 'v' ELSE 'r' END"
     " AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'asofs')"
     " WHERE n.nspname = 'asofs'";
 
@@ -163,10 +180,10 @@ static int check_rights(struct pg_conn *conn, struct err *err)
     int rc = pg_ask(conn, rights_sql, 0, NULL, &wanted, &a, err);
 
     if (rc == 0 && !pg_true(a, 0, 0))
-        rc =
-            err_set(err, EEXIST,
-                    "the schema \"asofs\" does not have its tables view, table and chunk any more; "
-                    "DROP SCHEMA asofs CASCADE, and it is made anew");
+        rc = err_set(
+            err, EEXIST,
+            "the schema \"asofs\" does not have its tables label, marker, table and chunk and "
+            "its view \"view\" (any more); DROP SCHEMA asofs CASCADE, and it is made anew");
     else if (rc == 0 && !pg_true(a, 0, 1))
         rc = err_set(err, EACCES,
                      "the tables of the schema \"asofs\" may not be written: GRANT USAGE ON SCHEMA "
@@ -313,8 +330,8 @@ static const char unlisted_sql[] =
     "SELECT " NAMES_OF "'%I.%I', o.target_schema, o.name)" IN_ORDER " FROM asofs.\"table\" o"
     " WHERE o.view = $1 AND o.loaded_at IS NOT NULL AND " IS_THERE " AND NOT " IS_LISTED;
 
-static const char delete_sql[] = "DELETE FROM asofs.\"table\" o WHERE o.view = $1"
-                                 " AND (NOT " IS_THERE " OR " IS_LISTED ")";
+static const char delete_sql[] =
+    "DELETE FROM asofs.\"table\" o WHERE o.view = $1 AND NOT " IS_THERE;
 
 static const char run_sql[] = "SELECT greatest(pg_catalog.max(run) + 1,"
                               " (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint)"
@@ -323,7 +340,10 @@ static const char run_sql[] = "SELECT greatest(pg_catalog.max(run) + 1,"
 static const char insert_sql[] =
     "INSERT INTO asofs.\"table\" (view, schema, name, target_schema, filter, run)"
     " SELECT $1, l.s, l.n, l.t, l.f, $6 FROM"
-    " unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS l(t, n, s, f)";
+    " unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS l(t, n, s, f)"
+    " ON CONFLICT (view, target_schema, name) DO UPDATE SET schema = excluded.schema,"
+    " filter = excluded.filter, run = excluded.run, cleared_at = NULL, loaded_at = NULL,"
+    " rows = NULL, xxh3 = NULL";
 
 static const char chunks_sql[] =
     "WITH gone AS (DELETE FROM asofs.chunk WHERE view = $1)"
@@ -400,7 +420,7 @@ static int write_list(struct pg_conn *conn, char **values, char **unlisted, stru
     if (rc == 0)
         rc = ask_text(conn, unlisted_sql, FIRST_THREE, v, unlisted, err);
     if (rc == 0)
-        rc = pg_run_with(conn, delete_sql, FIRST_THREE, v, err);
+        rc = pg_run_with(conn, delete_sql, 1, v, err);
     return rc < 0 ? rc : pg_run_with(conn, insert_sql, LIST_PARAMETERS, v, err);
 }
 
@@ -579,7 +599,7 @@ int pg_record_loaded(struct pg_conn *conn, const char *name, int64_t run, const 
 
 static const char views_sql[] = "SELECT name, state, " TIME("moment") ", lsn, source, " TIME(
     "published_at") ", tables, rows"
-                    " FROM asofs.view WHERE $1::text IS NULL OR name = $1 ORDER BY name";
+                    " FROM (" LABELS ") v WHERE $1::text IS NULL OR name = $1 ORDER BY name";
 
 static const char entries_sql[] =
     "WITH last AS (SELECT view, pg_catalog.max(run) AS run FROM asofs.\"table\" GROUP BY view)"
@@ -729,7 +749,8 @@ static int look_whether_current(struct pg_conn *conn, const char *const *values,
     if (rc <= 0)
         return rc;
     return ask_truth(conn,
-                     "SELECT EXISTS (SELECT FROM asofs.view WHERE name = $1 AND state = 'current'"
+                     "SELECT EXISTS (SELECT FROM (" LABELS
+                     ") v WHERE name = $1 AND state = 'current'"
                      " AND ($2::timestamptz IS NULL OR moment > $2::timestamptz))",
                      2, values, err);
 }

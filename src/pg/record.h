@@ -2,8 +2,13 @@
  * What a second database says of the copies made into it: schema "asofs", which is made when it is
  * missing, and known to be ours by its comment, "asofs: format 1".
  *
- *   asofs.view     a row for each name: which copy is current, of which moment
- *   asofs."table"  the copy-table list of the last copy of each name, with its times
+ *   asofs.view     a row for each name: which copy is current, of which moment. It is a view of
+ *   asofs.label    the same as it was written, with "marker": of a copy that has unlogged tables, the
+ *                  file (pg_relation_filenode) that asofs.marker had; and of
+ *   asofs.marker   unlogged, with one row. When that is lost, so are the rows of all unlogged tables,
+ *                  and asofs.view says "lost" in place of "current"
+ *   asofs."table"  the copy-table list of the last copy of each name, with its times; unlogged: a copy
+ *                  of this name has made the table so
  *   asofs.chunk    which parts of flat files were loaded by the copy under way: so that none is
  *                  loaded twice, whatever becomes of an answer
  */

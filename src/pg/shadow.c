@@ -47,6 +47,7 @@ static void put_list(struct pg_shadows *s, const struct pg_shadow_list *list)
     s->values[2] = mem_strdup("{}");
     s->values[3] = mem_strdup("{}");
     s->values[6] = mem_strdup(list->name);
+    s->values[7] = mem_strdup(list->unlogged ? "t" : "f");
 }
 
 int pg_shadow_ask(struct pg_conn *conn, const struct pg_shadows *s, size_t i, const char *sql,

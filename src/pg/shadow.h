@@ -15,7 +15,8 @@
  *   pg_shadow_clear    after a failure
  *
  * Two forms. PG_PUBLISH_SWAP: a shadow is a whole table, which takes the place of the old one; of a
- * partitioned table the parent and all its partitions have one, attached as the old ones are.
+ * partitioned table the parent and all its partitions have one, attached as the old ones are. It may
+ * be unlogged where the old one is not: faster to fill, and empty after a crash (record.h).
  * PG_PUBLISH_ROWS: a heap with the columns that are loaded, UNLOGGED, without anything else.
  *
  * The schemas are "asofs_NAME_new_1", … with the comment "asofs: shadow tables of NAME". By the
@@ -33,6 +34,7 @@
 #ifndef ASOFS_PG_SHADOW_H
 #define ASOFS_PG_SHADOW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "pg/conn.h"
@@ -52,6 +54,7 @@ struct pg_shadow_table {
 struct pg_shadow_list {
     const char *name; /* of the copy */
     enum pg_publish mode;
+    bool unlogged; /* swap: the new tables are; else what an earlier copy made so is not any more */
     const struct pg_shadow_table *tables;
     size_t n;
 };

@@ -11,11 +11,11 @@
 #include "pg/shadowtree.h"
 
 /* clang-format off */
-/* two: both sides of each table; me: its own name, key: that of the table. */
+/* two: both sides of each table; me: its own name, key: that of the table; sp: as it is to be. */
 #define TWO                                                                                        \
-    ", two AS MATERIALIZED (SELECT 'o' AS side, r.o AS key, r.o AS me, r.depth, c.*"               \
+    ", two AS MATERIALIZED (SELECT 'o' AS side, r.o AS key, r.o AS me, r.depth, r.sp, c.*"         \
     "  FROM rel r JOIN pg_class c ON c.oid = r.oid"                                                \
-    " UNION ALL SELECT 's', r.o, r.s, r.depth, c.* FROM rel r JOIN pg_namespace n"                 \
+    " UNION ALL SELECT 's', r.o, r.s, r.depth, c.relpersistence, c.* FROM rel r JOIN pg_namespace n" \
     "  ON n.nspname = r.w JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = r.relname)"
 
 /* The name of a table as it is known to both sides. */
@@ -35,7 +35,7 @@
     "   AND NOT a.attisdropped"
 
 #define TABLE                                                                                      \
-    " UNION ALL SELECT t.key, 'table', row(t.relkind, t.relpersistence, t.relam, t.reltablespace," \
+    " UNION ALL SELECT t.key, 'table', row(t.relkind, t.sp, t.relam, t.reltablespace," \
     "   t.reloptions, (SELECT k.reloptions FROM pg_class k WHERE k.oid = t.reltoastrelid),"        \
     "   t.relreplident, t.relrowsecurity, t.relforcerowsecurity,"                                  \
     "   CASE t.relkind WHEN 'p' THEN pg_get_partkeydef(t.oid) END,"                                \

@@ -24,7 +24,7 @@
     " SELECT r.i, 10 AS ord, r.depth, r.oid, 0::int8 AS sub,"                                      \
     "  format('CREATE %sTABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED"                  \
     " INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS)%s%s%s%s',"                       \
-    "   CASE r.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, r.s, r.o,"                    \
+    "   CASE r.sp WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, r.s, r.o,"                                \
     "   ' PARTITION BY ' || CASE r.relkind WHEN 'p' THEN pg_get_partkeydef(r.oid) END,"            \
     "   ' USING ' || quote_ident((SELECT m.amname FROM pg_am m WHERE m.oid = r.relam)),"           \
     "   ' WITH (' || nullif(concat_ws(', ',"                                                       \

@@ -133,6 +133,17 @@ static const struct {
     "    JOIN pg_attribute a ON a.attrelid = r.oid AND NOT a.attisdropped) g"                      \
     "  CROSS JOIN LATERAL aclexplode(g.acl) e WHERE e.grantor <> g.owner"
 
+/* 3: UNFIT. What is logged cannot refer to what is not, nor be replicated. */
+#define UNLOGGED                                                                                   \
+    " UNION ALL SELECT 3, format('the foreign key %I of %s, which would refer to an unlogged"      \
+    " table', k.conname, r.o) FROM rel r JOIN pg_constraint k ON k.conrelid = r.oid"               \
+    "   AND k.contype = 'f' AND k.conparentid = 0 JOIN pg_class c ON c.oid = k.confrelid"          \
+    "   LEFT JOIN rel t ON t.oid = k.confrelid"                                                    \
+    "  WHERE r.sp <> 'u' AND coalesce(t.sp, c.relpersistence) = 'u'"                               \
+    " UNION ALL SELECT 3, format('a place in publication %I: %s would be unlogged', p.pubname,"    \
+    "  r.o) FROM rel r JOIN pg_publication_rel k ON k.prrelid = r.oid"                             \
+    "  JOIN pg_publication p ON p.oid = k.prpubid WHERE r.sp = 'u'"
+
 /* 5: DENIED */
 #define SWAP_PRIVILEGES                                                                            \
     " UNION ALL SELECT 5, 'ownership of ' || r.o FROM rel r"                                       \
@@ -145,7 +156,7 @@ static const struct {
     "  WHERE NOT pg_has_role(p.pubowner, 'USAGE')"
 
 static const char swap_sql[] = SHADOW_TREE SHADOW_IDENTITY TARGETS
-    " SELECT x.kind, x.name FROM (" BOTH DEPENDANTS MISFITS SWAP_PRIVILEGES TOO_MANY ") x, copy"
+    " SELECT x.kind, x.name FROM (" BOTH DEPENDANTS MISFITS UNLOGGED SWAP_PRIVILEGES TOO_MANY ") x, copy"
     " ORDER BY 1, 2";
 
 #define CASCADING                                                                                  \

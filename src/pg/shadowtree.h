@@ -16,9 +16,10 @@
 /*
  * $1, $2: schema and name of the tables of the list; $3, $4: schemas, and those of their shadows.
  * $5: the columns that are loaded of each, an array literal, '{}' for all but generated ones; $6:
- * their filters, '' for none; $7: name of the copy; $8: number of a table in the list, or 0.
+ * their filters, '' for none; $7: name of the copy; $8: shadows are to be unlogged; $9: number of a
+ * table in the list, or 0.
  */
-#define SHADOW_PARAMETERS 7 /* and $8, which belongs to the query */
+#define SHADOW_PARAMETERS 8 /* and $9, which belongs to the query */
 struct pg_shadows {
     char *name;
     enum pg_publish mode;
@@ -44,13 +45,22 @@ struct pg_shadows {
 
 /*
  * rel: the same with what pg_class says, sch: its schema, w: that of its shadow, o and s: the names
- * of both, qualified and quoted. copy: its name, and the number i of the table that is asked about.
+ * of both, qualified and quoted; sp: relpersistence of the shadow under swap. copy: its name, and the
+ * number i of the table that is asked about.
+ *
+ * Who made a table unlogged himself wants it so. Those that a copy of this name made so become logged
+ * again. Parents of partitions, which have no rows, cannot be unlogged from version 18 on.
  */
 #define SHADOW_TREE                                                                                \
     SHADOW_LISTED                                                                                  \
-    ", copy AS (SELECT $7::text AS name, $8::int8 AS i),"                                          \
+    ", copy AS (SELECT $7::text AS name, $8::bool AS unlogged, $9::int8 AS i),"                    \
+    " made AS (SELECT l.i FROM listed l JOIN asofs.\"table\" m ON m.target_schema = l.s"           \
+    "  AND m.name = l.n JOIN copy ON copy.name = m.view WHERE m.unlogged),"                        \
     " map AS (SELECT m.s, m.w FROM unnest($3::text[], $4::text[]) AS m(s, w)),"                    \
     " rel AS MATERIALIZED (SELECT t.i, t.depth, t.parent, c.*, n.nspname AS sch, m.w,"             \
+    "  CASE WHEN c.relpersistence = 'u' AND t.i NOT IN (SELECT made.i FROM made) THEN 'u'"         \
+    "   WHEN c.relkind = 'p' AND current_setting('server_version_num')::int >= 180000"             \
+    "   THEN c.relpersistence WHEN (SELECT copy.unlogged FROM copy) THEN 'u' ELSE 'p' END AS sp,"  \
     "  format('%I.%I', n.nspname, c.relname) AS o,"                                                \
     "  quote_ident(m.w) || '.' || quote_ident(c.relname) AS s"                                     \
     "  FROM tree t JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace"      \
@@ -58,7 +68,7 @@ struct pg_shadows {
 
 /* Identity sequences. */
 #define SHADOW_IDENTITY                                                                            \
-    ", idseq AS (SELECT r.i, r.depth, r.oid AS rel, r.relpersistence AS persistence, a.attname,"   \
+    ", idseq AS (SELECT r.i, r.depth, r.oid AS rel, r.sp AS persistence, a.attname,"               \
     "  a.attidentity, q.oid, q.relname, q.relacl, q.relowner, q.relpersistence, p.*,"              \
     "  format('%I.%I', r.w, q.relname) AS s, format('%I.%I', r.sch, q.relname) AS o, r.s AS rs"    \
     "  FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attidentity <> ''"               \

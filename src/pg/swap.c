@@ -175,6 +175,13 @@ static const char prepare_sql[] =
     "  FROM rel r JOIN pg_publication_rel k ON k.prrelid = r.oid"                                  \
     "  JOIN pg_publication p ON p.oid = k.prpubid"
 
+/* Which the next copy of this name may make logged again. */
+#define MADE_UNLOGGED                                                                              \
+    " UNION ALL SELECT 75, 0, r.oid, format('UPDATE asofs.\"table\" SET unlogged = %L WHERE view ="  \
+    " %L AND target_schema = %L AND name = %L', copy.unlogged AND (r.relpersistence <> 'u'"        \
+    "  OR r.i IN (SELECT made.i FROM made)), copy.name, r.sch, r.relname)"                         \
+    "  FROM rel r, copy WHERE r.depth = 0"
+
 #define SWAP(filter)                                                                               \
     SHADOW_TREE SHADOW_IDENTITY SHADOW_SEQUENCES OWNED                                             \
         " SELECT '', x.sql FROM ("                                                                 \
@@ -190,7 +197,7 @@ static const char prepare_sql[] =
         " UNION ALL SELECT 60, 0, x.oid, format('ALTER STATISTICS %I.%I SET SCHEMA %I', m.w,"      \
         "  x.stxname, m.s) FROM rel r JOIN pg_statistic_ext x ON x.stxrelid = r.oid"               \
         "  JOIN pg_namespace n ON n.oid = x.stxnamespace JOIN map m ON m.s = n.nspname"            \
-        PUBLICATIONS(filter)                                                                       \
+        PUBLICATIONS(filter) MADE_UNLOGGED                                                         \
         " UNION ALL SELECT 80, 0, 0, 'DROP SCHEMA ' || string_agg(quote_ident(m.w), ', ')"         \
         "  FROM map m) x, copy WHERE x.sql IS NOT NULL ORDER BY x.ord, x.depth, x.oid, x.sql"
 

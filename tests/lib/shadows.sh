@@ -9,10 +9,13 @@ make_asofs() {
 	psql_do <<-'SQL'
 		CREATE SCHEMA asofs;
 		COMMENT ON SCHEMA asofs IS 'asofs: format 1';
-		CREATE TABLE asofs.view (name text PRIMARY KEY, state text, moment timestamptz, lsn pg_lsn, source text,
-			tables int, rows bigint, published_at timestamptz);
+		CREATE TABLE asofs.label (name text PRIMARY KEY, state text, moment timestamptz, lsn pg_lsn, source text,
+			tables int, rows bigint, published_at timestamptz, marker oid);
+		CREATE UNLOGGED TABLE asofs.marker (made_at timestamptz);
+		CREATE VIEW asofs.view AS SELECT name, state, moment, lsn, source, tables, rows, published_at FROM asofs.label;
+		CREATE TABLE asofs."table" (view text, target_schema text, name text, run bigint, unlogged boolean);
 		GRANT USAGE ON SCHEMA asofs TO PUBLIC;
-		GRANT SELECT ON asofs.view TO PUBLIC;
+		GRANT SELECT ON asofs.view, asofs."table" TO PUBLIC;
 	SQL
 }
 
