@@ -13,6 +13,7 @@
 
 #define WAIT_MS 250
 #define CLAIM_AGAIN_MS 100
+#define CLAIM_PATIENCE_MS 1000
 
 struct direct {
     struct direct_config cfg;
@@ -277,10 +278,11 @@ static int copy_rows(struct direct *d, const struct msg_chunk *m, struct err *er
 
 /* ---- the transaction ---- */
 
-/* 0: it is ours; 1: it is done already. Who was at it and is gone may still be so for a moment. */
-static int claim(struct direct *d, const struct msg_place *p, uint64_t *rows, struct err *err)
+/* 0: it is ours; 1: it is done already. */
+static int claim(struct direct *d, const struct msg_place *p, bool patient, uint64_t *rows,
+                 struct err *err)
 {
-    int64_t until = clock_ms() + d->cfg.timeout_ms;
+    int64_t until = clock_ms() + (patient ? CLAIM_PATIENCE_MS : 0);
     int rc;
 
     for (;;) {
@@ -290,8 +292,10 @@ static int claim(struct direct *d, const struct msg_place *p, uint64_t *rows, st
         rc = pg_record_claim(d->second, p->name, (int64_t)p->run, p->chunk, rows, err);
         if (rc != 0)
             pg_write_rollback(d->second);
-        if (rc != -EBUSY || clock_ms() > until)
+        if (rc != -EBUSY)
             return rc;
+        if (clock_ms() >= until)
+            return DIRECT_ELSEWHERE;
         rc = wait_for(d, 0, 0, CLAIM_AGAIN_MS, err);
         if (rc < 0)
             return rc;
@@ -323,9 +327,11 @@ int direct_chunk(struct direct *d, const struct msg_chunk *m, struct msg_answer 
         rc = -ECANCELED;
     }
     if (rc == 0)
-        rc = claim(d, &m->place, &rows, err);
+        rc = claim(d, &m->place, m->flags & CHUNK_PATIENT, &rows, err);
     if (rc < 0)
         return second_failed(d, rc, err);
+    if (rc == DIRECT_ELSEWHERE)
+        return rc;
     done->rows = rows;
     if (rc > 0)
         return PG_COPY_DONE;

@@ -3,7 +3,7 @@
  * the worker's own, which is made for the first chunk and kept. (guest.h says who decides that.)
  *
  * A chunk is one transaction there: it is claimed (pg/record.h), its rows go from one COPY into the
- * other as they come, it is marked done. What is found done is not read at all.
+ * other as they come, it is marked done. What is found done is not read at all, and has no bytes.
  *
  * The source is read no faster than the second server takes: between the two stand DIRECT_ROOM bytes
  * and what one step of pg/copy.h brings.
@@ -34,10 +34,12 @@ struct direct *direct_new(const struct direct_config *config);
 void direct_free(struct direct *d); /* NULL is fine */
 
 /*
- * As pg_copy_step, but never PG_COPY_MORE. -ECANCELED: something of the second server or of its
- * connection that says nothing about the chunk, so somebody may try again; what else is negative as
- * in worker.c. done: its chunk is set by the caller.
+ * As pg_copy_step, but never PG_COPY_MORE; or DIRECT_ELSEWHERE: another session is at it, on this
+ * host or on another one (load/join.h), and nothing was done. -ECANCELED: something of the second
+ * server or of its connection that says nothing about the chunk, so somebody may try again; what
+ * else is negative as in worker.c. done: its chunk is set by the caller.
  */
+#define DIRECT_ELSEWHERE 100
 int direct_chunk(struct direct *d, const struct msg_chunk *m, struct msg_answer *done,
                  struct err *err);
 

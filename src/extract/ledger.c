@@ -283,7 +283,8 @@ static uint32_t chunk_flags(const struct ledger *l, uint32_t chunk)
 
     return (format_of(l, k->table) == PG_FORMAT_BINARY ? CHUNK_BINARY : 0u) |
            (k->first ? CHUNK_FIRST : 0u) | (k->last ? CHUNK_LAST : 0u) |
-           (goes_to_own_file(l, chunk) ? CHUNK_OWN_FILE : 0u);
+           (goes_to_own_file(l, chunk) ? CHUNK_OWN_FILE : 0u) |
+           (queue_was_put_off(l->queue, chunk) ? CHUNK_PATIENT : 0u);
 }
 
 static int choose_place(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger_job *job,
@@ -464,6 +465,20 @@ int ledger_put_back(struct ledger *l, uint32_t chunk, const char *why, struct er
         return 0;
     snprintf(text, sizeof(text), "given up after %d tries: %s", QUEUE_MAX_TRIES, why);
     return table_failed(l, chunk, text, err);
+}
+
+void ledger_put_off(struct ledger *l, uint32_t chunk)
+{
+    if (ledger_has_failed(l, chunk))
+        queue_done(l->queue, chunk);
+    else
+        queue_put_off(l->queue, chunk);
+}
+
+void ledger_done_elsewhere(struct ledger *l, uint32_t chunk)
+{
+    if (queue_done_elsewhere(l->queue, chunk))
+        l->shown.done += chunk_of(l, chunk)->weight;
 }
 
 int ledger_fail(struct ledger *l, uint32_t chunk, const char *why, struct err *err)

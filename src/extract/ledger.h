@@ -3,8 +3,8 @@
  * It brings the queue, the finisher, the files of single tables and the results together; who does
  * a chunk, a worker or the leader, is not its affair.
  *
- *   ledger_take → ledger_begin → ledger_progress … → ledger_done | ledger_put_back | ledger_fail |
- *                                                    ledger_give_to_leader
+ *   ledger_take → ledger_begin → ledger_progress … → ledger_done | ledger_put_back | ledger_put_off |
+ *                                                    ledger_fail | ledger_give_to_leader
  *
  * It belongs to the thread that extracts. The results have their own lock, and are the snapshot's.
  */
@@ -69,7 +69,7 @@ int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger
 void ledger_job_free(struct ledger_job *job); /* also after a failure */
 
 /* So many bytes more are written (wraps around when it is less); all that were told are taken back
- * before one of the five below is called. Its table may have failed for it: ledger_has_failed. */
+ * before one of the six below is called. Its table may have failed for it: ledger_has_failed. */
 void ledger_add_under_way(struct ledger *l, uint32_t chunk, uint64_t more);
 int ledger_check_spool(struct ledger *l, uint32_t chunk, struct err *err);
 bool ledger_has_failed(const struct ledger *l, uint32_t chunk);
@@ -85,10 +85,14 @@ int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct l
                 struct err *err);
 /* Not the chunk's fault: somebody else tries, not for ever. */
 int ledger_put_back(struct ledger *l, uint32_t chunk, const char *why, struct err *err);
+/* Somebody else is at it, whom we do not know: it is tried when nothing else waits. */
+void ledger_put_off(struct ledger *l, uint32_t chunk);
 int ledger_fail(struct ledger *l, uint32_t chunk, const char *why, struct err *err);
 void ledger_give_to_leader(struct ledger *l, uint32_t chunk);
 /* What an unfinished chunk left in the spool is forgotten. */
 int ledger_trim(struct ledger *l, uint32_t spool, struct err *err);
+/* Without files: it is loaded, and by nobody who works for this ledger. */
+void ledger_done_elsewhere(struct ledger *l, uint32_t chunk);
 
 /* ---- tables ---- */
 

@@ -1,6 +1,7 @@
 #include "extract/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/mem.h"
 
@@ -88,6 +89,42 @@ static void put_in_order(struct plan *p)
     free(w);
 }
 
+static void turn_round(struct plan *p)
+{
+    size_t i;
+
+    for (i = 0; i < p->nchunks / 2; i++) {
+        uint32_t k = p->order[i];
+
+        p->order[i] = p->order[p->nchunks - 1 - i];
+        p->order[p->nchunks - 1 - i] = k;
+    }
+    p->backwards = true;
+}
+
+void plan_join(struct plan *p, const struct chunk *chunks, size_t n, size_t ntables)
+{
+    size_t k;
+
+    *p = (struct plan){.nchunks = n, .ntables = ntables};
+    p->chunks = mem_array(n + 1, sizeof(*p->chunks));
+    p->first = mem_array(ntables + 1, sizeof(*p->first));
+    if (n)
+        memcpy(p->chunks, chunks, n * sizeof(*chunks));
+    for (k = 0; k < n; k++) {
+        struct chunk *c = &p->chunks[k];
+
+        c->first = k == 0 || c[-1].table != c->table;
+        c->last = k + 1 == n || c[1].table != c->table;
+        if (c->first)
+            p->first[c->table] = k;
+        p->weight += c->weight;
+    }
+    p->first[ntables] = n;
+    put_in_order(p);
+    turn_round(p);
+}
+
 void plan_make(struct plan *p, const struct pg_catalog *c, uint64_t chunk_size)
 {
     size_t room = 0, t;
@@ -118,4 +155,11 @@ const struct pg_relation *plan_relation(const struct pg_catalog *c, const struct
 size_t plan_table_chunks(const struct plan *p, size_t table)
 {
     return p->first[table + 1] - p->first[table];
+}
+
+size_t plan_chunks_on(const struct plan *p, uint32_t chunk)
+{
+    uint32_t t = p->chunks[chunk].table;
+
+    return p->backwards ? chunk + 1 - p->first[t] : p->first[t + 1] - chunk;
 }

@@ -25,14 +25,22 @@ struct plan {
     size_t *first; /* by table: its first chunk; first[ntables] = nchunks */
     size_t ntables;
     uint32_t *order; /* chunk numbers: largest table first, a table's chunks in file order */
+    bool backwards;  /* the order is the other way round, in everything */
     uint64_t weight; /* of all chunks */
 };
 
 /* chunk_size in bytes of heap + TOAST; 0 cuts nothing. */
 void plan_make(struct plan *p, const struct pg_catalog *c, uint64_t chunk_size);
+/*
+ * The plan of another host: of these chunks, which are in its order (a copy is taken), for who begins
+ * at its end. Every table has one at least.
+ */
+void plan_join(struct plan *p, const struct chunk *chunks, size_t n, size_t ntables);
 void plan_free(struct plan *p);
 
 const struct pg_relation *plan_relation(const struct pg_catalog *c, const struct chunk *k);
 size_t plan_table_chunks(const struct plan *p, size_t table);
+/* How many chunks of the table of this one stand in the order from it on, itself included. */
+size_t plan_chunks_on(const struct plan *p, uint32_t chunk);
 
 #endif

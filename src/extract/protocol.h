@@ -7,8 +7,8 @@
  *                          ends the worker
  *   worker → coordinator   LOCKED once (protocol lock: connected, holds ACCESS SHARE, no snapshot
  *                          yet); READY once (has the frozen state); then for each chunk PROGRESS
- *                          any number of times and DONE, BUSY or FAILED; LOST when it cannot go on,
- *                          before it exits
+ *                          any number of times and DONE, BUSY, ELSEWHERE or FAILED; LOST when it
+ *                          cannot go on, before it exits
  */
 #ifndef ASOFS_EXTRACT_PROTOCOL_H
 #define ASOFS_EXTRACT_PROTOCOL_H
@@ -29,6 +29,7 @@ enum message_type {
     MSG_FAILED,
     MSG_LOCKED,
     MSG_FREEZE,
+    MSG_ELSEWHERE, /* with CHUNK_DIRECT: another session is at the chunk */
 };
 
 struct msg_config {
@@ -41,8 +42,15 @@ struct msg_config {
     uint32_t debug;
 };
 
-/* CHUNK_DIRECT: into a second database. */
-enum { CHUNK_BINARY = 1, CHUNK_FIRST = 2, CHUNK_LAST = 4, CHUNK_OWN_FILE = 8, CHUNK_DIRECT = 16 };
+/* CHUNK_DIRECT: into a second database. CHUNK_PATIENT: whoever else is at it is waited for a little. */
+enum {
+    CHUNK_BINARY = 1,
+    CHUNK_FIRST = 2,
+    CHUNK_LAST = 4,
+    CHUNK_OWN_FILE = 8,
+    CHUNK_DIRECT = 16,
+    CHUNK_PATIENT = 32
+};
 
 /* Where a chunk goes then (guest.h). */
 struct msg_place {

@@ -1,19 +1,23 @@
 #include "extract/queue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/mem.h"
 
-enum { WAITING, RUNNING, FOR_LEADER, DONE };
+enum { WAITING, RUNNING, PUT_OFF, FOR_LEADER, DONE };
 
 struct queue {
     const struct plan *plan;
     uint8_t *state;
     uint8_t *tries;
+    bool *was_put_off;
     bool *held;      /* by table */
     size_t cursor;   /* everything before it in plan->order is not WAITING, or stands in `again` */
     uint32_t *again; /* stack: chunks put back */
     size_t nagain, again_room;
+    uint32_t *off; /* chunks put off, the longest first; some of them are done */
+    size_t noff, off_room;
     uint32_t *wanted; /* stack: preferred tables */
     size_t nwanted, wanted_room;
     size_t for_leader;
@@ -27,6 +31,7 @@ struct queue *queue_new(const struct plan *p)
     q->plan = p;
     q->state = mem_array(p->nchunks, 1);
     q->tries = mem_array(p->nchunks, 1);
+    q->was_put_off = mem_array(p->nchunks, sizeof(*q->was_put_off));
     q->held = mem_array(p->ntables, sizeof(*q->held));
     q->left = p->nchunks;
     return q;
@@ -39,7 +44,9 @@ void queue_free(struct queue *q)
     free(q->state);
     free(q->tries);
     free(q->held);
+    free(q->was_put_off);
     free(q->again);
+    free(q->off);
     free(q->wanted);
     free(q);
 }
@@ -81,7 +88,7 @@ static int64_t take_ordered(struct queue *q)
         uint32_t k = p->order[i], t = p->chunks[k].table;
 
         if (q->held[t]) {
-            i += p->first[t + 1] - k;
+            i += plan_chunks_on(p, k);
             continue;
         }
         if (q->state[k] == WAITING)
@@ -89,6 +96,20 @@ static int64_t take_ordered(struct queue *q)
         i++;
     }
     return QUEUE_EMPTY;
+}
+
+static int64_t take_put_off(struct queue *q)
+{
+    int64_t k = QUEUE_EMPTY;
+    size_t i;
+
+    for (i = 0; i < q->noff && k == QUEUE_EMPTY; i++)
+        if (q->state[q->off[i]] == PUT_OFF)
+            k = q->off[i];
+    q->noff -= i;
+    if (q->noff)
+        memmove(q->off, q->off + i, q->noff * sizeof(*q->off));
+    return k;
 }
 
 int64_t queue_take(struct queue *q)
@@ -99,6 +120,8 @@ int64_t queue_take(struct queue *q)
         k = take_again(q);
     if (k == QUEUE_EMPTY)
         k = take_ordered(q);
+    if (k == QUEUE_EMPTY)
+        k = take_put_off(q);
     if (k != QUEUE_EMPTY)
         q->state[k] = RUNNING;
     return k;
@@ -128,6 +151,19 @@ bool queue_put_back(struct queue *q, uint32_t chunk)
     return ++q->tries[chunk] < QUEUE_MAX_TRIES;
 }
 
+void queue_put_off(struct queue *q, uint32_t chunk)
+{
+    q->state[chunk] = PUT_OFF;
+    q->was_put_off[chunk] = true;
+    q->off = mem_grow(q->off, q->noff, &q->off_room, sizeof(*q->off));
+    q->off[q->noff++] = chunk;
+}
+
+bool queue_was_put_off(const struct queue *q, uint32_t chunk)
+{
+    return q->was_put_off[chunk];
+}
+
 void queue_give_to_leader(struct queue *q, uint32_t chunk)
 {
     q->state[chunk] = FOR_LEADER;
@@ -141,6 +177,14 @@ void queue_done(struct queue *q, uint32_t chunk)
     if (q->state[chunk] != DONE)
         q->left--;
     q->state[chunk] = DONE;
+}
+
+bool queue_done_elsewhere(struct queue *q, uint32_t chunk)
+{
+    if (q->state[chunk] == RUNNING || q->state[chunk] == DONE)
+        return false;
+    queue_done(q, chunk);
+    return true;
 }
 
 void queue_prefer_table(struct queue *q, uint32_t table)
@@ -164,7 +208,7 @@ void queue_drop_table(struct queue *q, uint32_t table)
     size_t k;
 
     for (k = q->plan->first[table]; k < q->plan->first[table + 1]; k++)
-        if (q->state[k] == WAITING || q->state[k] == FOR_LEADER)
+        if (q->state[k] != RUNNING)
             queue_done(q, (uint32_t)k);
 }
 

@@ -5,6 +5,9 @@
  * one whose table somebody has queued to lock exclusively goes to the leader, who alone gets
  * through.
  *
+ * One that somebody else is at (another host, or a session that is just ending) is put off: it waits
+ * behind all others, until it is done there or free again.
+ *
  * A table can be held: its chunks wait, and are not handed out to workers, until it is opened. The
  * leader is not bound by that.
  */
@@ -28,8 +31,13 @@ int64_t queue_take_for_leader(struct queue *q);
 
 /* A running chunk waits again, as the first. false: it has been tried QUEUE_MAX_TRIES times. */
 bool queue_put_back(struct queue *q, uint32_t chunk);
+/* A running chunk waits again, as the last. That is no try. */
+void queue_put_off(struct queue *q, uint32_t chunk);
+bool queue_was_put_off(const struct queue *q, uint32_t chunk); /* ever */
 void queue_give_to_leader(struct queue *q, uint32_t chunk);
 void queue_done(struct queue *q, uint32_t chunk);
+/* Somebody else has done it: it is done, unless it is running here. false: that, or it was done. */
+bool queue_done_elsewhere(struct queue *q, uint32_t chunk);
 
 /* Its chunks that wait are taken before others. */
 void queue_prefer_table(struct queue *q, uint32_t table);

@@ -272,6 +272,8 @@ static int do_chunk(struct worker *w, const struct msg_chunk *m, struct err *err
         return answer(w, MSG_DONE, &done, err);
     if (rc == PG_COPY_BUSY)
         return answer(w, MSG_BUSY, &done, err);
+    if (rc == DIRECT_ELSEWHERE)
+        return answer(w, MSG_ELSEWHERE, &done, err);
     if (rc == -ECONNRESET || rc == -EPIPE || rc == -ETIMEDOUT)
         return rc;
     answer_failed(w, err);

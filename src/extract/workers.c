@@ -134,6 +134,13 @@ static int chunk_busy(struct workers *w, unsigned i, struct err *err)
     return ledger_trim(w->ledger, i, err);
 }
 
+static int chunk_elsewhere(struct workers *w, unsigned i, struct err *err)
+{
+    tell_bytes(w, i, 0);
+    ledger_put_off(w->ledger, w->jobs[i].chunk);
+    return ledger_trim(w->ledger, i, err);
+}
+
 /* The worker knows no path: its files came to it open. */
 static int chunk_failed(struct workers *w, unsigned i, const struct msg_answer *a, struct err *err)
 {
@@ -168,6 +175,8 @@ static int take_answer(struct workers *w, unsigned i, uint32_t type, const struc
         return job_settled(chunk_done(w, i, a, err));
     case MSG_BUSY:
         return job_settled(chunk_busy(w, i, err));
+    case MSG_ELSEWHERE:
+        return job_settled(chunk_elsewhere(w, i, err));
     case MSG_FAILED:
         return job_settled(chunk_failed(w, i, a, err));
     default:

@@ -25,11 +25,11 @@ enum { STAGE_START, STAGE_DATA, STAGE_END, STAGE_TAIL };
 
 /* ---- transactions that write ---- */
 
-/* A host that is cut off keeps its locks no longer than some seconds. */
+/* A host that is cut off keeps its locks, and what it has claimed, no longer than nine seconds. */
 static const char write_settings[] =
     "SET LOCAL client_min_messages = error; SET LOCAL synchronous_commit = off;"
-    "SET LOCAL tcp_keepalives_idle = 5; SET LOCAL tcp_keepalives_interval = 3;"
-    "SET LOCAL tcp_keepalives_count = 3; SET LOCAL tcp_user_timeout = 14000;";
+    "SET LOCAL tcp_keepalives_idle = 3; SET LOCAL tcp_keepalives_interval = 2;"
+    "SET LOCAL tcp_keepalives_count = 3; SET LOCAL tcp_user_timeout = 9000;";
 
 int pg_write_begin(struct pg_conn *conn, int64_t lock_timeout_ms, struct err *err)
 {

@@ -16,6 +16,11 @@
 #define CHANGED "tables were created, changed or dropped while they were frozen"
 #define LEADER_LOCK_TIMEOUT "5s" /* once frozen; then it tries again */
 #define JOIN_LOCK_TIMEOUT "1s"   /* a worker's chunk that cannot get on is given to the leader */
+/* Of a worker, whose host may be cut off while the leader's is not. Not tcp_user_timeout, which also
+ * ends who takes nothing for a while. */
+#define JOIN_KEEPALIVES                                                                            \
+    "SET LOCAL tcp_keepalives_idle = 5; SET LOCAL tcp_keepalives_interval = 3;"                    \
+    "SET LOCAL tcp_keepalives_count = 3;"
 
 static int check_lock_table(const struct pg_catalog *c, const struct pg_server *server,
                             unsigned sessions, struct err *err)
@@ -351,8 +356,8 @@ int pg_freeze_join(struct pg_conn *worker, const char *snapshot_id, struct err *
     struct buf more = {0};
     int rc;
 
-    buf_puts(&more, SCAN_SETTINGS "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT
-                                  "';SET TRANSACTION SNAPSHOT ");
+    buf_puts(&more, SCAN_SETTINGS JOIN_KEEPALIVES "SET LOCAL lock_timeout = '" JOIN_LOCK_TIMEOUT
+                                                  "';SET TRANSACTION SNAPSHOT ");
     rc = pg_put_literal(worker, &more, snapshot_id, err);
     if (rc == 0)
         rc = pg_begin(worker, PG_READ_ONLY, true, more.data, err);

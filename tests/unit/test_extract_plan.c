@@ -271,6 +271,38 @@ static void plan_weights_add_up_to_the_size_of_the_table(void **state)
     }
 }
 
+/* The chunks of another host, and the other way round. */
+static void plan_of_who_joins_is_the_same_backwards(void **state)
+{
+    struct pg_relation leaves[] = {relation(3, 0), relation(2, 0)};
+    struct pg_table t[] = {{.rel = relation(1, 0)},
+                           {.rel = relation(0, 0), .leaves = leaves, .nleaves = 2},
+                           {.rel = relation(2, 0)}};
+    struct pg_catalog c = {.tables = t, .ntables = 3};
+    struct plan p, joined;
+    size_t i;
+
+    (void)state;
+    plan_make(&p, &c, BLOCK);
+    plan_join(&joined, p.chunks, p.nchunks, 3);
+    assert_int_equal(joined.nchunks, 8);
+    assert_int_equal(joined.weight, p.weight);
+    assert_memory_equal(joined.first, p.first, 4 * sizeof(*p.first));
+    for (i = 0; i < 3; i++)
+        assert_table_planned(&joined, &c, i);
+    for (i = 0; i < 8; i++)
+        assert_int_equal(joined.order[i], p.order[7 - i]);
+    assert_int_equal(plan_chunks_on(&p, 1), 5);
+    assert_int_equal(plan_chunks_on(&p, 4), 2);
+    assert_int_equal(plan_chunks_on(&joined, 1), 1);
+    assert_int_equal(plan_chunks_on(&joined, 4), 4);
+    plan_free(&joined);
+    plan_free(&p);
+    plan_join(&joined, NULL, 0, 0);
+    assert_int_equal(joined.nchunks, 0);
+    plan_free(&joined);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +316,7 @@ int main(void)
         cmocka_unit_test(plan_orders_equal_tables_as_they_stand),
         cmocka_unit_test(plan_of_nothing_is_empty),
         cmocka_unit_test(plan_weights_add_up_to_the_size_of_the_table),
+        cmocka_unit_test(plan_of_who_joins_is_the_same_backwards),
     };
 
     return cmocka_run_group_tests_name("extract/plan", tests, NULL, NULL);

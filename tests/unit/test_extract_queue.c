@@ -209,6 +209,76 @@ static void queue_drops_a_table_that_is_held(void **state)
     assert_taken(q, 6, 1, 2, 3, 4, 0, QUEUE_EMPTY);
 }
 
+static void queue_takes_what_was_put_off_last(void **state)
+{
+    struct queue *q = queue_of(state);
+    int i;
+
+    assert_taken(q, 3, 1, 2, 3);
+    queue_put_off(q, 2);
+    queue_put_off(q, 1);
+    assert_true(queue_was_put_off(q, 2));
+    assert_false(queue_was_put_off(q, 3));
+    assert_taken(q, 7, 4, 5, 6, 0, 2, 1, QUEUE_EMPTY);
+    for (i = 0; i < 3 * QUEUE_MAX_TRIES; i++) { /* it is no try */
+        queue_put_off(q, 2);
+        assert_taken(q, 2, 2, QUEUE_EMPTY);
+    }
+    assert_true(queue_put_back(q, 2));
+    assert_int_equal(queue_left(q), 7);
+}
+
+static void queue_knows_what_is_done_elsewhere(void **state)
+{
+    struct queue *q = queue_of(state);
+
+    assert_taken(q, 3, 1, 2, 3);
+    queue_put_off(q, 1);
+    queue_give_to_leader(q, 2);
+    assert_false(queue_done_elsewhere(q, 3)); /* running: it ends here */
+    assert_true(queue_done_elsewhere(q, 1));
+    assert_true(queue_done_elsewhere(q, 2));
+    assert_true(queue_done_elsewhere(q, 5));
+    assert_false(queue_done_elsewhere(q, 5));
+    assert_int_equal(queue_left(q), 4);
+    assert_int_equal(queue_take_for_leader(q), QUEUE_EMPTY);
+    assert_taken(q, 4, 4, 6, 0, QUEUE_EMPTY);
+}
+
+static void queue_drops_what_was_put_off(void **state)
+{
+    struct queue *q = queue_of(state);
+
+    assert_taken(q, 2, 1, 2);
+    queue_put_off(q, 2);
+    queue_drop_table(q, 1);
+    assert_int_equal(queue_left(q), 4);
+    assert_taken(q, 4, 5, 6, 0, QUEUE_EMPTY);
+}
+
+/* Who joins goes the other way; a table that is held is passed as well. */
+static void queue_goes_backwards(void **state)
+{
+    struct planned *f = *state;
+    struct plan p;
+    struct queue *q;
+
+    plan_join(&p, f->plan.chunks, f->plan.nchunks, f->plan.ntables);
+    q = queue_new(&p);
+    queue_hold_table(q, 1);
+    assert_taken(q, 2, 0, 6);
+    queue_open_table(q, 1);
+    assert_taken(q, 2, 5, 4);
+    queue_free(q);
+    q = queue_new(&p);
+    queue_hold_table(q, 2);
+    assert_taken(q, 6, 0, 4, 3, 2, 1, QUEUE_EMPTY);
+    queue_open_table(q, 2);
+    assert_taken(q, 3, 6, 5, QUEUE_EMPTY);
+    queue_free(q);
+    plan_free(&p);
+}
+
 static void queue_done_twice_counts_once(void **state)
 {
     struct queue *q = queue_of(state);
@@ -237,7 +307,7 @@ static void queue_of_nothing_is_empty(void **state)
 }
 
 /* What a queue is supposed to know, told in the plainest way. */
-enum model_state { WAITING, RUNNING, LEADERS, DONE };
+enum model_state { WAITING, RUNNING, PUT_OFF, LEADERS, DONE };
 
 struct model {
     struct plan plan;
@@ -271,7 +341,7 @@ static int64_t model_any(struct model *m, enum model_state s)
 
 static void model_take(struct model *m, bool leader)
 {
-    enum model_state from = leader ? LEADERS : WAITING;
+    enum model_state from = leader ? LEADERS : model_count(m, WAITING) ? WAITING : PUT_OFF;
     int64_t k = leader ? queue_take_for_leader(m->queue) : queue_take(m->queue);
 
     if (model_count(m, from) == 0) {
@@ -290,7 +360,7 @@ static void model_end(struct model *m)
 
     if (k < 0)
         return;
-    switch (fixture_random_below(&m->seed, 4)) {
+    switch (fixture_random_below(&m->seed, 6)) {
     case 0:
         assert_int_equal(queue_put_back(m->queue, (uint32_t)k), ++m->tries[k] < QUEUE_MAX_TRIES);
         m->state[k] = WAITING;
@@ -298,6 +368,10 @@ static void model_end(struct model *m)
     case 1:
         queue_give_to_leader(m->queue, (uint32_t)k);
         m->state[k] = LEADERS;
+        break;
+    case 2:
+        queue_put_off(m->queue, (uint32_t)k);
+        m->state[k] = PUT_OFF;
         break;
     default:
         queue_done(m->queue, (uint32_t)k);
@@ -315,6 +389,16 @@ static void model_drop(struct model *m, uint32_t table)
             m->state[k] = DONE;
 }
 
+static void model_done_elsewhere(struct model *m)
+{
+    uint32_t k = fixture_random_below(&m->seed, (uint32_t)m->plan.nchunks);
+    bool settled = m->state[k] == RUNNING || m->state[k] == DONE;
+
+    assert_int_equal(queue_done_elsewhere(m->queue, k), !settled);
+    if (!settled)
+        m->state[k] = DONE;
+}
+
 static void model_step(struct model *m)
 {
     uint32_t table = fixture_random_below(&m->seed, (uint32_t)m->plan.ntables);
@@ -326,8 +410,10 @@ static void model_step(struct model *m)
         model_take(m, true);
     else if (what < 90)
         model_end(m);
-    else if (what < 99)
+    else if (what < 98)
         queue_prefer_table(m->queue, table);
+    else if (what < 99)
+        model_done_elsewhere(m);
     else
         model_drop(m, table);
     assert_int_equal(queue_left(m->queue), m->plan.nchunks - model_count(m, DONE));
@@ -373,6 +459,10 @@ int main(void)
         WITH_QUEUE(queue_drops_what_waits_of_a_table),
         WITH_QUEUE(queue_holds_a_table_until_it_is_opened),
         WITH_QUEUE(queue_drops_a_table_that_is_held),
+        WITH_QUEUE(queue_takes_what_was_put_off_last),
+        WITH_QUEUE(queue_knows_what_is_done_elsewhere),
+        WITH_QUEUE(queue_drops_what_was_put_off),
+        WITH_QUEUE(queue_goes_backwards),
         WITH_QUEUE(queue_done_twice_counts_once),
         cmocka_unit_test(queue_of_nothing_is_empty),
         cmocka_unit_test(queue_agrees_with_a_plain_model),
