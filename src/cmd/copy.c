@@ -13,6 +13,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/intosource.h"
+#include "cmd/join.h"
 #include "cmd/source.h"
 #include "cmd/subcommand.h"
 #include "cmd/target.h"
@@ -29,9 +30,13 @@ struct options {
     struct target_options target;
     char *keep;
     bool direct;
+    bool join;
+    int64_t join_timeout_ms;
     enum objects_where objects;
     enum { INTO_TARGET, INTO_SOURCE } into;
 };
+
+#define JOIN_TIMEOUT_MS 10000
 
 static const char *const into_names[] = {"target", "source", NULL};
 
@@ -50,6 +55,9 @@ static const struct option_def options[] = {
     OPTION_ROWS(struct options, target, target_options),
     OPTION_TEXT("keep", 0, struct options, keep),
     OPTION_FLAG("direct", 0, struct options, direct),
+    OPTION_FLAG("join", 0, struct options, join),
+    OPTION_DURATION("join-timeout", 0, struct options, join_timeout_ms, 1,
+                    "is not a duration; write 500ms, 10s, 5min"),
     OPTION_CHOICE("into", 0, struct options, into, into_names),
     OPTION_CALL("large-objects", 0, struct options, objects, set_objects),
     OPTION_END,
@@ -58,6 +66,7 @@ static const struct option_def options[] = {
 static int print_help(void)
 {
     printf("Usage: asofs copy [OPTION]... SOURCE TARGET\n"
+           "       asofs copy [OPTION]... --join --name=NAME SOURCE TARGET\n"
            "       asofs copy [OPTION]... --into=source SOURCE\n"
            "       asofs copy [OPTION]... --large-objects=source SOURCE\n"
            "Fill the tables of a second database with those of SOURCE as of one moment.\n\n"
@@ -66,6 +75,8 @@ static int print_help(void)
            "%s"
            "      --keep=DIR            keep the flat files, as asofs extract writes them\n"
            "      --direct              no files: snapshot workers write into TARGET\n"
+           "      --join                add workers to the --direct copy NAME that is under way\n"
+           "      --join-timeout=TIME   how long to wait until it is (default: 10s)\n"
            "      --into=source         separate tables in schema asofs_NAME of SOURCE itself\n"
            "      --large-objects=WHERE  the files become large objects of the target, or of the\n"
            "                            source, and no tables are filled: target, source\n\n"
@@ -251,6 +262,19 @@ static int load(struct job *j, struct err *err)
     return rc;
 }
 
+/* Other hosts may join what makes no files. */
+static int share(struct job *j, struct err *err)
+{
+    struct view_facts f;
+    struct loading_shared s;
+
+    if (!j->o->direct)
+        return 0;
+    view_get_facts(j->view, &f);
+    s = (struct loading_shared){f.catalog, f.plan, f.snapshot_id};
+    return loading_share(j->loading, &s, err);
+}
+
 static int copy(struct job *j, struct err *err)
 {
     int rc = j->o->objects == OBJECTS_SOURCE ? 0 : open_target(j, err);
@@ -263,6 +287,8 @@ static int copy(struct job *j, struct err *err)
         rc = make_list(j, err);
     if (rc == 0)
         rc = loading_begin(j->loading, &j->list, err);
+    if (rc == 0)
+        rc = share(j, err);
     if (rc == 0)
         j->guest.direct = loading_direct(j->loading);
     if (rc == 0)
@@ -380,6 +406,21 @@ static int copy_into_source(struct options *o)
     return into_source(&o->c.source, &o->target);
 }
 
+static int join(struct options *o, char **operands)
+{
+    const char *other = o->keep                  ? "--keep"
+                        : o->into == INTO_SOURCE ? "--into"
+                        : o->objects             ? "--large-objects"
+                        : o->c.dry_run           ? "--dry-run"
+                                                 : NULL;
+    struct err err;
+
+    if (join_check(&o->c.source, &o->target, other, &err) < 0)
+        return usage_error("copy", &err);
+    target_take(&o->target, operands[1]);
+    return join_copy(&o->c.source, &o->target, o->join_timeout_ms);
+}
+
 /* The tables of schema asofs, in which the objects are found, are not copied themselves. */
 static int begin_objects(struct options *o)
 {
@@ -393,7 +434,7 @@ int cmd_copy(int argc, char **argv)
 {
     static const struct source_command_def def = {"copy",     options, false, "SOURCE and TARGET",
                                                   print_help, is_alone};
-    struct options o = {0};
+    struct options o = {.join_timeout_ms = JOIN_TIMEOUT_MS};
     char *operands[2];
     int status;
 
@@ -401,7 +442,9 @@ int cmd_copy(int argc, char **argv)
     target_init(&o.target);
     if (source_command_parse(&o.c, &def, &o, argc, argv, operands, &status)) {
         source_command_begin(&o.c, operands[0]);
-        if (o.c.dry_run) {
+        if (o.join) {
+            status = join(&o, operands);
+        } else if (o.c.dry_run) {
             status = source_dry_run(&o.c.source);
         } else if (o.into == INTO_SOURCE) {
             status = copy_into_source(&o);

@@ -47,6 +47,9 @@ struct loading {
     struct gate *gate;
     struct extract_direct direct; /* with request.direct, as its tables */
     struct extract_direct_table *direct_tables;
+    bool shared;    /* others may join */
+    uint32_t *shut; /* then: tables that they may not load into yet */
+    size_t nshut;
     struct crew deleters, loaders;
     struct gate_job *jobs; /* in work: of each deleter, then of each loader */
     int *files;            /* as jobs: opened for it, or -1 */
@@ -67,6 +70,7 @@ int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t row
  * the statements are made. */
 enum pg_format loading_direct_format(const struct pg_snaptable *t);
 void loading_make_direct(struct loading *l);
+int loading_open_shared(struct loading *l, struct err *err); /* tables that are open by now */
 
 /* direct.c: its binary form means the same in every database. type: as format_type() names it */
 bool loading_is_safe_binary(const char *type);

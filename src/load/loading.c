@@ -16,6 +16,7 @@
 #include "common/units.h"
 #include "extract/filter.h"
 #include "pg/record.h"
+#include "pg/share.h"
 
 #define TICK_MS 250
 #define BINARY_NAMES_MOST 1000 /* bytes */
@@ -41,6 +42,8 @@ int loading_open(const struct loading_request *req, struct loading **loading, st
         pg_conn_pin(l->conn, &l->target);
         rc = pg_record_prepare(l->conn, req->name, err);
     }
+    if (rc == 0)
+        rc = pg_share_withdraw(l->conn, req->name, err); /* of one that was killed */
     if (rc == 0)
         rc = loading_objects_open(l, err);
     free(title);
@@ -420,6 +423,8 @@ int loading_work(struct loading *l, int64_t now, struct err *err)
     int rc = crew_work(&l->deleters, now, err);
 
     if (rc == 0)
+        rc = loading_open_shared(l, err);
+    if (rc == 0)
         rc = crew_work(&l->loaders, now, err);
     if (rc == 0 && !gate_left(l->gate, GATE_CLEAR))
         crew_end(&l->deleters);
@@ -491,6 +496,8 @@ static void take_away(struct loading *l)
     struct err err;
 
     pg_conn_set_stop_fd(l->conn, -1); /* also after an interruption */
+    if (l->shared && pg_share_withdraw(l->conn, l->req.name, &err) < 0)
+        log_debug("who has joined: %s", err.text);
     if (l->run && pg_record_forget_chunks(l->conn, l->req.name, l->run, &err) < 0)
         log_debug("chunks: %s", err.text);
     if (l->left_something && !l->published &&
@@ -529,6 +536,7 @@ void loading_close(struct loading *l)
     free(l->work);
     free(l->parts);
     free(l->direct_tables);
+    free(l->shut);
     for (i = 0; l->files && i < l->deleters.n + l->loaders.n; i++)
         if (l->files[i] >= 0)
             close(l->files[i]);

@@ -26,6 +26,7 @@
 #include "common/flatfile.h"
 #include "common/progress.h"
 #include "extract/guest.h"
+#include "extract/plan.h"
 #include "load/list.h"
 #include "pg/choose.h"
 #include "pg/conn.h"
@@ -82,6 +83,17 @@ void loading_part(struct loading *l, size_t table, uint32_t part, const struct l
 /* After loading_begin, with request.direct: what snapshot workers have to know who write into the
  * second database themselves. It is valid, and takes what they report, until loading_close. */
 const struct extract_direct *loading_direct(const struct loading *l);
+
+/*
+ * The same, after it: what other hosts have to know to join (load/join.h), so that they need not plan.
+ * Where that cannot be told (a store, protocol lock, no privilege), the copy goes on alone.
+ */
+struct loading_shared {               /* borrowed for the call */
+    const struct pg_catalog *catalog; /* as the list */
+    const struct plan *plan;
+    const char *snapshot_id; /* NULL: it is not exported */
+};
+int loading_share(struct loading *l, const struct loading_shared *s, struct err *err);
 
 /* So many rows are in the flat file: with others the copy is not published. (COPY may end early, and
  * the target may leave out rows.) Not called: not known. */

@@ -61,6 +61,19 @@ void pg_rollback(struct pg_conn *conn);
 #define PG_LOCK_CLASS "1634955110"
 #define PG_ONE_AT_A_TIME "SELECT pg_catalog.pg_advisory_xact_lock(" PG_LOCK_CLASS ", 0)"
 
+/* record.c: who has the name NAME. l: pg_catalog.pg_locks */
+#define PG_HOLDS_NAME(name)                                                                        \
+    " l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"                                    \
+    " AND l.classid::bigint = " PG_LOCK_CLASS " AND l.objid::bigint = (pg_catalog.hashtext(" name  \
+    ")::bigint & 4294967295)"                                                                      \
+    " AND l.database = (SELECT oid FROM pg_catalog.pg_database"                                    \
+    " WHERE datname = pg_catalog.current_database())"
+
+/* record.c: -EEXIST: these tables of schema asofs, an array literal, are not as we make them. -ENOENT:
+ * there is no schema asofs. */
+int pg_record_check_plain(struct pg_conn *conn, const char *tables, struct err *err);
+int pg_record_check_there(struct pg_conn *conn, struct err *err);
+
 /* Have one statement parsed and analysed, not run, by the extended protocol. */
 int pg_prepare(struct pg_conn *conn, const char *sql, struct err *err);
 /* The same of a row filter: it is a condition on its table (catalog.h: pg_filter_check). */

@@ -119,7 +119,7 @@ static int look_at_schema(struct pg_conn *conn, struct err *err)
  */
 static const char odd_sql[] =
     "SELECT pg_catalog.string_agg(w.name || x.what, ', ' ORDER BY w.name, x.what)"
-    " FROM pg_catalog.unnest(ARRAY['view', 'label', 'marker', 'table', 'chunk']) w(name)"
+    " FROM pg_catalog.unnest($1::text[]) w(name)"
     " LEFT JOIN pg_catalog.pg_class c ON c.relname = w.name"
     "  AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'asofs')"
     " CROSS JOIN LATERAL ("
@@ -144,11 +144,11 @@ static const char odd_sql[] =
     "  WHERE o.oid = c.relowner AND NOT o.rolsuper"
     "  AND (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user)) x";
 
-static int check_plain(struct pg_conn *conn, struct err *err)
+int pg_record_check_plain(struct pg_conn *conn, const char *tables, struct err *err)
 {
     static const struct pg_wanted wanted = {"T", 1, 1};
     struct pg_answer *a = NULL;
-    int rc = pg_ask(conn, odd_sql, 0, NULL, &wanted, &a, err);
+    int rc = pg_ask(conn, odd_sql, 1, &tables, &wanted, &a, err);
 
     if (rc == 0 && !pg_is_null(a, 0, 0)) {
         rc =
@@ -205,19 +205,11 @@ static int prepare_schema(struct pg_conn *conn, struct err *err)
     if (rc == 0)
         rc = check_rights(conn, err);
     if (rc == 0)
-        rc = check_plain(conn, err);
+        rc = pg_record_check_plain(conn, "{view,label,marker,table,chunk}", err);
     return end_writing(conn, rc, err);
 }
 
 /* ---- the name ---- */
-
-/* Who has the name NAME. */
-#define HOLDS(name)                                                                                \
-    " l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"                                    \
-    " AND l.classid::bigint = " PG_LOCK_CLASS " AND l.objid::bigint = (pg_catalog.hashtext(" name  \
-    ")::bigint & 4294967295)"                                                                      \
-    " AND l.database = (SELECT oid FROM pg_catalog.pg_database"                                    \
-    " WHERE datname = pg_catalog.current_database())"
 
 /* Who may not see more of other roles' sessions does not see since when. */
 static const char holder_sql[] =
@@ -225,7 +217,7 @@ static const char holder_sql[] =
     " coalesce(', since ' || pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC',"
     " 'YYYY-MM-DD HH24:MI:SS \"UTC\"'), '')"
     " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
-    " WHERE" HOLDS("$1") " LIMIT 1";
+    " WHERE" PG_HOLDS_NAME("$1") " LIMIT 1";
 
 static int refuse_name(struct pg_conn *conn, const char *name, struct err *err)
 {
@@ -283,7 +275,7 @@ int pg_record_check_name(struct pg_conn *conn, const char *name, struct err *err
 {
     int rc = ask_truth(conn,
                        "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l"
-                       " WHERE l.pid = pg_catalog.pg_backend_pid() AND" HOLDS("$1") ")",
+                       " WHERE l.pid = pg_catalog.pg_backend_pid() AND" PG_HOLDS_NAME("$1") ")",
                        1, &name, err);
 
     if (rc == 0)
@@ -319,7 +311,7 @@ enum { P_NAME, P_TARGETS, P_NAMES, P_SCHEMAS, P_FILTERS, P_RUN, LIST_PARAMETERS 
 
 static const char others_sql[] =
     "WITH running AS (SELECT o.view, pg_catalog.max(o.run) AS run FROM asofs.\"table\" o"
-    " WHERE o.view <> $1 AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE" HOLDS(
+    " WHERE o.view <> $1 AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE" PG_HOLDS_NAME(
         "o.view") ")"
                   " GROUP BY o.view) SELECT " NAMES_OF
                   "'%I.%I (by \"%s\")', o.target_schema, o.name, o.view)" IN_ORDER
@@ -674,7 +666,7 @@ static int is_there(struct pg_conn *conn, struct err *err)
     return rc;
 }
 
-static int check_there(struct pg_conn *conn, struct err *err)
+int pg_record_check_there(struct pg_conn *conn, struct err *err)
 {
     int rc = is_there(conn, err);
 
@@ -690,7 +682,7 @@ int pg_record_read(struct pg_conn *conn, const char *name, struct pg_record **re
     int rc = pg_begin(conn, PG_READ_ONLY, true, NULL, err);
 
     if (rc == 0)
-        rc = check_there(conn, err);
+        rc = pg_record_check_there(conn, err);
     if (rc == 0)
         rc = read_views(conn, name, r, err);
     if (rc == 0)
