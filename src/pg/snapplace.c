@@ -13,20 +13,30 @@
     ", tree AS (SELECT l.i, coalesce(p.relid::oid, l.oid) AS oid FROM listed l"                    \
     " LEFT JOIN LATERAL pg_catalog.pg_partition_tree(l.oid) p ON true)"
 
-/* The second is never NULL, the first where the table that refers is not listed. */
+/*
+ * The second is never NULL, the first where the table that refers is not listed. A key of a partition
+ * that is its parent's is told where the parent is not listed. Last: whether what refers to a row goes,
+ * or changes, with it.
+ */
 static const char keys_sql[] =
-    TREE " SELECT DISTINCT child.i, parent.i, CASE WHEN child.i IS NULL THEN"
+    TREE " SELECT child.i, parent.i, CASE WHEN child.i IS NULL THEN"
          " pg_catalog.format('%s (%s refers to it)', k.confrelid::regclass, k.conrelid::regclass)"
-         " END FROM pg_catalog.pg_constraint k JOIN tree parent ON parent.oid = k.confrelid"
+         " END, pg_catalog.bool_or(k.confdeltype NOT IN ('a', 'r'))"
+         " FROM pg_catalog.pg_constraint k JOIN tree parent ON parent.oid = k.confrelid"
          " LEFT JOIN tree child ON child.oid = k.conrelid"
-         " WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY 1, 2, 3";
+         " WHERE k.contype = 'f' AND (child.i IS NOT NULL OR NOT EXISTS ("
+         "SELECT FROM pg_catalog.pg_constraint p JOIN tree ON tree.oid = p.confrelid"
+         " WHERE p.oid = k.conparentid)) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
 
-/* tgtype: INSERT 4, DELETE 8, TRUNCATE 32. A partition's copy of a trigger is its parent's. */
+/* tgtype: INSERT 4, DELETE 8, TRUNCATE 32. A partition's copy of a trigger is its parent's, unless
+ * that does not fire, or is not listed. */
+#define FIRES(t) #t ".tgenabled IN ('O', 'A') AND " #t ".tgtype & (4 | 8 | 32) <> 0"
 static const char triggers_sql[] =
-    TREE " SELECT pg_catalog.format('%s (%I)', t.tgrelid::regclass, t.tgname)"
+    TREE " SELECT DISTINCT pg_catalog.format('%s (%I)', t.tgrelid::regclass, t.tgname)"
          " FROM pg_catalog.pg_trigger t JOIN tree ON tree.oid = t.tgrelid"
-         " WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A')"
-         " AND t.tgtype & (4 | 8 | 32) <> 0 ORDER BY 1";
+         " WHERE NOT t.tgisinternal AND " FIRES(t) " AND NOT EXISTS ("
+         "SELECT FROM pg_catalog.pg_trigger p JOIN tree ON tree.oid = p.tgrelid"
+         " WHERE p.oid = t.tgparentid AND " FIRES(p) ") ORDER BY 1";
 
 static const char rules_sql[] =
     TREE " SELECT pg_catalog.format('%s (%I)', r.ev_class::regclass, r.rulename)"
@@ -42,7 +52,7 @@ static const char rights_sql[] =
                    " AND pg_catalog.has_table_privilege(l.oid, 'TRUNCATE')) ORDER BY 1";
 
 struct obstacles {
-    struct pg_names outside, circle, triggers, rules, rights;
+    struct pg_names outside, circle, filtered, triggers, rules, rights;
 };
 
 static int collect_names(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
@@ -61,8 +71,8 @@ static int collect_names(struct pg_conn *conn, const struct pg_snaptable *tables
 }
 
 /* 0: outside of the list; else from 1. */
-static int take_keys(const struct pg_answer *a, size_t n, uint32_t (*pairs)[2], size_t *npairs,
-                     struct pg_names *outside, struct err *err)
+static int take_keys(const struct pg_answer *a, const struct pg_snaptable *tables, size_t n,
+                     uint32_t (*pairs)[2], size_t *npairs, struct obstacles *o, struct err *err)
 {
     size_t i;
 
@@ -72,9 +82,11 @@ static int take_keys(const struct pg_answer *a, size_t n, uint32_t (*pairs)[2], 
         if (!parent || parent > n || child > n)
             return pg_odd_answer(err, "a table that was not asked for");
         if (!child) {
-            pg_names_add(outside, pg_text(a, i, 2));
+            pg_names_add(&o->outside, pg_text(a, i, 2));
             continue;
         }
+        if (tables[child - 1].filter && pg_true(a, i, 3))
+            pg_snap_name(&tables[child - 1], &o->filtered);
         pairs[*npairs][0] = (uint32_t)child - 1;
         pairs[(*npairs)++][1] = (uint32_t)parent - 1;
     }
@@ -82,17 +94,16 @@ static int take_keys(const struct pg_answer *a, size_t n, uint32_t (*pairs)[2], 
 }
 
 static int read_keys(struct pg_conn *conn, const struct pg_snaptable *tables, size_t n,
-                     uint32_t (**pairs)[2], size_t *npairs, struct pg_names *outside,
-                     struct err *err)
+                     uint32_t (**pairs)[2], size_t *npairs, struct obstacles *o, struct err *err)
 {
-    static const struct pg_wanted wanted = {"NnT", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"NnTb", 0, PG_MANY};
     struct pg_answer *a = NULL;
     int rc = pg_snap_ask(conn, tables, n, keys_sql, NULL, &wanted, &a, err);
 
     if (rc < 0)
         return rc;
     *pairs = mem_array(pg_rows(a) + 1, sizeof(**pairs));
-    rc = take_keys(a, n, *pairs, npairs, outside, err);
+    rc = take_keys(a, tables, n, *pairs, npairs, o, err);
     pg_answer_free(a);
     return rc;
 }
@@ -143,6 +154,9 @@ static int refuse_obstacles(struct obstacles *o, struct err *err)
     pg_names_refuse(err, &o->outside, "tables that others refer to, which are not listed", advice);
     pg_names_refuse(err, &o->circle,
                     "tables that refer to each other, or to themselves, in a circle", advice);
+    pg_names_refuse(err, &o->filtered,
+                    "tables with rows outside of their filter that would go, or change, with what "
+                    "they refer to", "--publish=swap");
     pg_names_refuse(err, &o->triggers, "tables with triggers, which would fire", advice);
     pg_names_refuse(err, &o->rules, "tables with rules, which COPY passes over and DELETE obeys",
                     "--publish=rows refuses them, too: drop them, or leave the table out");
@@ -175,7 +189,7 @@ int pg_snaptable_order(struct pg_conn *conn, const struct pg_snaptable *tables, 
     *pairs = NULL;
     *npairs = 0;
     if (rc == 0)
-        rc = read_keys(conn, tables, n, pairs, npairs, &o.outside, err);
+        rc = read_keys(conn, tables, n, pairs, npairs, &o, err);
     if (rc == 0)
         rc = find_obstacles(conn, tables, n, &o, err);
     pg_rollback(conn);
