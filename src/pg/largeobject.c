@@ -157,13 +157,14 @@ int pg_objwrite_step(struct pg_conn *conn, struct pg_objwrite *w, struct err *er
 int pg_objwrite_run(struct pg_conn *conn, struct pg_objwrite *w, struct err *err)
 {
     int64_t since = clock_ms();
+    uint64_t written = 0;
     int rc = pg_objwrite_start(conn, w, err);
 
     while (rc == 0 && (rc = pg_objwrite_step(conn, w, err)) > 0) {
-        if (w->sent)
-            rc = await_input(conn, since, err);
-        else
-            rc = 0, since = clock_ms();
+        if (!w->sent || w->bytes > written)
+            since = clock_ms();
+        written = w->bytes;
+        rc = w->sent ? await_input(conn, since, err) : 0;
     }
     return rc;
 }

@@ -137,21 +137,30 @@ int pg_objects_prepare(struct pg_conn *conn, const char *name, bool *compatible,
     int rc = look_at_tables(conn, compatible, err);
 
     if (rc == 0)
-        rc = check_rights(conn, err);
+        rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
+    if (rc < 0)
+        return rc;
+    rc = check_rights(conn, err);
     if (rc == 0)
         rc = check_owners(conn, name, err);
-    return rc == 0 ? check_kind(conn, name, err) : rc;
+    if (rc == 0)
+        rc = check_kind(conn, name, err);
+    pg_rollback(conn);
+    return rc;
 }
 
 #define ANY_SQL "SELECT pg_catalog.to_regclass('asofs.flat_file') IS NOT NULL"
 
 int pg_objects_refuse(struct pg_conn *conn, const char *name, struct err *err)
 {
-    int rc = is_there(conn, ANY_SQL, NULL, err);
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
 
+    if (rc == 0)
+        rc = is_there(conn, ANY_SQL, NULL, err);
     if (rc > 0)
         rc = is_there(conn, "SELECT EXISTS (SELECT FROM asofs.flat_file WHERE view = $1)", name,
                       err);
+    pg_rollback(conn);
     if (rc > 0)
         return err_set(err, EEXIST, "\"%s\" is a copy in large objects: give another name (--name)",
                        name);
@@ -210,6 +219,19 @@ static int sweep_some(struct pg_conn *conn, const char *name, struct err *err)
     return rc < 0 ? rc : more;
 }
 
+static int forget_list(struct pg_conn *conn, const char *name, struct err *err)
+{
+    int rc = pg_begin(conn, PG_READ_WRITE, false, NULL, err);
+
+    if (rc == 0)
+        rc = pg_run_with(conn, "DELETE FROM asofs.\"table\" WHERE view = $1", 1, &name, err);
+    if (rc == 0)
+        rc = pg_run(conn, "COMMIT", err);
+    if (rc < 0)
+        pg_rollback(conn);
+    return rc;
+}
+
 int pg_objects_sweep(struct pg_conn *conn, const char *name, bool forget, struct err *err)
 {
     int rc;
@@ -217,9 +239,7 @@ int pg_objects_sweep(struct pg_conn *conn, const char *name, bool forget, struct
     do {
         rc = sweep_some(conn, name, err);
     } while (rc > 0);
-    if (rc == 0 && forget)
-        rc = pg_run_with(conn, "DELETE FROM asofs.\"table\" WHERE view = $1", 1, &name, err);
-    return rc;
+    return rc == 0 && forget ? forget_list(conn, name, err) : rc;
 }
 
 /* ---- becoming current ---- */
