@@ -77,6 +77,8 @@ static const char refuse_sql[] =
     " UNION ALL SELECT 3, format('%s (%s)', pg_describe_object(classid, objid, objsubid), q)"
     "  FROM dep"
     " UNION ALL SELECT 4, t.q FROM t WHERE t.ours AND NOT pg_has_role(t.relowner, 'USAGE')"
+    " UNION ALL SELECT 5, t.q FROM t JOIN pg_class c ON c.oid = t.oid WHERE t.ours"
+    "  AND c.relrowsecurity"
     " ORDER BY 1, 2";
 /* clang-format on */
 
@@ -88,6 +90,8 @@ static const struct {
     {"these depend on tables of the copy, which are replaced by new ones",
      "drop them before; a function in PL/pgSQL depends on nothing"},
     {"tables of the copy that belong to another role", NULL},
+    {"tables of the copy with row security, which the new ones would not have",
+     "DISABLE ROW LEVEL SECURITY, or drop them; privileges on tables and columns stay"},
 };
 
 #define OBSTACLES (sizeof(obstacles) / sizeof(*obstacles))

@@ -41,6 +41,14 @@ static const char swap_sql[] =
     "  FROM t o JOIN t f ON f.relname = o.relname AND f.fresh AND NOT o.fresh"
     "  CROSS JOIN LATERAL aclexplode(o.relacl) p LEFT JOIN pg_roles r ON r.oid = p.grantee"
     "  WHERE p.grantee <> o.relowner AND (p.grantee = 0 OR r.oid IS NOT NULL)"
+    " UNION ALL SELECT 3, format('GRANT %s (%I) ON %s TO %s%s', p.privilege_type, a.attname, o.q,"
+    "  CASE WHEN p.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END,"
+    "  CASE WHEN p.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
+    "  FROM t o JOIN t f ON f.relname = o.relname AND f.fresh AND NOT o.fresh"
+    "  JOIN pg_attribute a ON a.attrelid = o.oid AND NOT a.attisdropped"
+    "  JOIN pg_attribute b ON b.attrelid = f.oid AND b.attname = a.attname"
+    "  CROSS JOIN LATERAL aclexplode(a.attacl) p LEFT JOIN pg_roles r ON r.oid = p.grantee"
+    "  WHERE p.grantee <> o.relowner AND (p.grantee = 0 OR r.oid IS NOT NULL)"
     " UNION ALL SELECT 4, format('DROP SCHEMA %I', $2::text)) x WHERE x.sql IS NOT NULL";
 
 static const char holders_sql[] =
