@@ -81,6 +81,7 @@
     "   q.reltablespace, (SELECT string_agg(a.attnum || ' ' || (to_jsonb(a)->>'attstattarget')"    \
     "    , ',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = q.oid),"                  \
     "   (SELECT " COMMON_NAME("h.inhparent") " FROM pg_inherits h WHERE h.inhrelid = q.oid),"      \
+    "   ARRAY(" SHADOW_EXTENSIONS("'pg_class'::regclass", "q.oid") " ORDER BY 1),"                 \
     "   obj_description(q.oid, 'pg_class'))::text"                                                 \
     "  FROM two t JOIN pg_index x ON x.indrelid = t.oid JOIN pg_class q ON q.oid = x.indexrelid"   \
     "  WHERE x.indisvalid OR q.relkind = 'I'"                                                      \
@@ -92,6 +93,7 @@
 #define GUARDS                                                                                     \
     " UNION ALL SELECT t.key, format('trigger %I', g.tgname), row(" SHADOW_REST(                   \
         "pg_get_triggerdef(g.oid)", SHADOW_TRIGGER_HEAD("t.me")) ", g.tgenabled,"                  \
+    "   ARRAY(" SHADOW_EXTENSIONS("'pg_trigger'::regclass", "g.oid") " ORDER BY 1),"               \
     "   obj_description(g.oid, 'pg_trigger'))::text"                                               \
     "  FROM two t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal"                   \
     " UNION ALL SELECT t.key, format('policy %I', p.polname), row(" SHADOW_POLICY ","              \

@@ -73,6 +73,9 @@
     " UNION ALL SELECT 1, q.i, 54, q.depth, q.oid, q.i, '', format('COMMENT ON INDEX %I.%I IS %L'" \
     "   , q.w, q.relname, obj_description(q.oid, 'pg_class'))"                                     \
     "  FROM ind q WHERE obj_description(q.oid, 'pg_class') IS NOT NULL"                            \
+    " UNION ALL SELECT 1, q.i, 54, q.depth, q.oid, q.i, '', format('ALTER INDEX %I.%I DEPENDS ON"  \
+    " EXTENSION %I', q.w, q.relname, d.extname) FROM ind q"                                        \
+    "  CROSS JOIN LATERAL (" SHADOW_EXTENSIONS("'pg_class'::regclass", "q.oid") ") d"              \
     " UNION ALL SELECT 1, r.i, 55, r.depth, r.oid, r.i, '', format('ALTER TABLE ONLY %s REPLICA"   \
     " IDENTITY %s', r.s, CASE r.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"             \
     "  FROM rel r WHERE r.relreplident IN ('f', 'n')"
@@ -149,6 +152,10 @@
     " IS %L', g.tgname, r.s, obj_description(g.oid, 'pg_trigger'))"                                \
     "  FROM rel r JOIN pg_trigger g ON g.tgrelid = r.oid AND NOT g.tgisinternal"                   \
     "   AND obj_description(g.oid, 'pg_trigger') IS NOT NULL"                                      \
+    " UNION ALL SELECT 5, r.i, 12, r.depth, g.oid, r.i, '', format('ALTER TRIGGER %I ON %s"        \
+    " DEPENDS ON EXTENSION %I', g.tgname, r.s, d.extname)"                                         \
+    "  FROM rel r JOIN pg_trigger g ON g.tgrelid = r.oid AND NOT g.tgisinternal"                   \
+    "  CROSS JOIN LATERAL (" SHADOW_EXTENSIONS("'pg_trigger'::regclass", "g.oid") ") d"            \
     " UNION ALL SELECT 5, r.i, 20, r.depth, p.oid, r.i, '', format('CREATE POLICY %I ON %s %s',"   \
     "   p.polname, r.s, " SHADOW_POLICY ") FROM rel r JOIN pg_policy p ON p.polrelid = r.oid"      \
     " UNION ALL SELECT 5, r.i, 21, r.depth, p.oid, r.i, '', format('COMMENT ON POLICY %I ON %s"    \

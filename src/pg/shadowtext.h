@@ -50,6 +50,11 @@
     " THEN left(ut.rest, -length(' FROM ' || " on ")) END FROM (SELECT " SHADOW_REST(              \
         "pg_get_statisticsobjdef(x.oid)", SHADOW_STATISTICS_HEAD) " AS rest) ut)"
 
+/* Those with which an index or a trigger goes (ALTER … DEPENDS ON EXTENSION). */
+#define SHADOW_EXTENSIONS(class, oid)                                                              \
+    "SELECT ue.extname FROM pg_depend ud JOIN pg_extension ue ON ue.oid = ud.refobjid"             \
+    " WHERE ud.classid = " class " AND ud.objid = " oid " AND ud.deptype = 'x'"
+
 /* "FOR cmd TO roles USING … WITH CHECK …" of policy p. */
 #define SHADOW_POLICY                                                                              \
     "format('AS %s FOR %s TO %s%s%s', CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE"            \

@@ -102,6 +102,8 @@ make_everything() {
 		COMMENT ON POLICY mine ON erp.customer IS 'policy';
 		COMMENT ON STATISTICS stat."Stat's" IS 'statistics';
 		COMMENT ON SEQUENCE erp."Cust'omer ids" IS 'sequence';
+		ALTER INDEX erp.customer_late DEPENDS ON EXTENSION plpgsql;
+		ALTER TRIGGER touch ON erp.customer DEPENDS ON EXTENSION plpgsql;
 
 		CREATE TABLE "we""ird.na'me"."Or""der's of $1 and %s" (
 			"Cust""omer" bigint, "n o" int, "select" text, day date NOT NULL,
