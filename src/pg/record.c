@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "pg/internal.h"
+#include "pg/overlap.h"
 
 #define NAME_PATIENCE_MS 3000 /* for a session that is just ending */
 #define LIST_PATIENCE "30000" /* ms: for workers of an earlier copy, whose host may be cut off */
@@ -313,9 +314,10 @@ static const char others_sql[] =
     "WITH running AS (SELECT o.view, pg_catalog.max(o.run) AS run FROM asofs.\"table\" o"
     " WHERE o.view <> $1 AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE" PG_HOLDS_NAME(
         "o.view") ")"
-                  " GROUP BY o.view) SELECT " NAMES_OF
+                  " GROUP BY o.view), sharing AS (" PG_SHARING(LISTED) ") SELECT " NAMES_OF
                   "'%I.%I (by \"%s\")', o.target_schema, o.name, o.view)" IN_ORDER
-                  " FROM asofs.\"table\" o JOIN running USING (view, run) WHERE " IS_LISTED;
+                  " FROM asofs.\"table\" o JOIN running USING (view, run) WHERE " IS_LISTED
+                  " OR " PG_OID_OF("o.target_schema", "o.name") " IN (SELECT oid FROM sharing)";
 
 /* Tables that are not there any more are forgotten. */
 static const char unlisted_sql[] =
