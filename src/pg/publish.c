@@ -79,6 +79,52 @@ int pg_publish_run(struct pg_conn *conn, const struct pg_shadows *s, const char 
     return rc > 0 ? -err->code : rc;
 }
 
+/* ---- autovacuum ---- */
+
+/* A session without a role. */
+static const char vacuumed[] =
+    SHADOW_TREE " SELECT DISTINCT format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', r.o)"
+                " FROM rel r JOIN pg_locks l ON l.relation = r.oid AND l.locktype = 'relation'"
+                " AND l.granted AND l.database = (SELECT d.oid FROM pg_database d"
+                "  WHERE d.datname = current_database())"
+                " JOIN pg_stat_activity a ON a.pid = l.pid AND a.usesysid IS NULL, copy";
+
+static int find_vacuumed(struct pg_conn *conn, const struct pg_shadows *s, struct pg_answer **a,
+                         struct err *err)
+{
+    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
+
+    *a = NULL;
+    if (rc == 0)
+        rc = pg_shadow_ask(conn, s, 0, vacuumed, &wanted, a, err);
+    pg_rollback(conn);
+    return rc;
+}
+
+static int lock_alone(struct pg_conn *conn, const char *lock_sql, int64_t limit_ms, struct err *err)
+{
+    int rc = pg_begin(conn, PG_READ_WRITE, false, NULL, err);
+
+    if (rc == 0)
+        rc = pg_publish_lock(conn, lock_sql, limit_ms > 1 ? limit_ms : 1, err);
+    pg_rollback(conn);
+    return rc;
+}
+
+int pg_publish_clear_way(struct pg_conn *conn, const struct pg_shadows *s, int64_t deadline,
+                         struct err *err)
+{
+    struct pg_answer *a;
+    size_t i;
+    int rc = find_vacuumed(conn, s, &a, err);
+
+    for (i = 0; rc == 0 && i < pg_rows(a); i++)
+        rc = lock_alone(conn, pg_text(a, i, 0), deadline - clock_ms(), err);
+    pg_answer_free(a);
+    return rc < 0 ? rc : pg_publish_pause(conn, deadline, err);
+}
+
 /* ---- who is in the way ---- */
 
 /* clang-format off */
@@ -103,7 +149,7 @@ static const char holders[] = SHADOW_TREE
     ", x AS (SELECT r.oid, r.o, false AS label FROM rel r, copy UNION ALL " LABEL ")" HOLDERS ONCE;
 static const char writing_holders[] = SHADOW_TREE
     ", x AS (SELECT r.oid, r.o, false AS label FROM rel r, copy UNION ALL " LABEL ")" HOLDERS
-    " AND (x.label OR l.mode NOT IN ('AccessShareLock', 'RowShareLock'))" ONCE;
+    " AND (x.label OR l.mode <> 'AccessShareLock')" ONCE;
 /* clang-format on */
 
 static void name_holder(const struct pg_answer *a, size_t i, struct err *err)

@@ -15,6 +15,14 @@ int pg_publish_try_ms(struct pg_conn *conn, int64_t *try_ms, struct err *err);
 int pg_publish_pause(struct pg_conn *conn, int64_t deadline, struct err *err);
 
 /*
+ * Between two tries: pause, as above, when autovacuum has been driven off the tables, which goes only
+ * when somebody has waited for longer than a try. Only one of them is locked at a time: who waits so
+ * long must have nothing that others may wait for. In no transaction.
+ */
+int pg_publish_clear_way(struct pg_conn *conn, const struct pg_shadows *s, int64_t deadline,
+                         struct err *err);
+
+/*
  * One statement that locks, with a limit for all of its locks; afterwards lock_timeout is that
  * limit for what follows in the transaction. -EBUSY: not now, and the transaction has failed.
  */

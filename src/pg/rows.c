@@ -5,7 +5,10 @@
  * parents first rows are updated and inserted, then children first those that are gone are deleted.
  * This fails where another unique value passes from a row to one that comes before it; then, from
  * the same point, the other order is tried: what is gone or differs is deleted, children first, and
- * all that is missing inserted, parents first. Constraints that can be are deferred in both.
+ * all that is missing inserted, parents first; but not where a row that is deleted only to come back
+ * would take rows with it that do not. Constraints that can be are deferred in both.
+ *
+ * Two rows with one key in a shadow would become one, so they are looked for.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +17,7 @@
 #include "common/mem.h"
 #include "pg/publishing.h"
 
-enum step { EARLY, UPDATE, INSERT, GONE, DIFFERS, STEPS };
+enum step { EARLY, UPDATE, INSERT, GONE, DIFFERS, TWICE, STEPS };
 
 /* ---- statements ---- */
 
@@ -56,10 +59,24 @@ static const char drop_schemas[] =
                 " WHERE r.depth = 0) || '; DROP SCHEMA ' || string_agg(quote_ident(m.w), ', ')"
                 " FROM map m, copy";
 
-/* Columns of a shadow are those that are loaded. key: the primary key, when all of it is. */
+/* Values of these that are equal are the same. */
+#define ONE_FORM                                                                                   \
+    "(a.atttypid IN ('bool'::regtype, 'bytea'::regtype, 'date'::regtype, 'int2'::regtype,"         \
+    " 'int4'::regtype, 'int8'::regtype, 'name'::regtype, 'oid'::regtype, 'time'::regtype,"         \
+    " 'timestamp'::regtype, 'timestamptz'::regtype, 'uuid'::regtype)"                              \
+    " OR a.atttypid IN ('text'::regtype, 'varchar'::regtype) AND (SELECT y.collisdeterministic"    \
+    "  FROM pg_collation y WHERE y.oid = a.attcollation))"
+/* What refers to a key would be cut off by another form of it. */
+#define MAY_SET_KEY                                                                                \
+    "NOT EXISTS (SELECT FROM pg_constraint y WHERE y.confrelid = r.oid AND y.contype = 'f'"        \
+    " AND y.confupdtype IN ('n', 'd'))"
+
+/* Columns of a shadow are those that are loaded. keyed: the primary key is, all of it. set: those
+ * that are updated; of the key where one value has several forms, as 1.0 and 1.00. */
 #define KEYED                                                                                      \
     ", col AS (SELECT r.i, a.attname, a.attidentity, a.attnum, format('asofs_s.%I', a.attname)"    \
-    "   AS s, format('%s.%I', r.o, a.attname) AS t, e.op FROM rel r"                               \
+    "   AS s, format('%s.%I', r.o, a.attname) AS t, e.op,"                                            \
+    "   e.op IS NULL OR NOT " ONE_FORM " AND " MAY_SET_KEY " AS set FROM rel r"                               \
     "  JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped"          \
     "  JOIN pg_namespace w ON w.nspname = r.w"                                                     \
     "  JOIN pg_class k ON k.relnamespace = w.oid AND k.relname = r.relname"                        \
@@ -81,10 +98,11 @@ static const char drop_schemas[] =
     "     AS names, string_agg(c.s, ', ' ORDER BY c.attnum) AS values,"                            \
     "    string_agg(c.s || ' ' || c.op || ' ' || c.t, ' AND ' ORDER BY c.attnum) AS same,"         \
     "    string_agg(format('%I = %s', c.attname, c.s), ', ' ORDER BY c.attnum)"                    \
-    "     FILTER (WHERE c.op IS NULL) AS sets,"                                                    \
-    "    format('ROW(%s)::record *<> ROW(%s)::record',"                                                            \
-    "     string_agg(c.s, ', ' ORDER BY c.attnum) FILTER (WHERE c.op IS NULL),"                    \
-    "     string_agg(c.t, ', ' ORDER BY c.attnum) FILTER (WHERE c.op IS NULL)) AS differs,"        \
+    "     FILTER (WHERE c.set) AS sets,"                                                           \
+    "    string_agg(c.s, ', ' ORDER BY c.attnum) FILTER (WHERE c.op IS NOT NULL) AS key,"          \
+    "    format('ROW(%s)::record *<> ROW(%s)::record',"                                            \
+    "     string_agg(c.s, ', ' ORDER BY c.attnum) FILTER (WHERE c.set),"                           \
+    "     string_agg(c.t, ', ' ORDER BY c.attnum) FILTER (WHERE c.set)) AS differs,"               \
     "    count(*) FILTER (WHERE c.op IS NULL AND c.attidentity = 'a') = 0 AS settable"             \
     "   FROM col c WHERE c.i = r.i) z WHERE r.depth = 0)"
 
@@ -109,8 +127,13 @@ static const char statements_sql[] =
     " WHERE %s)', t.only, " FILTER ", t.s, t.same) FROM tab t WHERE t.keyed"
     " UNION ALL SELECT 4, t.i, format('DELETE FROM %s USING %s AS asofs_s WHERE %s AND %s',"
     "  t.only, t.s, t.same, t.differs) FROM tab t WHERE t.keyed AND t.sets IS NOT NULL"
+    " UNION ALL SELECT 5, t.i, format('SELECT %L, left(ROW(%s)::text, 200) FROM %s AS asofs_s"
+    " GROUP BY %s HAVING count(*) > 1 LIMIT 1', t.o, t.key, t.s, t.key) FROM tab t WHERE t.keyed"
     ") x WHERE x.sql IS NOT NULL ORDER BY 1, 2";
 /* clang-format on */
+
+static const char reaches_sql[] =
+    SHADOW_TREE " SELECT EXISTS (SELECT" SHADOW_REACHED ") FROM copy";
 
 /* ---- in which order ---- */
 
@@ -118,6 +141,7 @@ struct plan {
     size_t n;
     size_t *parents_first; /* numbers of the tables */
     char **sql[STEPS];     /* of each table; NULL: nothing to do */
+    bool reaches;          /* a row that is deleted may take others with it, which do not come back */
 };
 
 /* Tables of the list that refer to another: those that nothing unplaced stands above come next. In
@@ -179,6 +203,18 @@ static int make_statements(struct pg_conn *conn, const struct pg_shadows *s, str
     return 0;
 }
 
+static int ask_reach(struct pg_conn *conn, const struct pg_shadows *s, struct plan *p,
+                     struct err *err)
+{
+    static const struct pg_wanted wanted = {"b", 1, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_shadow_ask(conn, s, 0, reaches_sql, &wanted, &a, err);
+
+    p->reaches = rc == 0 && pg_true(a, 0, 0);
+    pg_answer_free(a);
+    return rc;
+}
+
 static struct plan *plan_new(size_t n)
 {
     struct plan *p = mem_alloc(sizeof(*p));
@@ -237,10 +273,32 @@ static int update_first(struct pg_conn *conn, const struct plan *p, struct err *
 
 static int delete_first(struct pg_conn *conn, const struct plan *p, struct err *err)
 {
-    static const enum step away[] = {EARLY, GONE, DIFFERS, STEPS}, back[] = {INSERT, STEPS};
+    static const enum step away[] = {EARLY, GONE, DIFFERS, STEPS}, back[] = {INSERT, STEPS},
+                           again[] = {UPDATE, STEPS}; /* what ON DELETE SET NULL has changed */
     int rc = run_steps(conn, p, false, away, err);
 
-    return rc == 0 ? run_steps(conn, p, true, back, err) : rc;
+    if (rc == 0)
+        rc = run_steps(conn, p, true, back, err);
+    return rc == 0 ? run_steps(conn, p, true, again, err) : rc;
+}
+
+static int refuse_twice(struct pg_conn *conn, const struct plan *p, struct err *err)
+{
+    static const struct pg_wanted wanted = {"tt", 0, 1};
+    struct pg_answer *a;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < p->n && rc == 0; i++) {
+        if (!p->sql[TWICE][i])
+            continue;
+        rc = pg_ask(conn, p->sql[TWICE][i], 0, NULL, &wanted, &a, err);
+        if (rc == 0 && pg_rows(a))
+            rc = err_set(err, EIO, "several of the new rows of %s have the same primary key: %s",
+                         pg_text(a, 0, 0), pg_text(a, 0, 1));
+        pg_answer_free(a);
+    }
+    return rc;
 }
 
 static int change_rows(struct pg_conn *conn, const struct plan *p, struct err *err)
@@ -252,7 +310,7 @@ static int change_rows(struct pg_conn *conn, const struct plan *p, struct err *e
         rc = update_first(conn, p, err);
     if (rc == 0)
         rc = pg_run(conn, "SET CONSTRAINTS ALL IMMEDIATE", err);
-    if (rc != -EIO)
+    if (rc != -EIO || p->reaches)
         return rc;
     rc = pg_run(conn, "ROLLBACK TO SAVEPOINT asofs_rows; SET CONSTRAINTS ALL DEFERRED", err);
     if (rc == 0)
@@ -267,6 +325,10 @@ static int change_tables(struct pg_conn *conn, const struct pg_shadows *s, struc
 
     if (rc == 0)
         rc = make_statements(conn, s, p, err);
+    if (rc == 0)
+        rc = ask_reach(conn, s, p, err);
+    if (rc == 0)
+        rc = refuse_twice(conn, p, err);
     if (rc == 0) {
         struct buf on = {0};
 
@@ -324,16 +386,22 @@ static int lock_label(struct pg_conn *conn, int64_t deadline, int64_t try_ms, st
     return rc;
 }
 
+/* The limit of lock_writers_out is that of every lock here: of rows, too. Who has locked one (SELECT …
+ * FOR UPDATE) and then waits for us to write it is in the way, and not to be one of a deadlock. */
 static int publish_rows(struct pg_conn *conn, const struct pg_shadows *s,
                         const struct pg_label *label, int64_t timeout_ms, int64_t try_ms,
-                        struct err *err)
+                        const char **what, struct err *err)
 {
-    int rc = pg_run(conn, "SET LOCAL lock_timeout = 0", err);
+    int rc = lock_writers_out(conn, s, try_ms, err);
 
-    if (rc == 0)
-        rc = change_tables(conn, s, err);
-    if (rc == 0)
+    if (rc < 0)
+        return rc;
+    *what = "rows of the tables could not be locked";
+    rc = change_tables(conn, s, err);
+    if (rc == 0) {
+        *what = "asofs.view could not be locked";
         rc = lock_label(conn, clock_ms() + timeout_ms, try_ms, err);
+    }
     if (rc == 0)
         rc = pg_publish_update_label(conn, label, err);
     if (rc == 0)
@@ -347,21 +415,20 @@ int pg_publish_rows(struct pg_conn *conn, const struct pg_shadows *s, const stru
                     int64_t timeout_ms, struct err *err)
 {
     int64_t deadline = clock_ms() + timeout_ms, try_ms;
+    const char *what;
     int rc = pg_publish_try_ms(conn, &try_ms, err);
 
-    while (rc == 0 && (rc = lock_writers_out(conn, s, try_ms, err)) == -EBUSY) {
-        rc = pg_publish_pause(conn, deadline, err);
-        if (rc == -EBUSY) {
-            err_set(err, EBUSY, "the tables could not be locked against writers within %lld ms",
-                    (long long)timeout_ms);
-            pg_publish_name_holders(conn, s, true, err);
+    do {
+        what = "the tables could not be locked against writers";
+        if (rc == 0)
+            rc = publish_rows(conn, s, label, timeout_ms, try_ms, &what, err);
+        if (rc == -EBUSY)
+            rc = pg_publish_clear_way(conn, s, deadline, err);
+        else
             return rc;
-        }
-    }
-    if (rc == 0)
-        rc = publish_rows(conn, s, label, timeout_ms, try_ms, err);
+    } while (rc == 0);
     if (rc == -EBUSY) {
-        err_set(err, EBUSY, "asofs.view could not be locked within %lld ms", (long long)timeout_ms);
+        err_set(err, EBUSY, "%s within %lld ms", what, (long long)timeout_ms);
         pg_publish_name_holders(conn, s, true, err);
     }
     return rc;

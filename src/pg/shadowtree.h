@@ -79,6 +79,19 @@ struct pg_shadows {
     "  JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'"                                     \
     "  JOIN pg_sequence p ON p.seqrelid = q.oid)"
 
+/*
+ * FROM and WHERE: k, foreign keys by which a row that is deleted from r takes others with it, or
+ * changes them, that a copy by rows does not put back: of tables that are not in the list, or behind
+ * a filter, or that cannot be updated. r0: the table of the list.
+ */
+#define SHADOW_REACHED                                                                             \
+    " FROM rel r JOIN rel r0 ON r0.i = r.i AND r0.depth = 0"                                       \
+    "  JOIN pg_constraint k ON k.confrelid = r.oid AND k.contype = 'f'"                            \
+    "   AND k.confdeltype NOT IN ('a', 'r') AND (r.depth = 0 OR k.conparentid = 0)"                \
+    "  WHERE k.conrelid NOT IN (SELECT t.oid FROM rel t JOIN listed l ON l.i = t.i"                \
+    "   WHERE l.f IS NULL AND NOT (k.confdeltype <> 'c' AND EXISTS (SELECT FROM pg_attribute a"    \
+    "    WHERE a.attrelid = t.oid AND a.attidentity = 'a')))"
+
 /* name=value, … of an array of options; NULL when there are none. */
 #define SHADOW_OPTIONS(prefix, options)                                                            \
     "(SELECT string_agg(format(" prefix "'%I = %L', x.option_name, x.option_value), ', ')"         \

@@ -5,8 +5,8 @@
  *    exist for it, and the new table would be empty. Only those that had their snapshot when we
  *    began to look can be meant, whatever they are at.
  * 2. In one transaction, and in this order: the shadows are locked, which may take a while, as
- *    autovacuum has to be driven off them; then SHARE UPDATE EXCLUSIVE on the tables, for the same
- *    reason, and so that nobody alters them. Readers and writers do not notice either. Tables and
+ *    autovacuum has to be driven off them; then SHARE UPDATE EXCLUSIVE on the tables, so that nobody
+ *    alters them. Readers and writers do not notice either. Tables and
  *    shadows are compared, statements are made, the largest values of sequences are looked up.
  * 3. asofs.view first, then the tables, ACCESS EXCLUSIVE; from here on readers are held. The old
  *    tables are dropped, without CASCADE, the new ones move in by SET SCHEMA. COMMIT.
@@ -141,6 +141,18 @@ static const char count_filtered[] =
                 "  AND NOT a.attisdropped) a CROSS JOIN LATERAL (SELECT CASE r.relkind"
                 "  WHEN 'r' THEN 'ONLY ' ELSE '' END AS only) k, copy WHERE r.depth = 0 ORDER BY 1";
 
+/* A value that names one of the old tables, or what belongs to it, would be the number of nothing. */
+static const char count_named[] =
+    SHADOW_TREE SHADOW_IDENTITY
+    " SELECT format('%s.%I', r.o, a.attname), format(CASE a.atttypid WHEN 'regclass'::regtype THEN"
+    " 'SELECT EXISTS (SELECT FROM %s WHERE %I::oid = ANY (%L::oid[]))' ELSE"
+    " 'SELECT EXISTS (SELECT FROM %s WHERE %I::oid[] && %L::oid[])' END, r.s, a.attname, old.oids)"
+    " FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped"
+    "  AND a.atttypid IN ('regclass'::regtype, 'regclass[]'::regtype) CROSS JOIN ("
+    "  SELECT array_agg(x.oid) AS oids FROM (SELECT t.oid FROM rel t UNION SELECT q.oid FROM idseq q"
+    "   UNION SELECT y.indexrelid FROM pg_index y JOIN rel t ON t.oid = y.indrelid) x) old, copy"
+    " WHERE r.depth = 0 ORDER BY 1";
+
 /* An identity sequence of a shadow is ours alone until the swap. */
 static const char prepare_sql[] =
     SHADOW_TREE SHADOW_IDENTITY SHADOW_SEQUENCES
@@ -219,24 +231,22 @@ static int lock_found(struct pg_conn *conn, const struct pg_shadows *s, const ch
     return rc > 0 ? -err->code : rc;
 }
 
-static int compare_outside(struct pg_conn *conn, const struct pg_answer *queries, struct err *err)
+/* Rows of what, and a query that is to be false; but: what it would mean. */
+static int expect_false(struct pg_conn *conn, const struct pg_shadows *s, const char *query,
+                        const char *but, struct err *err)
 {
-    static const struct pg_wanted wanted = {"b", 1, 1};
-    struct pg_answer *a;
+    static const struct pg_wanted all = {"tt", 0, PG_MANY}, one = {"b", 1, 1};
+    struct pg_answer *queries = NULL, *a;
     size_t i;
-    int rc = 0;
+    int rc = pg_shadow_ask(conn, s, 0, query, &all, &queries, err);
 
     for (i = 0; rc == 0 && i < pg_rows(queries); i++) {
-        rc = pg_ask(conn, pg_text(queries, i, 1), 0, NULL, &wanted, &a, err);
-        if (rc < 0)
-            return rc;
-        if (pg_true(a, 0, 0))
-            rc = err_set(err, ESTALE,
-                         "rows of %s outside of the filter were written to while it was loaded, or "
-                         "loaded rows do not satisfy it; copy again",
-                         pg_text(queries, i, 0));
+        rc = pg_ask(conn, pg_text(queries, i, 1), 0, NULL, &one, &a, err);
+        if (rc == 0 && pg_true(a, 0, 0))
+            rc = err_set(err, ESTALE, "%s: %s", pg_text(queries, i, 0), but);
         pg_answer_free(a);
     }
+    pg_answer_free(queries);
     return rc;
 }
 
@@ -244,24 +254,22 @@ static int compare_outside(struct pg_conn *conn, const struct pg_answer *queries
 static int check_outside(struct pg_conn *conn, const struct pg_shadows *s, int64_t try_ms,
                          struct err *err)
 {
-    static const struct pg_wanted wanted = {"tt", 0, PG_MANY};
-    struct pg_answer *queries;
     struct buf b = {0};
     int rc = pg_shadow_collect(conn, s, 0, lock_filtered, &b, err);
 
     if (rc == 0 && b.len)
         rc = pg_publish_lock(conn, b.data, try_ms, err);
     buf_free(&b);
-    if (rc == 0)
-        rc = pg_shadow_ask(conn, s, 0, count_filtered, &wanted, &queries, err);
     if (rc != 0)
         return rc > 0 ? -err->code : rc;
-    rc = compare_outside(conn, queries, err);
-    pg_answer_free(queries);
-    return rc;
+    return expect_false(conn, s, count_filtered,
+                        "rows outside of the filter were written to while it was loaded, or loaded "
+                        "rows do not satisfy it; copy again",
+                        err);
 }
 
-/* Step 2. Autovacuum goes when somebody has waited for deadlock_timeout. */
+/* Step 2. Autovacuum goes when somebody has waited for deadlock_timeout; others than it have nothing
+ * to do with shadows, but with tables, of which we may already have some when we wait. */
 static int prepare_swap(struct pg_conn *conn, const struct pg_shadows *s, int64_t left_ms,
                         int64_t try_ms, struct buf *swap, struct err *err)
 {
@@ -273,11 +281,15 @@ static int prepare_swap(struct pg_conn *conn, const struct pg_shadows *s, int64_
     if (rc == 0)
         rc = lock_found(conn, s, lock_shadows, left_ms, err);
     if (rc == 0)
-        rc = lock_found(conn, s, lock_against_changes, left_ms, err);
+        rc = lock_found(conn, s, lock_against_changes, try_ms, err);
     if (rc == 0)
         rc = pg_shadow_compare(conn, s, false, err);
     if (rc == 0)
         rc = check_outside(conn, s, try_ms, err);
+    if (rc == 0)
+        rc = expect_false(conn, s, count_named,
+                          "there are names of tables that would be others; --publish=rows keeps them",
+                          err);
     if (rc == 0)
         rc = pg_publish_run(conn, s, prepare_sql, err);
     if (rc == 0)
@@ -324,8 +336,8 @@ int pg_publish_swap(struct pg_conn *conn, const struct pg_shadows *s, const stru
         return rc;
     rc = pg_publish_try_ms(conn, &try_ms, err);
     while (rc == 0 && (rc = try_swap(conn, s, label, left_until(deadline), try_ms, err)) == -EBUSY)
-        rc = pg_publish_pause(conn, deadline, err);
-    if (rc == -EBUSY && clock_ms() >= deadline) {
+        rc = pg_publish_clear_way(conn, s, deadline, err);
+    if (rc == -EBUSY) {
         err_set(err, EBUSY, "the tables could not be locked within %lld ms", (long long)timeout_ms);
         pg_publish_name_holders(conn, s, false, err);
     }
