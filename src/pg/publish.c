@@ -308,8 +308,10 @@ int pg_publish_put_label(struct pg_conn *conn, const struct pg_label *label, str
     struct buf lines = {0};
     struct pg_answer *a;
     size_t i;
-    int rc = fill_marker(conn, label, err);
+    int rc = pg_publish_replace(conn, label->name, err);
 
+    if (rc == 0)
+        rc = fill_marker(conn, label, err);
     if (rc == 0)
         rc = ask_with_label(conn, LINES, label, &wanted, &a, err);
     if (rc < 0)

@@ -8,6 +8,8 @@
  * while it holds anything. Others may see the tables change between two statements, but never a
  * table that is empty or half full.
  *
+ * Copies of other names that have a table of this one are called "replaced" in the same transaction.
+ *
  * Waiting is in tries that are shorter than the server's deadlock_timeout, with pauses in which all
  * others get on; after timeout_ms it is given up (-EBUSY) and who was in the way is named, since
  * when. -EINTR: the session's stop descriptor. After every failure everything is as it was, but

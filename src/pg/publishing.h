@@ -47,6 +47,10 @@ int pg_publish_put_label(struct pg_conn *conn, const struct pg_label *label, str
 /* So that older snapshots see the old one. */
 int pg_publish_update_label(struct pg_conn *conn, const struct pg_label *label, struct err *err);
 
+/* replaced.c: other names whose current copy has a table of this one, or a part of one, are called
+ * "replaced" now; and asofs is notified. */
+int pg_publish_replace(struct pg_conn *conn, const char *name, struct err *err);
+
 /* NOTIFY asofs, with the name of the copy, and COMMIT. */
 int pg_publish_commit(struct pg_conn *conn, const struct pg_label *label, struct err *err);
 

@@ -314,10 +314,12 @@ static const char others_sql[] =
     "WITH running AS (SELECT o.view, pg_catalog.max(o.run) AS run FROM asofs.\"table\" o"
     " WHERE o.view <> $1 AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE" PG_HOLDS_NAME(
         "o.view") ")"
-                  " GROUP BY o.view), sharing AS (" PG_SHARING(LISTED) ") SELECT " NAMES_OF
-                  "'%I.%I (by \"%s\")', o.target_schema, o.name, o.view)" IN_ORDER
-                  " FROM asofs.\"table\" o JOIN running USING (view, run) WHERE " IS_LISTED
-                  " OR " PG_OID_OF("o.target_schema", "o.name") " IN (SELECT oid FROM sharing)";
+                  " GROUP BY o.view), sharing AS (" PG_SHARING(
+                      LISTED) ") SELECT " NAMES_OF
+                              "'%I.%I (by \"%s\")', o.target_schema, o.name, o.view)" IN_ORDER
+                              " FROM asofs.\"table\" o JOIN running USING (view, run) "
+                              "WHERE " IS_LISTED " OR " PG_OID_OF(
+                                  "o.target_schema", "o.name") " IN (SELECT oid FROM sharing)";
 
 /* Tables that are not there any more are forgotten. */
 static const char unlisted_sql[] =

@@ -130,10 +130,10 @@ static const char statements_sql[] =
     " UNION ALL SELECT 5, t.i, format('SELECT %L, left(ROW(%s)::text, 200) FROM %s AS asofs_s"
     " GROUP BY %s HAVING count(*) > 1 LIMIT 1', t.o, t.key, t.s, t.key) FROM tab t WHERE t.keyed"
     ") x WHERE x.sql IS NOT NULL ORDER BY 1, 2";
-/* clang-format on */
 
 static const char reaches_sql[] =
     SHADOW_TREE " SELECT EXISTS (SELECT" SHADOW_REACHED ") FROM copy";
+/* clang-format on */
 
 /* ---- in which order ---- */
 
@@ -141,7 +141,7 @@ struct plan {
     size_t n;
     size_t *parents_first; /* numbers of the tables */
     char **sql[STEPS];     /* of each table; NULL: nothing to do */
-    bool reaches;          /* a row that is deleted may take others with it, which do not come back */
+    bool reaches; /* a row that is deleted may take others with it, which do not come back */
 };
 
 /* Tables of the list that refer to another: those that nothing unplaced stands above come next. In
@@ -402,6 +402,8 @@ static int publish_rows(struct pg_conn *conn, const struct pg_shadows *s,
         *what = "asofs.view could not be locked";
         rc = lock_label(conn, clock_ms() + timeout_ms, try_ms, err);
     }
+    if (rc == 0)
+        rc = pg_publish_replace(conn, label->name, err);
     if (rc == 0)
         rc = pg_publish_update_label(conn, label, err);
     if (rc == 0)

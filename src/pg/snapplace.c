@@ -34,9 +34,10 @@ static const char keys_sql[] =
 static const char triggers_sql[] =
     TREE " SELECT DISTINCT pg_catalog.format('%s (%I)', t.tgrelid::regclass, t.tgname)"
          " FROM pg_catalog.pg_trigger t JOIN tree ON tree.oid = t.tgrelid"
-         " WHERE NOT t.tgisinternal AND " FIRES(t) " AND NOT EXISTS ("
-         "SELECT FROM pg_catalog.pg_trigger p JOIN tree ON tree.oid = p.tgrelid"
-         " WHERE p.oid = t.tgparentid AND " FIRES(p) ") ORDER BY 1";
+         " WHERE NOT t.tgisinternal AND " FIRES(
+             t) " AND NOT EXISTS ("
+                "SELECT FROM pg_catalog.pg_trigger p JOIN tree ON tree.oid = p.tgrelid"
+                " WHERE p.oid = t.tgparentid AND " FIRES(p) ") ORDER BY 1";
 
 static const char rules_sql[] =
     TREE " SELECT pg_catalog.format('%s (%I)', r.ev_class::regclass, r.rulename)"
@@ -156,7 +157,8 @@ static int refuse_obstacles(struct obstacles *o, struct err *err)
                     "tables that refer to each other, or to themselves, in a circle", advice);
     pg_names_refuse(err, &o->filtered,
                     "tables with rows outside of their filter that would go, or change, with what "
-                    "they refer to", "--publish=swap");
+                    "they refer to",
+                    "--publish=swap");
     pg_names_refuse(err, &o->triggers, "tables with triggers, which would fire", advice);
     pg_names_refuse(err, &o->rules, "tables with rules, which COPY passes over and DELETE obeys",
                     "--publish=rows refuses them, too: drop them, or leave the table out");

@@ -287,9 +287,9 @@ static int prepare_swap(struct pg_conn *conn, const struct pg_shadows *s, int64_
     if (rc == 0)
         rc = check_outside(conn, s, try_ms, err);
     if (rc == 0)
-        rc = expect_false(conn, s, count_named,
-                          "there are names of tables that would be others; --publish=rows keeps them",
-                          err);
+        rc = expect_false(
+            conn, s, count_named,
+            "there are names of tables that would be others; --publish=rows keeps them", err);
     if (rc == 0)
         rc = pg_publish_run(conn, s, prepare_sql, err);
     if (rc == 0)
