@@ -1,8 +1,11 @@
 /* asofs load: the flat files of a view become the tables of a second database. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/source.h"
@@ -54,6 +57,7 @@ static int print_help(void)
 
 struct job {
     const char *dir;
+    int at; /* the directory that this was when we began; -1: none */
     struct inspected view;
     struct contents contents;
     struct load_list list;
@@ -121,11 +125,24 @@ static void make_list(struct job *j, const struct target_options *t)
                    &j->list.tables[i]);
 }
 
+/* Files of two views would be a mixed copy. */
+static int check_same_view(const struct job *j, struct err *err)
+{
+    struct stat then, now;
+
+    if (fstat(j->at, &then) == 0 && stat(j->dir, &now) == 0 && then.st_dev == now.st_dev &&
+        then.st_ino == now.st_ino)
+        return 0;
+    return err_set(err, EINVAL, "%s is another view than before", j->dir);
+}
+
 static int open_file(void *arg, size_t table, struct err *err)
 {
     struct job *j = arg;
-    int fd = inspect_open_file(j->dir, j->list.tables[table].file);
+    char *at = mem_printf("/proc/self/fd/%d", j->at);
+    int fd = inspect_open_file(at, j->list.tables[table].file);
 
+    free(at);
     return fd < 0 ? err_errno(err, "cannot open %s/%s", j->dir, j->list.tables[table].file) : fd;
 }
 
@@ -177,9 +194,9 @@ static int look(void *arg, struct loading *l, struct err *err)
     rc = inspect_open(&now, j->dir, err);
     if (rc < 0)
         return rc;
-    rc = strcmp(now.moment, j->view.moment) == 0
-             ? give_complete(j, l, &now, err)
-             : err_set(err, EINVAL, "%s is another view than before", j->dir);
+    rc = check_same_view(j, err);
+    if (rc == 0)
+        rc = give_complete(j, l, &now, err);
     inspect_free(&now);
     return rc;
 }
@@ -220,12 +237,8 @@ static int load(struct options *o, struct job *j, struct err *err)
     struct loading_request *req = &o->target.request;
     struct progress progress;
     struct stop stop;
-    char *database = mem_strdup(j->view.source);
-    int rc;
+    int rc = target_name(&o->target, j->contents.database, err);
 
-    database[strcspn(database, "@ ")] = 0;
-    rc = target_name(&o->target, database, err);
-    free(database);
     if (rc < 0)
         return rc;
     rc = stop_open(&stop, err);
@@ -245,15 +258,17 @@ static int load(struct options *o, struct job *j, struct err *err)
 
 static int run(struct options *o, char **operands)
 {
-    struct job j = {.dir = operands[0]};
+    struct job j = {.dir = operands[0], .at = -1};
     struct err err;
     int rc;
 
     target_take(&o->target, operands[1]);
+    j.at = open(j.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     rc = inspect_open(&j.view, j.dir, &err);
-
     if (rc == 0)
         rc = contents_read(&j.contents, j.dir, &j.view, &err);
+    if (rc == 0)
+        rc = check_same_view(&j, &err);
     if (rc == 0)
         rc = load(o, &j, &err);
     load_list_free(&j.list);
@@ -261,6 +276,8 @@ static int run(struct options *o, char **operands)
     inspect_free(&j.view);
     free(j.of_view);
     free(j.given);
+    if (j.at >= 0)
+        close(j.at);
     return rc < 0 ? command_failed(&err) : 0;
 }
 
@@ -280,8 +297,7 @@ int cmd_load(int argc, char **argv)
             n = err_set(&err, EINVAL, "VIEW and TARGET are needed");
         if (n >= 0 && target_check(&o.target, &err) < 0)
             n = -EINVAL;
-        if (o.debug)
-            log_set_level(LOG_LEVEL_DEBUG);
+        log_set_level(o.debug ? LOG_LEVEL_DEBUG : o.quiet ? LOG_LEVEL_QUIET : LOG_LEVEL_NORMAL);
         status = n < 0 ? usage_error("load", &err) : run(&o, operands);
     }
     tablelist_free(&o.tables);

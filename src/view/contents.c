@@ -135,7 +135,7 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
 {
     struct buf b = {0};
     json_t *j = NULL;
-    const char *format, *encoding, *timezone, *lsn;
+    const char *format, *encoding, *timezone, *lsn, *database;
     int rc = inspect_read_meta(dir, "snapshot.json", &b, err);
 
     if (rc < 0)
@@ -143,8 +143,9 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
     j = json_loadb(b.data, strlen(b.data), 0, NULL);
     buf_free(&b);
     if (!j ||
-        json_unpack(j, "{s:s,s:{s:s,s:s,s:s}}", "lsn", &lsn, "settings", "format", &format,
-                    "encoding", &encoding, "timezone", &timezone) < 0 ||
+        json_unpack(j, "{s:s,s:{s:s},s:{s:s,s:s,s:s}}", "lsn", &lsn, "server", "database",
+                    &database, "settings", "format", &format, "encoding", &encoding, "timezone",
+                    &timezone) < 0 ||
         !find_format(format, &c->format)) {
         json_decref(j);
         return err_set(err, EINVAL, "%s/.asofs/snapshot.json lacks what it should hold", dir);
@@ -152,6 +153,7 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
     c->encoding = mem_strdup(encoding);
     c->timezone = mem_strdup(timezone);
     c->lsn = mem_strdup(lsn);
+    c->database = mem_strdup(database);
     json_decref(j);
     return 0;
 }
@@ -213,5 +215,6 @@ void contents_free(struct contents *c)
     free(c->encoding);
     free(c->timezone);
     free(c->lsn);
+    free(c->database);
     *c = (struct contents){0};
 }

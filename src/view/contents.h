@@ -29,6 +29,7 @@ struct contents_table { /* of inspected.tables, in its order */
 struct contents {
     enum pg_format format;
     char *encoding, *timezone, *lsn;
+    char *database; /* of the source */
     struct contents_table *tables;
     size_t ntables;
     size_t at; /* private */
