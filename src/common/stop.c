@@ -8,12 +8,17 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* A hang-up that was ignored when we were started (nohup) shall stay so; if it were blocked, it would
+ * be heard. */
 static void stop_signals(sigset_t *set)
 {
+    struct sigaction hangup = {0};
+
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
-    sigaddset(set, SIGHUP);
+    if (sigaction(SIGHUP, NULL, &hangup) < 0 || hangup.sa_handler != SIG_IGN)
+        sigaddset(set, SIGHUP);
 }
 
 static int watch_fd(struct stop *s, int fd, struct err *err)

@@ -1,7 +1,7 @@
 /*
  * "Stop now": one descriptor that becomes readable when the work in hand shall end: SIGINT, SIGTERM
- * or SIGHUP came, or the process that waits for us is gone. Whatever waits polls it beside its own
- * descriptors.
+ * or SIGHUP (unless it is ignored, as by nohup) came, or the process that waits for us is gone.
+ * Whatever waits polls it beside its own descriptors.
  */
 #ifndef ASOFS_COMMON_STOP_H
 #define ASOFS_COMMON_STOP_H
@@ -16,7 +16,7 @@ struct stop {
     int signal_fd;
 };
 
-/* Blocks the three signals in the calling thread (and those it starts later). */
+/* Blocks these signals in the calling thread (and those it starts later). */
 int stop_open(struct stop *s, struct err *err);
 /* The end of a peer's socket means stop, too. It is not owned. */
 int stop_watch(struct stop *s, int peer_fd, struct err *err);

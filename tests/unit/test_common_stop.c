@@ -28,6 +28,7 @@ static void stop_hears_signals(void **state)
     size_t i;
 
     (void)state;
+    signal(SIGHUP, SIG_DFL);
     assert_int_equal(stop_open(&s, &err), 0);
     for (i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
         assert_false(stop_requested(&s));
@@ -39,6 +40,23 @@ static void stop_hears_signals(void **state)
         assert_int_equal(read(s.signal_fd, info, sizeof(info)), sizeof(info));
     }
     stop_close(&s, true);
+}
+
+/* Under nohup. */
+static void stop_does_not_hear_an_ignored_hangup(void **state)
+{
+    struct stop s;
+    struct err err;
+
+    (void)state;
+    signal(SIGHUP, SIG_IGN);
+    assert_int_equal(stop_open(&s, &err), 0);
+    assert_int_equal(kill(getpid(), SIGHUP), 0);
+    assert_false(stop_requested(&s));
+    assert_int_equal(kill(getpid(), SIGTERM), 0);
+    assert_true(stop_requested(&s));
+    stop_close(&s, true);
+    signal(SIGHUP, SIG_DFL);
 }
 
 /* In a child: the signal was heard, so nothing is left of it that could kill when stop ends. */
@@ -80,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stop_hears_signals),
+        cmocka_unit_test(stop_does_not_hear_an_ignored_hangup),
         cmocka_unit_test(stop_keeps_the_signal_it_heard),
         cmocka_unit_test(stop_hears_the_end_of_the_peer),
     };
