@@ -495,7 +495,8 @@ static void take_away(struct loading *l)
 {
     struct err err;
 
-    pg_conn_set_stop_fd(l->conn, -1); /* also after an interruption */
+    pg_conn_set_stop_fd(l->conn, -1); /* also after an interruption, which ends it no more */
+    pg_conn_set_patience(l->conn, l->req.worker_timeout_ms);
     if (l->shared && pg_share_withdraw(l->conn, l->req.name, &err) < 0)
         log_debug("who has joined: %s", err.text);
     if (l->run && pg_record_forget_chunks(l->conn, l->req.name, l->run, &err) < 0)
@@ -518,6 +519,9 @@ void loading_close(struct loading *l)
 
     if (!l)
         return;
+    for (i = 0; l->files && i < l->deleters.n + l->loaders.n; i++)
+        if (l->files[i] >= 0)
+            close(l->files[i]);
     crew_free(&l->deleters);
     crew_free(&l->loaders);
     if (l->conn && l->list)
@@ -537,9 +541,6 @@ void loading_close(struct loading *l)
     free(l->parts);
     free(l->direct_tables);
     free(l->shut);
-    for (i = 0; l->files && i < l->deleters.n + l->loaders.n; i++)
-        if (l->files[i] >= 0)
-            close(l->files[i]);
     free(l->files);
     free(l->jobs);
     free(l);

@@ -291,6 +291,22 @@ static int collect_results(struct pg_conn *conn, struct pg_answer *a, struct err
     return rc;
 }
 
+/* What was interrupted ends soon, for it was cancelled: its end is waited for, so that who was
+ * interrupted can still use the session to clean up. */
+static void drain_cancelled(struct pg_conn *conn)
+{
+    int64_t patience_ms = conn->query_timeout_ms;
+    int stop_fd = conn->stop_fd;
+    struct err ignored;
+
+    conn->stop_fd = -1;
+    conn->query_timeout_ms = CANCEL_PATIENCE_MS;
+    begin_wait(conn);
+    collect_results(conn, NULL, &ignored);
+    conn->stop_fd = stop_fd;
+    conn->query_timeout_ms = patience_ms;
+}
+
 static int finish_query(struct pg_conn *conn, int sent, struct pg_answer *a, struct err *err)
 {
     int rc = pg_flush(conn, sent, err);
@@ -299,6 +315,8 @@ static int finish_query(struct pg_conn *conn, int sent, struct pg_answer *a, str
         rc = collect_results(conn, a, err);
     if (rc == -EINTR || rc == -ETIMEDOUT || rc == -EPROTO)
         cancel_query(conn);
+    if (rc == -EINTR)
+        drain_cancelled(conn);
     return rc;
 }
 
