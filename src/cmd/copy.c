@@ -296,8 +296,7 @@ static int copy(struct job *j, struct err *err)
     if (rc < 0)
         return rc;
     source_release(&j->o->c.source);
-    if (!j->o->target.request.direct)
-        expect_rows(j);
+    expect_rows(j);
     rc = keep_files(j, err);
     return rc < 0 ? rc : load(j, err);
 }

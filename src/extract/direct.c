@@ -313,6 +313,16 @@ static int commit(struct direct *d, const struct msg_place *p, uint64_t rows, st
     return rc < 0 ? second_failed(d, rc, err) : 0;
 }
 
+/* COPY may have ended early, or the table have left rows out. */
+static int compare_row_counts(struct direct *d, struct err *err)
+{
+    if (d->in->rows == d->out.rows)
+        return 0;
+    pg_write_rollback(d->second);
+    return err_set(err, EIO, "the source gave %llu rows, and %llu came into the second database",
+                   (unsigned long long)d->out.rows, (unsigned long long)d->in->rows);
+}
+
 int direct_chunk(struct direct *d, const struct msg_chunk *m, struct msg_answer *done,
                  struct err *err)
 {
@@ -340,6 +350,8 @@ int direct_chunk(struct direct *d, const struct msg_chunk *m, struct msg_answer 
         return rc;
     done->bytes = d->in->bytes;
     done->rows = d->in->rows;
-    rc = commit(d, &m->place, d->in->rows, err);
+    rc = compare_row_counts(d, err);
+    if (rc == 0)
+        rc = commit(d, &m->place, d->in->rows, err);
     return rc < 0 ? rc : PG_COPY_DONE;
 }
