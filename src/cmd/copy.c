@@ -360,15 +360,26 @@ static int run(struct options *o)
     return rc < 0;
 }
 
+/* What is about tables. */
+static const char *useless_with_objects(const struct options *o)
+{
+    return o->target.schema                         ? "--target-schema"
+           : o->target.request.mode != LOADING_SWAP ? "--publish"
+           : o->target.create != CREATE_MISSING     ? "--create"
+           : o->target.request.unlogged             ? "--unlogged"
+                                                    : NULL;
+}
+
 /* Options that exclude each other. */
 static int check(const struct options *o)
 {
+    const char *useless = o->objects ? useless_with_objects(o) : NULL;
     struct err err;
 
     if (target_check(&o->target, &err) < 0)
         return usage_error("copy", &err);
-    if (o->objects && o->target.request.unlogged) {
-        err_set(&err, EINVAL, "--large-objects fills no tables: --unlogged does not go with it");
+    if (useless) {
+        err_set(&err, EINVAL, "--large-objects fills no tables: %s does not go with it", useless);
         return usage_error("copy", &err);
     }
     if (!o->direct)

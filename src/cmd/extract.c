@@ -1,11 +1,13 @@
 /* asofs extract: the same view as plain files, in a new directory that appears whole or not at all.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cmd/cmd.h"
 #include "cmd/objects.h"
 #include "cmd/source.h"
+#include "cmd/subcommand.h"
 #include "common/log.h"
 #include "common/stop.h"
 
@@ -75,6 +77,35 @@ static int extract_and_publish(struct source *source, const char *dir)
     return rc < 0;
 }
 
+/* What would be silently without effect. */
+static const char *without_effect(const struct options *o)
+{
+    const struct source *s = &o->c.source;
+
+    if (!o->large_objects)
+        return o->name ? "--name" : NULL;
+    return s->request.format != PG_FORMAT_CSV   ? "--format"
+           : s->page.moment.kind != MOMENT_NONE ? "a moment"
+           : o->c.dry_run                       ? "--dry-run"
+                                                : NULL;
+}
+
+static int check_and_extract(struct options *o, char **operands)
+{
+    const char *what = without_effect(o);
+    struct err err;
+
+    if (what) {
+        err_set(&err, EINVAL, "%s does not go %s --large-objects", what,
+                o->large_objects ? "with" : "without");
+        return usage_error("extract", &err);
+    }
+    source_command_begin(&o->c, operands[0]);
+    return o->c.dry_run       ? source_dry_run(&o->c.source)
+           : o->large_objects ? objects_extract(&o->c.source, o->name, operands[1])
+                              : extract_and_publish(&o->c.source, operands[1]);
+}
+
 int cmd_extract(int argc, char **argv)
 {
     static const struct source_command_def def = {"extract",        options,    false,
@@ -84,12 +115,8 @@ int cmd_extract(int argc, char **argv)
     int status;
 
     source_init(&o.c.source);
-    if (source_command_parse(&o.c, &def, &o, argc, argv, operands, &status)) {
-        source_command_begin(&o.c, operands[0]);
-        status = o.c.dry_run       ? source_dry_run(&o.c.source)
-                 : o.large_objects ? objects_extract(&o.c.source, o.name, operands[1])
-                                   : extract_and_publish(&o.c.source, operands[1]);
-    }
+    if (source_command_parse(&o.c, &def, &o, argc, argv, operands, &status))
+        status = check_and_extract(&o, operands);
     source_free(&o.c.source);
     free(o.name);
     return status;
