@@ -275,6 +275,18 @@ static int share(struct job *j, struct err *err)
     return loading_share(j->loading, &s, err);
 }
 
+static int keep_and_load(struct job *j, struct err *err)
+{
+    int rc = keep_files(j, err);
+
+    if (rc < 0)
+        return rc;
+    rc = load(j, err);
+    if (rc < 0 && j->o->keep && !j->o->objects)
+        err_hint(err, "the flat files are in %s: asofs load takes them", j->o->keep);
+    return rc;
+}
+
 static int copy(struct job *j, struct err *err)
 {
     int rc = j->o->objects == OBJECTS_SOURCE ? 0 : open_target(j, err);
@@ -297,8 +309,7 @@ static int copy(struct job *j, struct err *err)
         return rc;
     source_release(&j->o->c.source);
     expect_rows(j);
-    rc = keep_files(j, err);
-    return rc < 0 ? rc : load(j, err);
+    return keep_and_load(j, err);
 }
 
 static int open_keep(struct job *j, struct err *err)
