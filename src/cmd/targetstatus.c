@@ -78,17 +78,45 @@ static void print_entry(const struct pg_record_entry *e)
                   rows, e->schema, e->name, *e->filter ? " WHERE " : "", e->filter);
 }
 
+static bool was_cut_off(const struct copy *c)
+{
+    return c->parts.of && c->parts.is_over;
+}
+
+/* The list is that of the last run, which need not have come to anything. */
+static bool is_listed_as_current(const struct copy *c)
+{
+    size_t i;
+
+    for (i = 0; i < c->n; i++)
+        if (!*c->entries[i].loaded_at ||
+            strcmp(c->entries[i].loaded_at, c->label->published_at) > 0)
+            return false;
+    return true;
+}
+
+static void print_parts(const struct copy *c)
+{
+    if (c->parts.of)
+        printf("Parts loaded%s: %llu of %llu, %llu rows.\n",
+               was_cut_off(c) ? " when it was cut off" : "", (unsigned long long)c->parts.done,
+               (unsigned long long)c->parts.of, (unsigned long long)c->parts.rows);
+    else if (c->label && strcmp(c->label->state, "current") == 0 && c->parts.is_over &&
+             !is_listed_as_current(c))
+        puts("The list is of a later copy, which failed.");
+}
+
 static void print_label(const struct copy *c)
 {
     const struct pg_record_view *v = c->label;
+    const char *ended = v && was_cut_off(c) && strcmp(v->state, "loading") == 0
+                            ? ", but nobody does: it was cut off"
+                            : "";
 
-    if (c->parts.of)
-        printf("Parts loaded: %llu of %llu, %llu rows.\n", (unsigned long long)c->parts.done,
-               (unsigned long long)c->parts.of, (unsigned long long)c->parts.rows);
     if (!v)
         printable_out("%s: not current yet\n", c->name);
     else if (!*v->moment)
-        printable_out("%s: %s\n", c->name, v->state);
+        printable_out("%s: %s%s\n", c->name, v->state, ended);
     else if (strcmp(v->state, "lost") == 0)
         printable_out(
             "%s: lost: a crash or a restore has emptied its unlogged tables, or this is a "
@@ -96,8 +124,8 @@ static void print_label(const struct copy *c)
             "%s\n",
             c->name, v->moment, v->published_at);
     else if (strcmp(v->state, "current") != 0)
-        printable_out("%s: %s; it was current as of %s, published at %s\n", c->name, v->state,
-                      v->moment, v->published_at);
+        printable_out("%s: %s%s; it was current as of %s, published at %s\n", c->name, v->state,
+                      ended, v->moment, v->published_at);
     else
         printable_out("%s as of %s: %s, %llu table%s, %llu rows, from %s, published at %s\n",
                       c->name, v->moment, v->state, (unsigned long long)v->tables,
@@ -112,6 +140,7 @@ static void print_copy(const struct copy *c)
     printf("%-27s  %-27s %12s  %s\n", "cleared", "loaded", "rows", "table");
     for (i = 0; i < c->n; i++)
         print_entry(&c->entries[i]);
+    print_parts(c);
     print_label(c);
 }
 
@@ -149,13 +178,13 @@ static json_t *copy_json(const struct copy *c)
 
     for (i = 0; i < c->n; i++)
         json_array_append_new(list, entry_json(&c->entries[i]));
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "name",
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:b,s:o}", "name",
                      text_or_null(c->name), "state", text_or_null(v->state), "moment",
                      text_or_null(v->moment), "lsn", text_or_null(v->lsn), "source",
                      text_or_null(v->source), "tables", (json_int_t)v->tables, "rows",
                      (json_int_t)v->rows, "published_at", text_or_null(v->published_at), "parts",
                      "done", (json_int_t)c->parts.done, "of", (json_int_t)c->parts.of, "rows",
-                     (json_int_t)c->parts.rows, "list", list);
+                     (json_int_t)c->parts.rows, "cut_off", was_cut_off(c), "list", list);
 }
 
 static void print_json(const struct copy *copies, size_t n)
