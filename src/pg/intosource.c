@@ -15,10 +15,12 @@
 static const char look_sql[] =
     "SELECT n.oid IS NOT NULL, coalesce(obj_description(n.oid, 'pg_namespace') "
     "= " INTO_SCHEMA_COMMENT ", false), has_database_privilege(current_database(), 'CREATE'),"
-    " quote_ident(current_database()), quote_ident(current_user)"
-    " FROM (SELECT 1) x LEFT JOIN pg_namespace n ON n.nspname = " INTO_SCHEMA;
+    " quote_ident(current_database()), quote_ident(current_user), o.rolname"
+    " FROM (SELECT 1) x LEFT JOIN pg_namespace n ON n.nspname = " INTO_SCHEMA
+    " LEFT JOIN pg_roles o ON o.oid = n.nspowner AND NOT o.rolsuper AND (NOT pg_has_role(o.oid,"
+    "  'USAGE') OR (SELECT u.rolsuper FROM pg_roles u WHERE u.rolname = current_user))";
 
-enum { THERE, OURS, MAY_CREATE, DATABASE, ROLE };
+enum { THERE, OURS, MAY_CREATE, DATABASE, ROLE, OTHER_OWNER };
 
 static int run_collected(struct pg_conn *conn, const char *query, const char *name, struct err *err)
 {
@@ -37,7 +39,7 @@ static int look_at_schema(struct pg_conn *conn, const char *name, struct err *er
     static const char make[] =
         "SELECT format('CREATE SCHEMA %I; COMMENT ON SCHEMA %I IS %L',"
         " x.s, x.s, " INTO_SCHEMA_COMMENT ") FROM (SELECT " INTO_SCHEMA " AS s) x";
-    static const struct pg_wanted wanted = {"bbbtt", 1, 1};
+    static const struct pg_wanted wanted = {"bbbttT", 1, 1};
     struct pg_answer *a = NULL;
     int rc = pg_ask(conn, look_sql, 1, &name, &wanted, &a, err);
 
@@ -52,6 +54,10 @@ static int look_at_schema(struct pg_conn *conn, const char *name, struct err *er
                      "the schema \"asofs_%s\" is not ours: it should have the comment \"asofs: "
                      "copy %s\"",
                      name, name);
+    else if (rc == 0 && !pg_is_null(a, 0, OTHER_OWNER))
+        rc = err_set(err, EEXIST,
+                     "the schema \"asofs_%s\" belongs to %s, who could exchange what is in it",
+                     name, pg_text(a, 0, OTHER_OWNER));
     pg_answer_free(a);
     return rc;
 }

@@ -60,6 +60,26 @@ static int check_rights(struct pg_conn *conn, struct err *err)
     return rc;
 }
 
+/* As record.c of its tables: what another role attaches to one of these would run as a superuser. */
+static int check_makers(struct pg_conn *conn, struct err *err)
+{
+    static const struct pg_wanted wanted = {"T", 1, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_ask(conn,
+                    "SELECT string_agg(format('%s belongs to %I', c.relname, o.rolname), ', ')"
+                    " FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner"
+                    " WHERE c.relnamespace = 'asofs'::regnamespace AND NOT o.rolsuper"
+                    " AND c.relname IN ('flat_file', 'object')"
+                    " AND (SELECT u.rolsuper FROM pg_roles u WHERE u.rolname = current_user)",
+                    0, NULL, &wanted, &a, err);
+
+    if (rc == 0 && !pg_is_null(a, 0, 0))
+        rc =
+            err_set(err, EEXIST, "the schema \"asofs\" is not as we make it: %s", pg_text(a, 0, 0));
+    pg_answer_free(a);
+    return rc;
+}
+
 /* Objects of another role could not be unlinked. */
 static int check_owners(struct pg_conn *conn, const char *name, struct err *err)
 {
@@ -140,7 +160,9 @@ int pg_objects_prepare(struct pg_conn *conn, const char *name, bool *compatible,
         rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
     if (rc < 0)
         return rc;
-    rc = check_rights(conn, err);
+    rc = check_makers(conn, err);
+    if (rc == 0)
+        rc = check_rights(conn, err);
     if (rc == 0)
         rc = check_owners(conn, name, err);
     if (rc == 0)

@@ -116,7 +116,7 @@ static int look_at_schema(struct pg_conn *conn, struct err *err)
 /*
  * Who may create a schema could make this one, with our comment, and what stands in it would be run
  * by whoever copies. So its tables have to be plain ones; and as those of another role can change at
- * any time, those of a role that is no superuser are not for superusers. Nobody of us reads the view.
+ * any time, also by who owns the schema, those of a role that is no superuser are not for superusers. Nobody of us reads the view.
  */
 static const char odd_sql[] =
     "SELECT pg_catalog.string_agg(w.name || x.what, ', ' ORDER BY w.name, x.what)"
@@ -143,6 +143,10 @@ static const char odd_sql[] =
     "  AND y.typnamespace <> (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pg_catalog')"
     " UNION ALL SELECT ' belongs to ' || o.rolname FROM pg_catalog.pg_roles o"
     "  WHERE o.oid = c.relowner AND NOT o.rolsuper"
+    "  AND (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user)"
+    " UNION ALL SELECT ' is in a schema of ' || o.rolname FROM pg_catalog.pg_namespace n"
+    "  JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner WHERE w.name = 'view'"
+    "  AND n.nspname = 'asofs' AND NOT o.rolsuper"
     "  AND (SELECT u.rolsuper FROM pg_catalog.pg_roles u WHERE u.rolname = current_user)) x";
 
 int pg_record_check_plain(struct pg_conn *conn, const char *tables, struct err *err)
@@ -155,7 +159,8 @@ int pg_record_check_plain(struct pg_conn *conn, const char *tables, struct err *
         rc =
             err_set(err, EEXIST, "the schema \"asofs\" is not as we make it: %s", pg_text(a, 0, 0));
         err_hint(err, "Whatever stands in it would be run by who copies. DROP SCHEMA asofs CASCADE "
-                      "forgets what it says of copies; a superuser may ALTER TABLE … OWNER TO.");
+                      "forgets what it says of copies; a superuser may ALTER TABLE … OWNER TO, and "
+                      "ALTER SCHEMA.");
     }
     pg_answer_free(a);
     return rc;
