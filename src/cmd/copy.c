@@ -262,13 +262,13 @@ static int load(struct job *j, struct err *err)
     return rc;
 }
 
-/* Other hosts may join what makes no files. */
+/* Other hosts may join what makes no files, but for objects. */
 static int share(struct job *j, struct err *err)
 {
     struct view_facts f;
     struct loading_shared s;
 
-    if (!j->o->direct)
+    if (!j->o->direct || j->o->objects)
         return 0;
     view_get_facts(j->view, &f);
     s = (struct loading_shared){f.catalog, f.plan, f.snapshot_id};
@@ -397,10 +397,8 @@ static int check(const struct options *o)
         return 0;
     if (o->keep)
         err_set(&err, EINVAL, "--direct makes no files: --keep does not go with it");
-    else if (o->c.source.request.format != PG_FORMAT_CSV)
+    else if (o->c.source.request.format != PG_FORMAT_CSV && !o->objects)
         err_set(&err, EINVAL, "--direct makes no files: --format does not go with it");
-    else if (o->objects)
-        err_set(&err, EINVAL, "--direct makes no files: --large-objects does not go with it");
     else
         return 0;
     return usage_error("copy", &err);

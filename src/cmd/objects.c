@@ -2,6 +2,9 @@
  * The files as they were: first those of .asofs/, whose tables.csv then says which objects are a
  * flat file, and what its size and its checksum are. All of it comes from a database, so that
  * nothing is written but below the directory, and nothing appears that is not as it is said to be.
+ *
+ * A copy that was made without files (--direct) has checksums of its objects, but not of a file of
+ * several; then tables.csv gets it here, as if there had been files.
  */
 #include "cmd/objects.h"
 
@@ -14,6 +17,7 @@
 #include <unistd.h>
 
 #include "cmd/subcommand.h"
+#include "common/csv.h"
 #include "common/hash.h"
 #include "common/io.h"
 #include "common/log.h"
@@ -29,7 +33,9 @@ struct giving {
     struct pg_conn *conn;
     struct pg_object_list list;
     struct outdir *out;
-    size_t used; /* of the list */
+    size_t used;      /* of the list */
+    char (*sums)[17]; /* by table: the checksum of its file */
+    bool sums_missed; /* tables.csv lacked one */
     size_t tables;
     uint64_t bytes;
 };
@@ -39,7 +45,7 @@ struct giving {
 struct filling {
     int fd;
     uint64_t at;
-    struct hash *hash;
+    struct hash *hash, *part;
 };
 
 static int take_piece(void *arg, const char *bytes, size_t len, struct err *err)
@@ -50,6 +56,7 @@ static int take_piece(void *arg, const char *bytes, size_t len, struct err *err)
     if (rc < 0)
         return err_set(err, -rc, "cannot write: %s", strerror(-rc));
     hash_update(f->hash, bytes, len);
+    hash_update(f->part, bytes, len);
     f->at += len;
     return 0;
 }
@@ -63,26 +70,52 @@ static int refuse_object(const char *file, int rc, struct err *err)
     return rc;
 }
 
-static int check_file(const struct filling *f, const char *file, uint64_t bytes,
-                      const char *checksum, struct err *err)
+static void put_sum(const struct hash *h, char sum[17])
+{
+    snprintf(sum, 17, "%016llx", (unsigned long long)hash_value(h));
+}
+
+static int check_part(const struct filling *f, const struct pg_object *o, const char *file,
+                      struct err *err)
 {
     char is[17];
 
-    snprintf(is, sizeof(is), "%016llx", (unsigned long long)hash_value(f->hash));
+    put_sum(f->part, is);
+    if (strcmp(is, o->checksum) == 0)
+        return 0;
+    return err_set(err, EIO, "%s: the checksum of its part %u is %s instead of %s", file,
+                   o->part + 1, is, o->checksum);
+}
+
+/* checksum: "", it is not known. */
+static int check_file(const struct filling *f, const char *file, uint64_t bytes,
+                      const char *checksum, char is[17], struct err *err)
+{
+    put_sum(f->hash, is);
     if (f->at != bytes)
         return err_set(err, EIO, "%s: %llu bytes are there instead of %llu", file,
                        (unsigned long long)f->at, (unsigned long long)bytes);
-    if (strcmp(is, checksum) != 0)
+    if (*checksum && strcmp(is, checksum) != 0)
         return err_set(err, EIO, "%s: its checksum is %s instead of %s", file, is, checksum);
     return 0;
 }
 
-/* The n objects from this one on are a file of that many bytes. */
+static int fill_part(struct giving *g, struct filling *f, const struct pg_object *o,
+                     const char *file, struct err *err)
+{
+    int rc;
+
+    hash_reset(f->part);
+    rc = pg_objread_run(g->conn, o->oid, o->bytes, take_piece, f, err);
+    return rc < 0 ? refuse_object(file, rc, err) : check_part(f, o, file, err);
+}
+
+/* The n objects from this one on are a file of that many bytes. sum: its checksum as it is. */
 static int fill_file(struct giving *g, const struct pg_object *o, size_t n, const char *file,
-                     uint64_t bytes, const char *checksum, struct err *err)
+                     uint64_t bytes, const char *checksum, char sum[17], struct err *err)
 {
     const struct timespec time = {g->list.moment_ns / 1000000000, g->list.moment_ns % 1000000000};
-    struct filling f = {.hash = hash_new()};
+    struct filling f = {.hash = hash_new(), .part = hash_new()};
     size_t i;
     int rc = 0;
 
@@ -90,15 +123,15 @@ static int fill_file(struct giving *g, const struct pg_object *o, size_t n, cons
     if (f.fd < 0)
         rc = err_errno(err, "cannot create %s", file);
     for (i = 0; i < n && rc == 0; i++)
-        if ((rc = pg_objread_run(g->conn, o[i].oid, o[i].bytes, take_piece, &f, err)) < 0)
-            refuse_object(file, rc, err);
+        rc = fill_part(g, &f, &o[i], file, err);
     if (rc == 0)
-        rc = check_file(&f, file, bytes, checksum, err);
+        rc = check_file(&f, file, bytes, checksum, sum, err);
     if (f.fd >= 0) {
         futimens(f.fd, (struct timespec[2]){time, time});
         close(f.fd);
     }
     hash_free(f.hash);
+    hash_free(f.part);
     g->used += n;
     g->bytes += bytes;
     return rc;
@@ -134,6 +167,7 @@ static int make_directory(const struct giving *g, const char *file, struct err *
 
 static int fill_meta(struct giving *g, struct err *err)
 {
+    char sum[17];
     size_t i;
     int rc = mkdirat(g->out->fd, ".asofs", 0777) < 0 ? err_errno(err, "cannot create .asofs") : 0;
 
@@ -142,7 +176,7 @@ static int fill_meta(struct giving *g, struct err *err)
         char *file = mem_printf(".asofs/%s", o->name);
 
         rc = is_plain(o->name, strlen(o->name))
-                 ? fill_file(g, o, 1, file, o->bytes, o->checksum, err)
+                 ? fill_file(g, o, 1, file, o->bytes, o->checksum, sum, err)
                  : err_set(err, EINVAL, "\"%s\" is not the name of a file of .asofs", o->name);
         free(file);
     }
@@ -181,15 +215,18 @@ static size_t count_parts(const struct pg_object_list *l, size_t at,
     return n;
 }
 
-static int fill_table(struct giving *g, const struct inspected_table *t, struct err *err)
+static int fill_table(struct giving *g, const struct inspected_table *t, char sum[17],
+                      struct err *err)
 {
     size_t at = find_table(&g->list, t), n = count_parts(&g->list, at, t);
     int rc;
 
     if (!n || strcmp(t->state, "complete") != 0)
         return err_set(err, EIO, "%s is not complete there", t->file);
+    g->sums_missed |= !*t->checksum;
     rc = make_directory(g, t->file, err);
-    return rc < 0 ? rc : fill_file(g, &g->list.objects[at], n, t->file, t->bytes, t->checksum, err);
+    return rc < 0 ? rc
+                  : fill_file(g, &g->list.objects[at], n, t->file, t->bytes, t->checksum, sum, err);
 }
 
 static void set_time(const struct giving *g, const char *dir)
@@ -214,6 +251,74 @@ static void set_times(const struct giving *g, const struct inspected *view)
     set_time(g, ".");
 }
 
+/* ---- checksums that tables.csv lacks ---- */
+
+#define COLUMNS_MOST 32
+#define TABLES_CSV ".asofs/tables.csv"
+
+/* A record as it was, but for its checksum: sum, or NULL in the header. */
+static bool put_summed_record(struct buf *out, char *const *fields, int n, int *column,
+                              const char *sum)
+{
+    int i;
+
+    for (i = 0; i < n; i++) {
+        if (!sum && strcmp(fields[i], "xxh3") == 0)
+            *column = i;
+        if (i)
+            buf_putc(out, ',');
+        csv_put_field(out, sum && i == *column ? sum : fields[i]);
+    }
+    buf_putc(out, '\n');
+    return *column >= 0 && *column < n;
+}
+
+static bool put_sums(const struct giving *g, const struct buf *from, struct buf *out)
+{
+    const char *p = from->data, *end = from->data + from->len;
+    char *fields[COLUMNS_MOST];
+    int n, i, column = -1;
+    size_t line = 0;
+    bool good = true;
+
+    while (good && (n = csv_read_record(&p, end, fields, COLUMNS_MOST)) > 0) {
+        good = line <= g->tables &&
+               put_summed_record(out, fields, n, &column, line ? g->sums[line - 1] : NULL);
+        for (i = 0; i < n; i++)
+            free(fields[i]);
+        line++;
+    }
+    return good && line == g->tables + 1;
+}
+
+static int write_tables_csv(const struct giving *g, const struct buf *text, struct err *err)
+{
+    const struct timespec time = {g->list.moment_ns / 1000000000, g->list.moment_ns % 1000000000};
+    int fd = openat(g->out->fd, TABLES_CSV, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+    int rc;
+
+    if (fd < 0)
+        return err_errno(err, "cannot write " TABLES_CSV);
+    rc = io_pwrite_all(fd, text->data, text->len, 0);
+    futimens(fd, (struct timespec[2]){time, time});
+    close(fd);
+    return rc < 0 ? err_set(err, -rc, "cannot write " TABLES_CSV ": %s", strerror(-rc)) : 0;
+}
+
+static int complete_list(const struct giving *g, struct err *err)
+{
+    struct buf from = {0}, out = {0};
+    int rc = inspect_read_meta(g->out->hidden, "tables.csv", &from, err);
+
+    if (rc == 0 && !put_sums(g, &from, &out))
+        rc = err_set(err, EIO, TABLES_CSV " of the copy is damaged");
+    if (rc == 0)
+        rc = write_tables_csv(g, &out, err);
+    buf_free(&from);
+    buf_free(&out);
+    return rc;
+}
+
 static int fill_directory(struct giving *g, struct err *err)
 {
     struct inspected view;
@@ -224,13 +329,16 @@ static int fill_directory(struct giving *g, struct err *err)
         rc = inspect_open(&view, g->out->hidden, err);
     if (rc < 0)
         return rc;
+    g->tables = view.ntables;
+    g->sums = mem_array(view.ntables + 1, sizeof(*g->sums));
     for (i = 0; i < view.ntables && rc == 0; i++)
-        rc = fill_table(g, &view.tables[i], err);
+        rc = fill_table(g, &view.tables[i], g->sums[i], err);
+    if (rc == 0 && g->sums_missed)
+        rc = complete_list(g, err);
     if (rc == 0 && g->used != g->list.n)
         rc = err_set(err, EIO, "there are large objects of the copy that its tables.csv lacks");
     if (rc == 0)
         set_times(g, &view);
-    g->tables = view.ntables;
     inspect_free(&view);
     return rc;
 }
@@ -293,6 +401,7 @@ int objects_extract(const struct source *source, const char *name, const char *d
     if (rc == 0)
         print_summary(&g, dir);
     pg_objects_free(&g.list);
+    free(g.sums);
     stop_close(&stop, true);
     return rc < 0 ? command_failed(&err) : 0;
 }

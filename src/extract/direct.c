@@ -2,12 +2,17 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/mem.h"
+#include "extract/seam.h"
 #include "pg/copyin.h"
+#include "pg/largeobject.h"
+#include "pg/objects.h"
 #include "pg/record.h"
 #include "pg/snaptable.h"
 
@@ -23,6 +28,11 @@ struct direct {
     struct buf rows;        /* on their way: from `given` on */
     size_t given;
     bool all; /* nothing comes after them */
+
+    bool as_object; /* in place of `in`: what follows */
+    struct pg_objwrite *object;
+    struct seam seam;
+    struct hash *hash;
 };
 
 struct direct *direct_new(const struct direct_config *config)
@@ -31,6 +41,8 @@ struct direct *direct_new(const struct direct_config *config)
 
     d->cfg = *config;
     d->in = mem_alloc(sizeof(*d->in));
+    d->object = mem_alloc(sizeof(*d->object));
+    d->hash = hash_new();
     return d;
 }
 
@@ -47,6 +59,8 @@ void direct_free(struct direct *d)
     disconnect(d);
     buf_free(&d->rows);
     free(d->in);
+    free(d->object);
+    hash_free(d->hash);
     free(d);
 }
 
@@ -69,6 +83,34 @@ static size_t waiting(const struct direct *d)
     return d->rows.len - d->given;
 }
 
+/* ---- the second side: COPY, or a large object ---- */
+
+static int start_second(struct direct *d, struct err *err)
+{
+    return d->as_object ? pg_objwrite_start(d->second, d->object, err)
+                        : pg_copyin_start(d->second, d->in, err);
+}
+
+static int step_second(struct direct *d, struct err *err)
+{
+    int rc;
+
+    if (!d->as_object)
+        return pg_copyin_step(d->second, d->in, err);
+    rc = pg_objwrite_step(d->second, d->object, err);
+    return rc < 0 ? rc : rc > 0 ? PG_COPYIN_MORE : PG_COPYIN_DONE;
+}
+
+static short second_events(const struct direct *d)
+{
+    return d->as_object ? POLLIN : pg_copyin_events(d->in);
+}
+
+static uint64_t second_bytes(const struct direct *d)
+{
+    return d->as_object ? d->object->bytes : d->in->bytes;
+}
+
 /* ---- waiting ---- */
 
 static int wait_for(struct direct *d, short source, short second, int ms, struct err *err)
@@ -76,7 +118,7 @@ static int wait_for(struct direct *d, short source, short second, int ms, struct
     struct pollfd p[3] = {{.fd = d->cfg.coordinator_fd, .events = POLLIN},
                           {.fd = source ? pg_conn_socket(d->cfg.source) : -1, .events = source},
                           {.fd = second ? pg_conn_socket(d->second) : -1, .events = second}};
-    int rc = d->cfg.alive(d->cfg.arg, d->in->bytes + waiting(d), !source, err);
+    int rc = d->cfg.alive(d->cfg.arg, second_bytes(d) + waiting(d), !source, err);
 
     if (rc < 0)
         return rc;
@@ -91,6 +133,8 @@ static int take_row(void *arg, const char *bytes, size_t len, struct err *err)
     struct direct *d = arg;
 
     (void)err;
+    if (d->as_object)
+        seam_cut(&d->seam, &bytes, &len);
     buf_put(&d->rows, bytes, len);
     return 0;
 }
@@ -106,6 +150,8 @@ static int64_t give_rows(void *arg, char *bytes, size_t room, uint64_t at, struc
         return -EAGAIN;
     if (n)
         memcpy(bytes, d->rows.data + d->given, n);
+    if (d->as_object)
+        hash_update(d->hash, bytes, n);
     d->given += n;
     return (int64_t)n;
 }
@@ -154,11 +200,11 @@ static int pump(struct direct *d, enum side *side, struct err *err)
         if (rc < 0 || rc == PG_COPY_BUSY)
             return rc;
         *side = SECOND;
-        rc = pg_copyin_step(d->second, d->in, err);
+        rc = step_second(d, err);
         if (rc != PG_COPYIN_MORE)
             return rc < 0 ? rc : PG_COPY_DONE;
         *side = SOURCE;
-        rc = wait_for(d, has_room(d) ? POLLIN : 0, pg_copyin_events(d->in), WAIT_MS, err);
+        rc = wait_for(d, has_room(d) ? POLLIN : 0, second_events(d), WAIT_MS, err);
         if (rc < 0)
             return rc;
     }
@@ -170,6 +216,10 @@ static void give_up_second(struct direct *d, bool copying, const struct err *why
     struct err ignored;
     int rc = copying ? PG_COPYIN_MORE : 0;
 
+    if (copying && d->as_object) {
+        disconnect(d); /* it may be writing a piece */
+        return;
+    }
     if (copying)
         pg_copyin_abort(d->in, why);
     while (rc == PG_COPYIN_MORE && (rc = pg_copyin_step(d->second, d->in, &ignored)) == 0)
@@ -241,9 +291,12 @@ static int start_both(struct direct *d, const struct msg_chunk *m, struct err *e
     d->out = (struct pg_copy){.copy_sql = m->copy_sql, .data = take_row, .arg = d};
     d->in->copy_sql = m->place.copy_sql;
     d->in->table = m->place.table;
-    d->in->read = give_rows;
-    d->in->arg = d;
+    d->in->read = d->object->read = give_rows;
+    d->in->arg = d->object->arg = d;
+    d->in->line = 0;
     d->all = false;
+    hash_reset(d->hash);
+    seam_begin(&d->seam, m->flags & CHUNK_BINARY, m->flags & CHUNK_FIRST, m->flags & CHUNK_LAST);
     return pg_copy_start(d->cfg.source, &d->out, *m->lock_sql ? m->lock_sql : NULL, err);
 }
 
@@ -257,7 +310,7 @@ static int copy_rows(struct direct *d, const struct msg_chunk *m, struct err *er
         give_up_second(d, false, err);
         return rc;
     }
-    rc = pg_copyin_start(d->second, d->in, err);
+    rc = start_second(d, err);
     if (rc == 0)
         rc = pump(d, &side, err);
     if (rc == PG_COPY_DONE)
@@ -302,10 +355,47 @@ static int claim(struct direct *d, const struct msg_place *p, bool patient, uint
     }
 }
 
-static int commit(struct direct *d, const struct msg_place *p, uint64_t rows, struct err *err)
+static struct pg_object object_of(const struct msg_place *p)
 {
-    int rc = pg_record_chunk_done(d->second, p->name, (int64_t)p->run, p->chunk, rows, err);
+    return (struct pg_object){.schema = p->schema, .name = p->table, .part = p->part};
+}
 
+static int add_object(struct direct *d, const struct msg_place *p, const struct msg_answer *done,
+                      struct err *err)
+{
+    struct pg_object o = object_of(p);
+    char checksum[17];
+
+    snprintf(checksum, sizeof(checksum), "%016llx", (unsigned long long)done->checksum);
+    o.oid = d->object->oid;
+    o.bytes = done->bytes;
+    o.rows = done->rows;
+    o.checksum = checksum;
+    return pg_objects_add(d->second, p->name, (int64_t)p->run, &o, err);
+}
+
+/* The chunk was done by somebody whose answer is lost. */
+static int find_done_object(struct direct *d, const struct msg_place *p, struct msg_answer *done,
+                            struct err *err)
+{
+    struct pg_object o = object_of(p);
+    int rc = pg_objects_find(d->second, p->name, (int64_t)p->run, &o, err);
+
+    if (rc < 0)
+        return second_failed(d, rc, err);
+    done->bytes = o.bytes;
+    done->checksum = strtoull(o.checksum, NULL, 16);
+    free(o.checksum);
+    return PG_COPY_DONE;
+}
+
+static int commit(struct direct *d, const struct msg_place *p, const struct msg_answer *done,
+                  struct err *err)
+{
+    int rc = d->as_object ? add_object(d, p, done, err) : 0;
+
+    if (rc == 0)
+        rc = pg_record_chunk_done(d->second, p->name, (int64_t)p->run, p->chunk, done->rows, err);
     if (rc == 0)
         rc = pg_write_commit(d->second, err);
     if (rc < 0 && d->second)
@@ -330,7 +420,8 @@ int direct_chunk(struct direct *d, const struct msg_chunk *m, struct msg_answer 
     int rc = connect_second(d, &m->place, err);
 
     *done = (struct msg_answer){.chunk = m->chunk};
-    d->in->bytes = d->given = 0;
+    d->as_object = m->flags & CHUNK_OBJECT;
+    d->in->bytes = d->object->bytes = d->given = 0;
     buf_clear(&d->rows);
     if (rc < 0 && rc != -EINTR) {
         err->code = ECANCELED;
@@ -344,14 +435,15 @@ int direct_chunk(struct direct *d, const struct msg_chunk *m, struct msg_answer 
         return rc;
     done->rows = rows;
     if (rc > 0)
-        return PG_COPY_DONE;
+        return d->as_object ? find_done_object(d, &m->place, done, err) : PG_COPY_DONE;
     rc = copy_rows(d, m, err);
     if (rc != PG_COPY_DONE)
         return rc;
-    done->bytes = d->in->bytes;
-    done->rows = d->in->rows;
-    rc = compare_row_counts(d, err);
+    done->bytes = second_bytes(d);
+    done->rows = d->as_object ? d->out.rows : d->in->rows;
+    done->checksum = d->as_object ? hash_value(d->hash) : 0;
+    rc = d->as_object ? 0 : compare_row_counts(d, err);
     if (rc == 0)
-        rc = commit(d, &m->place, d->in->rows, err);
+        rc = commit(d, &m->place, done, err);
     return rc < 0 ? rc : PG_COPY_DONE;
 }

@@ -1,6 +1,7 @@
 /*
- * Where the rows of one chunk go, beside sink.h: a table of a second database, over a connection of
- * the worker's own, which is made for the first chunk and kept. (guest.h says who decides that.)
+ * Where the rows of one chunk go, beside sink.h: a table of a second database, or a large object of
+ * its own there (CHUNK_OBJECT), over a connection of the worker's own, which is made for the first
+ * chunk and kept. (guest.h says who decides that.)
  *
  * A chunk is one transaction there: it is claimed (pg/record.h), its rows go from one COPY into the
  * other as they come, it is marked done. What is found done is not read at all, and has no bytes.

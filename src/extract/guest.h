@@ -25,11 +25,15 @@
  * when it is open.
  *
  * What only the leader can read comes to the guest by the spool all the same (`chunk` below).
+ *
+ * Or the chunks become large objects there (pg/objects.h), one each, of the bytes that they have in
+ * a flat file.
  */
 struct extract_direct_table {
+    const char *schema;    /* objects: of the table in the source */
     const char *name;      /* without schema, as the server calls it when it refuses a row */
-    const char *copy_sql;  /* COPY … FROM STDIN */
-    enum pg_format format; /* without a header, on both sides */
+    const char *copy_sql;  /* COPY … FROM STDIN; objects: "" */
+    enum pg_format format; /* without a header, on both sides; objects: of the file */
     const bool *skip;      /* of each column of the source: it is not extracted; NULL: all are */
     uint32_t first_chunk;  /* the number of its first chunk there */
 };
@@ -38,6 +42,7 @@ struct extract_direct {
     const struct pg_target *target;
     const char *name; /* of the copy; its run */
     int64_t run, lock_timeout_ms;
+    bool objects;
     const struct extract_direct_table *tables; /* as in the catalog */
     bool (*is_open)(void *arg, size_t table);  /* once it is, it stays so */
     int (*loaded)(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,

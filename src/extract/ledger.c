@@ -430,7 +430,7 @@ static int keep_direct(struct ledger *l, uint32_t chunk, uint32_t spool,
         s->end += d->bytes;
     }
     if (r->chunks_done == r->chunks)
-        complete_table(l, table, r->bytes, 0);
+        complete_table(l, table, r->bytes, r->chunks == 1 ? d->checksum : 0);
     return rc;
 }
 

@@ -43,6 +43,7 @@ static void put_place(struct buf *frame, const struct msg_place *p)
 {
     pg_target_put(frame, &p->target);
     buf_put_str(frame, p->name);
+    buf_put_str(frame, p->schema);
     buf_put_str(frame, p->table);
     buf_put_str(frame, p->copy_sql);
     buf_put_u64(frame, p->run);
@@ -55,6 +56,7 @@ static void get_place(struct reader *r, struct msg_place *p)
 {
     pg_target_get(r, &p->target);
     p->name = reader_str(r);
+    p->schema = reader_str(r);
     p->table = reader_str(r);
     p->copy_sql = reader_str(r);
     p->run = reader_u64(r);
@@ -94,6 +96,7 @@ void msg_chunk_free(struct msg_chunk *m)
     free(m->copy_sql);
     pg_target_free(&m->place.target);
     free(m->place.name);
+    free(m->place.schema);
     free(m->place.table);
     free(m->place.copy_sql);
 }

@@ -42,20 +42,22 @@ struct msg_config {
     uint32_t debug;
 };
 
-/* CHUNK_DIRECT: into a second database. CHUNK_PATIENT: whoever else is at it is waited for a little. */
+/* CHUNK_DIRECT: into a second database. CHUNK_PATIENT: whoever else is at it is waited for a little.
+ * CHUNK_OBJECT: as a large object of it. */
 enum {
     CHUNK_BINARY = 1,
     CHUNK_FIRST = 2,
     CHUNK_LAST = 4,
     CHUNK_OWN_FILE = 8,
     CHUNK_DIRECT = 16,
-    CHUNK_PATIENT = 32
+    CHUNK_PATIENT = 32,
+    CHUNK_OBJECT = 64
 };
 
 /* Where a chunk goes then (guest.h). */
 struct msg_place {
     struct pg_target target;
-    char *name, *table, *copy_sql;
+    char *name, *schema, *table, *copy_sql;
     uint64_t run, lock_timeout_ms;
     uint32_t chunk; /* its number there */
     uint32_t part;  /* of its table, from 0 */

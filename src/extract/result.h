@@ -21,7 +21,7 @@ struct table_result {
     uint64_t bytes;     /* of the flat file; of its complete chunks, unless complete */
     uint64_t under_way; /* bytes of chunks in work, as far as known */
     uint64_t estimate;  /* bytes of the table in the source */
-    uint64_t checksum;  /* XXH3 of the flat file; when complete */
+    uint64_t checksum;  /* XXH3 of the flat file; when complete. 0: not known (extract/guest.h) */
     size_t chunks, chunks_done;
     int64_t started_at;    /* clock_ms of its first chunk; 0 while waiting */
     int64_t ended_at;      /* clock_ms when complete or failed; else 0 */

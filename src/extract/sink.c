@@ -7,7 +7,7 @@
 #include "common/hash.h"
 #include "common/io.h"
 #include "common/mem.h"
-#include "pg/copysql.h"
+#include "extract/seam.h"
 
 #define SINK_BUFFER (512u << 10) /* fits the second-level cache: written while still warm */
 
@@ -16,7 +16,7 @@ struct sink {
     struct hash *hash;
     char *buffer;
     size_t used;
-    size_t skip;      /* bytes of a binary header still to be dropped */
+    struct seam seam;
     uint64_t written; /* flushed bytes of this chunk */
 };
 
@@ -43,7 +43,7 @@ void sink_begin(struct sink *s, const struct sink_chunk *c)
     s->chunk = *c;
     s->used = 0;
     s->written = 0;
-    s->skip = c->binary && !c->first ? PG_BINARY_HEADER : 0;
+    seam_begin(&s->seam, c->binary, c->first, c->last);
     hash_reset(s->hash);
 }
 
@@ -61,34 +61,11 @@ static int flush(struct sink *s, struct err *err)
     return 0;
 }
 
-/*
- * The trailer comes in a message of its own, or, from a chunk without rows, behind the header. A
- * row begins with its number of columns, which is never -1.
- */
-static size_t without_trailer(const struct sink *s, const char *bytes, size_t len)
-{
-    size_t header =
-        len > PG_BINARY_TRAILER && s->chunk.first && sink_bytes(s) == 0 ? PG_BINARY_HEADER : 0;
-
-    if (len == header + PG_BINARY_TRAILER &&
-        memcmp(bytes + header, "\xff\xff", PG_BINARY_TRAILER) == 0)
-        return header;
-    return len;
-}
-
 int sink_put(struct sink *s, const char *bytes, size_t len, struct err *err)
 {
     int rc;
 
-    if (s->skip) {
-        size_t n = len < s->skip ? len : s->skip;
-
-        s->skip -= n;
-        bytes += n;
-        len -= n;
-    }
-    if (s->chunk.binary && !s->chunk.last)
-        len = without_trailer(s, bytes, len);
+    seam_cut(&s->seam, &bytes, &len);
     while (len) {
         size_t n = SINK_BUFFER - s->used;
 

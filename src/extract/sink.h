@@ -1,10 +1,6 @@
 /*
  * Where the rows of one chunk go: a file, from an offset on, through a buffer, with a running
- * checksum.
- *
- * COPY BINARY puts a header in front of every chunk and a trailer behind it. The file shall have
- * them once, so the sink drops the header of all chunks but the first and the trailer of all but
- * the last.
+ * checksum. Of the binary form it is what the whole file needs (seam.h).
  */
 #ifndef ASOFS_EXTRACT_SINK_H
 #define ASOFS_EXTRACT_SINK_H

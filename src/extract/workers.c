@@ -54,9 +54,10 @@ static void put_place(const struct workers *w, uint32_t chunk, const struct extr
     const struct extract_direct *d = ledger_direct(w->ledger);
     uint32_t part = ledger_part(w->ledger, chunk);
 
-    m->flags |= CHUNK_DIRECT;
+    m->flags |= CHUNK_DIRECT | (d->objects ? CHUNK_OBJECT : 0u);
     m->place = (struct msg_place){.target = *d->target,
                                   .name = (char *)(uintptr_t)d->name,
+                                  .schema = (char *)(uintptr_t)(t->schema ? t->schema : ""),
                                   .table = (char *)(uintptr_t)t->name,
                                   .copy_sql = (char *)(uintptr_t)t->copy_sql,
                                   .run = (uint64_t)d->run,

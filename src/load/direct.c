@@ -133,8 +133,9 @@ static struct extract_direct_table make_table(struct loading *l, size_t i)
     for (k = 0; k < t->ncolumns; k++)
         w->skip[k] = t->columns[k].skip;
     log_debug("direct: %s.%s as %s", t->schema, t->name, pg_format_name(w->format));
-    return (struct extract_direct_table){.name = t->name,
-                                         .copy_sql = w->copy_sql,
+    return (struct extract_direct_table){.schema = l->list->tables[i].schema,
+                                         .name = t->name,
+                                         .copy_sql = w->copy_sql ? w->copy_sql : "",
                                          .format = w->format,
                                          .skip = w->skip,
                                          .first_chunk = w->first_chunk};
@@ -151,6 +152,7 @@ void loading_make_direct(struct loading *l)
                                         .name = l->req.name,
                                         .run = l->run,
                                         .lock_timeout_ms = l->req.lock_timeout_ms,
+                                        .objects = l->req.mode == LOADING_OBJECTS,
                                         .tables = l->direct_tables,
                                         .is_open = is_open,
                                         .loaded = loaded,

@@ -332,10 +332,14 @@ static int begin_objects(struct loading *l, struct err *err)
     size_t i;
     int rc = loading_objects_begin(l, err);
 
-    for (i = 0; i < l->list->n; i++)
+    for (i = 0; i < l->list->n; i++) {
         l->work[i].drop = mem_strdup("");
+        l->work[i].format = l->list->format;
+    }
     if (rc == 0)
         rc = write_list(l, err);
+    if (rc == 0 && l->req.direct)
+        loading_make_direct(l);
     if (rc == 0)
         loading_make_crews(l);
     return rc;

@@ -77,7 +77,7 @@ static int read_piece(struct pg_objwrite *w, struct err *err)
         return 0;
     n = w->read(w->arg, w->piece, sizeof(w->piece), w->bytes + w->sent, err);
     if (n < 0)
-        return (int)n;
+        return n == -EAGAIN ? 0 : (int)n;
     if (w->bytes + w->sent + (uint64_t)n > PG_OBJECT_MOST)
         return err_set(err, EFBIG, "a large object has no room for more than 4 TiB");
     w->waiting = (size_t)n;

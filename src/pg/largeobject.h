@@ -26,7 +26,8 @@
 
 struct pg_objwrite {
     /* The bytes from `at` on, at most `room`, all of them but at the end: how many, 0 at the end, or
-     * negative, which is the result. */
+     * negative, which is the result. -EAGAIN is not: there are none yet; it is asked again at the
+     * next step. */
     int64_t (*read)(void *arg, char *bytes, size_t room, uint64_t at, struct err *err);
     void *arg;
 
@@ -43,7 +44,8 @@ struct pg_objwrite {
 /* -EACCES: no privilege. */
 int pg_objwrite_start(struct pg_conn *conn, struct pg_objwrite *w, struct err *err);
 
-/* 1: wait until pg_conn_socket is readable, then step again; 0: all is written; negative: it
+/* 1: wait until pg_conn_socket is readable (or, after -EAGAIN, there are bytes), then step again; 0:
+ * all is written; negative: it
  * failed, and the transaction with it (-ECONNRESET, -EPROTO: the session is lost). */
 int pg_objwrite_step(struct pg_conn *conn, struct pg_objwrite *w, struct err *err);
 

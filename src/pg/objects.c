@@ -209,6 +209,43 @@ int pg_objects_add(struct pg_conn *conn, const char *name, int64_t run, const st
                        9, values, err);
 }
 
+static int ask_object(struct pg_conn *conn, const char *const *values, struct pg_object *o,
+                      struct err *err)
+{
+    static const struct pg_wanted wanted = {"nNT", 0, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_ask(conn,
+                    "SELECT bytes, rows, xxh3 FROM asofs.object WHERE view = $1 AND run = $2"
+                    " AND schema = $3 AND name = $4 AND part = $5",
+                    5, values, &wanted, &a, err);
+
+    if (rc == 0 && !pg_rows(a))
+        rc = err_set(err, ESTALE,
+                     "an object of this copy is gone: another one of its name has begun");
+    if (rc == 0) {
+        o->bytes = pg_number(a, 0, 0);
+        o->rows = pg_number(a, 0, 1);
+        o->checksum = mem_strdup(pg_text(a, 0, 2));
+    }
+    pg_answer_free(a);
+    return rc;
+}
+
+int pg_objects_find(struct pg_conn *conn, const char *name, int64_t run, struct pg_object *o,
+                    struct err *err)
+{
+    char numbers[2][24];
+    const char *values[] = {name, numbers[0], o->schema, o->name, numbers[1]};
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
+
+    snprintf(numbers[0], sizeof(numbers[0]), "%lld", (long long)run);
+    snprintf(numbers[1], sizeof(numbers[1]), "%u", o->part);
+    if (rc == 0)
+        rc = ask_object(conn, values, o, err);
+    pg_rollback(conn);
+    return rc;
+}
+
 /* ---- unlinking ---- */
 
 /* At most so many objects and, but for the first, bytes at a time. One that somebody unlinked is

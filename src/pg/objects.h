@@ -57,6 +57,11 @@ int pg_objects_publish(struct pg_conn *conn, const struct pg_label *label, int64
 int pg_objects_add(struct pg_conn *conn, const char *name, int64_t run, const struct pg_object *o,
                    struct err *err);
 
+/* One that was added: its bytes, rows and checksum (the caller's to free). -ESTALE: there is none. A
+ * transaction of its own. */
+int pg_objects_find(struct pg_conn *conn, const char *name, int64_t run, struct pg_object *o,
+                    struct err *err);
+
 /* ---- for who reads ---- */
 
 struct pg_object_list {

@@ -151,7 +151,7 @@ static void put_table(const struct snapshot *s, size_t i, struct buf *out)
                table_state_name(r->state), (unsigned long long)r->rows,
                (unsigned long long)(r->bytes + r->under_way), (unsigned long long)r->estimate,
                r->chunks, seconds_of(r));
-    if (r->state == TABLE_COMPLETE)
+    if (r->state == TABLE_COMPLETE && r->checksum)
         buf_printf(out, "%016llx", (unsigned long long)r->checksum);
     buf_putc(out, ',');
     csv_put_field(out, r->error);
