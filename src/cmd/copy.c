@@ -167,6 +167,7 @@ static int make_list(struct job *j, struct err *err)
                                  .encoding = mem_strdup(f.encoding),
                                  .timezone = mem_strdup(f.timezone),
                                  .system_identifier = mem_strdup(f.system_identifier),
+                                 .server_started = mem_strdup(f.server_started),
                                  .database = mem_strdup(f.database),
                                  .source = mem_strdup(f.source),
                                  .moment = mem_strdup(f.moment),

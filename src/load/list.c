@@ -34,6 +34,7 @@ void load_list_free(struct load_list *l)
     free(l->encoding);
     free(l->timezone);
     free(l->system_identifier);
+    free(l->server_started);
     free(l->database);
     free(l->source);
     free(l->moment);

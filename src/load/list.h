@@ -32,7 +32,7 @@ struct load_list {
     char *encoding; /* of the files */
     char *timezone; /* of the session that wrote them */
     /* The server and the database that they come from, where these are still there; or NULL. */
-    char *system_identifier, *database;
+    char *system_identifier, *server_started, *database;
     /* The label of the copy. */
     char *source, *moment, *lsn; /* "erp@host"; ISO 8601; "0/1234" */
 };

@@ -92,15 +92,23 @@ static void describe_tables(struct loading *l)
     l->parts = mem_array(l->nparts, sizeof(*l->parts));
 }
 
+/* A role need not be told the identifier; a primary and its standby did not start at once. */
+static bool is_same_server(const struct load_list *list, const struct pg_server *s)
+{
+    const char *id = list->system_identifier, *started = list->server_started;
+
+    if (id && *id && *s->system_identifier)
+        return strcmp(id, s->system_identifier) == 0;
+    return started && strcmp(started, s->started) == 0;
+}
+
 /* What was written to them since the moment of the copy would be lost. */
 static int check_apart(const struct loading *l, struct err *err)
 {
     const struct load_list *list = l->list;
     size_t i;
 
-    if (!list->system_identifier || !*list->system_identifier ||
-        strcmp(list->system_identifier, l->server.system_identifier) != 0 ||
-        strcmp(list->database, l->server.database) != 0)
+    if (!is_same_server(list, &l->server) || strcmp(list->database, l->server.database) != 0)
         return 0;
     for (i = 0; i < list->n; i++)
         if (strcmp(list->tables[i].schema, list->tables[i].target_schema) == 0)

@@ -520,12 +520,13 @@ enum {
     LC_MONETARY,
     IN_RECOVERY,
     LOCK_SLOTS,
-    DEADLOCK_TIMEOUT
+    DEADLOCK_TIMEOUT,
+    STARTED
 };
 
 static int read_facts(struct pg_conn *conn, struct pg_answer **a, struct err *err)
 {
-    static const struct pg_wanted wanted = {"ttttttbni", 1, 1};
+    static const struct pg_wanted wanted = {"ttttttbnit", 1, 1};
 
     return pg_ask(
         conn,
@@ -538,7 +539,8 @@ static int read_facts(struct pg_conn *conn, struct pg_answer **a, struct err *er
         " (pg_catalog.current_setting('max_connections')::pg_catalog.int8 OPERATOR(pg_catalog.+)"
         "  pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8),"
         " (SELECT s.setting FROM pg_catalog.pg_settings s"
-        "  WHERE s.name OPERATOR(pg_catalog.=) 'deadlock_timeout')",
+        "  WHERE s.name OPERATOR(pg_catalog.=) 'deadlock_timeout'),"
+        " extract(epoch FROM pg_catalog.pg_postmaster_start_time())::pg_catalog.text",
         0, NULL, &wanted, a, err);
 }
 
@@ -593,6 +595,7 @@ int pg_conn_inspect(struct pg_conn *conn, struct pg_server *server, struct err *
         .lock_slots = pg_integer(a, 0, LOCK_SLOTS),
         .deadlock_timeout_ms = pg_integer(a, 0, DEADLOCK_TIMEOUT),
         .system_identifier = read_system_identifier(conn),
+        .started = mem_strdup(pg_text(a, 0, STARTED)),
     };
     pg_answer_free(a);
     return rc;
@@ -636,5 +639,6 @@ void pg_server_free(struct pg_server *server)
     free(server->search_path);
     free(server->lc_monetary);
     free(server->system_identifier);
+    free(server->started);
     *server = (struct pg_server){0};
 }

@@ -51,6 +51,7 @@ struct pg_server {
     char *search_path; /* the schemas of the session before it was emptied: an array literal */
     char *lc_monetary;
     char *system_identifier; /* "" when we may not know it */
+    char *started;           /* when, to the microsecond; another server hardly has the same */
     bool in_recovery;
     int64_t lock_slots; /* locks that fit in the server's lock table */
     int64_t deadlock_timeout_ms;

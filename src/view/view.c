@@ -107,6 +107,7 @@ void view_get_facts(const struct view *v, struct view_facts *f)
                              .source = s->source,
                              .database = s->server.database,
                              .system_identifier = s->of_store ? NULL : s->server.system_identifier,
+                             .server_started = s->of_store ? NULL : s->server.started,
                              .moment = s->moment.time,
                              .lsn = s->moment.lsn,
                              .target = &s->target,

@@ -47,6 +47,7 @@ struct view_facts {
     const struct plan *plan;
     const char *source, *database; /* "dbname@host", "dbname" */
     const char *system_identifier; /* of a running server that may tell it; or NULL */
+    const char *server_started;    /* of a running server; or NULL */
     const char *moment, *lsn, *encoding, *timezone;
     enum pg_format format;
     const struct pg_target *target; /* the server that was frozen */
