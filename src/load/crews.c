@@ -79,10 +79,14 @@ static int put_job(struct loading *l, unsigned slot, struct buf *frame, int *fd,
                          .format = w->format};
     int rc = 0;
 
-    if (job->kind == GATE_CLEAR)
+    if (job->kind == GATE_CLEAR) {
         m.sql = w->clear_sql;
-    if (job->kind == GATE_FINISH)
+        m.chunk = -1 - (int64_t)job->item;
+    }
+    if (job->kind == GATE_FINISH) {
         m.sql = l->steps[w->steps[job->part]].sql;
+        m.chunk = -1 - (int64_t)(l->list->n + w->steps[job->part]);
+    }
     if (job->kind == GATE_LOAD) {
         const struct part_place *p = &l->parts[w->first_chunk + job->part];
 

@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "load/gate.h"
 #include "load/protocol.h"
+#include "load/settle.h"
 #include "load/worker.h"
 #include "pg/intosource.h"
 #include "pg/publish.h"
@@ -257,7 +258,7 @@ static int write_list(struct intosource *x, struct err *err)
                                              .name = c->tables[i].rel.name,
                                              .target_schema = schema,
                                              .filter = c->tables[i].filter};
-    rc = pg_record_list(x->conn, x->req->name, tables, c->ntables, &x->run, &unlisted, err);
+    rc = pg_record_list(x->conn, x->req->name, tables, c->ntables, 0, &x->run, &unlisted, err);
     if (rc == 0 && unlisted && !x->req->quiet)
         log_note("an earlier copy of \"%s\" filled these, which are not listed now; those in "
                  "schema %s go when this copy is current: %s",
@@ -416,8 +417,14 @@ static int publish(struct intosource *x, struct err *err)
                              .source = r->description,
                              .tables = (int64_t)x->n,
                              .rows = (int64_t)x->rows};
+    struct settle_request settle = {.target = &x->target,
+                                    .name = r->name,
+                                    .timeout_ms = r->worker_timeout_ms,
+                                    .stop_fd = r->stop_fd};
     int rc = pg_publish_into(x->conn, x->schema, &label, r->publish_timeout_ms, err);
 
+    if (rc < 0)
+        rc = settle_publish(&x->conn, &settle, rc, err);
     if (rc < 0)
         return rc;
     x->published = true;

@@ -238,7 +238,8 @@ static int write_list(struct loading *l, struct err *err)
                                              .filter = t->filter,
                                              .parts = t->nparts};
     }
-    rc = pg_record_list(l->conn, l->req.name, tables, l->list->n, &l->run, &unlisted, err);
+    rc = pg_record_list(l->conn, l->req.name, tables, l->list->n, l->list->n + l->nsteps, &l->run,
+                        &unlisted, err);
     if (rc == 0 && unlisted && !l->req.quiet)
         log_note(
             "an earlier copy of \"%s\" filled these, which are not listed now and stay as they "

@@ -52,7 +52,7 @@ void load_put_job(struct buf *frame, const struct load_job *m)
     buf_put_str(frame, m->sql);
     buf_put_str(frame, m->schema);
     buf_put_str(frame, m->table);
-    buf_put_u32(frame, m->chunk);
+    buf_put_u64(frame, (uint64_t)m->chunk);
     buf_put_u32(frame, m->format);
     buf_put_u32(frame, m->first);
     buf_put_u32(frame, m->last);
@@ -70,7 +70,7 @@ bool load_get_job(struct reader *r, struct load_job *m)
     m->sql = reader_str(r);
     m->schema = reader_str(r);
     m->table = reader_str(r);
-    m->chunk = reader_u32(r);
+    m->chunk = (int64_t)reader_u64(r);
     m->format = reader_u32(r);
     m->first = reader_u32(r);
     m->last = reader_u32(r);

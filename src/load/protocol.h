@@ -41,8 +41,9 @@ struct load_job {
     uint32_t item, part;
     char *sql;            /* CLEAR, FINISH: statements; LOAD: the COPY, or INSERT */
     char *schema, *table; /* of the snapshot table */
+    int64_t chunk;        /* its number in asofs.chunk; below 0, it is no LOAD. CLEAR, FINISH: 0: it
+                             has none, since it can be done twice */
     /* LOAD */
-    uint32_t chunk; /* its number in the target's ledger */
     uint32_t format;
     uint32_t first, last;
     uint64_t offset, len; /* in the file */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "load/settle.h"
 #include "pg/objects.h"
 #include "pg/publish.h"
 #include "pg/sequences.h"
@@ -31,8 +32,10 @@ int loading_label(struct loading *l, const char *state, struct err *err)
 
 static int publish_in_place(struct loading *l, struct err *err)
 {
-    int rc = pg_sequences_raise(l->conn, l->tables, l->list->n, err);
+    int rc = pg_snaptable_check_again(l->conn, l->tables, l->list->n, err);
 
+    if (rc == 0)
+        rc = pg_sequences_raise(l->conn, l->tables, l->list->n, err);
     return rc < 0 ? rc : loading_label(l, "current", err);
 }
 
@@ -51,23 +54,34 @@ static int compare_rows(const struct loading *l, struct err *err)
     return 0;
 }
 
-int loading_publish(struct loading *l, struct err *err)
+static int publish(struct loading *l, struct err *err)
 {
     struct pg_label label = label_of(l, "current");
+
+    if (l->req.mode == LOADING_SWAP)
+        return pg_publish_swap(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
+    if (l->req.mode == LOADING_ROWS)
+        return pg_publish_rows(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
+    if (l->req.mode == LOADING_OBJECTS)
+        return pg_objects_publish(l->conn, &label, l->run, l->req.publish_timeout_ms, err);
+    return publish_in_place(l, err);
+}
+
+int loading_publish(struct loading *l, struct err *err)
+{
+    struct settle_request settle = {.target = &l->target,
+                                    .name = l->req.name,
+                                    .timeout_ms = l->req.worker_timeout_ms,
+                                    .stop_fd = l->req.stop_fd};
     int rc = compare_rows(l, err);
 
     if (rc < 0)
         return rc;
     pg_conn_set_patience(l->conn,
                          0); /* a statement that changes many rows says nothing meanwhile */
-    if (l->req.mode == LOADING_SWAP)
-        rc = pg_publish_swap(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
-    else if (l->req.mode == LOADING_ROWS)
-        rc = pg_publish_rows(l->conn, l->shadows, &label, l->req.publish_timeout_ms, err);
-    else if (l->req.mode == LOADING_OBJECTS)
-        rc = pg_objects_publish(l->conn, &label, l->run, l->req.publish_timeout_ms, err);
-    else
-        rc = publish_in_place(l, err);
+    rc = publish(l, err);
+    if (rc < 0)
+        rc = settle_publish(&l->conn, &settle, rc, err);
     l->published = rc == 0;
     return rc;
 }

@@ -217,7 +217,7 @@ static int store_part(struct worker *w, const struct load_job *job, int fd, stru
 /* ---- a job ---- */
 
 /* A session that is just ending may still have it: that is waited for. 1: it is done already. */
-static int claim_part(struct worker *w, const struct load_job *job, uint64_t *rows, struct err *err)
+static int claim(struct worker *w, const struct load_job *job, uint64_t *rows, struct err *err)
 {
     int64_t until = clock_ms() + (int64_t)w->config.lock_timeout_ms;
     int rc;
@@ -232,33 +232,32 @@ static int claim_part(struct worker *w, const struct load_job *job, uint64_t *ro
     return rc;
 }
 
-/* 1: it was done before, and a->rows is how many. */
-static int load_part(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
-                     struct err *err)
-{
-    int rc = claim_part(w, job, &a->rows, err);
-
-    if (rc != 0)
-        return rc;
-    rc = w->config.objects ? store_part(w, job, fd, a, err) : copy_part(w, job, fd, a, err);
-    if (rc == 0)
-        rc = pg_record_chunk_done(w->conn, w->config.name, (int64_t)w->config.run, job->chunk,
-                                  a->rows, err);
-    return rc;
-}
-
 static int do_within(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
                      struct err *err)
 {
     int rc;
 
     if (job->kind == GATE_LOAD)
-        return load_part(w, job, fd, a, err);
+        return w->config.objects ? store_part(w, job, fd, a, err) : copy_part(w, job, fd, a, err);
     rc = run_statements(w, job, err);
     if (rc == 0 && job->kind == GATE_CLEAR)
         rc = pg_record_cleared(w->conn, w->config.name, (int64_t)w->config.run, job->schema,
                                job->table, err);
     return rc;
+}
+
+/* 1: it was done before, and a->rows is how many rows that were. */
+static int do_once(struct worker *w, const struct load_job *job, int fd, struct load_answer *a,
+                   struct err *err)
+{
+    int rc = claim(w, job, &a->rows, err);
+
+    if (rc != 0)
+        return rc;
+    rc = do_within(w, job, fd, a, err);
+    return rc < 0 ? rc
+                  : pg_record_chunk_done(w->conn, w->config.name, (int64_t)w->config.run,
+                                         job->chunk, a->rows, err);
 }
 
 static bool is_lost(int rc)
@@ -311,7 +310,8 @@ static int do_transaction(struct worker *w, const struct load_job *job, int fd,
 
     if (rc < 0)
         return rc;
-    rc = do_within(w, job, fd, a, err);
+    rc = job->kind == GATE_LOAD || job->chunk ? do_once(w, job, fd, a, err)
+                                              : do_within(w, job, fd, a, err);
     if (rc >= 0)
         return pg_write_commit(w->conn, err);
     if (rc != -ECONNRESET && rc != -EPROTO && rc != -EPIPE)

@@ -19,6 +19,7 @@ struct pg_conn {
     unsigned notices;             /* that came, ever */
     uint64_t affected;            /* rows, by the last statement that pg_step took */
     char *timezone, *lc_monetary; /* of the session */
+    char committing[24];          /* publish.h; "": none */
     bool can_notice_end;          /* the server checks now and then whether we are still there */
 };
 

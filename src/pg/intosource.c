@@ -262,20 +262,20 @@ int pg_into_analyze_sql(struct pg_conn *conn, const char *schema, const char *ta
 /* ---- chunks ---- */
 
 struct chunk_key {
-    char run[24], chunk[16];
+    char run[24], chunk[24];
     const char *values[3];
 };
 
-static void key_of(struct chunk_key *k, const char *name, int64_t run, uint32_t chunk)
+static void key_of(struct chunk_key *k, const char *name, int64_t run, int64_t chunk)
 {
     snprintf(k->run, sizeof(k->run), "%lld", (long long)run);
-    snprintf(k->chunk, sizeof(k->chunk), "%u", chunk);
+    snprintf(k->chunk, sizeof(k->chunk), "%lld", (long long)chunk);
     k->values[0] = name;
     k->values[1] = k->run;
     k->values[2] = k->chunk;
 }
 
-int pg_into_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+int pg_into_claim(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk,
                   struct err *err)
 {
     struct chunk_key k;
@@ -285,8 +285,8 @@ int pg_into_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_t 
                        k.values, err);
 }
 
-int pg_into_find(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
-                 uint64_t *rows, struct err *err)
+int pg_into_find(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk, uint64_t *rows,
+                 struct err *err)
 {
     static const struct pg_wanted wanted = {"n", 0, 1};
     struct pg_answer *a = NULL;

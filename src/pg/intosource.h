@@ -40,11 +40,11 @@ int pg_into_analyze_sql(struct pg_conn *conn, const char *schema, const char *ta
  * rows. An older snapshot sees no row that another session wrote there, but the key is unique
  * whatever the snapshot. Negative: somebody else has it, or had it; the transaction has failed.
  */
-int pg_into_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+int pg_into_claim(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk,
                   struct err *err);
 
 /* In no transaction: 1: this chunk is committed, with *rows; 0: it is not. */
-int pg_into_find(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
-                 uint64_t *rows, struct err *err);
+int pg_into_find(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk, uint64_t *rows,
+                 struct err *err);
 
 #endif

@@ -343,13 +343,9 @@ int pg_objects_publish(struct pg_conn *conn, const struct pg_label *label, int64
     int rc = pg_publish_try_ms(conn, &try_ms, err);
 
     snprintf(number, sizeof(number), "%lld", (long long)run);
-    while (rc == 0 && (rc = try_publish(conn, label, number, try_ms, err)) == -EBUSY) {
+    while (rc == 0 && (rc = try_publish(conn, label, number, try_ms, err)) == -EBUSY)
         rc = pg_publish_pause(conn, deadline, err);
-        if (rc == -EBUSY)
-            return err_set(err, EBUSY, "asofs.view could not be locked within %lld ms",
-                           (long long)timeout_ms);
-    }
-    return rc;
+    return rc == -EBUSY ? pg_publish_refuse_label(conn, timeout_ms, err) : rc;
 }
 
 /* ---- reading ---- */

@@ -20,6 +20,7 @@
 /* A session of ours may have it off, but who publishes tells others that it is done. */
 int pg_publish_begin(struct pg_conn *conn, struct err *err)
 {
+    *conn->committing = 0;
     return pg_begin(conn, PG_READ_WRITE, false,
                     "SELECT set_config('synchronous_commit', 'on', true)"
                     " WHERE current_setting('synchronous_commit') = 'off'",
@@ -196,7 +197,7 @@ void pg_publish_name_holders(struct pg_conn *conn, const struct pg_shadows *s, b
     name_holders(conn, rc, a, err);
 }
 
-static void name_holders_of_label(struct pg_conn *conn, struct err *err)
+int pg_publish_refuse_label(struct pg_conn *conn, int64_t timeout_ms, struct err *err)
 {
     struct pg_answer *a = NULL;
     struct err ignored;
@@ -204,7 +205,9 @@ static void name_holders_of_label(struct pg_conn *conn, struct err *err)
 
     if (rc == 0)
         rc = pg_ask(conn, holders_of_label, 0, NULL, &holders_wanted, &a, &ignored);
+    err_set(err, EBUSY, "asofs.view could not be locked within %lld ms", (long long)timeout_ms);
     name_holders(conn, rc, a, err);
+    return -EBUSY;
 }
 
 /* ---- the label ---- */
@@ -347,14 +350,55 @@ int pg_publish_update_label(struct pg_conn *conn, const struct pg_label *label, 
 
 int pg_publish_commit(struct pg_conn *conn, const struct pg_label *label, struct err *err)
 {
-    static const struct pg_wanted wanted = {"T", 1, 1};
+    static const struct pg_wanted wanted = {"Tt", 1, 1};
     struct pg_answer *a;
-    int rc = pg_ask(conn, "SELECT pg_notify('asofs', $1)::text", 1, &label->name, &wanted, &a, err);
+    int rc = pg_ask(conn, "SELECT pg_notify('asofs', $1)::text, pg_current_xact_id()::text", 1,
+                    &label->name, &wanted, &a, err);
 
     if (rc < 0)
         return rc;
+    snprintf(conn->committing, sizeof(conn->committing), "%s", pg_text(a, 0, 1));
     pg_answer_free(a);
-    return pg_run(conn, "COMMIT", err);
+    rc = pg_run(conn, "COMMIT", err);
+    if (rc == 0)
+        *conn->committing = 0;
+    return rc;
+}
+
+const char *pg_publish_committing(const struct pg_conn *conn)
+{
+    return conn->committing;
+}
+
+static int ask_status(struct pg_conn *conn, const char *transaction, bool *over, struct err *err)
+{
+    static const struct pg_wanted wanted = {"t", 1, 1};
+    struct pg_answer *a = NULL;
+    int rc = pg_begin(conn, PG_READ_ONLY, false, NULL, err);
+
+    if (rc == 0)
+        rc = pg_ask(conn, "SELECT pg_xact_status($1::xid8)", 1, &transaction, &wanted, &a, err);
+    if (rc == 0) {
+        *over = strcmp(pg_text(a, 0, 0), "in progress") != 0;
+        rc = strcmp(pg_text(a, 0, 0), "committed") == 0;
+    }
+    pg_answer_free(a);
+    pg_rollback(conn);
+    return rc;
+}
+
+int pg_publish_find(struct pg_conn *conn, const char *transaction, int64_t timeout_ms,
+                    struct err *err)
+{
+    int64_t deadline = clock_ms() + timeout_ms;
+    bool over = false;
+    int rc, rc2 = 0;
+
+    while ((rc = ask_status(conn, transaction, &over, err)) >= 0 && !over && rc2 == 0)
+        rc2 = pg_publish_pause(conn, deadline, err);
+    if (rc2 == -EBUSY)
+        return err_set(err, EBUSY, "the server is still at it");
+    return rc2 < 0 ? rc2 : rc;
 }
 
 static int try_label(struct pg_conn *conn, const struct pg_label *label, int64_t try_ms,
@@ -385,9 +429,5 @@ int pg_publish_label(struct pg_conn *conn, const struct pg_label *label, int64_t
         if (rc < 0)
             break;
     }
-    if (rc == -EBUSY) {
-        err_set(err, EBUSY, "asofs.view could not be locked within %lld ms", (long long)timeout_ms);
-        name_holders_of_label(conn, err);
-    }
-    return rc;
+    return rc == -EBUSY ? pg_publish_refuse_label(conn, timeout_ms, err) : rc;
 }

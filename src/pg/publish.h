@@ -14,7 +14,7 @@
  * others get on; after timeout_ms it is given up (-EBUSY) and who was in the way is named, since
  * when. -EINTR: the session's stop descriptor. After every failure everything is as it was, but
  * for -ECONNRESET, -ETIMEDOUT, -EINTR and -EPROTO: they may have come for the answer to COMMIT, so
- * that only asofs.view tells. Sequences that were raised stay so.
+ * that it has to be asked for (pg_publish_find). Sequences that were raised stay so.
  *
  * Where some of the tables are unlogged, whoever made them so, the label goes when their rows do: see
  * asofs.marker (record.h).
@@ -55,7 +55,7 @@ int pg_publish_swap(struct pg_conn *conn, const struct pg_shadows *s, const stru
  * shadows and their schemas go in the same transaction.
  *
  * -EIO: a row is refused, in the server's words: by a constraint, or because its key is that of a
- * row outside of the filter that may not be changed.
+ * row outside of the filter that may not be changed. Or rows came with the same primary key.
  */
 int pg_publish_rows(struct pg_conn *conn, const struct pg_shadows *s, const struct pg_label *label,
                     int64_t timeout_ms, struct err *err);
@@ -74,5 +74,16 @@ int pg_publish_into(struct pg_conn *conn, const char *schema, const struct pg_la
  */
 int pg_publish_label(struct pg_conn *conn, const struct pg_label *label, int64_t timeout_ms,
                      struct err *err);
+
+/*
+ * After a pg_publish_… that failed: the transaction whose COMMIT it had sent; "": it had not come to
+ * that, and nothing is published.
+ */
+const char *pg_publish_committing(const struct pg_conn *conn);
+
+/* By another connection to that server. 1: it is committed; 0: it is not, and will not be; -EBUSY:
+ * after timeout_ms it is not over. */
+int pg_publish_find(struct pg_conn *conn, const char *transaction, int64_t timeout_ms,
+                    struct err *err);
 
 #endif

@@ -42,6 +42,9 @@ void pg_publish_put_holders(const struct pg_answer *a, struct err *err);
 void pg_publish_name_holders(struct pg_conn *conn, const struct pg_shadows *s, bool writers,
                              struct err *err);
 
+/* -EBUSY: asofs.view alone could not be locked within timeout_ms; by whom, as above. */
+int pg_publish_refuse_label(struct pg_conn *conn, int64_t timeout_ms, struct err *err);
+
 /* asofs.view is locked ACCESS EXCLUSIVE: its row is written so that every snapshot sees it. */
 int pg_publish_put_label(struct pg_conn *conn, const struct pg_label *label, struct err *err);
 /* So that older snapshots see the old one. */

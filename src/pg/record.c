@@ -349,7 +349,7 @@ static const char insert_sql[] =
 static const char chunks_sql[] =
     "WITH gone AS (DELETE FROM asofs.chunk WHERE view = $1)"
     " INSERT INTO asofs.chunk (view, run, chunk)"
-    " SELECT $1, $2::bigint, g - 1 FROM pg_catalog.generate_series(1, $3::integer) g";
+    " SELECT $1, $2::bigint, g FROM pg_catalog.generate_series(-$4::integer, $3::integer - 1) g";
 
 static int ask_text(struct pg_conn *conn, const char *sql, int n, const char *const *values,
                     char **text, struct err *err)
@@ -396,17 +396,19 @@ static int refuse_others(struct pg_conn *conn, const char *const *values, struct
 }
 
 static int write_chunks(struct pg_conn *conn, const char *name, const char *run,
-                        const struct pg_record_table *tables, size_t n, struct err *err)
+                        const struct pg_record_table *tables, size_t n, uint64_t others,
+                        struct err *err)
 {
-    char parts[24];
-    const char *values[] = {name, run, parts};
+    char parts[24], below[24];
+    const char *values[] = {name, run, parts, below};
     unsigned long long sum = 0;
     size_t i;
 
     for (i = 0; i < n; i++)
         sum += tables[i].parts;
     snprintf(parts, sizeof(parts), "%llu", sum);
-    return pg_run_with(conn, chunks_sql, 3, values, err);
+    snprintf(below, sizeof(below), "%llu", (unsigned long long)others);
+    return pg_run_with(conn, chunks_sql, 4, values, err);
 }
 
 static int write_list(struct pg_conn *conn, char **values, char **unlisted, struct err *err)
@@ -437,7 +439,7 @@ static int begin_list(struct pg_conn *conn, const char *name, struct err *err)
 }
 
 int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_record_table *tables,
-                   size_t n, int64_t *run, char **unlisted, struct err *err)
+                   size_t n, uint64_t others, int64_t *run, char **unlisted, struct err *err)
 {
     char *values[LIST_PARAMETERS] = {mem_strdup(name)};
     size_t i;
@@ -448,7 +450,7 @@ int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_recor
     if (rc == 0)
         rc = write_list(conn, values, unlisted, err);
     if (rc == 0)
-        rc = write_chunks(conn, name, values[P_RUN], tables, n, err);
+        rc = write_chunks(conn, name, values[P_RUN], tables, n, others, err);
     rc = end_writing(conn, rc, err);
     if (rc == 0)
         *run = strtoll(values[P_RUN], NULL, 10);
@@ -474,9 +476,9 @@ static const char *of_run(struct numbers *n, int64_t run)
     return n->run;
 }
 
-static const char *of_chunk(struct numbers *n, uint32_t chunk)
+static const char *of_chunk(struct numbers *n, int64_t chunk)
 {
-    snprintf(n->chunk, sizeof(n->chunk), "%u", chunk);
+    snprintf(n->chunk, sizeof(n->chunk), "%lld", (long long)chunk);
     return n->chunk;
 }
 
@@ -508,11 +510,13 @@ static int refuse_claim(struct pg_conn *conn, const char *const *values, struct 
 
     if (rc == 0)
         return refuse_old(err);
+    if (rc > 0 && *values[2] == '-')
+        return err_set(err, EBUSY, "another session is still at it");
     return rc < 0 ? rc
                   : err_set(err, EBUSY, "part %s is being loaded by another session", values[2]);
 }
 
-int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk,
                     uint64_t *rows, struct err *err)
 {
     static const struct pg_wanted wanted = {"bN", 0, 1};
@@ -548,7 +552,7 @@ static int update_ours(struct pg_conn *conn, const char *sql, int n, const char 
     return rc;
 }
 
-int pg_record_chunk_done(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+int pg_record_chunk_done(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk,
                          uint64_t rows, struct err *err)
 {
     struct numbers n;

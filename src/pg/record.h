@@ -9,8 +9,9 @@
  *                  and asofs.view says "lost" in place of "current"
  *   asofs."table"  the copy-table list of the last copy of each name, with its times; unlogged: a copy
  *                  of this name has made the table so
- *   asofs.chunk    which parts of flat files were loaded by the copy under way: so that none is
- *                  loaded twice, whatever becomes of an answer
+ *   asofs.chunk    what the copy under way has done: parts of flat files that were loaded, from 0 on;
+ *                  below 0 all other work, cleared tables and indexes, say. So nothing is done twice,
+ *                  whatever becomes of an answer
  */
 #ifndef ASOFS_PG_RECORD_H
 #define ASOFS_PG_RECORD_H
@@ -38,14 +39,14 @@ int pg_record_prepare(struct pg_conn *conn, const char *name, struct err *err);
 int pg_record_check_name(struct pg_conn *conn, const char *name, struct err *err);
 
 /*
- * A new run: the list is written down, and a chunk for each part, numbered through the list. From
- * then on nothing of an earlier run of this name is committed any more by who says so below.
- * *unlisted: tables that an earlier copy of this name filled and that are not listed now, as a text
- * for people, or NULL; the caller's to free. -EBUSY: a worker of an earlier run does not end, or
- * another copy that is under way fills one of the tables.
+ * A new run: the list is written down, and a chunk for each part, numbered through the list, and for
+ * `others` pieces of work, numbered from -1 down. From then on nothing of an earlier run of this name
+ * is committed any more by who says so below. *unlisted: tables that an earlier copy of this name
+ * filled and that are not listed now, as a text for people, or NULL; the caller's to free. -EBUSY: a
+ * worker of an earlier run does not end, or another copy that is under way fills one of the tables.
  */
 int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_record_table *tables,
-                   size_t n, int64_t *run, char **unlisted, struct err *err);
+                   size_t n, uint64_t others, int64_t *run, char **unlisted, struct err *err);
 
 /* The chunks of this run are not needed any more. */
 int pg_record_forget_chunks(struct pg_conn *conn, const char *name, int64_t run, struct err *err);
@@ -54,9 +55,9 @@ int pg_record_forget_chunks(struct pg_conn *conn, const char *name, int64_t run,
 
 /* 0: the chunk is ours until the transaction ends; 1: it is loaded already, with *rows; -EBUSY:
  * another session is at it; -ESTALE: there is no such chunk (any more). */
-int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+int pg_record_claim(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk,
                     uint64_t *rows, struct err *err);
-int pg_record_chunk_done(struct pg_conn *conn, const char *name, int64_t run, uint32_t chunk,
+int pg_record_chunk_done(struct pg_conn *conn, const char *name, int64_t run, int64_t chunk,
                          uint64_t rows, struct err *err);
 
 /* Behind the statements that clear it. -ESTALE: the run is over, and nothing may be committed. */

@@ -25,7 +25,8 @@ static int count_parts(struct pg_conn *conn, const char *name, struct pg_record_
     struct pg_answer *a = NULL;
     int rc = pg_ask(conn,
                     "SELECT pg_catalog.count(done_at), pg_catalog.count(*),"
-                    " coalesce(pg_catalog.sum(rows), 0)::bigint FROM asofs.chunk WHERE view = $1",
+                    " coalesce(pg_catalog.sum(rows), 0)::bigint FROM asofs.chunk"
+                    " WHERE view = $1 AND chunk >= 0",
                     1, &name, &wanted, &a, err);
 
     if (rc == 0)

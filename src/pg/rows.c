@@ -363,6 +363,8 @@ static int lock_writers_out(struct pg_conn *conn, const struct pg_shadows *s, in
         rc = pg_shadow_collect(conn, s, 0, lock_tables, &b, err);
     if (rc == 0)
         rc = pg_publish_lock(conn, b.data, try_ms, err);
+    if (rc == 0)
+        rc = pg_shadow_expect_listed(conn, s, err);
     buf_free(&b);
     if (rc != 0)
         pg_rollback(conn);

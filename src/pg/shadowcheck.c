@@ -137,6 +137,20 @@ int pg_shadow_expect_all(struct pg_conn *conn, const struct pg_shadows *s, struc
                   : refuse(a, "there is no shadow of", "partitions that are new? Copy again", err);
 }
 
+int pg_shadow_expect_listed(struct pg_conn *conn, const struct pg_shadows *s, struct err *err)
+{
+    static const char sql[] =
+        SHADOW_TREE " SELECT format('%I.%I', l.s, l.n) FROM listed l, copy"
+                    " WHERE NOT EXISTS (SELECT FROM rel r WHERE r.i = l.i) ORDER BY 1";
+    static const struct pg_wanted wanted = {"t", 0, PG_MANY};
+    struct pg_answer *a;
+    int rc = pg_shadow_ask(conn, s, 0, sql, &wanted, &a, err);
+
+    return rc < 0 ? rc
+                  : refuse(a, "tables that are not there any more",
+                           "dropped or renamed while they were loaded? Copy again", err);
+}
+
 int pg_shadow_compare(struct pg_conn *conn, const struct pg_shadows *s, bool quick, struct err *err)
 {
     static const struct pg_wanted wanted = {"t", 0, PG_MANY};

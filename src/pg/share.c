@@ -714,8 +714,8 @@ int pg_share_look(struct pg_conn *conn, const char *name, int64_t run, struct pg
                        2, values, look->opened, look->arg, err);
     if (rc == 0)
         rc = tell_each(conn,
-                       "SELECT chunk FROM asofs.chunk WHERE view = $1 AND run = $2 AND done_at"
-                       " >= coalesce($3::timestamptz, '-infinity')",
+                       "SELECT chunk FROM asofs.chunk WHERE view = $1 AND run = $2 AND chunk >= 0"
+                       " AND done_at >= coalesce($3::timestamptz, '-infinity')",
                        3, values, look->done, look->arg, err);
     pg_rollback(conn);
     if (rc == 0)

@@ -45,12 +45,19 @@ static const char rules_sql[] =
          " WHERE r.ev_enabled IN ('O', 'A') ORDER BY 1";
 
 static const char rights_sql[] =
-    PG_SNAP_LISTED " SELECT pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
-                   " ON %s TO %I', l.oid::regclass, current_user) FROM listed l WHERE NOT"
-                   " (pg_catalog.has_table_privilege(l.oid, 'SELECT')"
-                   " AND pg_catalog.has_table_privilege(l.oid, 'INSERT')"
-                   " AND pg_catalog.has_table_privilege(l.oid, 'DELETE')"
-                   " AND pg_catalog.has_table_privilege(l.oid, 'TRUNCATE')) ORDER BY 1";
+    TREE " SELECT pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
+         " ON %s TO %I', l.oid::regclass, current_user) FROM listed l WHERE NOT"
+         " (pg_catalog.has_table_privilege(l.oid, 'SELECT')"
+         " AND pg_catalog.has_table_privilege(l.oid, 'INSERT')"
+         " AND pg_catalog.has_table_privilege(l.oid, 'DELETE')"
+         " AND pg_catalog.has_table_privilege(l.oid, 'TRUNCATE'))"
+         " UNION SELECT pg_catalog.format('GRANT SELECT, UPDATE ON SEQUENCE %s TO %I',"
+         " q.oid::regclass, current_user) FROM tree l JOIN pg_catalog.pg_depend d"
+         " ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = l.oid"
+         " AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')"
+         " JOIN pg_catalog.pg_class q ON q.oid = d.objid WHERE CASE q.relkind WHEN 'S' THEN"
+         " NOT (pg_catalog.has_sequence_privilege(q.oid, 'SELECT')"
+         " AND pg_catalog.has_sequence_privilege(q.oid, 'UPDATE')) END ORDER BY 1";
 
 struct obstacles {
     struct pg_names outside, circle, filtered, triggers, rules, rights;

@@ -126,7 +126,7 @@ static void name_column(const struct pg_snaptable *t, const char *column, struct
 
 /* ---- tables ---- */
 
-enum { T_KIND, T_TOO_LONG, T_SYSTEM, T_TWICE, T_FOREIGN, T_POLICY, T_GRANT, T_GRANT_SCHEMA };
+enum { T_KIND, T_TOO_LONG, T_SYSTEM, T_TWICE, T_FOREIGN, T_POLICY, T_GRANT, T_GRANT_SCHEMA, T_OID };
 
 /* $3: tables may be created. What a schema lacks stands with the first of its tables. */
 static const char tables_sql[] = PG_SNAP_LISTED
@@ -153,14 +153,15 @@ static const char tables_sql[] = PG_SNAP_LISTED
     " pg_catalog.has_schema_privilege(l.schema, 'CREATE') THEN"
     " pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', l.s, current_user)"
     " WHEN NOT pg_catalog.has_schema_privilege(l.schema, 'USAGE') THEN"
-    " pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', l.s, current_user) END"
-    " FROM listed l ORDER BY l.i";
+    " pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', l.s, current_user) END,"
+    " coalesce(l.oid, 0::oid) FROM listed l ORDER BY l.i";
 
 static void take_table(struct pg_snaptable *t, const struct pg_answer *a, size_t row, bool create,
                        struct differences *d)
 {
     const char *kind = pg_text(a, row, T_KIND);
 
+    t->oid = pg_number(a, row, T_OID);
     t->missing = !*kind;
     t->partitioned = *kind == 'p';
     if (pg_true(a, row, T_TOO_LONG))
@@ -186,7 +187,7 @@ static void take_table(struct pg_snaptable *t, const struct pg_answer *a, size_t
 static int find_tables(struct pg_conn *conn, struct pg_snaptable *tables, size_t n, bool create,
                        struct differences *d, struct err *err)
 {
-    struct pg_wanted wanted = {"TbbbbbTT", n, n};
+    struct pg_wanted wanted = {"TbbbbbTTn", n, n};
     struct pg_answer *a = NULL;
     int rc = pg_snap_ask(conn, tables, n, tables_sql, create ? "t" : "f", &wanted, &a, err);
     size_t i;
@@ -453,6 +454,37 @@ int pg_snaptable_check(struct pg_conn *conn, struct pg_snaptable *tables, size_t
     if (rc == 0)
         rc = compare_tables(conn, tables, n, create, err);
     pg_rollback(conn);
+    return rc;
+}
+
+static int refuse_others(const struct pg_snaptable *tables, const uint64_t *were, size_t n,
+                         struct err *err)
+{
+    struct pg_names others = {0};
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (tables[i].oid != were[i])
+            pg_snap_name(&tables[i], &others);
+    err->code = 0;
+    pg_names_refuse(err, &others, "tables that are other ones than those that were filled",
+                    "dropped or renamed, and made anew? Copy again");
+    return err->code ? (err->code = ESTALE, -ESTALE) : 0;
+}
+
+int pg_snaptable_check_again(struct pg_conn *conn, struct pg_snaptable *tables, size_t n,
+                             struct err *err)
+{
+    uint64_t *were = mem_array(n + 1, sizeof(*were));
+    size_t i;
+    int rc;
+
+    for (i = 0; i < n; i++)
+        were[i] = tables[i].oid;
+    rc = pg_snaptable_check(conn, tables, n, false, err);
+    if (rc == 0)
+        rc = refuse_others(tables, were, n, err);
+    free(were);
     return rc;
 }
 

@@ -37,6 +37,7 @@ struct pg_snaptable {
     struct pg_snapcolumn *columns;
     size_t ncolumns;
     const char *filter; /* or NULL */
+    uint64_t oid;       /* out; 0: there is no such table */
     bool missing;       /* out: there is no such table */
     bool partitioned;   /* out: its rows are in its partitions */
 };
@@ -51,6 +52,11 @@ struct pg_snaptable {
  */
 int pg_snaptable_check(struct pg_conn *conn, struct pg_snaptable *tables, size_t n, bool create,
                        struct err *err);
+
+/* The same once more, when they are filled: -ESTALE when one is not the table any more that it was,
+ * by oid; or what was altered meanwhile, as above. */
+int pg_snaptable_check_again(struct pg_conn *conn, struct pg_snaptable *tables, size_t n,
+                             struct err *err);
 
 /*
  * Create those that are missing, and their schemas, with columns and types; all or none. They are

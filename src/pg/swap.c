@@ -283,6 +283,8 @@ static int prepare_swap(struct pg_conn *conn, const struct pg_shadows *s, int64_
     if (rc == 0)
         rc = lock_found(conn, s, lock_against_changes, try_ms, err);
     if (rc == 0)
+        rc = pg_shadow_expect_listed(conn, s, err);
+    if (rc == 0)
         rc = pg_shadow_compare(conn, s, false, err);
     if (rc == 0)
         rc = check_outside(conn, s, try_ms, err);

@@ -168,7 +168,7 @@ static int do_read(const char *name, char **more, struct err *err)
 static int do_list(const char *name, char **more, struct err *err)
 {
     char *unlisted = NULL;
-    int rc = pg_record_list(conn, name, listed, nlisted, &last_run, &unlisted, err);
+    int rc = pg_record_list(conn, name, listed, nlisted, 0, &last_run, &unlisted, err);
 
     *more = mem_printf("%s", unlisted ? unlisted : "");
     free(unlisted);
