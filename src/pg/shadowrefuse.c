@@ -145,7 +145,10 @@ static const struct {
     "  WHERE r.sp <> 'u' AND coalesce(t.sp, c.relpersistence) = 'u'"                               \
     " UNION ALL SELECT 3, format('a place in publication %I: %s would be unlogged', p.pubname,"    \
     "  r.o) FROM rel r JOIN pg_publication_rel k ON k.prrelid = r.oid"                             \
-    "  JOIN pg_publication p ON p.oid = k.prpubid WHERE r.sp = 'u'"
+    "  JOIN pg_publication p ON p.oid = k.prpubid WHERE r.sp = 'u'"                                \
+    " UNION ALL SELECT 3, format('rows outside of the filter: a crash would take those of %s, and no"\
+    " copy brings them back', r.o) FROM rel r JOIN listed l ON l.i = r.i AND l.f IS NOT NULL"      \
+    "  JOIN copy ON copy.unlogged WHERE r.depth = 0"
 
 /* 5: DENIED. Nobody is made a member of a superuser. */
 #define OWNED(what, name, owner)                                                                   \
