@@ -75,6 +75,8 @@ static int print_help(void)
            "%s"
            "      --keep=DIR            keep the flat files, as asofs extract writes them\n"
            "      --direct              no files: snapshot workers write into TARGET\n"
+           "                            (else --spool holds what is not loaded yet: up to\n"
+           "                            --spool-limit; the source waits while it is full)\n"
            "      --join                add workers to the --direct copy NAME that is under way\n"
            "      --join-timeout=TIME   how long to wait until it is (default: 10s)\n"
            "      --into=source         separate tables in schema asofs_NAME of SOURCE itself\n"
@@ -123,6 +125,21 @@ static void guest_chunk(void *arg, size_t table, uint32_t chunk, const struct ex
     struct loading_place place = {p->fd, p->offset, p->len, p->rows};
 
     loading_part(((struct job *)arg)->loading, table, chunk, &place);
+}
+
+static bool guest_freed(void *arg, size_t *table, uint32_t *chunk)
+{
+    return loading_freed(((struct job *)arg)->loading, table, chunk);
+}
+
+static bool guest_will_free(void *arg)
+{
+    return loading_will_free(((struct job *)arg)->loading);
+}
+
+static bool guest_is_open(void *arg, size_t table)
+{
+    return loading_is_open(((struct job *)arg)->loading, table);
 }
 
 static int open_file(void *arg, size_t table, struct err *err)
@@ -336,8 +353,12 @@ static int run(struct options *o)
                               .hear = guest_hear,
                               .work = guest_work,
                               .chunk = guest_chunk,
+                              .freed = guest_freed,
+                              .will_free = guest_will_free,
+                              .is_open = guest_is_open,
                               .arg = &j,
-                              .wants_schema = o->objects != OBJECTS_NONE}};
+                              .wants_schema = o->objects != OBJECTS_NONE,
+                              .wants_checksums = o->objects != OBJECTS_NONE}};
     struct loading_request *req = &o->target.request;
     struct progress progress;
     struct stop stop;

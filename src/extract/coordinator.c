@@ -60,6 +60,7 @@ static struct ledger *new_ledger(const struct coordinator_config *c)
         .own_files = c->own_files,
         .partial = c->partial,
         .spool_limit = c->spool_limit,
+        .writers = c->workers->crew.n + 1,
         .guest = c->guest,
     };
 
@@ -158,6 +159,7 @@ static int give_work(struct coordinator *c, struct err *err)
     int64_t now = clock_ms();
     int rc = guest ? guest->work(guest->arg, now, err) : 0;
 
+    ledger_take_back(c->ledger);
     if (rc < 0 || c->released)
         return rc;
     rc = check_hold(c, now, err);

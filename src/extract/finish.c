@@ -21,7 +21,7 @@ struct table_work {
     uint64_t at;    /* bytes of it that are done */
     uint64_t bytes; /* of the file */
     struct hash *file_hash, *chunk_hash;
-    bool queued;
+    bool queued, given_up;
 };
 
 struct finisher {
@@ -95,9 +95,9 @@ void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t o
     make_ready(f, f->plan->chunks[chunk].table);
 }
 
-void finisher_drop(struct finisher *f, uint32_t table)
+void finisher_give_up(struct finisher *f, uint32_t table)
 {
-    size_t i, k;
+    size_t i;
 
     for (i = 0; i < f->nready; i++) {
         if (f->ready[i] == table) {
@@ -105,15 +105,34 @@ void finisher_drop(struct finisher *f, uint32_t table)
             break;
         }
     }
+    for (i = f->plan->first[table]; i < f->plan->first[table + 1]; i++)
+        f->pieces[i].there = false;
+    f->work[table].queued = false;
+    f->work[table].given_up = true;
+    drop_work(&f->work[table]);
+}
+
+bool finisher_gave_up(const struct finisher *f, uint32_t table)
+{
+    return f->work[table].given_up;
+}
+
+bool finisher_is_past(const struct finisher *f, uint32_t chunk)
+{
+    return f->work[f->plan->chunks[chunk].table].next > chunk;
+}
+
+void finisher_drop(struct finisher *f, uint32_t table)
+{
+    size_t k;
+
     for (k = f->plan->first[table]; k < f->plan->first[table + 1]; k++) {
         struct piece *p = &f->pieces[k];
 
         if (p->there)
             spool_discard(&f->spools[p->spool], p->offset, p->length);
-        p->there = false;
     }
-    f->work[table].queued = false;
-    drop_work(&f->work[table]);
+    finisher_give_up(f, table);
 }
 
 bool finisher_has_work(const struct finisher *f)

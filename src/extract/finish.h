@@ -28,7 +28,7 @@ struct finished {
 struct finisher *finisher_new(const struct plan *p, struct spool *spools, const int *own_files);
 void finisher_free(struct finisher *f);
 
-/* A chunk of a table with several chunks lies in the spool. */
+/* A chunk of a table with several chunks, which is not given up, lies in the spool. */
 void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t offset,
                   uint64_t length, uint64_t checksum);
 
@@ -38,8 +38,14 @@ void finisher_add(struct finisher *f, uint32_t chunk, uint32_t spool, uint64_t o
  */
 int finisher_step(struct finisher *f, struct finished *done, struct err *err);
 
-/* A table has failed: nothing more is done for it, and its space is given back. */
+/* Nothing more is done for a table, and nothing of it is looked at any more: it is never finished. */
+void finisher_give_up(struct finisher *f, uint32_t table);
+bool finisher_gave_up(const struct finisher *f, uint32_t table);
+/* The same of one that has failed: its space is given back. */
 void finisher_drop(struct finisher *f, uint32_t table);
+
+/* A chunk that was added has been read. */
+bool finisher_is_past(const struct finisher *f, uint32_t chunk);
 bool finisher_has_work(const struct finisher *f);
 
 #endif

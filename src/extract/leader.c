@@ -17,7 +17,8 @@ struct leader {
     struct ledger *ledger;
     uint32_t spool;
     int64_t silence_ms;
-    bool busy; /* with what follows */
+    bool busy;      /* with what follows */
+    bool unwritten; /* a row could not be written */
     uint32_t chunk;
     struct pg_copy copy;
     struct sink *sink;
@@ -52,8 +53,10 @@ bool leader_is_busy(const struct leader *l)
 static int take_row(void *arg, const char *bytes, size_t len, struct err *err)
 {
     struct leader *l = arg;
+    int rc = sink_put(l->sink, bytes, len, err);
 
-    return sink_put(l->sink, bytes, len, err);
+    l->unwritten = rc < 0;
+    return rc;
 }
 
 static int begin_sink(struct leader *l, struct err *err)
@@ -61,6 +64,7 @@ static int begin_sink(struct leader *l, struct err *err)
     const struct ledger_job *job = &l->job;
     struct sink_chunk target = {.fd = job->fd,
                                 .offset = job->offset,
+                                .room = job->room,
                                 .binary = job->flags & CHUNK_BINARY,
                                 .first = job->flags & CHUNK_FIRST,
                                 .last = job->flags & CHUNK_LAST};
@@ -86,6 +90,7 @@ static int start_chunk(struct leader *l, uint32_t chunk, struct err *err)
     l->copy = (struct pg_copy){.copy_sql = l->job.copy_sql, .data = take_row, .arg = l};
     l->chunk = chunk;
     l->busy = true;
+    l->unwritten = false;
     l->heard = clock_ms();
     l->bytes = 0;
     return pg_copy_start(l->conn, &l->copy, NULL, err);
@@ -103,16 +108,6 @@ static void end_chunk(struct leader *l)
     l->busy = false;
 }
 
-static int chunk_finished(struct leader *l, struct err *err)
-{
-    int rc = sink_end(l->sink, err);
-    struct ledger_done done = {
-        .bytes = sink_bytes(l->sink), .rows = l->copy.rows, .checksum = sink_checksum(l->sink)};
-
-    end_chunk(l);
-    return rc < 0 ? rc : ledger_done(l->ledger, l->chunk, l->spool, &done, err);
-}
-
 /*
  * The leader has the table's lock, but not that of an index which is just being rebuilt, say; the
  * planner looks at all of them. It comes again until that is over (or --hold-limit is).
@@ -128,9 +123,25 @@ static int chunk_blocked(struct leader *l, struct err *err)
 static int chunk_failed(struct leader *l, struct err *err)
 {
     char why[ERR_TEXT_MAX];
+    struct err ignored;
+    int rc = ledger_trim(l->ledger, l->spool, &ignored);
 
+    if (rc == 0)
+        rc = ledger_no_room(l->ledger, l->chunk, err->code, sink_bytes(l->sink), err);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     snprintf(why, sizeof(why), "%s", err->text);
     return ledger_fail(l->ledger, l->chunk, why, err);
+}
+
+static int chunk_finished(struct leader *l, struct err *err)
+{
+    int rc = sink_end(l->sink, err);
+    struct ledger_done done = {
+        .bytes = sink_bytes(l->sink), .rows = l->copy.rows, .checksum = sink_checksum(l->sink)};
+
+    end_chunk(l);
+    return rc < 0 ? chunk_failed(l, err) : ledger_done(l->ledger, l->chunk, l->spool, &done, err);
 }
 
 static int say_lost(struct err *err)
@@ -155,6 +166,8 @@ int leader_hear(struct leader *l, struct err *err)
         return chunk_finished(l, err);
     if (rc == PG_COPY_BUSY)
         return chunk_blocked(l, err);
+    if (l->unwritten)
+        rc = pg_copy_give_up(l->conn, &l->copy, err);
     end_chunk(l);
     if (rc == -ECONNRESET || !pg_conn_is_ready(l->conn))
         return say_lost(err);

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "common/units.h"
 #include "extract/finish.h"
+#include "extract/passing.h"
 #include "extract/protocol.h"
 #include "extract/queue.h"
 #include "extract/spooled.h"
@@ -21,10 +22,11 @@
 struct ledger {
     struct ledger_config cfg;
     const struct extract_direct *direct; /* NULL: there are files */
-    uint32_t *held;                      /* its tables that are not open yet */
-    size_t nheld;
+    uint32_t *shut;                      /* tables that are not open yet for the guest */
+    size_t nshut;
     struct queue *queue;
     struct finisher *finisher;
+    struct passing *passing; /* NULL: what is in the spool stays there */
     struct progress_state shown;
     uint64_t spooled;   /* bytes of complete chunks, less those of tables that failed */
     uint64_t under_way; /* bytes of chunks in work */
@@ -35,15 +37,23 @@ struct ledger {
     bool *failed;          /* by table; the same as its state, without the lock */
 };
 
-static void hold_tables(struct ledger *l)
+static void receive_guest(struct ledger *l)
 {
+    struct passing_config config = {.plan = l->cfg.plan,
+                                    .spools = l->cfg.spools,
+                                    .spool_dir = l->cfg.spool_dir,
+                                    .spool_limit = l->cfg.spool_limit,
+                                    .writers = l->cfg.writers,
+                                    .guest = l->cfg.guest,
+                                    .finisher = l->finisher};
     uint32_t t;
 
-    l->held = mem_array(l->cfg.plan->ntables, sizeof(*l->held));
-    for (t = 0; t < l->cfg.plan->ntables; t++) {
-        queue_hold_table(l->queue, t);
-        l->held[l->nheld++] = t;
-    }
+    l->direct = l->cfg.guest->direct;
+    if (l->cfg.out_fd < 0 && l->cfg.guest->freed)
+        l->passing = passing_new(&config);
+    l->shut = mem_array(l->cfg.plan->ntables, sizeof(*l->shut));
+    for (t = 0; t < l->cfg.plan->ntables; t++)
+        l->shut[l->nshut++] = t;
 }
 
 struct ledger *ledger_new(const struct ledger_config *config)
@@ -60,9 +70,8 @@ struct ledger *ledger_new(const struct ledger_config *config)
     l->finisher = finisher_new(p, config->spools, l->own_files);
     l->shown.files = (unsigned)p->ntables;
     l->shown.total = p->weight;
-    l->direct = config->guest ? config->guest->direct : NULL;
-    if (l->direct)
-        hold_tables(l);
+    if (config->guest)
+        receive_guest(l);
     return l;
 }
 
@@ -74,9 +83,10 @@ void ledger_free(struct ledger *l)
         return;
     for (t = 0; t < l->cfg.plan->ntables; t++)
         spooled_free(l->maps[t]);
+    passing_free(l->passing);
     finisher_free(l->finisher);
     queue_free(l->queue);
-    free(l->held);
+    free(l->shut);
     free(l->own_files);
     free(l->maps);
     free(l->failed);
@@ -180,6 +190,15 @@ static void complete_table(struct ledger *l, size_t table, uint64_t bytes, uint6
         tell_chunks(l, table);
 }
 
+/* Of a table that the finisher has given up. */
+static void complete_without_checksum(struct ledger *l, uint32_t table)
+{
+    const struct table_result *r = &l->cfg.results->tables[table];
+
+    if (r->chunks_done == r->chunks)
+        complete_table(l, table, r->bytes, 0);
+}
+
 static void fail_table(struct ledger *l, uint32_t table, const char *why)
 {
     if (l->failed[table])
@@ -217,27 +236,71 @@ static int table_failed(struct ledger *l, uint32_t chunk, const char *why, struc
 
 /* ---- chunks that wait ---- */
 
-static void open_tables(struct ledger *l)
+static void note_open_tables(struct ledger *l)
 {
+    const struct extract_guest *guest = l->cfg.guest;
     size_t i, n = 0;
 
-    for (i = 0; i < l->nheld; i++)
-        if (l->direct->is_open(l->direct->arg, l->held[i]))
-            queue_open_table(l->queue, l->held[i]);
-        else
-            l->held[n++] = l->held[i];
-    l->nheld = n;
+    for (i = 0; i < l->nshut; i++)
+        if (!guest->is_open(guest->arg, l->shut[i]))
+            l->shut[n++] = l->shut[i];
+    l->nshut = n;
+}
+
+static int64_t take_of_open_tables(struct ledger *l)
+{
+    int64_t chunk;
+    size_t i;
+
+    for (i = 0; i < l->nshut; i++)
+        queue_hold_table(l->queue, l->shut[i]);
+    chunk = queue_take(l->queue);
+    for (i = 0; i < l->nshut; i++)
+        queue_open_table(l->queue, l->shut[i]);
+    return chunk;
+}
+
+/* Without files, chunks of a table that is shut have no place to go to; with them, they must not fill
+ * the spool while what has to be loaded before them waits for room. */
+static int64_t take_for_guest(struct ledger *l)
+{
+    int64_t chunk;
+
+    if (!l->direct && (!l->passing || passing_is_ample(l->passing, l->under_way)))
+        return queue_take(l->queue);
+    note_open_tables(l);
+    chunk = take_of_open_tables(l);
+    if (chunk == QUEUE_EMPTY && !l->direct && passing_is_stuck(l->passing))
+        return queue_take(l->queue);
+    return chunk;
 }
 
 int64_t ledger_take(struct ledger *l)
 {
-    open_tables(l);
-    return queue_take(l->queue);
+    int64_t chunk = l->cfg.guest ? take_for_guest(l) : queue_take(l->queue);
+
+    if (chunk == QUEUE_EMPTY || !l->passing || l->direct ||
+        passing_may_begin(l->passing, (uint32_t)chunk, l->under_way))
+        return chunk;
+    queue_return(l->queue, (uint32_t)chunk);
+    return LEDGER_NONE;
 }
 
 int64_t ledger_take_for_leader(struct ledger *l)
 {
-    return queue_take_for_leader(l->queue);
+    int64_t chunk = queue_take_for_leader(l->queue);
+
+    if (chunk == QUEUE_EMPTY || !l->passing ||
+        passing_may_begin(l->passing, (uint32_t)chunk, l->under_way))
+        return chunk;
+    queue_give_to_leader(l->queue, (uint32_t)chunk);
+    return LEDGER_NONE;
+}
+
+void ledger_take_back(struct ledger *l)
+{
+    if (l->passing)
+        passing_take_back(l->passing);
 }
 
 void ledger_prefer(struct ledger *l, uint32_t table)
@@ -294,6 +357,7 @@ static int choose_place(struct ledger *l, uint32_t chunk, uint32_t spool, struct
     int rc = 0;
 
     job->flags = chunk_flags(l, chunk);
+    job->room = l->passing && !l->direct ? passing_share(l->passing, chunk) : UINT64_MAX;
     if (job->flags & CHUNK_OWN_FILE) {
         job->fd = l->own_files[chunk_of(l, chunk)->table];
         return 0;
@@ -349,7 +413,7 @@ static int check_spool(struct ledger *l, uint32_t chunk, uint64_t more, struct e
 {
     char size[32], why[120];
 
-    if (!l->cfg.spool_limit || l->spooled + l->under_way + more <= l->cfg.spool_limit)
+    if (l->passing || !l->cfg.spool_limit || l->spooled + l->under_way + more <= l->cfg.spool_limit)
         return 0;
     snprintf(why, sizeof(why), "the spool has grown beyond %s (--spool-limit)",
              units_format_size(l->cfg.spool_limit, size, sizeof(size)));
@@ -386,6 +450,18 @@ static void map_chunk(struct ledger *l, uint32_t chunk, const struct spool *s, u
     spooled_set(l->maps[table], chunk - first, s->fd, s->end, length);
 }
 
+/* A chunk has been written there. */
+static void end_in_spool(struct ledger *l, uint32_t chunk, uint32_t spool, uint64_t bytes)
+{
+    struct spool *s = &l->cfg.spools[spool];
+
+    if (l->passing)
+        passing_put(l->passing, chunk, spool, s->end, bytes);
+    s->end += bytes;
+    if (l->passing)
+        s->end = passing_next_offset(s->end);
+}
+
 /* The bytes of a chunk are in their place. */
 static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
                        const struct ledger_done *d)
@@ -403,12 +479,14 @@ static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
     if (l->cfg.guest && l->own_files[k->table] < 0)
         l->cfg.guest->chunk(l->cfg.guest->arg, k->table, number, &place);
     if (!goes_to_own_file(l, chunk))
-        s->end += d->bytes;
+        end_in_spool(l, chunk, spool, d->bytes);
     results_add_chunk(l->cfg.results, k->table, number, d->bytes, d->rows);
     if (k->first && k->last)
         complete_table(l, k->table, d->bytes, d->checksum);
-    else
+    else if (!finisher_gave_up(l->finisher, k->table))
         finisher_add(l->finisher, chunk, spool, offset, d->bytes, d->checksum);
+    else
+        complete_without_checksum(l, k->table);
 }
 
 /* Its rows are in the second database; the leader's are on their way there, by the spool. */
@@ -427,11 +505,18 @@ static int keep_direct(struct ledger *l, uint32_t chunk, uint32_t spool,
     } else {
         l->cfg.guest->chunk(l->cfg.guest->arg, table, number,
                             &(struct extract_place){s->fd, s->end, d->bytes, d->rows});
-        s->end += d->bytes;
+        end_in_spool(l, chunk, spool, d->bytes);
     }
     if (r->chunks_done == r->chunks)
         complete_table(l, table, r->bytes, r->chunks == 1 ? d->checksum : 0);
     return rc;
+}
+
+/* It is not in work any more. */
+static void leave_room(struct ledger *l, uint32_t chunk)
+{
+    if (l->passing)
+        passing_return(l->passing, chunk);
 }
 
 int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct ledger_done *done,
@@ -439,6 +524,7 @@ int ledger_done(struct ledger *l, uint32_t chunk, uint32_t spool, const struct l
 {
     int rc = 0;
 
+    leave_room(l, chunk);
     queue_done(l->queue, chunk);
     l->shown.done += chunk_of(l, chunk)->weight;
     if (!ledger_has_failed(l, chunk))
@@ -457,6 +543,7 @@ int ledger_put_back(struct ledger *l, uint32_t chunk, const char *why, struct er
 {
     char text[ERR_TEXT_MAX];
 
+    leave_room(l, chunk);
     if (ledger_has_failed(l, chunk)) {
         queue_done(l->queue, chunk);
         return 0;
@@ -469,6 +556,7 @@ int ledger_put_back(struct ledger *l, uint32_t chunk, const char *why, struct er
 
 void ledger_put_off(struct ledger *l, uint32_t chunk)
 {
+    leave_room(l, chunk);
     if (ledger_has_failed(l, chunk))
         queue_done(l->queue, chunk);
     else
@@ -481,14 +569,31 @@ void ledger_done_elsewhere(struct ledger *l, uint32_t chunk)
         l->shown.done += chunk_of(l, chunk)->weight;
 }
 
+int ledger_no_room(struct ledger *l, uint32_t chunk, int code, uint64_t written, struct err *err)
+{
+    char why[ERR_TEXT_MAX];
+
+    if (!l->passing || l->direct || (code != EOVERFLOW && code != ENOSPC && code != EDQUOT))
+        return 0;
+    if (passing_overrun(l->passing, chunk, code, written, l->under_way, err) == 0) {
+        queue_return(l->queue, chunk);
+        return 1;
+    }
+    snprintf(why, sizeof(why), "%s", err->text);
+    queue_done(l->queue, chunk);
+    return table_failed(l, chunk, why, err) < 0 ? -EIO : 1;
+}
+
 int ledger_fail(struct ledger *l, uint32_t chunk, const char *why, struct err *err)
 {
+    leave_room(l, chunk);
     queue_done(l->queue, chunk);
     return table_failed(l, chunk, why, err);
 }
 
 void ledger_give_to_leader(struct ledger *l, uint32_t chunk)
 {
+    leave_room(l, chunk);
     if (ledger_has_failed(l, chunk))
         queue_done(l->queue, chunk);
     else

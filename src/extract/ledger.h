@@ -4,7 +4,8 @@
  * a chunk, a worker or the leader, is not its affair.
  *
  *   ledger_take → ledger_begin → ledger_progress … → ledger_done | ledger_put_back | ledger_put_off |
- *                                                    ledger_fail | ledger_give_to_leader
+ *                                                    ledger_fail | ledger_give_to_leader |
+ *                                                    ledger_no_room
  *
  * It belongs to the thread that extracts. The results have their own lock, and are the snapshot's.
  */
@@ -33,6 +34,7 @@ struct ledger_config { /* what it points at is borrowed */
                              own, which readers can then be given whole (fs/passthrough.h) */
     bool partial;         /* a table that fails does not end the rest */
     uint64_t spool_limit; /* bytes; 0: no limit */
+    unsigned writers;     /* who may write at one time */
     const struct extract_guest *guest; /* told of chunks; NULL: none */
 };
 
@@ -43,7 +45,7 @@ void ledger_free(struct ledger *l);
 
 /* ---- chunks that wait ---- */
 
-/* The next that a worker may do, in work from now on; LEDGER_NONE. */
+/* The next that a worker may do, in work from now on; LEDGER_NONE: there is none, or no room for it. */
 int64_t ledger_take(struct ledger *l);
 /* The same of those that only the leader can do. */
 int64_t ledger_take_for_leader(struct ledger *l);
@@ -60,6 +62,7 @@ struct ledger_job {
     uint32_t flags;  /* extract/protocol.h */
     int fd;          /* borrowed: the spool file, or the table's own (CHUNK_OWN_FILE) */
     uint64_t offset; /* of the chunk in the spool file; own file: 0 */
+    uint64_t room;   /* bytes that may be written; UINT64_MAX: as many as there are */
     const struct extract_direct_table *direct; /* borrowed; not NULL: a worker writes it there */
 };
 
@@ -69,7 +72,7 @@ int ledger_begin(struct ledger *l, uint32_t chunk, uint32_t spool, struct ledger
 void ledger_job_free(struct ledger_job *job); /* also after a failure */
 
 /* So many bytes more are written (wraps around when it is less); all that were told are taken back
- * before one of the six below is called. Its table may have failed for it: ledger_has_failed. */
+ * before one of the seven below is called. Its table may have failed for it: ledger_has_failed. */
 void ledger_add_under_way(struct ledger *l, uint32_t chunk, uint64_t more);
 int ledger_check_spool(struct ledger *l, uint32_t chunk, struct err *err);
 bool ledger_has_failed(const struct ledger *l, uint32_t chunk);
@@ -88,11 +91,17 @@ int ledger_put_back(struct ledger *l, uint32_t chunk, const char *why, struct er
 /* Somebody else is at it, whom we do not know: it is tried when nothing else waits. */
 void ledger_put_off(struct ledger *l, uint32_t chunk);
 int ledger_fail(struct ledger *l, uint32_t chunk, const char *why, struct err *err);
+/* It could not be written any further. 1: this is settled, it comes again when there is more room, or
+ * its table has failed; 0: room is not what was missing, or there will not be more. */
+int ledger_no_room(struct ledger *l, uint32_t chunk, int code, uint64_t written, struct err *err);
 void ledger_give_to_leader(struct ledger *l, uint32_t chunk);
 /* What an unfinished chunk left in the spool is forgotten. */
 int ledger_trim(struct ledger *l, uint32_t spool, struct err *err);
 /* Without files: it is loaded, and by nobody who works for this ledger. */
 void ledger_done_elsewhere(struct ledger *l, uint32_t chunk);
+
+/* Space that the guest has freed is given back to the file system. */
+void ledger_take_back(struct ledger *l);
 
 /* ---- tables ---- */
 

@@ -71,6 +71,7 @@ void msg_put_chunk(struct buf *frame, const struct msg_chunk *m)
     buf_put_u32(frame, m->chunk);
     buf_put_u32(frame, m->flags);
     buf_put_u64(frame, m->offset);
+    buf_put_u64(frame, m->room);
     buf_put_str(frame, m->lock_sql);
     buf_put_str(frame, m->copy_sql);
     if (m->flags & CHUNK_DIRECT)
@@ -82,6 +83,7 @@ bool msg_get_chunk(struct reader *r, struct msg_chunk *m)
     m->chunk = reader_u32(r);
     m->flags = reader_u32(r);
     m->offset = reader_u64(r);
+    m->room = reader_u64(r);
     m->lock_sql = reader_str(r);
     m->copy_sql = reader_str(r);
     m->place = (struct msg_place){0};

@@ -68,6 +68,7 @@ struct msg_chunk {
     uint32_t flags;
     uint64_t
         offset; /* in the spool; CHUNK_OWN_FILE: unused, the frame carries the file's descriptor */
+    uint64_t room; /* bytes that may be written there; UINT64_MAX: as many as there are */
     char *lock_sql;
     char *copy_sql;
     struct msg_place place; /* with CHUNK_DIRECT */
@@ -79,7 +80,7 @@ struct msg_answer {
     uint64_t bytes;
     uint64_t rows;
     uint64_t checksum;
-    uint32_t code; /* errno of FAILED */
+    uint32_t code; /* errno of FAILED; EOVERFLOW: it needs more room */
     char *text;    /* of FAILED */
 };
 

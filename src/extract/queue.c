@@ -53,9 +53,14 @@ void queue_free(struct queue *q)
 
 static int64_t take_again(struct queue *q)
 {
-    while (q->nagain) {
-        uint32_t k = q->again[--q->nagain];
+    size_t i;
 
+    for (i = q->nagain; i-- > 0;) {
+        uint32_t k = q->again[i];
+
+        if (q->state[k] == WAITING && q->held[q->plan->chunks[k].table])
+            continue;
+        memmove(&q->again[i], &q->again[i + 1], (--q->nagain - i) * sizeof(*q->again));
         if (q->state[k] == WAITING)
             return k;
     }
@@ -143,11 +148,16 @@ int64_t queue_take_for_leader(struct queue *q)
     return QUEUE_EMPTY;
 }
 
-bool queue_put_back(struct queue *q, uint32_t chunk)
+void queue_return(struct queue *q, uint32_t chunk)
 {
     q->state[chunk] = WAITING;
     q->again = mem_grow(q->again, q->nagain, &q->again_room, sizeof(*q->again));
     q->again[q->nagain++] = chunk;
+}
+
+bool queue_put_back(struct queue *q, uint32_t chunk)
+{
+    queue_return(q, chunk);
     return ++q->tries[chunk] < QUEUE_MAX_TRIES;
 }
 

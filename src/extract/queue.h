@@ -29,6 +29,8 @@ int64_t queue_take(struct queue *q);
 /* The same for chunks that only the leader can do. */
 int64_t queue_take_for_leader(struct queue *q);
 
+/* A chunk that was taken is not begun now: it waits again, as the first. */
+void queue_return(struct queue *q, uint32_t chunk);
 /* A running chunk waits again, as the first. false: it has been tried QUEUE_MAX_TRIES times. */
 bool queue_put_back(struct queue *q, uint32_t chunk);
 /* A running chunk waits again, as the last. That is no try. */
@@ -41,7 +43,6 @@ bool queue_done_elsewhere(struct queue *q, uint32_t chunk);
 
 /* Its chunks that wait are taken before others. */
 void queue_prefer_table(struct queue *q, uint32_t table);
-/* Before any chunk of it was taken; and once, the other way round. */
 void queue_hold_table(struct queue *q, uint32_t table);
 void queue_open_table(struct queue *q, uint32_t table);
 /* What of this table still waits will not be handed out any more. */

@@ -66,6 +66,8 @@ int sink_put(struct sink *s, const char *bytes, size_t len, struct err *err)
     int rc;
 
     seam_cut(&s->seam, &bytes, &len);
+    if (len > s->chunk.room - sink_bytes(s))
+        return err_set(err, EOVERFLOW, "more than %llu bytes", (unsigned long long)s->chunk.room);
     while (len) {
         size_t n = SINK_BUFFER - s->used;
 

@@ -16,6 +16,7 @@ struct sink;
 struct sink_chunk {
     int fd;          /* borrowed */
     uint64_t offset; /* where the chunk begins */
+    uint64_t room;   /* bytes that may be written; UINT64_MAX: as many as there are */
     bool binary, first, last;
 };
 
@@ -23,6 +24,7 @@ struct sink *sink_new(void);
 void sink_free(struct sink *s);
 
 void sink_begin(struct sink *s, const struct sink_chunk *c);
+/* -EOVERFLOW: there is no room for them. */
 int sink_put(struct sink *s, const char *bytes, size_t len, struct err *err);
 int sink_end(struct sink *s, struct err *err); /* everything is written, not necessarily on disk */
 

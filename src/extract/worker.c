@@ -34,6 +34,7 @@ struct worker {
     struct direct *direct; /* NULL before the first chunk of that kind */
     struct buf frame;
     uint32_t chunk;        /* the one in work */
+    bool unwritten;        /* a row of it could not be written */
     int64_t progress_sent; /* clock_ms */
     uint64_t progress_bytes;
 };
@@ -47,8 +48,10 @@ static int answer(struct worker *w, enum message_type type, const struct msg_ans
 
 static void answer_failed(struct worker *w, const struct err *what)
 {
-    struct msg_answer a = {
-        .chunk = w->chunk, .code = (uint32_t)what->code, .text = mem_strdup(what->text)};
+    struct msg_answer a = {.chunk = w->chunk,
+                           .bytes = sink_bytes(w->sink),
+                           .code = (uint32_t)what->code,
+                           .text = mem_strdup(what->text)};
     struct err ignored;
 
     answer(w, MSG_FAILED, &a, &ignored);
@@ -134,8 +137,10 @@ static int join_snapshot(struct worker *w, struct err *err)
 static int take_row(void *arg, const char *bytes, size_t len, struct err *err)
 {
     struct worker *w = arg;
+    int rc = sink_put(w->sink, bytes, len, err);
 
-    return sink_put(w->sink, bytes, len, err);
+    w->unwritten = rc < 0;
+    return rc;
 }
 
 /* always: although nothing has moved. */
@@ -177,7 +182,7 @@ static int run_copy(struct worker *w, struct pg_copy *copy, const char *lock_sql
         if (rc < 0)
             return rc;
     }
-    return rc;
+    return w->unwritten ? pg_copy_give_up(w->conn, copy, err) : rc;
 }
 
 /* A file of the table's own comes with the message; one that an earlier try began is emptied. */
@@ -211,6 +216,7 @@ static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg
     int fd = open_target(w, m, err);
     struct sink_chunk target = {.fd = fd,
                                 .offset = m->flags & CHUNK_OWN_FILE ? 0 : m->offset,
+                                .room = m->room,
                                 .binary = m->flags & CHUNK_BINARY,
                                 .first = m->flags & CHUNK_FIRST,
                                 .last = m->flags & CHUNK_LAST};
@@ -219,6 +225,7 @@ static int extract_chunk(struct worker *w, const struct msg_chunk *m, struct msg
     if (fd < 0)
         return fd;
     w->progress_bytes = 0;
+    w->unwritten = false;
     sink_begin(w->sink, &target);
     rc = run_copy(w, &copy, m->lock_sql, err);
     if (rc == PG_COPY_DONE && (end = sink_end(w->sink, err)) < 0)
@@ -256,10 +263,7 @@ static int direct_to_second(struct worker *w, const struct msg_chunk *m, struct 
     return direct_chunk(w->direct, m, done, err);
 }
 
-/*
- * The answer to one chunk. A row that cannot be written (disk full) leaves the COPY unread, so the
- * session cannot be used again; only errors that the server reported leave it usable.
- */
+/* The answer to one chunk. */
 static int do_chunk(struct worker *w, const struct msg_chunk *m, struct err *err)
 {
     struct msg_answer done;

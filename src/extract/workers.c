@@ -82,6 +82,7 @@ static int next_chunk(void *arg, unsigned i, struct buf *frame, int *fd, struct 
         m = (struct msg_chunk){.chunk = w->jobs[i].chunk,
                                .flags = job.flags,
                                .offset = job.offset,
+                               .room = job.room,
                                .lock_sql = job.lock_sql,
                                .copy_sql = job.copy_sql};
         if (job.direct)
@@ -154,6 +155,9 @@ static int chunk_failed(struct workers *w, unsigned i, const struct msg_answer *
     rc = ledger_trim(w->ledger, i, err);
     if (rc < 0)
         return rc;
+    rc = ledger_no_room(w->ledger, w->jobs[i].chunk, (int)a->code, a->bytes, err);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     if (a->code == ECANCELED) /* of the statement, by somebody: it says nothing about the table */
         return ledger_put_back(w->ledger, w->jobs[i].chunk, a->text, err);
     snprintf(why, sizeof(why), "%s%s%s%s", a->text, place ? ", in " : "", place ? w->spool_dir : "",

@@ -124,7 +124,15 @@ static bool count_lines(int fd, const struct part_place *p, uint64_t *lines)
     return true;
 }
 
-/* The server counts from the beginning of the part. false: what stands before is not known yet. */
+static bool lines_of(int open_fd, const struct part_place *p, uint64_t *lines)
+{
+    *lines += p->lines;
+    if (p->loaded)
+        return p->lines > 0 || p->len == 0;
+    return p->told && count_lines(p->fd < 0 ? open_fd : p->fd, p, lines);
+}
+
+/* The server counts from the beginning of the part. false: what stands before is not known. */
 static bool lines_before(const struct loading *l, const struct gate_job *job, int open_fd,
                          uint64_t *lines)
 {
@@ -135,7 +143,7 @@ static bool lines_before(const struct loading *l, const struct gate_job *job, in
     if (l->work[job->item].format == PG_FORMAT_BINARY && job->part)
         return false;
     for (i = 0; i < job->part; i++)
-        if (!p[i].told || !count_lines(p[i].fd < 0 ? open_fd : p[i].fd, &p[i], lines))
+        if (!lines_of(open_fd, &p[i], lines))
             return false;
     return true;
 }
@@ -205,11 +213,27 @@ int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t row
     return tell_loaded(l, job->item, err);
 }
 
+static struct part_place *part_of(const struct loading *l, const struct gate_job *job)
+{
+    return &l->parts[l->work[job->item].first_chunk + job->part];
+}
+
 static uint64_t bytes_of(const struct loading *l, const struct gate_job *job)
 {
-    if (job->kind != GATE_LOAD)
-        return 0;
-    return l->parts[l->work[job->item].first_chunk + job->part].len;
+    return job->kind == GATE_LOAD ? part_of(l, job)->len : 0;
+}
+
+/* The bytes of a part have become rows. */
+static void note_loaded(struct loading *l, const struct gate_job *job, uint64_t lines)
+{
+    struct part_place *p = part_of(l, job);
+
+    p->loaded = true;
+    p->lines = lines;
+    if (p->fd < 0)
+        return;
+    l->freed = mem_grow(l->freed, l->nfreed, &l->freed_room, sizeof(*l->freed));
+    l->freed[l->nfreed++] = *job;
 }
 
 static int take_answer(struct loading *l, const struct gate_job *job, uint32_t type,
@@ -221,6 +245,8 @@ static int take_answer(struct loading *l, const struct gate_job *job, uint32_t t
     case LOAD_PROGRESS:
         return CREW_GOES_ON;
     case LOAD_DONE:
+        if (job->kind == GATE_LOAD)
+            note_loaded(l, job, a->lines);
         rc = loading_job_done(l, job, a->rows, bytes_of(l, job), err);
         return rc < 0 ? rc : CREW_RESTS;
     case LOAD_BUSY:

@@ -108,11 +108,6 @@ enum pg_format loading_direct_format(const struct pg_snaptable *t)
     return PG_FORMAT_BINARY;
 }
 
-static bool is_open(void *arg, size_t table)
-{
-    return gate_is_open(((struct loading *)arg)->gate, (uint32_t)table);
-}
-
 static int loaded(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,
                   struct err *err)
 {
@@ -154,7 +149,6 @@ void loading_make_direct(struct loading *l)
                                         .lock_timeout_ms = l->req.lock_timeout_ms,
                                         .objects = l->req.mode == LOADING_OBJECTS,
                                         .tables = l->direct_tables,
-                                        .is_open = is_open,
                                         .loaded = loaded,
                                         .arg = l};
 }

@@ -27,7 +27,9 @@ struct table_work {
 struct part_place {
     int fd; /* borrowed; -1: to be opened */
     uint64_t offset, len, rows;
-    bool told; /* that it is complete */
+    bool told;      /* that it is complete */
+    bool loaded;    /* its bytes need not be there any more */
+    uint64_t lines; /* of it, when loaded; 0: not known */
 };
 
 struct loading {
@@ -51,10 +53,12 @@ struct loading {
     uint32_t *shut; /* then: tables that they may not load into yet */
     size_t nshut;
     struct crew deleters, loaders;
-    struct gate_job *jobs; /* in work: of each deleter, then of each loader */
-    int *files;            /* as jobs: opened for it, or -1 */
-    bool left_something;   /* there may be shadows */
-    bool labelled;         /* in place: the old copy is not current any more */
+    struct gate_job *jobs;  /* in work: of each deleter, then of each loader */
+    int *files;             /* as jobs: opened for it, or -1 */
+    struct gate_job *freed; /* loaded, and loading_freed has not named them */
+    size_t nfreed, freed_room;
+    bool left_something; /* there may be shadows */
+    bool labelled;       /* in place: the old copy is not current any more */
     bool published;
     int64_t started; /* clock_ms */
     size_t ntables_loaded;

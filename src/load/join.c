@@ -217,10 +217,9 @@ static int make_direct(struct join *j, struct err *err)
                                         .run = j->share->run,
                                         .lock_timeout_ms = j->req->lock_timeout_ms,
                                         .tables = j->tables,
-                                        .is_open = is_open,
                                         .loaded = loaded,
                                         .arg = j};
-    j->guest = (struct extract_guest){.arg = j, .direct = &j->direct};
+    j->guest = (struct extract_guest){.is_open = is_open, .arg = j, .direct = &j->direct};
     return rc;
 }
 

@@ -401,6 +401,31 @@ void loading_part(struct loading *l, size_t table, uint32_t part, const struct l
     gate_part_complete(l->gate, (uint32_t)table, part);
 }
 
+bool loading_freed(struct loading *l, size_t *table, uint32_t *part)
+{
+    if (!l->nfreed)
+        return false;
+    l->nfreed--;
+    *table = l->freed[l->nfreed].item;
+    *part = l->freed[l->nfreed].part;
+    return true;
+}
+
+bool loading_will_free(const struct loading *l)
+{
+    unsigned i;
+
+    for (i = 0; i < l->loaders.n; i++)
+        if (l->loaders.children[i].state == CHILD_BUSY)
+            return true;
+    return gate_waiting(l->gate, GATE_LOAD) || gate_left(l->gate, GATE_CLEAR);
+}
+
+bool loading_is_open(const struct loading *l, size_t table)
+{
+    return gate_is_open(l->gate, (uint32_t)table);
+}
+
 void loading_expect_rows(struct loading *l, size_t table, uint64_t rows)
 {
     l->work[table].expected = rows;
@@ -556,6 +581,7 @@ void loading_close(struct loading *l)
     free(l->shut);
     free(l->files);
     free(l->jobs);
+    free(l->freed);
     free(l);
 }
 

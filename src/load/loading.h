@@ -74,11 +74,20 @@ int loading_choose(struct loading *l, const struct pg_selection *entries, size_t
 int loading_begin(struct loading *l, const struct load_list *list, struct err *err);
 
 struct loading_place {
-    int fd; /* borrowed; stays open and as it is until all is loaded. -1: open_file of the request */
+    int fd; /* borrowed; stays open, and the part as it is, until loading_freed names it.
+             * -1: open_file of the request */
     uint64_t offset, len;
     uint64_t rows; /* looked at under LOADING_OBJECTS alone */
 };
 void loading_part(struct loading *l, size_t table, uint32_t part, const struct loading_place *p);
+
+/* Parts told of with a descriptor that are loaded, each once: their bytes are not needed any more.
+ * false: there is none now. */
+bool loading_freed(struct loading *l, size_t *table, uint32_t *part);
+/* Of the parts it was told of, one more will be loaded. */
+bool loading_will_free(const struct loading *l);
+/* Parts of this table can be loaded as they come. */
+bool loading_is_open(const struct loading *l, size_t table);
 
 /* After loading_begin, with request.direct: what snapshot workers have to know who write into the
  * second database themselves. It is valid, and takes what they report, until loading_close. */

@@ -18,6 +18,7 @@ struct part {
     struct buf out;        /* ready for the server; from `taken` on */
     size_t taken;
     uint64_t done; /* bytes of the file */
+    uint64_t lines;
     bool ended;
     char piece[PIECE];
 };
@@ -64,6 +65,18 @@ static int end_part(struct part *p, struct err *err)
     return p->fields ? fields_end(p->fields, err) : 0;
 }
 
+static void count_lines(struct part *p, size_t n)
+{
+    const char *at = p->piece, *end = at + n;
+
+    if (p->config.format == PG_FORMAT_BINARY)
+        return;
+    while ((at = memchr(at, '\n', (size_t)(end - at)))) {
+        p->lines++;
+        at++;
+    }
+}
+
 static int fill(struct part *p, struct err *err)
 {
     uint64_t left = p->config.len - p->done;
@@ -80,6 +93,7 @@ static int fill(struct part *p, struct err *err)
     if ((size_t)n < want)
         return err_set(err, EIO, "the file of rows to load is shorter than it was");
     p->done += want;
+    count_lines(p, want);
     if (p->fields)
         return fields_put(p->fields, p->piece, want, &p->out, err);
     buf_put(&p->out, p->piece, want);
@@ -110,4 +124,9 @@ int64_t part_read(void *part, char *bytes, size_t room, uint64_t at, struct err 
 uint64_t part_done(const struct part *p)
 {
     return p->done;
+}
+
+uint64_t part_lines(const struct part *p)
+{
+    return p->lines;
 }

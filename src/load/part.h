@@ -24,7 +24,8 @@ void part_close(struct part *p);
 /* As pg_copyin's `read` wants it (pg/copyin.h); p is its arg. */
 int64_t part_read(void *p, char *bytes, size_t room, uint64_t at, struct err *err);
 
-/* How far it has come, of `len`. */
+/* How far it has come, of `len`; and the newlines so far, unless the form is binary. */
 uint64_t part_done(const struct part *p);
+uint64_t part_lines(const struct part *p);
 
 #endif

@@ -94,6 +94,7 @@ void load_put_answer(struct buf *frame, enum load_message type, const struct loa
     msg_begin(frame, type);
     buf_put_u64(frame, m->bytes);
     buf_put_u64(frame, m->rows);
+    buf_put_u64(frame, m->lines);
     buf_put_u64(frame, m->line);
     buf_put_u32(frame, m->code);
     buf_put_str(frame, m->text);
@@ -103,6 +104,7 @@ bool load_get_answer(struct reader *r, struct load_answer *m)
 {
     m->bytes = reader_u64(r);
     m->rows = reader_u64(r);
+    m->lines = reader_u64(r);
     m->line = reader_u64(r);
     m->code = reader_u32(r);
     m->text = reader_str(r);

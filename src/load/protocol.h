@@ -54,6 +54,7 @@ struct load_job {
 struct load_answer {
     uint64_t bytes; /* PROGRESS: of the part */
     uint64_t rows;  /* DONE of a LOAD */
+    uint64_t lines; /* the same; 0: not known */
     uint64_t line;  /* FAILED: of the part, from 1; 0: not known */
     uint32_t code;  /* errno of FAILED and BUSY */
     char *text;     /* their reason, and where the server saw it */

@@ -140,6 +140,7 @@ static int run_copy(struct worker *w, const struct load_job *job, struct part *p
     while (rc == 0 && (rc = pg_copyin_step(w->conn, copy, err)) == PG_COPYIN_MORE)
         rc = wait_for_server(w, pg_copyin_events(copy), part_done(part), err);
     a->rows = copy->rows;
+    a->lines = part_lines(part);
     a->line = rc < 0 ? copy->line : 0;
     return rc < 0 ? rc : 0;
 }

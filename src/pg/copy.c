@@ -153,3 +153,24 @@ int pg_copy_step(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
             return rc;
     }
 }
+
+static int drop_row(void *arg, const char *bytes, size_t len, struct err *err)
+{
+    (void)arg, (void)bytes, (void)len, (void)err;
+    return 0;
+}
+
+int pg_copy_give_up(struct pg_conn *conn, struct pg_copy *copy, struct err *err)
+{
+    int rc;
+
+    copy->failure = *err;
+    copy->data = drop_row;
+    pg_cancel(conn);
+    while ((rc = pg_copy_step(conn, copy, err)) == PG_COPY_MORE) {
+        rc = pg_wait_input(conn, err);
+        if (rc < 0)
+            return pg_fail_lost(err);
+    }
+    return rc < 0 ? rc : pg_odd_answer(err, "an end without a failure");
+}

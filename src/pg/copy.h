@@ -20,7 +20,8 @@ enum pg_copy_result {
 
 struct pg_copy {
     const char *copy_sql;
-    /* One call for each message of the server: a row, or a header line. Negative ends the COPY. */
+    /* One call for each message of the server: a row, or a header line. Negative: pg_copy_step
+     * returns it, and pg_copy_give_up can end the COPY. */
     int (*data)(void *arg, const char *bytes, size_t len, struct err *err);
     void *arg;
     uint64_t rows; /* as the server counted them; valid when done */
@@ -37,8 +38,15 @@ int pg_copy_start(struct pg_conn *conn, struct pg_copy *copy, const char *lock_s
 /*
  * Do what can be done without waiting. Returns a pg_copy_result, or negative: -ECONNRESET (the
  * session is lost), -EPROTO (the server answered with what cannot be; it cannot be used any more)
- * or another code (the statement failed, the session goes on).
+ * or another code (the statement failed, the session goes on; if not pg_conn_is_ready, it was
+ * `data` that failed).
  */
 int pg_copy_step(struct pg_conn *conn, struct pg_copy *copy, struct err *err);
+
+/*
+ * `data` has failed, err says how: cancel the statement, drop what still comes, and wait for the end
+ * of it. The session goes on then, with the same code and err; or another: it is lost.
+ */
+int pg_copy_give_up(struct pg_conn *conn, struct pg_copy *copy, struct err *err);
 
 #endif

@@ -99,6 +99,10 @@ int pg_fail_lost(struct err *err);
 int pg_flush(struct pg_conn *conn, int sent, struct err *err);
 int pg_take_input(struct pg_conn *conn, bool in_copy, struct err *err);
 bool pg_has_input(struct pg_conn *conn); /* something has arrived and is not taken in */
+int pg_wait_input(struct pg_conn *conn, struct err *err); /* until something arrives */
+
+/* Have the statement under way end there; it ends as any other, soon. */
+void pg_cancel(struct pg_conn *conn);
 
 /* PQconnectPoll, what arrived counted. */
 PostgresPollingStatusType pg_connect_on(struct pg_conn *conn);

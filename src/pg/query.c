@@ -214,6 +214,12 @@ static int wait_result(struct pg_conn *conn, struct err *err)
     return rc;
 }
 
+int pg_wait_input(struct pg_conn *conn, struct err *err)
+{
+    begin_wait(conn);
+    return wait_for(conn, POLLIN, err);
+}
+
 /* ---- cancelling ---- */
 
 static void *cancel(void *arg)
@@ -229,7 +235,7 @@ static void *cancel(void *arg)
  * PQcancel makes a connection and waits until the server closes it, without end. So it has a thread
  * of its own, which is left to itself when that takes too long.
  */
-static void cancel_query(struct pg_conn *conn)
+void pg_cancel(struct pg_conn *conn)
 {
     PGcancel *what = PQgetCancel(conn->pq);
     struct timespec until;
@@ -314,7 +320,7 @@ static int finish_query(struct pg_conn *conn, int sent, struct pg_answer *a, str
     if (rc == 0)
         rc = collect_results(conn, a, err);
     if (rc == -EINTR || rc == -ETIMEDOUT || rc == -EPROTO)
-        cancel_query(conn);
+        pg_cancel(conn);
     if (rc == -EINTR)
         drain_cancelled(conn);
     return rc;

@@ -141,7 +141,7 @@ int snapshot_check_space(const struct snapshot *s, const char *dir, bool is_spoo
     struct statvfs fs;
     uint64_t room;
 
-    if (s->req.guest && s->req.guest->direct)
+    if (s->req.guest && is_spool) /* nothing stays in it */
         return 0;
     if (statvfs(dir, &fs) < 0)
         return err_errno(err, "cannot use %s for %s files", dir, is_spool ? "spool" : "these");

@@ -288,6 +288,28 @@ static void finish_drops_a_table_and_gives_its_space_back(void **state)
     assert_int_equal(finisher_step(f->finisher, &done, &err), 0);
 }
 
+static void finish_gives_a_table_up_and_keeps_what_it_has(void **state)
+{
+    struct finishing *f = *state;
+    uint32_t first = (uint32_t)f->plan.first[FINISH_TABLE];
+    struct finished done;
+    struct err err;
+
+    add_piece(f, 0);
+    add_piece(f, 2);
+    assert_false(finisher_is_past(f->finisher, first));
+    assert_int_equal(step_on(f, &done, &err), 0);
+    assert_true(finisher_is_past(f->finisher, first));
+    assert_false(finisher_is_past(f->finisher, first + 1));
+    assert_false(finisher_is_past(f->finisher, first + 2));
+    add_piece(f, 1);
+    assert_false(finisher_gave_up(f->finisher, FINISH_TABLE));
+    finisher_give_up(f->finisher, FINISH_TABLE);
+    assert_true(finisher_gave_up(f->finisher, FINISH_TABLE));
+    assert_false(finisher_has_work(f->finisher));
+    fixture_assert_holds(f->spools[1].fd, f->bytes + f->start[1], 5 << 20, f->offset[1]);
+}
+
 #define WITH_FINISH(f) cmocka_unit_test_setup_teardown(f, set_up_finish, tear_down_finish)
 
 int main(void)
@@ -304,6 +326,7 @@ int main(void)
         WITH_FINISH(finish_of_chunks_without_bytes_is_an_empty_file),
         WITH_FINISH(finish_tells_a_full_disk),
         WITH_FINISH(finish_drops_a_table_and_gives_its_space_back),
+        WITH_FINISH(finish_gives_a_table_up_and_keeps_what_it_has),
     };
 
     return cmocka_run_group_tests_name("extract/finish", tests, NULL, NULL);

@@ -51,6 +51,7 @@ static bool get_chunk(const char *bytes, size_t len)
         assert_int_equal(m.chunk, 12);
         assert_int_equal(m.flags, CHUNK_BINARY | CHUNK_LAST | CHUNK_DIRECT);
         assert_int_equal(m.offset, (uint64_t)1 << 50);
+        assert_int_equal(m.room, UINT64_MAX);
         assert_string_equal(m.lock_sql, "LOCK");
         assert_string_equal(m.copy_sql, "COPY");
         assert_string_equal(m.place.target.source, "service=report");
@@ -103,6 +104,7 @@ static void put_chunk(struct buf *frame)
     struct msg_chunk m = {.chunk = 12,
                           .flags = CHUNK_BINARY | CHUNK_LAST | CHUNK_DIRECT,
                           .offset = (uint64_t)1 << 50,
+                          .room = UINT64_MAX,
                           .place = {.run = 17, .lock_timeout_ms = 10000, .chunk = 4, .part = 3}};
 
     m.lock_sql = mem_strdup("LOCK");

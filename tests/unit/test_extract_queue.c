@@ -93,6 +93,26 @@ static void queue_puts_back_in_front(void **state)
     assert_int_equal(queue_left(q), 7);
 }
 
+static void queue_takes_what_was_returned_once_more(void **state)
+{
+    struct queue *q = queue_of(state);
+    int i;
+
+    assert_taken(q, 1, 1);
+    for (i = 0; i < 2 * QUEUE_MAX_TRIES; i++) {
+        assert_taken(q, 1, 2);
+        queue_return(q, 2);
+    }
+    queue_hold_table(q, 1); /* also what was returned */
+    assert_taken(q, 1, 5);
+    queue_return(q, 5);
+    assert_taken(q, 1, 5);
+    queue_open_table(q, 1);
+    assert_taken(q, 1, 2);
+    assert_true(queue_put_back(q, 2));
+    assert_taken(q, 6, 2, 3, 4, 6, 0, QUEUE_EMPTY);
+}
+
 static void queue_counts_the_tries_of_each_chunk(void **state)
 {
     struct queue *q = queue_of(state);
@@ -452,6 +472,7 @@ int main(void)
         WITH_QUEUE(queue_hands_out_every_chunk_once),
         WITH_QUEUE(queue_puts_back_in_front),
         WITH_QUEUE(queue_counts_the_tries_of_each_chunk),
+        WITH_QUEUE(queue_takes_what_was_returned_once_more),
         WITH_QUEUE(queue_gives_only_the_leader_what_is_the_leader_s),
         WITH_QUEUE(queue_takes_a_preferred_table_first),
         WITH_QUEUE(queue_prefers_only_what_still_waits),

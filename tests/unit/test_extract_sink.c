@@ -73,6 +73,7 @@ static void sink_pieces(struct sinking *s, struct sink_chunk chunk, const struct
 
     assert_int_equal(ftruncate(s->fd, 0), 0);
     chunk.fd = s->fd;
+    chunk.room = UINT64_MAX;
     sink_begin(s->sink, &chunk);
     for (i = 0; i < n; i++)
         assert_int_equal(sink_put(s->sink, pieces[i].bytes, pieces[i].len, NULL), 0);
@@ -180,7 +181,7 @@ static void sink_takes_pieces_of_any_size(void **state)
 {
     enum { TOTAL = 3000000 };
     struct sinking *s = *state;
-    struct sink_chunk chunk = {.fd = s->fd};
+    struct sink_chunk chunk = {.fd = s->fd, .room = TOTAL};
     char *bytes = mem_array(TOTAL, 1);
     uint64_t seed = 31;
     size_t done, n;
@@ -202,7 +203,8 @@ static void sink_takes_pieces_of_any_size(void **state)
 static void sink_tells_a_full_disk(void **state)
 {
     struct sinking *s = *state;
-    struct sink_chunk chunk = {.fd = open("/dev/full", O_WRONLY | O_CLOEXEC), .first = true};
+    struct sink_chunk chunk = {
+        .fd = open("/dev/full", O_WRONLY | O_CLOEXEC), .room = UINT64_MAX, .first = true};
     char *much = mem_array(1, 1 << 20);
     struct err err;
 
@@ -214,6 +216,23 @@ static void sink_tells_a_full_disk(void **state)
     assert_int_equal(sink_end(s->sink, &err), -ENOSPC);
     close(chunk.fd);
     free(much);
+}
+
+static void sink_writes_no_more_than_its_room(void **state)
+{
+    struct sinking *s = *state;
+    struct sink_chunk chunk = {.fd = s->fd, .offset = 7, .room = 10, .first = true};
+    struct err err;
+
+    sink_begin(s->sink, &chunk);
+    assert_int_equal(sink_put(s->sink, "12345\n", 6, &err), 0);
+    assert_int_equal(sink_put(s->sink, "12345\n", 6, &err), -EOVERFLOW);
+    assert_string_equal(err.text, "more than 10 bytes");
+    assert_int_equal(sink_put(s->sink, "789\n", 4, &err), 0);
+    assert_int_equal(sink_put(s->sink, "", 0, &err), 0);
+    assert_int_equal(sink_put(s->sink, "\n", 1, &err), -EOVERFLOW);
+    assert_int_equal(sink_end(s->sink, &err), 0);
+    assert_sunk(s, 7, "12345\n789\n", 10);
 }
 
 #define WITH_SINK(f) cmocka_unit_test_setup_teardown(f, set_up_sink, tear_down_sink)
@@ -229,6 +248,7 @@ int main(void)
         WITH_SINK(sink_fills_its_buffer_to_every_edge),
         WITH_SINK(sink_takes_pieces_of_any_size),
         WITH_SINK(sink_tells_a_full_disk),
+        WITH_SINK(sink_writes_no_more_than_its_room),
     };
 
     return cmocka_run_group_tests_name("extract/sink", tests, NULL, NULL);
