@@ -183,6 +183,7 @@ static int make_list(struct job *j, struct err *err)
                                  .format = f.format,
                                  .encoding = mem_strdup(f.encoding),
                                  .timezone = mem_strdup(f.timezone),
+                                 .lc_monetary = mem_strdup(f.lc_monetary),
                                  .system_identifier = mem_strdup(f.system_identifier),
                                  .server_started = mem_strdup(f.server_started),
                                  .database = mem_strdup(f.database),

@@ -115,6 +115,7 @@ static void make_list(struct job *j, const struct target_options *t)
                                  .format = j->contents.format,
                                  .encoding = mem_strdup(j->contents.encoding),
                                  .timezone = mem_strdup(j->contents.timezone),
+                                 .lc_monetary = mem_strdup(j->contents.lc_monetary),
                                  .source = mem_strdup(j->view.source),
                                  .moment = mem_strdup(j->view.moment),
                                  .lsn = mem_strdup(j->contents.lsn)};

@@ -69,6 +69,7 @@ static int connect_second(struct direct *d, const struct msg_place *p, struct er
     char *title = mem_printf("asofs %s worker %u", p->name, d->cfg.number);
     struct pg_session session = {.application_name = title,
                                  .timezone = d->cfg.timezone,
+                                 .lc_monetary = *p->lc_monetary ? p->lc_monetary : NULL,
                                  .stop_fd = d->cfg.coordinator_fd,
                                  .connect_timeout_ms = d->cfg.timeout_ms,
                                  .query_timeout_ms = d->cfg.timeout_ms};

@@ -45,6 +45,7 @@ struct extract_direct {
     const char *name; /* of the copy; its run */
     int64_t run, lock_timeout_ms;
     bool objects;
+    const char *lc_monetary;                   /* of the sessions there; NULL: as it is */
     const struct extract_direct_table *tables; /* as in the catalog */
     int (*loaded)(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,
                   struct err *err);

@@ -46,6 +46,7 @@ static void put_place(struct buf *frame, const struct msg_place *p)
     buf_put_str(frame, p->schema);
     buf_put_str(frame, p->table);
     buf_put_str(frame, p->copy_sql);
+    buf_put_str(frame, p->lc_monetary);
     buf_put_u64(frame, p->run);
     buf_put_u64(frame, p->lock_timeout_ms);
     buf_put_u32(frame, p->chunk);
@@ -59,6 +60,7 @@ static void get_place(struct reader *r, struct msg_place *p)
     p->schema = reader_str(r);
     p->table = reader_str(r);
     p->copy_sql = reader_str(r);
+    p->lc_monetary = reader_str(r);
     p->run = reader_u64(r);
     p->lock_timeout_ms = reader_u64(r);
     p->chunk = reader_u32(r);
@@ -101,6 +103,7 @@ void msg_chunk_free(struct msg_chunk *m)
     free(m->place.schema);
     free(m->place.table);
     free(m->place.copy_sql);
+    free(m->place.lc_monetary);
 }
 
 void msg_put_answer(struct buf *frame, enum message_type type, const struct msg_answer *m)

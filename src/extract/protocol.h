@@ -58,6 +58,7 @@ enum {
 struct msg_place {
     struct pg_target target;
     char *name, *schema, *table, *copy_sql;
+    char *lc_monetary; /* of the session there; "": as it is */
     uint64_t run, lock_timeout_ms;
     uint32_t chunk; /* its number there */
     uint32_t part;  /* of its table, from 0 */

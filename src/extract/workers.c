@@ -60,6 +60,7 @@ static void put_place(const struct workers *w, uint32_t chunk, const struct extr
                                   .schema = (char *)(uintptr_t)(t->schema ? t->schema : ""),
                                   .table = (char *)(uintptr_t)t->name,
                                   .copy_sql = (char *)(uintptr_t)t->copy_sql,
+                                  .lc_monetary = (char *)(uintptr_t)d->lc_monetary,
                                   .run = (uint64_t)d->run,
                                   .lock_timeout_ms = (uint64_t)d->lock_timeout_ms,
                                   .chunk = t->first_chunk + part,

@@ -25,6 +25,7 @@ static int configure(struct loading *l, const char *role, unsigned i, struct buf
         .role = (char *)(uintptr_t)role,
         .run = (uint64_t)l->run,
         .timezone = l->list->timezone,
+        .lc_monetary = (char *)(uintptr_t)l->lc_monetary,
         .timeout_ms = (uint64_t)l->req.worker_timeout_ms,
         .lock_timeout_ms = (uint64_t)l->req.lock_timeout_ms,
         .debug = log_get_level() == LOG_LEVEL_DEBUG,

@@ -146,6 +146,7 @@ void loading_make_direct(struct loading *l)
     l->direct = (struct extract_direct){.target = &l->target,
                                         .name = l->req.name,
                                         .run = l->run,
+                                        .lc_monetary = l->lc_monetary,
                                         .lock_timeout_ms = l->req.lock_timeout_ms,
                                         .objects = l->req.mode == LOADING_OBJECTS,
                                         .tables = l->direct_tables,

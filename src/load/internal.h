@@ -43,6 +43,7 @@ struct loading {
     struct part_place *parts;
     size_t nparts;
     int64_t run;
+    const char *lc_monetary;    /* of the sessions that load; NULL: as it is there */
     struct pg_shadows *shadows; /* NULL: in place */
     struct pg_shadow_job *steps;
     size_t nsteps;
@@ -69,6 +70,10 @@ struct loading {
 void loading_make_crews(struct loading *l);
 int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t rows, uint64_t bytes,
                      struct err *err);
+
+/* forms.c: refuses what would be another value there, and finds lc_monetary of the sessions that
+ * load. After pg_snaptable_check. */
+int loading_check_forms(struct loading *l, struct err *err);
 
 /* direct.c: what stands in place of files. The form in which a table's rows come; and the rest, when
  * the statements are made. */

@@ -24,6 +24,7 @@
 #include "pg/freeze.h"
 #include "pg/share.h"
 #include "pg/snaptable.h"
+#include "pg/typeform.h"
 
 #define TICK_MS 250
 #define LOOK_EVERY_MS 500
@@ -40,7 +41,8 @@ struct join {
     struct extract_guest guest;
     struct ledger *ledger;
     struct workers *workers;
-    bool *open; /* by table */
+    bool *open;        /* by table */
+    char *lc_monetary; /* in which our workers write money; NULL: unknown in the second database */
     struct pg_share_look look;
     int64_t looked, started; /* clock_ms */
     struct progress progress;
@@ -88,6 +90,17 @@ static int find_copy(struct join *j, struct err *err)
     return rc;
 }
 
+/* The leader has refused columns with money where it is unknown. */
+static int note_monetary(struct join *j, const char *lc_monetary, struct err *err)
+{
+    bool takes = false;
+    int rc = pg_typeform_takes_monetary(j->to, lc_monetary, &takes, err);
+
+    if (takes)
+        j->lc_monetary = mem_strdup(lc_monetary);
+    return rc;
+}
+
 /* A snapshot of another server can have the same name. */
 static int check_source(struct join *j, struct err *err)
 {
@@ -105,6 +118,8 @@ static int check_source(struct join *j, struct err *err)
         rc = err_set(err, EINVAL,
                      "SOURCE is the database \"%s\", and the copy \"%s\" is one of \"%s\"",
                      server.database, j->req->name, s->database);
+    if (rc == 0)
+        rc = note_monetary(j, server.lc_monetary, err);
     pg_server_free(&server);
     return rc;
 }
@@ -215,6 +230,7 @@ static int make_direct(struct join *j, struct err *err)
     j->direct = (struct extract_direct){.target = &j->target,
                                         .name = j->req->name,
                                         .run = j->share->run,
+                                        .lc_monetary = j->lc_monetary,
                                         .lock_timeout_ms = j->req->lock_timeout_ms,
                                         .tables = j->tables,
                                         .loaded = loaded,
@@ -392,6 +408,7 @@ static void close_all(struct join *j)
         free((char *)(uintptr_t)j->tables[i].copy_sql);
     free(j->tables);
     free(j->open);
+    free(j->lc_monetary);
     plan_free(&j->plan);
     pg_share_free(j->share);
     pg_conn_close(j->from);

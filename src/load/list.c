@@ -33,6 +33,7 @@ void load_list_free(struct load_list *l)
     free(l->tables);
     free(l->encoding);
     free(l->timezone);
+    free(l->lc_monetary);
     free(l->system_identifier);
     free(l->server_started);
     free(l->database);

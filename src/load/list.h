@@ -29,8 +29,9 @@ struct load_list {
     struct load_table *tables;
     size_t n;
     enum pg_format format;
-    char *encoding; /* of the files */
-    char *timezone; /* of the session that wrote them */
+    char *encoding;    /* of the files */
+    char *timezone;    /* of the session that wrote them */
+    char *lc_monetary; /* of its server; NULL: not known */
     /* The server and the database that they come from, where these are still there; or NULL. */
     char *system_identifier, *server_started, *database;
     /* The label of the copy. */

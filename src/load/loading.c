@@ -19,7 +19,6 @@
 #include "pg/share.h"
 
 #define TICK_MS 250
-#define BINARY_NAMES_MOST 1000 /* bytes */
 
 /* ---- open ---- */
 
@@ -121,36 +120,6 @@ static int check_apart(const struct loading *l, struct err *err)
 }
 
 /* They may come from a directory that anybody wrote. */
-/* The binary form of some types holds numbers of the source's catalogs, or depends on its settings:
- * loaded elsewhere they would be other values, without a word. */
-static int check_binary(const struct loading *l, struct err *err)
-{
-    const struct load_list *list = l->list;
-    struct buf names = {0};
-    size_t i, k;
-    int rc = 0;
-
-    if (list->format != PG_FORMAT_BINARY || l->req.mode == LOADING_OBJECTS || l->req.direct)
-        return 0;
-    for (i = 0; i < list->n; i++)
-        for (k = 0; k < list->tables[i].ncolumns && names.len < BINARY_NAMES_MOST; k++) {
-            const struct load_column *c = &list->tables[i].columns[k];
-
-            if (loading_is_safe_binary(c->type))
-                continue;
-            buf_printf(&names, "%s%s.%s.%s (%s)", names.len ? ", " : "", list->tables[i].schema,
-                       list->tables[i].name, c->name, c->type);
-        }
-    if (names.len) {
-        err_set(err, EINVAL,
-                "columns whose binary form need not mean the same in another database: %s%s",
-                names.data, names.len < BINARY_NAMES_MOST ? "" : ", …");
-        rc = err_hint(err, "--format=csv or text of the files can take them");
-    }
-    buf_free(&names);
-    return rc;
-}
-
 static int check_filters(const struct loading *l, struct err *err)
 {
     size_t i;
@@ -168,6 +137,8 @@ static int make_missing(struct loading *l, struct err *err)
 {
     int rc = pg_snaptable_check(l->conn, l->tables, l->list->n, l->req.create, err);
 
+    if (rc == 0)
+        rc = loading_check_forms(l, err);
     return rc < 0 ? rc : pg_snaptable_create(l->conn, l->tables, l->list->n, err);
 }
 
@@ -364,8 +335,6 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
     if (l->req.mode == LOADING_OBJECTS)
         return begin_objects(l, err);
     rc = check_apart(l, err);
-    if (rc == 0)
-        rc = check_binary(l, err);
     if (rc == 0)
         rc = check_filters(l, err);
     if (rc == 0)

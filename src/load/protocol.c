@@ -11,6 +11,7 @@ void load_put_config(struct buf *frame, const struct load_config *m)
     buf_put_str(frame, m->role);
     buf_put_u64(frame, m->run);
     buf_put_str(frame, m->timezone);
+    buf_put_str(frame, m->lc_monetary);
     buf_put_str(frame, m->snapshot_id);
     buf_put_u64(frame, m->timeout_ms);
     buf_put_u64(frame, m->lock_timeout_ms);
@@ -26,6 +27,7 @@ bool load_get_config(struct reader *r, struct load_config *m)
     m->role = reader_str(r);
     m->run = reader_u64(r);
     m->timezone = reader_str(r);
+    m->lc_monetary = reader_str(r);
     m->snapshot_id = reader_str(r);
     m->timeout_ms = reader_u64(r);
     m->lock_timeout_ms = reader_u64(r);
@@ -40,6 +42,7 @@ void load_config_free(struct load_config *m)
     free(m->name);
     free(m->role);
     free(m->timezone);
+    free(m->lc_monetary);
     free(m->snapshot_id);
 }
 

@@ -30,6 +30,7 @@ struct load_config {
     char *role; /* "deleter", "loader": for application_name */
     uint64_t run;
     char *timezone;    /* of the session that wrote the files */
+    char *lc_monetary; /* the same; "": as it is */
     char *snapshot_id; /* "": none. Else a LOAD is an INSERT … SELECT under it, without a file */
     uint64_t timeout_ms, lock_timeout_ms;
     uint32_t debug;

@@ -85,6 +85,7 @@ static int join(struct worker *w, struct err *err)
     struct pg_session session = {
         .application_name = name,
         .timezone = w->config.timezone,
+        .lc_monetary = *w->config.lc_monetary ? w->config.lc_monetary : NULL,
         .stop_fd = w->socket.fd,
         .connect_timeout_ms = (int64_t)w->config.timeout_ms,
         .query_timeout_ms = (int64_t)w->config.timeout_ms,

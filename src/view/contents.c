@@ -135,7 +135,7 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
 {
     struct buf b = {0};
     json_t *j = NULL;
-    const char *format, *encoding, *timezone, *lsn, *database;
+    const char *format, *encoding, *timezone, *lc_monetary, *lsn, *database;
     int rc = inspect_read_meta(dir, "snapshot.json", &b, err);
 
     if (rc < 0)
@@ -143,15 +143,16 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
     j = json_loadb(b.data, strlen(b.data), 0, NULL);
     buf_free(&b);
     if (!j ||
-        json_unpack(j, "{s:s,s:{s:s},s:{s:s,s:s,s:s}}", "lsn", &lsn, "server", "database",
+        json_unpack(j, "{s:s,s:{s:s},s:{s:s,s:s,s:s,s:s}}", "lsn", &lsn, "server", "database",
                     &database, "settings", "format", &format, "encoding", &encoding, "timezone",
-                    &timezone) < 0 ||
+                    &timezone, "lc_monetary", &lc_monetary) < 0 ||
         !find_format(format, &c->format)) {
         json_decref(j);
         return err_set(err, EINVAL, "%s/.asofs/snapshot.json lacks what it should hold", dir);
     }
     c->encoding = mem_strdup(encoding);
     c->timezone = mem_strdup(timezone);
+    c->lc_monetary = mem_strdup(lc_monetary);
     c->lsn = mem_strdup(lsn);
     c->database = mem_strdup(database);
     json_decref(j);
@@ -214,6 +215,7 @@ void contents_free(struct contents *c)
     free(c->tables);
     free(c->encoding);
     free(c->timezone);
+    free(c->lc_monetary);
     free(c->lsn);
     free(c->database);
     *c = (struct contents){0};

@@ -28,7 +28,7 @@ struct contents_table { /* of inspected.tables, in its order */
 
 struct contents {
     enum pg_format format;
-    char *encoding, *timezone, *lsn;
+    char *encoding, *timezone, *lc_monetary, *lsn;
     char *database; /* of the source */
     struct contents_table *tables;
     size_t ntables;

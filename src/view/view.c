@@ -114,6 +114,7 @@ void view_get_facts(const struct view *v, struct view_facts *f)
                              .snapshot_id = s->moment.snapshot_id,
                              .encoding = s->encoding,
                              .timezone = s->req.timezone,
+                             .lc_monetary = s->server.lc_monetary,
                              .format = s->req.format,
                              .results = snapshot_results(s)};
 }

@@ -48,7 +48,7 @@ struct view_facts {
     const char *source, *database; /* "dbname@host", "dbname" */
     const char *system_identifier; /* of a running server that may tell it; or NULL */
     const char *server_started;    /* of a running server; or NULL */
-    const char *moment, *lsn, *encoding, *timezone;
+    const char *moment, *lsn, *encoding, *timezone, *lc_monetary;
     enum pg_format format;
     const struct pg_target *target; /* the server that was frozen */
     const char *snapshot_id;        /* NULL with protocol lock */

@@ -58,6 +58,7 @@ static bool get_chunk(const char *bytes, size_t len)
         assert_string_equal(m.place.name, "erp");
         assert_string_equal(m.place.table, "t");
         assert_string_equal(m.place.copy_sql, "COPY FROM");
+        assert_string_equal(m.place.lc_monetary, "de_DE");
         assert_int_equal(m.place.run, 17);
         assert_int_equal(m.place.lock_timeout_ms, 10000);
         assert_int_equal(m.place.chunk, 4);
@@ -113,6 +114,7 @@ static void put_chunk(struct buf *frame)
     m.place.name = mem_strdup("erp");
     m.place.table = mem_strdup("t");
     m.place.copy_sql = mem_strdup("COPY FROM");
+    m.place.lc_monetary = mem_strdup("de_DE");
     msg_put_chunk(frame, &m);
     msg_chunk_free(&m);
 }
