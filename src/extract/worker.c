@@ -58,31 +58,10 @@ static void answer_failed(struct worker *w, const struct err *what)
     free(a.text);
 }
 
-/* Wait for the next message. 1 = *m filled, 0 = the coordinator is gone. */
-static int next_message(struct worker *w, struct msg *m, struct err *err)
-{
-    struct pollfd p[2] = {{.fd = w->socket.fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-    int rc;
-
-    for (;;) {
-        rc = msg_next(&w->socket, m, err);
-        if (rc != 0)
-            return rc;
-        if (w->conn)
-            p[1].fd = pg_conn_socket(w->conn);
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
-            return err_errno(err, "poll failed");
-        if (p[1].revents && (rc = pg_conn_check(w->conn, err)) < 0)
-            return rc;
-        if (p[0].revents && (rc = msg_receive(&w->socket, err)) <= 0)
-            return rc;
-    }
-}
-
 static int read_config(struct worker *w, struct err *err)
 {
     struct msg m;
-    int rc = next_message(w, &m, err);
+    int rc = pg_conn_next_message(w->conn, &w->socket, &m, err);
 
     if (rc <= 0)
         return rc;
@@ -104,7 +83,7 @@ static int lock_and_wait(struct worker *w, struct err *err)
         rc = answer(w, MSG_LOCKED, &locked, err);
     if (rc < 0)
         return rc;
-    rc = next_message(w, &m, err);
+    rc = pg_conn_next_message(w->conn, &w->socket, &m, err);
     if (rc <= 0)
         return rc < 0 ? rc : err_set(err, EPIPE, "the coordinator is gone");
     if (m.type != MSG_FREEZE)
@@ -290,7 +269,7 @@ static int extract_chunks(struct worker *w, struct err *err)
     struct msg m;
     int rc;
 
-    while ((rc = next_message(w, &m, err)) > 0) {
+    while ((rc = pg_conn_next_message(w->conn, &w->socket, &m, err)) > 0) {
         rc = m.type == MSG_CHUNK && msg_get_chunk(&m.body, &chunk)
                  ? do_chunk(w, &chunk, err)
                  : err_set(err, EPROTO, "a message of type %u is no chunk", m.type);

@@ -42,31 +42,10 @@ static int say(struct worker *w, enum load_message type, const struct load_answe
     return msg_send(&w->socket, &w->frame, err);
 }
 
-/* Wait for the next message. 1 = *m filled, 0 = the coordinator is gone. */
-static int next_message(struct worker *w, struct msg *m, struct err *err)
-{
-    struct pollfd p[2] = {{.fd = w->socket.fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-    int rc;
-
-    for (;;) {
-        rc = msg_next(&w->socket, m, err);
-        if (rc != 0)
-            return rc;
-        if (w->conn)
-            p[1].fd = pg_conn_socket(w->conn);
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
-            return err_errno(err, "poll failed");
-        if (p[1].revents && (rc = pg_conn_check(w->conn, err)) < 0)
-            return rc;
-        if (p[0].revents && (rc = msg_receive(&w->socket, err)) <= 0)
-            return rc;
-    }
-}
-
 static int read_config(struct worker *w, struct err *err)
 {
     struct msg m;
-    int rc = next_message(w, &m, err);
+    int rc = pg_conn_next_message(w->conn, &w->socket, &m, err);
 
     if (rc <= 0)
         return rc;
@@ -373,7 +352,7 @@ static int serve(struct worker *w, struct err *err)
     struct msg m;
     int rc;
 
-    while ((rc = next_message(w, &m, err)) > 0) {
+    while ((rc = pg_conn_next_message(w->conn, &w->socket, &m, err)) > 0) {
         if (m.type != LOAD_JOB)
             return err_set(err, EPROTO, "a message of type %u is no job", m.type);
         rc = load_get_job(&m.body, &job) ? do_job(w, &job, err)

@@ -458,6 +458,29 @@ int pg_conn_check(struct pg_conn *conn, struct err *err)
     return rc;
 }
 
+int pg_conn_next_message(struct pg_conn *conn, struct msg_conn *socket, struct msg *m,
+                         struct err *err)
+{
+    struct pollfd p[2] = {{.fd = socket->fd, .events = POLLIN},
+                          {.fd = conn ? pg_conn_socket(conn) : -1, .events = POLLIN}};
+    int rc;
+
+    for (;;) {
+        rc = msg_next(socket, m, err);
+        if (rc != 0)
+            return rc;
+        if (poll(p, 2, -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            return err_errno(err, "poll failed");
+        }
+        if (p[1].revents && (rc = pg_conn_check(conn, err)) < 0)
+            return rc;
+        if (p[0].revents && (rc = msg_receive(socket, err)) <= 0)
+            return rc;
+    }
+}
+
 bool pg_conn_is_ready(const struct pg_conn *conn)
 {
     return PQtransactionStatus(conn->pq) == PQTRANS_INTRANS;

@@ -20,6 +20,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/msg.h"
 
 struct pg_conn;
 
@@ -88,6 +89,11 @@ int pg_conn_socket(const struct pg_conn *conn);
 
 /* Between queries: read what came unasked. -ECONNRESET when the connection is gone (err: why). */
 int pg_conn_check(struct pg_conn *conn, struct err *err);
+
+/* Of a worker that waits for its coordinator: its next message. 1: *m is filled; 0: the other side is
+ * gone. Meanwhile conn, unless NULL, is read as by pg_conn_check. */
+int pg_conn_next_message(struct pg_conn *conn, struct msg_conn *socket, struct msg *m,
+                         struct err *err);
 
 /* In a transaction that has not failed, no statement under way. */
 bool pg_conn_is_ready(const struct pg_conn *conn);
