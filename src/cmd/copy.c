@@ -170,6 +170,7 @@ static void fill_table(const struct target_options *t, const struct view_facts *
     for (k = 0; k < from->ncolumns; k++)
         to->columns[k] = (struct load_column){.name = mem_strdup(from->columns[k].name),
                                               .type = mem_strdup(from->columns[k].type_name),
+                                              .inside = mem_strdup(from->columns[k].inside),
                                               .generated = from->columns[k].generated};
 }
 

@@ -84,6 +84,7 @@ static void fill_table(const struct target_options *t, const struct inspected_ta
     for (i = 0; i < c->ncolumns; i++)
         to->columns[i] = (struct load_column){.name = mem_strdup(c->columns[i].name),
                                               .type = mem_strdup(c->columns[i].type),
+                                              .inside = mem_strdup(c->columns[i].inside),
                                               .generated = c->columns[i].generated};
 }
 

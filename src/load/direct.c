@@ -3,10 +3,10 @@
  * table's chunks may be handed out, and is told of those that are in; the rest, delete workers,
  * steps, publishing, is as with files.
  *
- * The binary form is the fastest, but it is safe only where a value has no number of a catalog in
- * it, and its form is that of a type that every server has: regclass comes out as the OID of
- * something else, an array of an enum is refused for the OID of its type. So it is chosen where all
- * columns are of types known here, and text elsewhere.
+ * The binary form is the fastest, but it is safe only where a value has no number of a catalog in it:
+ * regclass comes out as the OID of something else, an array of an enum is refused for the OID of its
+ * type. So it is chosen where the types of all columns are portable (pg/typeform.h), and text
+ * elsewhere.
  */
 #include "load/internal.h"
 
@@ -17,96 +17,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "pg/share.h"
-
-/* As format_type() names them, without length, precision and []. Not xml, whose encoding would be
- * another, nor money, whose unit depends on a setting. */
-static const char *const binary_types[] = {
-    "\"char\"",
-    "bigint",
-    "bit",
-    "bit varying",
-    "boolean",
-    "box",
-    "bytea",
-    "character",
-    "character varying",
-    "cidr",
-    "circle",
-    "date",
-    "daterange",
-    "double precision",
-    "inet",
-    "int4range",
-    "int8range",
-    "integer",
-    "interval",
-    "json",
-    "jsonb",
-    "line",
-    "lseg",
-    "macaddr",
-    "macaddr8",
-    "name",
-    "numeric",
-    "numrange",
-    "oid",
-    "path",
-    "pg_lsn",
-    "point",
-    "polygon",
-    "real",
-    "smallint",
-    "text",
-    "tid",
-    "time with time zone",
-    "time without time zone",
-    "timestamp with time zone",
-    "timestamp without time zone",
-    "tsrange",
-    "tstzrange",
-    "tsvector",
-    "uuid",
-    "xid",
-    "xid8",
-};
-
-/* "timestamp(3) without time zone[]" -> "timestamp without time zone" */
-static char *bare_type(const char *type)
-{
-    char *bare = mem_strdup(type), *to = bare;
-    bool within = false;
-
-    for (; *type; type++) {
-        within |= *type == '(';
-        if (!within && *type != '[' && *type != ']')
-            *to++ = *type;
-        within &= *type != ')';
-    }
-    *to = 0;
-    return bare;
-}
-
-bool loading_is_safe_binary(const char *type)
-{
-    char *bare = bare_type(type);
-    size_t i, n = sizeof(binary_types) / sizeof(*binary_types);
-    bool found = false;
-
-    for (i = 0; i < n && !found; i++)
-        found = strcmp(binary_types[i], bare) == 0;
-    free(bare);
-    return found;
-}
-
-enum pg_format loading_direct_format(const struct pg_snaptable *t)
-{
-    size_t i;
-
-    for (i = 0; i < t->ncolumns; i++)
-        if (!t->columns[i].skip && !loading_is_safe_binary(t->columns[i].type))
-            return PG_FORMAT_TEXT;
-    return PG_FORMAT_BINARY;
-}
 
 static int loaded(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,
                   struct err *err)

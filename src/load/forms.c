@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/mem.h"
 #include "pg/typeform.h"
@@ -25,7 +26,7 @@ static void name_column(const struct load_table *t, size_t column, struct buf *n
 }
 
 /* What makes a column unfit. */
-typedef bool unfit(const struct pg_typeform *form, const char *type);
+typedef bool unfit(const struct pg_typeform *form, const struct load_column *c);
 
 static void name_unfit(const struct loading *l, const struct pg_typeform *forms, unfit *is_unfit,
                        struct buf *names)
@@ -34,15 +35,15 @@ static void name_unfit(const struct loading *l, const struct pg_typeform *forms,
 
     for (i = 0; i < l->list->n; i++)
         for (k = 0; k < l->tables[i].ncolumns; k++, forms++)
-            if (!l->tables[i].columns[k].skip && is_unfit(forms, l->tables[i].columns[k].type))
+            if (!l->tables[i].columns[k].skip && is_unfit(forms, &l->list->tables[i].columns[k]))
                 name_column(&l->list->tables[i], k, names);
 }
 
 /* ---- money ---- */
 
-static bool has_money(const struct pg_typeform *form, const char *type)
+static bool has_money(const struct pg_typeform *form, const struct load_column *c)
 {
-    (void)type;
+    (void)c;
     return form->money;
 }
 
@@ -74,10 +75,22 @@ static int check_money(struct loading *l, const struct pg_typeform *forms, struc
 
 /* ---- the binary form ---- */
 
-static bool is_unsafe(const struct pg_typeform *form, const char *type)
+/* A domain of that name can be another one there. */
+static bool is_unsafe(const struct pg_typeform *form, const struct load_column *c)
 {
-    (void)form;
-    return !loading_is_safe_binary(type);
+    return !form->portable || strcmp(form->inside, c->inside ? c->inside : "") != 0;
+}
+
+static void note_portable(struct loading *l, const struct pg_typeform *forms)
+{
+    size_t i, k;
+
+    for (i = 0; i < l->list->n; i++) {
+        l->work[i].portable = true;
+        for (k = 0; k < l->tables[i].ncolumns; k++, forms++)
+            if (!l->tables[i].columns[k].skip && is_unsafe(forms, &l->list->tables[i].columns[k]))
+                l->work[i].portable = false;
+    }
 }
 
 /* The binary form of some types holds numbers of the source's catalogs, or depends on its settings:
@@ -100,33 +113,37 @@ static int check_binary(const struct loading *l, const struct pg_typeform *forms
 
 /* ---- all columns ---- */
 
-static int read_forms(const struct loading *l, struct pg_typeform **forms, struct err *err)
+static int read_forms(const struct loading *l, struct pg_typeform **forms, size_t *n,
+                      struct err *err)
 {
     const char **types;
-    size_t i, k, n = 0;
+    size_t i, k;
     int rc;
 
+    *n = 0;
     for (i = 0; i < l->list->n; i++)
-        n += l->tables[i].ncolumns;
-    types = mem_array(n + 1, sizeof(*types));
-    n = 0;
+        *n += l->tables[i].ncolumns;
+    types = mem_array(*n + 1, sizeof(*types));
+    *n = 0;
     for (i = 0; i < l->list->n; i++)
         for (k = 0; k < l->tables[i].ncolumns; k++)
-            types[n++] = l->tables[i].columns[k].type;
-    rc = pg_typeform_read(l->conn, types, n, forms, err);
+            types[(*n)++] = l->tables[i].columns[k].type;
+    rc = pg_typeform_read(l->conn, types, *n, forms, err);
     free(types);
     return rc;
 }
 
 int loading_check_forms(struct loading *l, struct err *err)
 {
-    struct pg_typeform *forms = NULL;
-    int rc = read_forms(l, &forms, err);
+    struct pg_typeform *forms;
+    size_t n;
+    int rc = read_forms(l, &forms, &n, err);
 
-    if (rc == 0 && l->list->format == PG_FORMAT_BINARY && !l->req.direct)
-        rc = check_binary(l, forms, err);
-    else if (rc == 0)
-        rc = check_money(l, forms, err);
-    free(forms);
+    if (rc < 0)
+        return rc;
+    note_portable(l, forms);
+    rc = l->list->format == PG_FORMAT_BINARY && !l->req.direct ? check_binary(l, forms, err)
+                                                               : check_money(l, forms, err);
+    pg_typeform_free(forms, n);
     return rc;
 }

@@ -14,6 +14,7 @@ struct table_work {
     char *first_copy_sql, *copy_sql; /* of the first part, which may have a header; of the others */
     char *drop;                      /* load/part.h */
     enum pg_format format;
+    bool portable;        /* the binary form of its columns means the same on both sides */
     bool *skip;           /* with request.direct: columns that are not extracted */
     bool referred_to;     /* by foreign keys of listed tables */
     uint32_t first_chunk; /* its number, and that of its first part in `parts` */
@@ -72,17 +73,12 @@ int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t row
                      struct err *err);
 
 /* forms.c: refuses what would be another value there, and finds lc_monetary of the sessions that
- * load. After pg_snaptable_check. */
+ * load, and which tables are portable. After pg_snaptable_check. */
 int loading_check_forms(struct loading *l, struct err *err);
 
-/* direct.c: what stands in place of files. The form in which a table's rows come; and the rest, when
- * the statements are made. */
-enum pg_format loading_direct_format(const struct pg_snaptable *t);
+/* direct.c: what stands in place of files, when the statements are made. */
 void loading_make_direct(struct loading *l);
 int loading_open_shared(struct loading *l, struct err *err); /* tables that are open by now */
-
-/* direct.c: its binary form means the same in every database. type: as format_type() names it */
-bool loading_is_safe_binary(const char *type);
 
 /* publish.c: the state of the copy as readers see it */
 int loading_label(struct loading *l, const char *state, struct err *err);

@@ -9,6 +9,7 @@ static void free_table(struct load_table *t)
     for (i = 0; i < t->ncolumns; i++) {
         free(t->columns[i].name);
         free(t->columns[i].type);
+        free(t->columns[i].inside);
     }
     free(t->columns);
     free(t->schema);

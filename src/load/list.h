@@ -11,6 +11,7 @@
 struct load_column {
     char *name;
     char *type;     /* format_type() under an empty search_path */
+    char *inside;   /* the types that it is made of in the source (pg/catalog.h); NULL: not known */
     bool generated; /* in the source */
 };
 

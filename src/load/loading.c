@@ -296,7 +296,9 @@ static int make_statements(struct loading *l, size_t i, struct err *err)
     int rc = l->shadows ? pg_shadow_make(l->conn, l->shadows, i, &w->clear_sql, err)
                         : pg_snaptable_clear_sql(l->conn, t, w->referred_to, &w->clear_sql, err);
 
-    w->format = l->req.direct ? loading_direct_format(t) : l->list->format;
+    w->format = l->list->format;
+    if (l->req.direct)
+        w->format = w->portable ? PG_FORMAT_BINARY : PG_FORMAT_TEXT;
     w->drop = l->req.direct ? mem_strdup("") : drop_mask(t);
     if (rc == 0)
         rc = pg_snaptable_copy_sql(l->conn, t, schema, w->format, l->list->encoding, csv,

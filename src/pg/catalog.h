@@ -33,6 +33,7 @@ struct pg_column {
     char *name;
     uint32_t type;
     char *type_name; /* format_type() of it, with an empty search_path */
+    char *inside;    /* the types that it is made of, so named; "" of those of PostgreSQL itself */
     bool generated;
     char *unsendable; /* pg_catalog_how.binary: a type in it that has no binary form; else NULL */
 };

@@ -17,25 +17,24 @@
 static const char columns_sql[] =
     "WITH RECURSIVE inside(top, type) AS ("
     "  SELECT DISTINCT a.atttypid, a.atttypid FROM pg_catalog.pg_attribute a"
-    "    WHERE $2::pg_catalog.bool AND a.attrelid = ANY ($1::pg_catalog.oid[])"
-    "    AND a.attnum > 0 AND NOT a.attisdropped"
+    "    WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped"
     "  UNION SELECT i.top, o.type FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type,"
-    "  LATERAL (SELECT t.typbasetype"
-    "    UNION ALL SELECT t.typelem"
-    "      WHERE t.typsend = 'pg_catalog.array_send'::pg_catalog.regproc"
-    "    UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid"
-    "    UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid"
-    "    UNION ALL SELECT f.atttypid FROM pg_catalog.pg_attribute f WHERE f.attrelid = t.typrelid"
-    "      AND f.attnum > 0 AND NOT f.attisdropped) o(type) WHERE o.type <> 0"
-    "), unsendable AS ("
-    "  SELECT i.top, pg_catalog.min(t.oid)::pg_catalog.regtype::pg_catalog.text AS type"
-    "  FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type WHERE t.typsend = 0 GROUP BY i.top"
-    ")"
-    " SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> '', u.type,"
-    " pg_catalog.format_type(a.atttypid, a.atttypmod)"
-    " FROM pg_catalog.pg_attribute a LEFT JOIN unsendable u ON u.top = a.atttypid"
-    " WHERE a.attrelid = ANY ($1::pg_catalog.oid[])"
-    " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
+    " " PG_TYPES_INSIDE " WHERE o.type <> 0"
+    "), tops AS (SELECT i.top,"
+    "  (pg_catalog.min(t.oid) FILTER (WHERE t.typsend = 0))::pg_catalog.regtype::pg_catalog.text"
+    "    AS unsendable,"
+    " " PG_TYPES_TEXT(
+        "CASE WHEN i.type <> i.top AND i.top >= " PG_FIRST_OWN_TYPE
+        " THEN i.type END") " AS inside"
+                            "  FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type GROUP BY "
+                            "i.top)"
+                            " SELECT a.attrelid, a.attname, a.atttypid, a.attgenerated <> '',"
+                            " CASE WHEN $2::pg_catalog.bool THEN p.unsendable END,"
+                            " pg_catalog.format_type(a.atttypid, a.atttypmod), p.inside"
+                            " FROM pg_catalog.pg_attribute a LEFT JOIN tops p ON p.top = a.atttypid"
+                            " WHERE a.attrelid = ANY ($1::pg_catalog.oid[])"
+                            " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, "
+                            "a.attnum";
 
 static int by_oid(const void *a, const void *b)
 {
@@ -73,6 +72,7 @@ static void take_columns(struct pg_catalog *c, const struct pg_answer *r)
             .generated = pg_true(r, row, 3),
             .unsendable = pg_is_null(r, row, 4) ? NULL : mem_strdup(pg_text(r, row, 4)),
             .type_name = mem_strdup(pg_text(r, row, 5)),
+            .inside = mem_strdup(pg_text(r, row, 6)),
         };
     }
 }
@@ -81,6 +81,7 @@ void pg_column_free(struct pg_column *c)
 {
     free(c->name);
     free(c->type_name);
+    free(c->inside);
     free(c->unsendable);
 }
 
@@ -101,6 +102,7 @@ static int choose_columns(struct pg_table *t, const struct pg_selection *e, stru
         chosen[n] = t->columns[k];
         chosen[n].name = mem_strdup(t->columns[k].name);
         chosen[n].type_name = mem_strdup(t->columns[k].type_name);
+        chosen[n].inside = mem_strdup(t->columns[k].inside);
         chosen[n++].unsendable = mem_strdup(t->columns[k].unsendable);
     }
     for (k = 0; k < t->ncolumns; k++)
@@ -158,7 +160,7 @@ static int check_sendable(const struct pg_catalog *c, struct err *err)
 
 int pg_columns_read(struct pg_conn *conn, struct pg_catalog *c, bool binary, struct err *err)
 {
-    static const struct pg_wanted wanted = {"otobTt", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"otobTtT", 0, PG_MANY};
     struct buf oids = {0};
     const char *values[2];
     struct pg_answer *r = NULL;

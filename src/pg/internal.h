@@ -56,6 +56,26 @@ int pg_begin_sql(struct pg_conn *conn, enum pg_access access, bool repeatable, s
 void pg_rollback(struct pg_conn *conn);
 
 /*
+ * For a recursive query under an empty search_path: next to pg_type t, the types that t is made of,
+ * as o(type, told). told: the binary form tells its OID.
+ */
+#define PG_TYPES_INSIDE                                                                            \
+    "LATERAL (SELECT t.typbasetype, false"                                                         \
+    " UNION ALL SELECT t.typelem, true"                                                            \
+    "   WHERE t.typsend = 'pg_catalog.array_send'::pg_catalog.regproc"                             \
+    " UNION ALL SELECT r.rngsubtype, false FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid"    \
+    " UNION ALL SELECT r.rngtypid, false FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid" \
+    " UNION ALL SELECT f.atttypid, true FROM pg_catalog.pg_attribute f"                            \
+    "   WHERE f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped) o(type, told)"
+
+/* The types inside of another, each once, as one text that two databases can compare. `type` is an
+ * expression; NULL where it is. */
+#define PG_TYPES_TEXT(type)                                                                        \
+    "pg_catalog.string_agg(DISTINCT pg_catalog.format_type(" type ", NULL) COLLATE \"C\", ', '"    \
+    " ORDER BY pg_catalog.format_type(" type ", NULL) COLLATE \"C\")"
+#define PG_FIRST_OWN_TYPE "16384" /* types that initdb made have lower OIDs, the same everywhere */
+
+/*
  * Our advisory locks have this first number, "asof". The second is a hash of the name of a copy
  * (pg/record.h), or 0: for what only one may do at a time in a database.
  */

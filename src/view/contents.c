@@ -8,7 +8,7 @@
 #include "common/csv.h"
 #include "common/mem.h"
 
-enum { C_SCHEMA, C_TABLE, C_NAME, C_TYPE, C_GENERATED, COLUMN_FIELDS };
+enum { C_SCHEMA, C_TABLE, C_NAME, C_TYPE, C_GENERATED, C_INSIDE, COLUMN_FIELDS };
 enum { P_FILE, P_OFFSET, P_BYTES, PART_FIELDS };
 #define FIELDS_MOST COLUMN_FIELDS
 
@@ -66,9 +66,12 @@ static bool take_column(struct contents *c, const struct inspected *i, char **f)
     if (table == i->ntables || !*f[C_NAME] || !*f[C_TYPE])
         return false;
     t->columns = mem_resize(t->columns, t->ncolumns + 1, sizeof(*t->columns));
-    t->columns[t->ncolumns++] = (struct contents_column){
-        .name = f[C_NAME], .type = f[C_TYPE], .generated = strcmp(f[C_GENERATED], "t") == 0};
-    f[C_NAME] = f[C_TYPE] = NULL;
+    t->columns[t->ncolumns++] =
+        (struct contents_column){.name = f[C_NAME],
+                                 .type = f[C_TYPE],
+                                 .inside = f[C_INSIDE],
+                                 .generated = strcmp(f[C_GENERATED], "t") == 0};
+    f[C_NAME] = f[C_TYPE] = f[C_INSIDE] = NULL;
     return true;
 }
 
@@ -208,6 +211,7 @@ void contents_free(struct contents *c)
         for (k = 0; k < c->tables[t].ncolumns; k++) {
             free(c->tables[t].columns[k].name);
             free(c->tables[t].columns[k].type);
+            free(c->tables[t].columns[k].inside);
         }
         free(c->tables[t].columns);
         free(c->tables[t].parts);

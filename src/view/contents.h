@@ -11,7 +11,7 @@
 #include "view/inspect.h"
 
 struct contents_column {
-    char *name, *type; /* pg_column.type_name */
+    char *name, *type, *inside; /* pg_column.type_name, inside */
     bool generated;
 };
 

@@ -178,7 +178,7 @@ static void columns(struct snapshot *s, struct buf *out)
 {
     size_t i, k;
 
-    buf_puts(out, "schema,table,column,type,generated\n");
+    buf_puts(out, "schema,table,column,type,generated,inside\n");
     for (i = 0; i < s->catalog->ntables; i++) {
         const struct pg_table *t = &s->catalog->tables[i];
 
@@ -190,7 +190,9 @@ static void columns(struct snapshot *s, struct buf *out)
             csv_put_field(out, t->columns[k].name);
             buf_putc(out, ',');
             csv_put_field(out, t->columns[k].type_name);
-            buf_puts(out, t->columns[k].generated ? ",t\n" : ",f\n");
+            buf_puts(out, t->columns[k].generated ? ",t," : ",f,");
+            csv_put_field(out, t->columns[k].inside);
+            buf_putc(out, '\n');
         }
     }
 }
