@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +121,7 @@ static int guest_work(void *arg, int64_t now, struct err *err)
 
 static void guest_chunk(void *arg, size_t table, uint32_t chunk, const struct extract_place *p)
 {
-    struct loading_place place = {p->fd, p->offset, p->len, p->rows};
+    struct loading_place place = {p->fd, p->offset, p->len, p->rows, p->checksum};
 
     loading_part(((struct job *)arg)->loading, table, chunk, &place);
 }
@@ -236,17 +235,22 @@ static int extract(struct job *j, struct err *err)
     return view_extract_files(j->view, j->out.fd, j->out.hidden, err);
 }
 
-/* All is extracted. */
-static void expect_rows(struct job *j)
+/* All is extracted: nobody changes the results any more. */
+static int tell_results(struct job *j, struct err *err)
 {
     struct view_facts f;
     size_t i;
+    int rc = 0;
 
     view_get_facts(j->view, &f);
-    pthread_mutex_lock(&f.results->lock);
-    for (i = 0; i < f.results->n; i++)
-        loading_expect_rows(j->loading, i, f.results->tables[i].rows);
-    pthread_mutex_unlock(&f.results->lock);
+    for (i = 0; i < f.results->n && rc == 0; i++) {
+        const struct table_result *r = &f.results->tables[i];
+
+        loading_expect_rows(j->loading, i, r->rows);
+        if (r->checksum && !j->o->objects)
+            rc = loading_note_checksum(j->loading, i, r->checksum, err);
+    }
+    return rc;
 }
 
 /* The files have their name as soon as they are complete, whatever becomes of the copy. */
@@ -271,8 +275,10 @@ static int store_texts(struct job *j, struct err *err)
 
 static int load(struct job *j, struct err *err)
 {
-    int rc = loading_run(j->loading, err);
+    int rc = tell_results(j, err);
 
+    if (rc == 0)
+        rc = loading_run(j->loading, err);
     if (rc == 0 && j->o->objects)
         rc = store_texts(j, err);
     if (rc == 0)
@@ -328,7 +334,6 @@ static int copy(struct job *j, struct err *err)
     if (rc < 0)
         return rc;
     source_release(&j->o->c.source);
-    expect_rows(j);
     return keep_and_load(j, err);
 }
 

@@ -158,11 +158,16 @@ static void give_table(struct job *j, struct loading *l, size_t i,
     j->ngiven++;
     loading_expect_rows(l, i, now->rows);
     if (!c->nparts)
-        loading_part(l, i, 0, &(struct loading_place){.fd = -1, .len = now->bytes});
+        loading_part(l, i, 0,
+                     &(struct loading_place){.fd = -1,
+                                             .len = now->bytes,
+                                             .checksum = strtoull(now->checksum, NULL, 16)});
     for (p = 0; p < c->nparts; p++)
         loading_part(l, i, p,
-                     &(struct loading_place){
-                         .fd = -1, .offset = c->parts[p].offset, .len = c->parts[p].bytes});
+                     &(struct loading_place){.fd = -1,
+                                             .offset = c->parts[p].offset,
+                                             .len = c->parts[p].bytes,
+                                             .checksum = c->parts[p].checksum});
 }
 
 static int give_complete(struct job *j, struct loading *l, const struct inspected *now,

@@ -56,6 +56,7 @@ struct extract_place {
     int fd;
     uint64_t offset, len; /* bytes */
     uint64_t rows;
+    uint64_t checksum; /* XXH3 of the chunk; 0: not known */
 };
 
 struct extract_guest {

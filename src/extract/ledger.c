@@ -172,7 +172,8 @@ static void tell_chunks(const struct ledger *l, size_t table)
     size_t k;
 
     for (k = 0; k < r->chunks; k++) {
-        struct extract_place place = {-1, offset, r->lengths[k], r->chunk_rows[k]};
+        struct extract_place place = {-1, offset, r->lengths[k], r->chunk_rows[k],
+                                      r->chunk_sums[k]};
 
         l->cfg.guest->chunk(l->cfg.guest->arg, table, (uint32_t)k, &place);
         offset += r->lengths[k];
@@ -470,7 +471,7 @@ static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
     struct spool *s = &l->cfg.spools[spool];
     uint32_t number = ledger_part(l, chunk);
     uint64_t offset = s->end;
-    struct extract_place place = {s->fd, offset, d->bytes, d->rows};
+    struct extract_place place = {s->fd, offset, d->bytes, d->rows, d->checksum};
 
     l->shown.bytes += d->bytes;
     l->spooled += d->bytes;
@@ -480,7 +481,7 @@ static void keep_chunk(struct ledger *l, uint32_t chunk, uint32_t spool,
         l->cfg.guest->chunk(l->cfg.guest->arg, k->table, number, &place);
     if (!goes_to_own_file(l, chunk))
         end_in_spool(l, chunk, spool, d->bytes);
-    results_add_chunk(l->cfg.results, k->table, number, d->bytes, d->rows);
+    results_add_chunk(l->cfg.results, k->table, number, d->bytes, d->rows, d->checksum);
     if (k->first && k->last)
         complete_table(l, k->table, d->bytes, d->checksum);
     else if (!finisher_gave_up(l->finisher, k->table))
@@ -499,12 +500,12 @@ static int keep_direct(struct ledger *l, uint32_t chunk, uint32_t spool,
     int rc = 0;
 
     l->shown.bytes += d->bytes;
-    results_add_chunk(l->cfg.results, table, number, d->bytes, d->rows);
+    results_add_chunk(l->cfg.results, table, number, d->bytes, d->rows, d->checksum);
     if (d->direct) {
         rc = l->direct->loaded(l->direct->arg, table, number, d->rows, d->bytes, err);
     } else {
         l->cfg.guest->chunk(l->cfg.guest->arg, table, number,
-                            &(struct extract_place){s->fd, s->end, d->bytes, d->rows});
+                            &(struct extract_place){s->fd, s->end, d->bytes, d->rows, d->checksum});
         end_in_spool(l, chunk, spool, d->bytes);
     }
     if (r->chunks_done == r->chunks)

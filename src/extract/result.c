@@ -17,6 +17,7 @@ struct results *results_new(const struct plan *p)
         r->tables[t].chunks = plan_table_chunks(p, t);
         r->tables[t].lengths = mem_array(r->tables[t].chunks + 1, sizeof(uint64_t));
         r->tables[t].chunk_rows = mem_array(r->tables[t].chunks + 1, sizeof(uint64_t));
+        r->tables[t].chunk_sums = mem_array(r->tables[t].chunks + 1, sizeof(uint64_t));
         for (k = p->first[t]; k < p->first[t + 1]; k++)
             r->tables[t].estimate += p->chunks[k].weight;
     }
@@ -34,6 +35,7 @@ void results_free(struct results *r)
         free(r->tables[t].error);
         free(r->tables[t].lengths);
         free(r->tables[t].chunk_rows);
+        free(r->tables[t].chunk_sums);
     }
     buf_free(&r->schema);
     free(r->schema_error);
@@ -84,7 +86,8 @@ void results_add_under_way(struct results *r, size_t table, uint64_t more)
     pthread_mutex_unlock(&r->lock);
 }
 
-void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t bytes, uint64_t rows)
+void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t bytes, uint64_t rows,
+                       uint64_t checksum)
 {
     struct table_result *t = &r->tables[table];
 
@@ -93,6 +96,7 @@ void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t b
     t->bytes += bytes;
     t->lengths[chunk] = bytes;
     t->chunk_rows[chunk] = rows;
+    t->chunk_sums[chunk] = checksum;
     t->chunks_done++;
     pthread_mutex_unlock(&r->lock);
 }

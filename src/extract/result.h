@@ -28,6 +28,7 @@ struct table_result {
     char *error;           /* when failed */
     uint64_t *lengths;     /* bytes of each chunk, in the order of the file; 0 until it is done */
     uint64_t *chunk_rows;  /* and its rows */
+    uint64_t *chunk_sums;  /* and its XXH3; 0: not known */
     struct flatfile *file; /* when complete, unless it was written into a directory; else NULL */
 };
 
@@ -68,8 +69,8 @@ void results_start_table(struct results *r, size_t table);
 /* What is in work has grown by `more`, which wraps around when it is less. */
 void results_add_under_way(struct results *r, size_t table, uint64_t more);
 /* Its chunk number `chunk`, in the order of the file, is complete. */
-void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t bytes,
-                       uint64_t rows);
+void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t bytes, uint64_t rows,
+                       uint64_t checksum);
 /* All are. The flat file becomes the results'; NULL: it was written into a directory. */
 void results_complete_table(struct results *r, size_t table, struct flatfile *file, uint64_t bytes,
                             uint64_t checksum);

@@ -98,6 +98,7 @@ static int put_job(struct loading *l, unsigned slot, struct buf *frame, int *fd,
         m.offset = p->offset;
         m.len = p->len;
         m.rows = p->rows;
+        m.checksum = p->checksum;
         rc = give_file(l, slot, p, fd, err);
     }
     if (rc < 0)
@@ -186,17 +187,32 @@ static int put_back(struct loading *l, const struct gate_job *job, const char *w
                    GATE_MAX_TRIES, why);
 }
 
-static int tell_loaded(struct loading *l, uint32_t table, struct err *err)
+static int record_loaded(struct loading *l, size_t table, struct err *err)
 {
     const struct load_table *t = &l->list->tables[table];
+    const struct table_work *w = &l->work[table];
+
+    return pg_record_loaded(l->conn, l->req.name, l->run, t->target_schema, t->name, w->rows,
+                            *w->checksum ? w->checksum : t->checksum, err);
+}
+
+static int tell_loaded(struct loading *l, uint32_t table, struct err *err)
+{
     struct table_work *w = &l->work[table];
 
     if (w->told || !gate_is_loaded(l->gate, table))
         return 0;
     w->told = true;
     l->ntables_loaded++;
-    return pg_record_loaded(l->conn, l->req.name, l->run, t->target_schema, t->name, w->rows,
-                            t->checksum, err);
+    return record_loaded(l, table, err);
+}
+
+int loading_note_checksum(struct loading *l, size_t table, uint64_t checksum, struct err *err)
+{
+    struct table_work *w = &l->work[table];
+
+    snprintf(w->checksum, sizeof(w->checksum), "%016llx", (unsigned long long)checksum);
+    return w->told ? record_loaded(l, table, err) : 0;
 }
 
 int loading_job_done(struct loading *l, const struct gate_job *job, uint64_t rows, uint64_t bytes,

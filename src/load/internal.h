@@ -21,13 +21,14 @@ struct table_work {
     size_t *steps;        /* numbers in loading.steps */
     size_t nsteps, steps_room;
     uint64_t rows, expected;
-    bool is_expected; /* `expected` is known */
-    bool told;        /* that it is loaded */
+    bool is_expected;  /* `expected` is known */
+    bool told;         /* that it is loaded */
+    char checksum[17]; /* that was noted; or "" */
 };
 
 struct part_place {
     int fd; /* borrowed; -1: to be opened */
-    uint64_t offset, len, rows;
+    uint64_t offset, len, rows, checksum;
     bool told;      /* that it is complete */
     bool loaded;    /* its bytes need not be there any more */
     uint64_t lines; /* of it, when loaded; 0: not known */

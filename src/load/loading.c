@@ -366,8 +366,12 @@ int loading_begin(struct loading *l, const struct load_list *list, struct err *e
 
 void loading_part(struct loading *l, size_t table, uint32_t part, const struct loading_place *p)
 {
-    l->parts[l->work[table].first_chunk + part] = (struct part_place){
-        .fd = p->fd, .offset = p->offset, .len = p->len, .rows = p->rows, .told = true};
+    l->parts[l->work[table].first_chunk + part] = (struct part_place){.fd = p->fd,
+                                                                      .offset = p->offset,
+                                                                      .len = p->len,
+                                                                      .rows = p->rows,
+                                                                      .checksum = p->checksum,
+                                                                      .told = true};
     l->bytes_told += p->len;
     gate_part_complete(l->gate, (uint32_t)table, part);
 }

@@ -77,7 +77,8 @@ struct loading_place {
     int fd; /* borrowed; stays open, and the part as it is, until loading_freed names it.
              * -1: open_file of the request */
     uint64_t offset, len;
-    uint64_t rows; /* looked at under LOADING_OBJECTS alone */
+    uint64_t rows;     /* looked at under LOADING_OBJECTS alone */
+    uint64_t checksum; /* XXH3 of its bytes; with others it is not loaded; 0: not known */
 };
 void loading_part(struct loading *l, size_t table, uint32_t part, const struct loading_place *p);
 
@@ -107,6 +108,9 @@ int loading_share(struct loading *l, const struct loading_shared *s, struct err 
 /* So many rows are in the flat file: with others the copy is not published. (COPY may end early, and
  * the target may leave out rows.) Not called: not known. */
 void loading_expect_rows(struct loading *l, size_t table, uint64_t rows);
+
+/* What the list did not tell: the checksum of the flat file, for the record. */
+int loading_note_checksum(struct loading *l, size_t table, uint64_t checksum, struct err *err);
 
 size_t loading_npolls(const struct loading *l);
 void loading_set_polls(const struct loading *l, struct pollfd *polls);

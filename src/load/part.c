@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/hash.h"
 #include "common/io.h"
 #include "common/mem.h"
 
@@ -15,6 +16,7 @@ static const char binary_trailer[PG_BINARY_TRAILER] = "\377\377";
 struct part {
     struct part_config config;
     struct fields *fields; /* NULL: every column stays */
+    struct hash *hash;     /* NULL: nobody knows what it should be */
     struct buf out;        /* ready for the server; from `taken` on */
     size_t taken;
     uint64_t done; /* bytes of the file */
@@ -43,6 +45,7 @@ struct part *part_open(const struct part_config *config)
 
     p->config = *config;
     p->fields = open_fields(config);
+    p->hash = config->checksum ? hash_new() : NULL;
     if (config->format == PG_FORMAT_BINARY && !config->first)
         buf_put(&p->out, binary_header, sizeof(binary_header));
     return p;
@@ -53,6 +56,8 @@ void part_close(struct part *p)
     if (!p)
         return;
     fields_free(p->fields);
+    if (p->hash)
+        hash_free(p->hash);
     buf_free(&p->out);
     free(p);
 }
@@ -60,6 +65,8 @@ void part_close(struct part *p)
 static int end_part(struct part *p, struct err *err)
 {
     p->ended = true;
+    if (p->hash && hash_value(p->hash) != p->config.checksum)
+        return err_set(err, EIO, PART_DAMAGED);
     if (p->config.format == PG_FORMAT_BINARY && !p->config.last)
         buf_put(&p->out, binary_trailer, sizeof(binary_trailer));
     return p->fields ? fields_end(p->fields, err) : 0;
@@ -94,6 +101,8 @@ static int fill(struct part *p, struct err *err)
         return err_set(err, EIO, "the file of rows to load is shorter than it was");
     p->done += want;
     count_lines(p, want);
+    if (p->hash)
+        hash_update(p->hash, p->piece, want);
     if (p->fields)
         return fields_put(p->fields, p->piece, want, &p->out, err);
     buf_put(&p->out, p->piece, want);

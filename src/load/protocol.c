@@ -61,6 +61,7 @@ void load_put_job(struct buf *frame, const struct load_job *m)
     buf_put_u32(frame, m->last);
     buf_put_u64(frame, m->offset);
     buf_put_u64(frame, m->len);
+    buf_put_u64(frame, m->checksum);
     buf_put_u64(frame, m->rows);
     buf_put_str(frame, m->drop);
 }
@@ -79,6 +80,7 @@ bool load_get_job(struct reader *r, struct load_job *m)
     m->last = reader_u32(r);
     m->offset = reader_u64(r);
     m->len = reader_u64(r);
+    m->checksum = reader_u64(r);
     m->rows = reader_u64(r);
     m->drop = reader_str(r);
     return reader_done(r) && m->kind < GATE_KINDS && m->format <= PG_FORMAT_BINARY;

@@ -49,6 +49,7 @@ struct load_job {
     uint32_t first, last;
     uint64_t offset, len; /* in the file */
     uint64_t rows;        /* of the part, if parts become large objects */
+    uint64_t checksum;    /* of the part; 0: not known */
     char *drop;           /* load/part.h */
 };
 

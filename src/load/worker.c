@@ -131,6 +131,7 @@ static int copy_part(struct worker *w, const struct load_job *job, int fd, struc
     struct part_config config = {.fd = fd,
                                  .offset = job->offset,
                                  .len = job->len,
+                                 .checksum = job->checksum,
                                  .format = (enum pg_format)job->format,
                                  .first = job->first,
                                  .last = job->last,
@@ -189,6 +190,8 @@ static int store_part(struct worker *w, const struct load_job *job, int fd, stru
     uint64_t hash;
     int rc = write_object(w, job, fd, &hash, err);
 
+    if (rc == 0 && job->checksum && hash != job->checksum)
+        return err_set(err, EIO, PART_DAMAGED);
     snprintf(checksum, sizeof(checksum), "%016llx", (unsigned long long)hash);
     o.oid = w->object->oid;
     a->rows = job->rows;

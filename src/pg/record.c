@@ -589,8 +589,8 @@ int pg_record_loaded(struct pg_conn *conn, const char *name, int64_t run, const 
 
     if (rc == 0)
         rc = update_ours(conn,
-                         "UPDATE asofs.\"table\" SET loaded_at = pg_catalog.clock_timestamp(),"
-                         " rows = $5, xxh3 = $6"
+                         "UPDATE asofs.\"table\" SET rows = $5, xxh3 = $6,"
+                         " loaded_at = coalesce(loaded_at, pg_catalog.clock_timestamp())"
                          " WHERE view = $1 AND run = $2 AND target_schema = $3 AND name = $4"
                          " RETURNING true",
                          6, values, err);

@@ -66,7 +66,7 @@ int pg_record_cleared(struct pg_conn *conn, const char *name, int64_t run,
 
 /* ---- a transaction of its own ---- */
 
-/* checksum: XXH3 in hexadecimal, or NULL. -ESTALE: the run is over. */
+/* checksum: XXH3 in hexadecimal, or NULL. Once more, when more is known. -ESTALE: the run is over. */
 int pg_record_loaded(struct pg_conn *conn, const char *name, int64_t run, const char *target_schema,
                      const char *table, uint64_t rows, const char *checksum, struct err *err);
 

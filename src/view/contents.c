@@ -9,7 +9,7 @@
 #include "common/mem.h"
 
 enum { C_SCHEMA, C_TABLE, C_NAME, C_TYPE, C_GENERATED, C_INSIDE, COLUMN_FIELDS };
-enum { P_FILE, P_OFFSET, P_BYTES, PART_FIELDS };
+enum { P_FILE, P_OFFSET, P_BYTES, P_CHECKSUM, PART_FIELDS };
 #define FIELDS_MOST COLUMN_FIELDS
 
 struct rows {
@@ -97,6 +97,14 @@ static bool take_number(const char *text, uint64_t *v)
     return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
+static bool take_checksum(const char *text, uint64_t *v)
+{
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return false;
+    *v = strtoull(text, NULL, 16);
+    return true;
+}
+
 /* Parts of a file follow one another, from its beginning to its end. One that was not complete when
  * the tables were looked at may be by now; it is loaded as one part. */
 static bool take_part(struct contents *c, const struct inspected *i, char **f)
@@ -105,7 +113,8 @@ static bool take_part(struct contents *c, const struct inspected *i, char **f)
     struct contents_table *t;
     size_t k;
 
-    if (!take_number(f[P_OFFSET], &part.offset) || !take_number(f[P_BYTES], &part.bytes))
+    if (!take_number(f[P_OFFSET], &part.offset) || !take_number(f[P_BYTES], &part.bytes) ||
+        !take_checksum(f[P_CHECKSUM], &part.checksum))
         return false;
     k = find_file(c, i, f[P_FILE]);
     if (k == i->ntables || !part.bytes)

@@ -16,7 +16,7 @@ struct contents_column {
 };
 
 struct contents_part {
-    uint64_t offset, bytes;
+    uint64_t offset, bytes, checksum;
 };
 
 struct contents_table { /* of inspected.tables, in its order */

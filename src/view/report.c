@@ -205,8 +205,8 @@ static void put_chunks(const struct table_result *t, const char *path, struct bu
     for (k = 0; k < t->chunks; k++) {
         if (t->lengths[k]) {
             csv_put_field(out, path);
-            buf_printf(out, ",%llu,%llu\n", (unsigned long long)offset,
-                       (unsigned long long)t->lengths[k]);
+            buf_printf(out, ",%llu,%llu,%016llx\n", (unsigned long long)offset,
+                       (unsigned long long)t->lengths[k], (unsigned long long)t->chunk_sums[k]);
         }
         offset += t->lengths[k];
     }
@@ -218,7 +218,7 @@ static void chunks(struct snapshot *s, struct buf *out)
     struct results *r = snapshot_results(s);
     size_t i;
 
-    buf_puts(out, "file,offset,bytes\n");
+    buf_puts(out, "file,offset,bytes,xxh3\n");
     pthread_mutex_lock(&r->lock);
     for (i = 0; i < r->n; i++)
         if (r->tables[i].state == TABLE_COMPLETE)

@@ -114,8 +114,8 @@ static void chunks_add_up_in_the_order_of_the_file(void **state)
     assert_int_equal(t->under_way, 700);
     results_add_under_way(r, 1, -(uint64_t)700); /* wraps around */
     assert_int_equal(t->under_way, 0);
-    results_add_chunk(r, 1, 2, 300, 3);
-    results_add_chunk(r, 1, 0, 100, 1);
+    results_add_chunk(r, 1, 2, 300, 3, 33);
+    results_add_chunk(r, 1, 0, 100, 1, 11);
     assert_int_equal(t->bytes, 400);
     assert_int_equal(t->rows, 4);
     assert_int_equal(t->chunks_done, 2);
@@ -123,6 +123,8 @@ static void chunks_add_up_in_the_order_of_the_file(void **state)
     assert_int_equal(t->lengths[1], 0);
     assert_int_equal(t->lengths[2], 300);
     assert_int_equal(t->chunk_rows[2], 3);
+    assert_int_equal(t->chunk_sums[0], 11);
+    assert_int_equal(t->chunk_sums[2], 33);
     assert_int_equal(results_state(r, 1), TABLE_RUNNING);
 }
 
@@ -133,7 +135,7 @@ static void a_complete_table_is_told_of_with_its_file(void **state)
     struct flatfile *file = spooled_alone(fixture_memory_file(), 0);
 
     results_start_table(r, 2);
-    results_add_chunk(r, 2, 0, 7, 1);
+    results_add_chunk(r, 2, 0, 7, 1, 0);
     results_complete_table(r, 2, file, 12, 0x1234);
     assert_int_equal(told->n, 1);
     assert_int_equal(told->tables[0], 2);
