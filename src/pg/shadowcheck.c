@@ -141,13 +141,20 @@ int pg_shadow_expect_listed(struct pg_conn *conn, const struct pg_shadows *s, st
 {
     static const char sql[] =
         SHADOW_TREE " SELECT format('%I.%I', l.s, l.n) FROM listed l, copy"
-                    " WHERE NOT EXISTS (SELECT FROM rel r WHERE r.i = l.i) ORDER BY 1";
+                    " WHERE NOT EXISTS (SELECT FROM rel r WHERE r.i = l.i)"
+                    " UNION ALL SELECT r.o || '.' || quote_ident(b.attname) FROM rel r"
+                    " JOIN pg_namespace w ON w.nspname = r.w"
+                    " JOIN pg_class k ON k.relnamespace = w.oid AND k.relname = r.relname"
+                    " JOIN pg_attribute b ON b.attrelid = k.oid AND b.attnum > 0"
+                    " AND NOT b.attisdropped, copy WHERE r.depth = 0 AND NOT EXISTS ("
+                    "SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND NOT a.attisdropped"
+                    " AND a.attname = b.attname) ORDER BY 1";
     static const struct pg_wanted wanted = {"t", 0, PG_MANY};
     struct pg_answer *a;
     int rc = pg_shadow_ask(conn, s, 0, sql, &wanted, &a, err);
 
     return rc < 0 ? rc
-                  : refuse(a, "tables that are not there any more",
+                  : refuse(a, "tables or columns that are not there any more",
                            "dropped or renamed while they were loaded? Copy again", err);
 }
 

@@ -111,7 +111,7 @@ int pg_shadow_collect(struct pg_conn *conn, const struct pg_shadows *s, size_t i
 
 /* shadowcheck.c: -ESTALE: a table, or a partition that came later, has no shadow. Swap only. */
 int pg_shadow_expect_all(struct pg_conn *conn, const struct pg_shadows *s, struct err *err);
-/* -ESTALE: a table of the list is not there any more. */
+/* -ESTALE: a table of the list, or a column that its shadow has, is not there any more. */
 int pg_shadow_expect_listed(struct pg_conn *conn, const struct pg_shadows *s, struct err *err);
 
 /*
