@@ -63,6 +63,7 @@ struct job {
     struct load_list list;
     size_t *of_view; /* of each table of the list: its number in the view */
     bool *given;     /* as the list: its parts were told of */
+    uint64_t *bytes; /* as the list: of the file, when they were */
     size_t ngiven;
     int64_t looked; /* clock_ms */
 };
@@ -122,6 +123,7 @@ static void make_list(struct job *j, const struct target_options *t)
                                  .lsn = mem_strdup(j->contents.lsn)};
     j->list.tables = mem_array(j->list.n + 1, sizeof(*j->list.tables));
     j->given = mem_array(j->list.n + 1, sizeof(*j->given));
+    j->bytes = mem_array(j->list.n + 1, sizeof(*j->bytes));
     for (i = 0; i < j->list.n; i++)
         fill_table(t, &j->view.tables[j->of_view[i]], &j->contents.tables[j->of_view[i]],
                    &j->list.tables[i]);
@@ -138,14 +140,32 @@ static int check_same_view(const struct job *j, struct err *err)
     return err_set(err, EINVAL, "%s is another view than before", j->dir);
 }
 
+/* What was added behind the last part would not be noticed by who reads the parts. */
+static int check_size(const struct job *j, size_t table, int fd, struct err *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && (uint64_t)st.st_size == j->bytes[table])
+        return 0;
+    err_set(err, EIO, "%s/%s is not what was extracted: it has %lld bytes, and should have %llu",
+            j->dir, j->list.tables[table].file, (long long)st.st_size,
+            (unsigned long long)j->bytes[table]);
+    return err_hint(err, "asofs verify %s tells what else differs", j->dir);
+}
+
 static int open_file(void *arg, size_t table, struct err *err)
 {
     struct job *j = arg;
     char *at = mem_printf("/proc/self/fd/%d", j->at);
-    int fd = inspect_open_file(at, j->list.tables[table].file);
+    int fd = inspect_open_file(at, j->list.tables[table].file), rc;
 
     free(at);
-    return fd < 0 ? err_errno(err, "cannot open %s/%s", j->dir, j->list.tables[table].file) : fd;
+    if (fd < 0)
+        return err_errno(err, "cannot open %s/%s", j->dir, j->list.tables[table].file);
+    rc = check_size(j, table, fd, err);
+    if (rc < 0)
+        close(fd);
+    return rc < 0 ? rc : fd;
 }
 
 static void give_table(struct job *j, struct loading *l, size_t i,
@@ -155,6 +175,7 @@ static void give_table(struct job *j, struct loading *l, size_t i,
     uint32_t p;
 
     j->given[i] = true;
+    j->bytes[i] = now->bytes;
     j->ngiven++;
     loading_expect_rows(l, i, now->rows);
     if (!c->nparts)
@@ -283,6 +304,7 @@ static int run(struct options *o, char **operands)
     inspect_free(&j.view);
     free(j.of_view);
     free(j.given);
+    free(j.bytes);
     if (j.at >= 0)
         close(j.at);
     return rc < 0 ? command_failed(&err) : 0;
