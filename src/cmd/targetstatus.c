@@ -114,7 +114,9 @@ static void print_label(const struct copy *c)
                             : "";
 
     if (!v)
-        printable_out("%s: not current yet\n", c->name);
+        printable_out("%s: not current%s\n", c->name,
+                      c->parts.is_over ? ", and nobody makes it so: no copy of it is under way"
+                                       : " yet");
     else if (!*v->moment)
         printable_out("%s: %s%s\n", c->name, v->state, ended);
     else if (strcmp(v->state, "lost") == 0)
@@ -245,6 +247,13 @@ static void print_copies(const struct copy *copies, size_t n)
     }
 }
 
+static bool came_to_nothing(const struct copy *c)
+{
+    if (!c->label)
+        return c->parts.is_over;
+    return strcmp(c->label->state, "failed") == 0 || strcmp(c->label->state, "lost") == 0;
+}
+
 static int show(struct pg_conn *conn, const struct pg_record *r, bool json, struct err *err)
 {
     size_t i, n;
@@ -258,8 +267,7 @@ static int show(struct pg_conn *conn, const struct pg_record *r, bool json, stru
     else if (rc == 0)
         print_copies(copies, n);
     for (i = 0; i < n; i++)
-        failed |= copies[i].label && (strcmp(copies[i].label->state, "failed") == 0 ||
-                                      strcmp(copies[i].label->state, "lost") == 0);
+        failed |= came_to_nothing(&copies[i]);
     free(copies);
     return rc < 0 ? rc : failed;
 }

@@ -213,8 +213,9 @@ static int write_list(struct loading *l, struct err *err)
                         &unlisted, err);
     if (rc == 0 && unlisted && !l->req.quiet)
         log_note(
-            "an earlier copy of \"%s\" filled these, which are not listed now and stay as they "
-            "are: %s",
+            "an earlier copy of \"%s\" filled these, which are not listed now: they stay as they "
+            "are, as of an earlier moment, and are no part of it any more (another --name is for "
+            "some of the tables): %s",
             l->req.name, unlisted);
     free(unlisted);
     free(tables);
