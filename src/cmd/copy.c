@@ -273,7 +273,7 @@ static int store_texts(struct job *j, struct err *err)
     return rc;
 }
 
-static int load(struct job *j, struct err *err)
+static int load_extracted(struct job *j, struct err *err)
 {
     int rc = tell_results(j, err);
 
@@ -289,7 +289,7 @@ static int load(struct job *j, struct err *err)
 }
 
 /* Other hosts may join what makes no files, but for objects. */
-static int share(struct job *j, struct err *err)
+static int share_work(struct job *j, struct err *err)
 {
     struct view_facts f;
     struct loading_shared s;
@@ -307,7 +307,7 @@ static int keep_and_load(struct job *j, struct err *err)
 
     if (rc < 0)
         return rc;
-    rc = load(j, err);
+    rc = load_extracted(j, err);
     if (rc < 0 && j->o->keep && !j->o->objects)
         err_hint(err, "the flat files are in %s: asofs load takes them", j->o->keep);
     return rc;
@@ -326,7 +326,7 @@ static int copy(struct job *j, struct err *err)
     if (rc == 0)
         rc = loading_begin(j->loading, &j->list, err);
     if (rc == 0)
-        rc = share(j, err);
+        rc = share_work(j, err);
     if (rc == 0)
         j->guest.direct = loading_direct(j->loading);
     if (rc == 0)
@@ -351,7 +351,7 @@ static int open_keep(struct job *j, struct err *err)
     return j->dir_fd < 0 ? err_errno(err, "cannot keep a directory open") : 0;
 }
 
-static int run(struct options *o)
+static int run_copy(struct options *o)
 {
     struct job j = {.o = o,
                     .dir_fd = -1,
@@ -454,7 +454,7 @@ static int copy_into_source(struct options *o)
     return into_source(&o->c.source, &o->target);
 }
 
-static int join(struct options *o, char **operands)
+static int join_running(struct options *o, char **operands)
 {
     const char *other = o->keep                  ? "--keep"
                         : o->into == INTO_SOURCE ? "--into"
@@ -475,7 +475,7 @@ static int begin_objects(struct options *o)
     o->target.request.mode = LOADING_OBJECTS;
     if (o->objects == OBJECTS_SOURCE)
         o->target.request.target = mem_strdup(o->c.source.place);
-    return run(o);
+    return run_copy(o);
 }
 
 int cmd_copy(int argc, char **argv)
@@ -491,7 +491,7 @@ int cmd_copy(int argc, char **argv)
     if (source_command_parse(&o.c, &def, &o, argc, argv, operands, &status)) {
         source_command_begin(&o.c, operands[0]);
         if (o.join) {
-            status = join(&o, operands);
+            status = join_running(&o, operands);
         } else if (o.c.dry_run) {
             status = source_dry_run(&o.c.source);
         } else if (o.into == INTO_SOURCE) {
@@ -499,7 +499,7 @@ int cmd_copy(int argc, char **argv)
         } else if ((status = check(&o)) == 0) {
             if (o.objects != OBJECTS_SOURCE)
                 target_take(&o.target, operands[1]);
-            status = o.objects ? begin_objects(&o) : run(&o);
+            status = o.objects ? begin_objects(&o) : run_copy(&o);
         }
     }
     source_free(&o.c.source);

@@ -210,7 +210,7 @@ static int give_complete(struct job *j, struct loading *l, const struct inspecte
 }
 
 /* A mount that is still extracting. */
-static int look(void *arg, struct loading *l, struct err *err)
+static int look_for_more(void *arg, struct loading *l, struct err *err)
 {
     struct job *j = arg;
     struct inspected now;
@@ -260,7 +260,7 @@ static int load_list(struct job *j, const struct options *o, struct err *err)
     return rc;
 }
 
-static int load(struct options *o, struct job *j, struct err *err)
+static int load_chosen(struct options *o, struct job *j, struct err *err)
 {
     struct loading_request *req = &o->target.request;
     struct progress progress;
@@ -275,7 +275,7 @@ static int load(struct options *o, struct job *j, struct err *err)
     req->stop_fd = stop.fd;
     req->quiet = o->quiet;
     req->open_file = open_file;
-    req->look = look;
+    req->look = look_for_more;
     req->arg = j;
     req->progress = &progress;
     progress_start(&progress, o->quiet);
@@ -284,7 +284,7 @@ static int load(struct options *o, struct job *j, struct err *err)
     return rc;
 }
 
-static int run(struct options *o, char **operands)
+static int run_load(struct options *o, char **operands)
 {
     struct job j = {.dir = operands[0], .at = -1};
     struct err err;
@@ -298,7 +298,7 @@ static int run(struct options *o, char **operands)
     if (rc == 0)
         rc = check_same_view(&j, &err);
     if (rc == 0)
-        rc = load(o, &j, &err);
+        rc = load_chosen(o, &j, &err);
     load_list_free(&j.list);
     contents_free(&j.contents);
     inspect_free(&j.view);
@@ -327,7 +327,7 @@ int cmd_load(int argc, char **argv)
         if (n >= 0 && target_check(&o.target, &err) < 0)
             n = -EINVAL;
         log_set_level(o.debug ? LOG_LEVEL_DEBUG : o.quiet ? LOG_LEVEL_QUIET : LOG_LEVEL_NORMAL);
-        status = n < 0 ? usage_error("load", &err) : run(&o, operands);
+        status = n < 0 ? usage_error("load", &err) : run_load(&o, operands);
     }
     tablelist_free(&o.tables);
     target_free(&o.target);

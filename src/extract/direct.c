@@ -333,8 +333,8 @@ static int copy_rows(struct direct *d, const struct msg_chunk *m, struct err *er
 /* ---- the transaction ---- */
 
 /* 0: it is ours; 1: it is done already. */
-static int claim(struct direct *d, const struct msg_place *p, bool patient, uint64_t *rows,
-                 struct err *err)
+static int claim_chunk(struct direct *d, const struct msg_place *p, bool patient, uint64_t *rows,
+                       struct err *err)
 {
     int64_t until = clock_ms() + (patient ? CLAIM_PATIENCE_MS : 0);
     int rc;
@@ -429,7 +429,7 @@ int direct_chunk(struct direct *d, const struct msg_chunk *m, struct msg_answer 
         rc = -ECANCELED;
     }
     if (rc == 0)
-        rc = claim(d, &m->place, m->flags & CHUNK_PATIENT, &rows, err);
+        rc = claim_chunk(d, &m->place, m->flags & CHUNK_PATIENT, &rows, err);
     if (rc < 0)
         return second_failed(d, rc, err);
     if (rc == DIRECT_ELSEWHERE)

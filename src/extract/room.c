@@ -74,7 +74,7 @@ static uint64_t left(const struct room *r, uint64_t disk)
     return ours < of_disk ? ours : of_disk;
 }
 
-static void begin(struct room *r, uint32_t chunk, uint64_t share)
+static void begin_chunk(struct room *r, uint32_t chunk, uint64_t share)
 {
     r->chunks[chunk].in_work = true;
     r->chunks[chunk].share = share;
@@ -88,13 +88,13 @@ bool room_ask(struct room *r, uint32_t chunk, uint64_t disk)
 
     if (r->all || need > room)
         return false;
-    begin(r, chunk, part > need ? part : need);
+    begin_chunk(r, chunk, part > need ? part : need);
     return true;
 }
 
 void room_ask_all(struct room *r, uint32_t chunk)
 {
-    begin(r, chunk, r->limit == UINT64_MAX ? UINT64_MAX : less(r->limit, r->kept));
+    begin_chunk(r, chunk, r->limit == UINT64_MAX ? UINT64_MAX : less(r->limit, r->kept));
     r->all = true;
 }
 

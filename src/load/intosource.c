@@ -58,7 +58,7 @@ static const struct chunk *chunk_of(const struct intosource *x, const struct gat
 
 /* ---- jobs are handed out ---- */
 
-static int configure(void *arg, unsigned i, struct buf *first, int *fd, struct err *err)
+static int configure_inserter(void *arg, unsigned i, struct buf *first, int *fd, struct err *err)
 {
     struct intosource *x = arg;
     struct load_config config = {
@@ -197,7 +197,7 @@ static int take_answer(struct intosource *x, const struct gate_job *job, uint32_
     }
 }
 
-static int answered(void *arg, unsigned i, struct msg *m, struct err *err)
+static int inserter_answered(void *arg, unsigned i, struct msg *m, struct err *err)
 {
     struct intosource *x = arg;
     struct load_answer a = {0};
@@ -219,10 +219,10 @@ static const struct crew_role role = {
     .word = LOAD_INSERTER,
     .title = "insert worker",
     .silence_option = "--worker-timeout",
-    .configure = configure,
+    .configure = configure_inserter,
     .left = jobs_left,
     .next = next_job,
-    .answered = answered,
+    .answered = inserter_answered,
     .lost = lost,
 };
 
@@ -311,7 +311,7 @@ static int make_gate(struct intosource *x, struct err *err)
     return rc;
 }
 
-static int begin(struct intosource *x, struct err *err)
+static int begin_tables(struct intosource *x, struct err *err)
 {
     const struct intosource_request *r = x->req;
     int rc = pg_shadow_clear(x->conn, r->name, r->lock_timeout_ms, err);
@@ -347,7 +347,7 @@ static int look_after_source(struct intosource *x, struct err *err)
     return x->req->release(x->req->arg, err);
 }
 
-static int hear(struct intosource *x, const struct pollfd *polls, struct err *err)
+static int hear_inserters(struct intosource *x, const struct pollfd *polls, struct err *err)
 {
     int rc = 0;
 
@@ -371,7 +371,7 @@ static void show_progress(struct intosource *x)
     progress_show(&x->progress, &s, clock_ms());
 }
 
-static int turn(struct intosource *x, struct pollfd *polls, struct err *err)
+static int insert_turn(struct intosource *x, struct pollfd *polls, struct err *err)
 {
     int rc = look_after_source(x, err);
 
@@ -385,17 +385,17 @@ static int turn(struct intosource *x, struct pollfd *polls, struct err *err)
     if (poll(polls, 2 + x->crew.n, TICK_MS) < 0 && errno != EINTR)
         return err_errno(err, "poll failed");
     show_progress(x);
-    return hear(x, polls, err);
+    return hear_inserters(x, polls, err);
 }
 
-static int fill(struct intosource *x, struct err *err)
+static int fill_tables(struct intosource *x, struct err *err)
 {
     struct pollfd *polls = mem_array(2 + x->crew.n, sizeof(*polls));
     int rc = 0;
 
     progress_start(&x->progress, x->req->quiet);
     while (rc == 0 && (gate_left(x->gate, GATE_LOAD) || gate_left(x->gate, GATE_FINISH)))
-        rc = turn(x, polls, err);
+        rc = insert_turn(x, polls, err);
     progress_end(&x->progress);
     free(polls);
     if (rc == 0)
@@ -407,7 +407,7 @@ static int fill(struct intosource *x, struct err *err)
 
 /* ---- the end ---- */
 
-static int publish(struct intosource *x, struct err *err)
+static int publish_tables(struct intosource *x, struct err *err)
 {
     const struct intosource_request *r = x->req;
     struct pg_label label = {.name = r->name,
@@ -472,11 +472,11 @@ int intosource_run(const struct intosource_request *req, struct err *err)
     int rc = open_source(&x, err);
 
     if (rc == 0)
-        rc = begin(&x, err);
+        rc = begin_tables(&x, err);
     if (rc == 0)
-        rc = fill(&x, err);
+        rc = fill_tables(&x, err);
     if (rc == 0)
-        rc = publish(&x, err);
+        rc = publish_tables(&x, err);
     close_all(&x);
     return rc;
 }

@@ -164,8 +164,8 @@ static bool is_open(void *arg, size_t table)
 }
 
 /* Without bytes: it was done by somebody else. */
-static int loaded(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,
-                  struct err *err)
+static int note_loaded(void *arg, size_t table, uint32_t chunk, uint64_t rows, uint64_t bytes,
+                       struct err *err)
 {
     struct join *j = arg;
 
@@ -233,7 +233,7 @@ static int make_direct(struct join *j, struct err *err)
                                         .lc_monetary = j->lc_monetary,
                                         .lock_timeout_ms = j->req->lock_timeout_ms,
                                         .tables = j->tables,
-                                        .loaded = loaded,
+                                        .loaded = note_loaded,
                                         .arg = j};
     j->guest = (struct extract_guest){.is_open = is_open, .arg = j, .direct = &j->direct};
     return rc;
@@ -279,7 +279,7 @@ static void note_done(void *arg, uint32_t chunk)
         ledger_done_elsewhere(j->ledger, chunk);
 }
 
-static int look(struct join *j, struct err *err)
+static int look_at_leader(struct join *j, struct err *err)
 {
     j->looked = clock_ms();
     return pg_share_look(j->to, j->req->name, j->share->run, &j->look, err);
@@ -298,7 +298,7 @@ static int check_leader(const struct join *j, struct err *err)
                    j->req->name);
 }
 
-static int prepare(struct join *j, struct err *err)
+static int prepare_work(struct join *j, struct err *err)
 {
     int rc;
 
@@ -310,7 +310,7 @@ static int prepare(struct join *j, struct err *err)
         return rc;
     make_crew(j);
     j->look = (struct pg_share_look){.opened = note_opened, .done = note_done, .arg = j};
-    return look(j, err);
+    return look_at_leader(j, err);
 }
 
 /* ---- the loop ---- */
@@ -324,7 +324,7 @@ static void show_progress(struct join *j)
     progress_show(&j->progress, &s, clock_ms());
 }
 
-static int hear(struct join *j, const struct pollfd *polls, struct err *err)
+static int hear_hosts(struct join *j, const struct pollfd *polls, struct err *err)
 {
     int rc = 0;
 
@@ -337,10 +337,10 @@ static int hear(struct join *j, const struct pollfd *polls, struct err *err)
     return rc < 0 ? rc : crew_hear(&j->workers->crew, polls + 3, err);
 }
 
-static int turn(struct join *j, struct pollfd *polls, struct err *err)
+static int take_turn(struct join *j, struct pollfd *polls, struct err *err)
 {
     int64_t now = clock_ms();
-    int rc = now - j->looked >= LOOK_EVERY_MS ? look(j, err) : 0;
+    int rc = now - j->looked >= LOOK_EVERY_MS ? look_at_leader(j, err) : 0;
 
     if (rc == 0)
         rc = check_leader(j, err);
@@ -355,7 +355,7 @@ static int turn(struct join *j, struct pollfd *polls, struct err *err)
     if (poll(polls, 3 + j->workers->crew.n, TICK_MS) < 0 && errno != EINTR)
         return err_errno(err, "poll failed");
     show_progress(j);
-    return hear(j, polls, err);
+    return hear_hosts(j, polls, err);
 }
 
 /* Who comes when the leader has got all it wants finds no snapshot any more. */
@@ -363,7 +363,7 @@ static bool was_late(struct join *j, int rc)
 {
     struct err ignored;
 
-    return rc != -EINTR && look(j, &ignored) == 0 && is_over(j);
+    return rc != -EINTR && look_at_leader(j, &ignored) == 0 && is_over(j);
 }
 
 static int load_chunks(struct join *j, struct err *err)
@@ -373,7 +373,7 @@ static int load_chunks(struct join *j, struct err *err)
 
     progress_start(&j->progress, j->req->quiet);
     while (rc == 0 && !is_over(j))
-        rc = turn(j, polls, err);
+        rc = take_turn(j, polls, err);
     if (rc < 0 && was_late(j, rc))
         rc = 0;
     progress_end(&j->progress);
@@ -427,7 +427,7 @@ int join_run(const struct join_request *req, struct err *err)
     if (rc == 0)
         rc = open_source(&j, err);
     if (rc == 0)
-        rc = prepare(&j, err);
+        rc = prepare_work(&j, err);
     if (rc == 0)
         rc = load_chunks(&j, err);
     if (rc == 0)

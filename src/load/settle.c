@@ -39,8 +39,8 @@ static int connect_anew(const struct settle_request *req, int stop_fd, int64_t u
 }
 
 /* 1: it is committed; 0: it is not; negative: that is not known. */
-static int find(struct pg_conn **conn, const struct settle_request *req, const char *transaction,
-                int stop_fd, struct err *err)
+static int find_outcome(struct pg_conn **conn, const struct settle_request *req,
+                        const char *transaction, int stop_fd, struct err *err)
 {
     int64_t until = clock_ms() + PATIENCE_MS;
     struct pg_conn *anew = NULL;
@@ -70,7 +70,7 @@ int settle_publish(struct pg_conn **conn, const struct settle_request *req, int 
         err_hint(err, "nothing was published");
         goto out;
     }
-    found = find(conn, req, transaction, rc == -EINTR ? -1 : req->stop_fd, &why);
+    found = find_outcome(conn, req, transaction, rc == -EINTR ? -1 : req->stop_fd, &why);
     if (found > 0) {
         log_note("the answer to COMMIT was lost (%s), but the server says that it was done: the "
                  "copy is published",

@@ -58,7 +58,7 @@ static int read_config(struct worker *w, struct err *err)
 
 /* While it connects, and while statements run, nothing comes over the socket but its end, which is
  * why it serves as the stop descriptor. */
-static int join(struct worker *w, struct err *err)
+static int join_crew(struct worker *w, struct err *err)
 {
     char *name = mem_printf("asofs %s %s %u", w->config.name, w->config.role, w->config.number);
     struct pg_session session = {
@@ -376,7 +376,7 @@ int load_worker_main(const char *process_name)
     child_enter(&w.socket, process_name);
     rc = read_config(&w, &err);
     if (rc > 0)
-        rc = join(&w, &err);
+        rc = join_crew(&w, &err);
     if (rc == 0 && w.conn)
         rc = serve(&w, &err);
     pg_conn_close(w.conn);

@@ -96,7 +96,7 @@ static int lock(const struct into *p, const char *query, int64_t limit_ms, struc
 
 /* Autovacuum goes when somebody has waited for deadlock_timeout, so this waits longer than a try;
  * nobody else is held by it. */
-static int prepare(const struct into *p, int64_t left_ms, struct buf *swap, struct err *err)
+static int prepare_swap(const struct into *p, int64_t left_ms, struct buf *swap, struct err *err)
 {
     int rc = pg_publish_begin(p->conn, err);
 
@@ -112,7 +112,7 @@ static int prepare(const struct into *p, int64_t left_ms, struct buf *swap, stru
 static int try_into(const struct into *p, int64_t left_ms, int64_t try_ms, struct err *err)
 {
     struct buf swap = {0};
-    int rc = prepare(p, left_ms, &swap, err);
+    int rc = prepare_swap(p, left_ms, &swap, err);
 
     if (rc == 0)
         rc = lock(p, lock_tables, try_ms, err);

@@ -211,8 +211,8 @@ static void take_names(const struct pg_answer *a, struct pg_names names[KINDS])
             pg_names_add(&names[pg_number(a, i, 0)], pg_text(a, i, 1));
 }
 
-static int look(struct pg_conn *conn, const struct pg_shadows *s, struct pg_names names[KINDS],
-                struct err *err)
+static int look_for_reasons(struct pg_conn *conn, const struct pg_shadows *s,
+                            struct pg_names names[KINDS], struct err *err)
 {
     static const struct pg_wanted wanted = {"nt", 0, PG_MANY};
     bool swap = s->mode == PG_PUBLISH_SWAP;
@@ -239,7 +239,7 @@ int pg_shadow_refuse(struct pg_conn *conn, const struct pg_shadows *s, struct er
     int kind, rc = pg_begin(conn, PG_READ_ONLY, true, NULL, err);
 
     if (rc == 0)
-        rc = look(conn, s, names, err);
+        rc = look_for_reasons(conn, s, names, err);
     pg_rollback(conn);
     if (rc == 0)
         err->code = 0;
