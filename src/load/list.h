@@ -1,6 +1,6 @@
 /*
  * The copy-table list as load/ sees it: which flat files there are, what is in them, and which
- * snapshot tables they feed. Made by whoever knows: load/files.h of a directory, a running
+ * snapshot tables they feed. Made by whoever knows: view/contents.h of a directory, a running
  * extraction of its catalog and plan.
  */
 #ifndef ASOFS_LOAD_LIST_H
