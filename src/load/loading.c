@@ -212,11 +212,10 @@ static int write_list(struct loading *l, struct err *err)
     rc = pg_record_list(l->conn, l->req.name, tables, l->list->n, l->list->n + l->nsteps, &l->run,
                         &unlisted, err);
     if (rc == 0 && unlisted && !l->req.quiet)
-        log_note(
-            "an earlier copy of \"%s\" filled these, which are not listed now: they stay as they "
-            "are, as of an earlier moment, and are no part of it any more (another --name is for "
-            "some of the tables): %s",
-            l->req.name, unlisted);
+        log_note("an earlier copy of \"%s\" filled these, which are not listed now, are no part of "
+                 "it any "
+                 "more (another --name is for some of the tables), and stay as they are: %s",
+                 l->req.name, unlisted);
     free(unlisted);
     free(tables);
     return rc;
