@@ -93,6 +93,9 @@ void pg_rollback(struct pg_conn *conn);
 /* record.c: -EEXIST: these tables of schema asofs, an array literal, are not as we make them. -ENOENT:
  * there is no schema asofs. */
 int pg_record_check_plain(struct pg_conn *conn, const char *tables, struct err *err);
+
+/* The transaction ends: with COMMIT where rc is 0, or without. rc, or what COMMIT came to. */
+int pg_record_end_writing(struct pg_conn *conn, int rc, struct err *err);
 int pg_record_check_there(struct pg_conn *conn, struct err *err);
 
 /* Have one statement parsed and analysed, not run, by the extended protocol. */

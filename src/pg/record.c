@@ -31,7 +31,7 @@ static int begin_writing(struct pg_conn *conn, struct err *err)
     return pg_begin(conn, PG_READ_WRITE, false, "SET LOCAL client_min_messages = error", err);
 }
 
-static int end_writing(struct pg_conn *conn, int rc, struct err *err)
+int pg_record_end_writing(struct pg_conn *conn, int rc, struct err *err)
 {
     if (rc == 0)
         rc = pg_run(conn, "COMMIT", err);
@@ -212,7 +212,7 @@ static int prepare_schema(struct pg_conn *conn, struct err *err)
         rc = check_rights(conn, err);
     if (rc == 0)
         rc = pg_record_check_plain(conn, "{view,label,marker,table,chunk}", err);
-    return end_writing(conn, rc, err);
+    return pg_record_end_writing(conn, rc, err);
 }
 
 /* ---- the name ---- */
@@ -451,7 +451,7 @@ int pg_record_list(struct pg_conn *conn, const char *name, const struct pg_recor
         rc = write_list(conn, values, unlisted, err);
     if (rc == 0)
         rc = write_chunks(conn, name, values[P_RUN], tables, n, others, err);
-    rc = end_writing(conn, rc, err);
+    rc = pg_record_end_writing(conn, rc, err);
     if (rc == 0)
         *run = strtoll(values[P_RUN], NULL, 10);
     for (i = 0; i < LIST_PARAMETERS; i++)
@@ -497,7 +497,7 @@ int pg_record_forget_chunks(struct pg_conn *conn, const char *name, int64_t run,
     if (rc == 0)
         rc = pg_run_with(conn, "DELETE FROM asofs.chunk WHERE view = $1 AND run = $2", 2, values,
                          err);
-    return end_writing(conn, rc, err);
+    return pg_record_end_writing(conn, rc, err);
 }
 
 /* It is locked by another session, or there is none. */
@@ -594,7 +594,7 @@ int pg_record_loaded(struct pg_conn *conn, const char *name, int64_t run, const 
                          " WHERE view = $1 AND run = $2 AND target_schema = $3 AND name = $4"
                          " RETURNING true",
                          6, values, err);
-    return end_writing(conn, rc, err);
+    return pg_record_end_writing(conn, rc, err);
 }
 
 /* ---- looking ---- */

@@ -10,15 +10,6 @@
 
 #define TABLES "{share,share_table,share_chunk}"
 
-static int end_writing(struct pg_conn *conn, int rc, struct err *err)
-{
-    if (rc == 0)
-        rc = pg_run(conn, "COMMIT", err);
-    if (rc < 0)
-        pg_rollback(conn);
-    return rc;
-}
-
 /* ---- the tables ---- */
 
 static const char make_sql[] =
@@ -283,7 +274,7 @@ int pg_share_write(struct pg_conn *conn, const char *name, const struct pg_share
         rc = write_tables(conn, name, s, err);
     if (rc == 0)
         rc = write_chunks(conn, name, s, err);
-    return end_writing(conn, rc, err);
+    return pg_record_end_writing(conn, rc, err);
 }
 
 int pg_share_open(struct pg_conn *conn, const char *name, int64_t run, const uint32_t *tables,
@@ -303,7 +294,7 @@ int pg_share_open(struct pg_conn *conn, const char *name, int64_t run, const uin
                          " WHERE view = $1 AND run = $2 AND number = ANY ($3::integer[])",
                          P_FIRST + 1, l.values, err);
     free_lists(&l);
-    return end_writing(conn, rc, err);
+    return pg_record_end_writing(conn, rc, err);
 }
 
 int pg_share_withdraw(struct pg_conn *conn, const char *name, struct err *err)
@@ -316,7 +307,7 @@ int pg_share_withdraw(struct pg_conn *conn, const char *name, struct err *err)
     if (rc == 0 && pg_true(a, 0, THERE) && pg_true(a, 0, MAY_WRITE))
         rc = pg_run_with(conn, forget_sql, 1, &name, err);
     pg_answer_free(a);
-    return end_writing(conn, rc, err);
+    return pg_record_end_writing(conn, rc, err);
 }
 
 /* ---- reading: may it be believed ---- */
