@@ -128,6 +128,39 @@ static enum pg_state state_of(const char *text)
     return PG_STATE_OTHER;
 }
 
+/* "epoch:xid", as "0:735" */
+static uint64_t full_xid_line(struct lines *l, const char *name)
+{
+    char value[64];
+    unsigned long long epoch, xid; /* 10 digits of them */
+    int n = 0;
+
+    find_line(l, name, value, sizeof(value));
+    if (strspn(value, "0123456789:") != strlen(value) ||
+        sscanf(value, "%10llu:%10llu%n", &epoch, &xid, &n) != 2 || value[n] || epoch > UINT32_MAX ||
+        xid > UINT32_MAX) {
+        refuse_line(l, name, "holds no transaction: ", value);
+        return 0;
+    }
+    return epoch << 32 | xid;
+}
+
+static uint32_t u32_line(struct lines *l, const char *name)
+{
+    return (uint32_t)number_line(l, name, UINT32_MAX);
+}
+
+static struct pg_limits limits_lines(struct lines *l)
+{
+    return (struct pg_limits){
+        .next_xid = full_xid_line(l, "Latest checkpoint's NextXID"),
+        .oldest_xid = u32_line(l, "Latest checkpoint's oldestXID"),
+        .next_multi = u32_line(l, "Latest checkpoint's NextMultiXactId"),
+        .oldest_multi = u32_line(l, "Latest checkpoint's oldestMultiXid"),
+        .next_multi_offset = u32_line(l, "Latest checkpoint's NextMultiOffset"),
+    };
+}
+
 static int parse_control(const char *text, struct pg_control *c, struct err *err)
 {
     struct lines l = {.text = text, .err = err};
@@ -137,16 +170,18 @@ static int parse_control(const char *text, struct pg_control *c, struct err *err
     c->state = state_of(c->state_text);
     c->checkpoint = lsn_line(&l, "Latest checkpoint location");
     c->redo = lsn_line(&l, "Latest checkpoint's REDO location");
-    c->timeline = (uint32_t)number_line(&l, "Latest checkpoint's TimeLineID", UINT32_MAX);
+    c->timeline = u32_line(&l, "Latest checkpoint's TimeLineID");
     c->checkpoint_time = time_line(&l, "Time of latest checkpoint");
     c->min_recovery = lsn_line(&l, "Minimum recovery ending location");
-    c->min_recovery_timeline =
-        (uint32_t)number_line(&l, "Min recovery ending loc's timeline", UINT32_MAX);
+    c->min_recovery_timeline = u32_line(&l, "Min recovery ending loc's timeline");
     c->backup_start = lsn_line(&l, "Backup start location");
     c->backup_end_required = yes_line(&l, "End-of-backup record required");
     c->max_prepared = (unsigned)number_line(&l, "max_prepared_xacts setting", INT32_MAX);
     c->segment_bytes = (uint32_t)number_line(&l, "Bytes per WAL segment", 1u << 30);
     c->block_bytes = (uint32_t)number_line(&l, "Database block size", 1u << 15);
+    c->max_align = u32_line(&l, "Maximum data alignment");
+    c->checksums = u32_line(&l, "Data page checksum version");
+    c->limits = limits_lines(&l);
     if (l.rc == 0 && (c->segment_bytes < 1u << 20 || c->segment_bytes & (c->segment_bytes - 1)))
         refuse_line(&l, "Bytes per WAL segment", "holds no size of a segment", "");
     return l.rc;

@@ -15,6 +15,14 @@ enum pg_state {
     PG_STATE_OTHER,         /* starting up, shutting down, in crash recovery, shut down … */
 };
 
+/* Which transactions there were. */
+struct pg_limits {
+    uint64_t next_xid;   /* with its epoch in the upper half */
+    uint32_t oldest_xid; /* that pg_xact has for certain */
+    uint32_t next_multi, oldest_multi;
+    uint32_t next_multi_offset; /* 32 bits in majors 14 to 18 */
+};
+
 struct pg_control {
     uint64_t system_identifier;
     enum pg_state state;
@@ -29,6 +37,9 @@ struct pg_control {
     unsigned max_prepared;  /* max_prepared_xacts */
     uint32_t segment_bytes; /* of the log */
     uint32_t block_bytes;
+    uint32_t max_align;      /* MAXALIGN: "Maximum data alignment" */
+    uint32_t checksums;      /* version of those of pages; 0: pages have none */
+    struct pg_limits limits; /* as of the checkpoint */
 };
 
 int pg_control_read(const struct pg_programs *p, const char *data_dir, struct pg_control *c,

@@ -44,6 +44,62 @@ static void control_file_is_read(void **state)
     assert_int_equal(c.max_prepared, 0);
     assert_int_equal(c.segment_bytes, 16 << 20);
     assert_int_equal(c.block_bytes, 8192);
+    assert_int_equal(c.max_align, _Alignof(max_align_t) < 8 ? 4 : 8);
+    assert_int_equal(c.checksums, 0);
+}
+
+/* What a cluster that was just made says. */
+static void limits_of_transactions_are_read(void **state)
+{
+    struct pg_control c;
+    struct err err;
+
+    (void)state;
+    pgcluster_need();
+    assert_int_equal(pg_control_read(pgcluster_programs(), pgcluster_template(), &c, &err), 0);
+    assert_in_range(c.limits.next_xid, c.limits.oldest_xid + 1, 10000);
+    assert_in_range(c.limits.oldest_xid, 3, 10000);
+    assert_int_equal(c.limits.next_multi, 1);
+    assert_int_equal(c.limits.oldest_multi, 1);
+    assert_int_equal(c.limits.next_multi_offset, 0);
+}
+
+/* pg_controldata, with other values in some of its lines. */
+static int read_edited(const char *edit, struct pg_control *c, struct err *err)
+{
+    char *text =
+        mem_printf("'%s/pg_controldata' \"$@\" | sed \"%s\"", pgcluster_programs()->bindir, edit);
+    struct pg_programs p = pgcluster_scripts("pg_controldata", text);
+    int rc = pg_control_read(&p, pgcluster_template(), c, err);
+
+    pg_programs_free(&p);
+    free(text);
+    return rc;
+}
+
+static void limits_of_an_old_cluster_are_read(void **state)
+{
+    struct pg_control c;
+    struct err err;
+
+    (void)state;
+    pgcluster_need();
+    assert_int_equal(read_edited("s/^\\(.*NextXID:\\).*/\\1 7:4294967295/;"
+                                 "s/^\\(.*oldestXID:\\).*/\\1 2147483651/;"
+                                 "s/^\\(.*NextMultiXactId:\\).*/\\1 4294967294/;"
+                                 "s/^\\(.*oldestMultiXid:\\).*/\\1 3294967294/;"
+                                 "s/^\\(.*NextMultiOffset:\\).*/\\1 4000000000/;"
+                                 "s/^\\(Data page checksum version:\\).*/\\1 1/;"
+                                 "s/^\\(Maximum data alignment:\\).*/\\1 4/",
+                                 &c, &err),
+                     0);
+    assert_true(c.limits.next_xid == UINT64_C(0x7ffffffff));
+    assert_int_equal(c.limits.oldest_xid, 2147483651);
+    assert_int_equal(c.limits.next_multi, 4294967294);
+    assert_int_equal(c.limits.oldest_multi, 3294967294);
+    assert_int_equal(c.limits.next_multi_offset, 4000000000);
+    assert_int_equal(c.checksums, 1);
+    assert_int_equal(c.max_align, 4);
 }
 
 static void control_file_that_is_damaged_is_refused(void **state)
@@ -84,23 +140,22 @@ static void control_lines_that_are_missing_are_named(void **state)
         {"s/^\\(End-of-backup record required:\\).*/\\1 perhaps/", "neither yes nor no: perhaps"},
         {"s/^\\(Database cluster state:\\).*/\\1 in a state that has a very long name indeed/",
          "is too long"},
+        {"/NextXID/d", "\"Latest checkpoint's NextXID\" is missing"},
+        {"s/^\\(.*NextXID:\\).*/\\1 735/", "no transaction: 735"},
+        {"s/^\\(.*NextXID:\\).*/\\1 0:4294967296/", "no transaction: 0:4294967296"},
+        {"s/^\\(.*NextXID:\\).*/\\1 0:12:3/", "no transaction: 0:12:3"},
+        {"s/^\\(.*oldestXID:\\).*/\\1 -3/", "no such number: -3"},
+        {"s/^\\(.*NextMultiOffset:\\).*/\\1 4294967296/", "no such number: 4294967296"},
     };
-    struct pg_programs p;
     struct pg_control c;
     struct err err;
-    char *text;
     size_t i;
 
     (void)state;
     pgcluster_need();
     for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        text = mem_printf("'%s/pg_controldata' \"$@\" | sed \"%s\"", pgcluster_programs()->bindir,
-                          cases[i].edit);
-        p = pgcluster_scripts("pg_controldata", text);
-        assert_int_equal(pg_control_read(&p, pgcluster_template(), &c, &err), -EINVAL);
+        assert_int_equal(read_edited(cases[i].edit, &c, &err), -EINVAL);
         fixture_assert_says(&err, cases[i].says);
-        pg_programs_free(&p);
-        free(text);
     }
 }
 
@@ -198,6 +253,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(control_file_is_read),
+        cmocka_unit_test(limits_of_transactions_are_read),
+        cmocka_unit_test(limits_of_an_old_cluster_are_read),
         cmocka_unit_test(control_file_that_is_damaged_is_refused),
         cmocka_unit_test(control_lines_that_are_missing_are_named),
         cmocka_unit_test(backup_label_is_read),
