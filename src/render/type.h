@@ -39,6 +39,7 @@ struct render_ops {
                   size_t *n);
     bool bare; /* the text never needs quotes in CSV, nor escapes in the text format, and is not
                   empty */
+    bool verbatim; /* the text is the value's bytes as they are: who has those need not call put */
 };
 
 struct render_label { /* of an enum */

@@ -1,0 +1,388 @@
+/*
+ * Writing and measuring are one code, which is compiled twice: where `measures` is true, texts are
+ * counted instead of written. So both see the same row as damaged, and for the same reason.
+ */
+#include "render/rows.h"
+
+#include <errno.h>
+
+#include "render/varlena.h"
+
+/* htup_details.h, HeapTupleHeaderData: t_infomask2 at 18, t_infomask at 20, t_hoff at 22, then the
+ * bitmap of nulls if HEAP_HASNULL is set: a bit an attribute, 0 where it is null. */
+#define HEADER 23
+#define HAS_NULL 0x0001
+#define NATTS_MASK 0x07ff
+
+/* A row that is taken apart, attribute by attribute. */
+struct tuple {
+    const char *data;           /* of its attributes */
+    size_t size, at;            /* all of it; where the next attribute, or its padding, begins */
+    const unsigned char *nulls; /* NULL: none is */
+    size_t n;                   /* attributes that it has */
+};
+
+/* The rows of a page on their way to the file. */
+struct walk {
+    struct render_work *w;
+    const struct render_relation *r;
+    size_t nattributes;          /* up to the last that is wanted */
+    struct render_value *values; /* of those, for columns in another order; NULL: they ascend */
+    struct render_style style;
+    struct out *o;  /* writing */
+    uint64_t bytes; /* measuring */
+};
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* ---- taking apart ---- */
+
+ALWAYS int open_tuple(struct render_work *w, const char *row, size_t len, struct tuple *t)
+{
+    size_t header = (unsigned char)row[22];
+    size_t n = bytes_u16(row + 18) & NATTS_MASK;
+    bool nulls = bytes_u16(row + 20) & HAS_NULL;
+
+    if (header > len || header < HEADER + (nulls ? (n + 7) / 8 : 0))
+        return render_fail(w, "the header of a row is shorter than its bitmap of nulls");
+    *t = (struct tuple){.data = row + header, .size = len - header, .n = n};
+    if (nulls)
+        t->nulls = (const unsigned char *)row + HEADER;
+    return 0;
+}
+
+/* A value that is not of fixed length is aligned only if padding is there, and padding is zeros: no
+ * value begins with one where it is not aligned. */
+ALWAYS int take_varlena(struct render_work *w, char align, struct tuple *t, struct render_value *v)
+{
+    size_t n;
+
+    if (t->at < t->size && t->data[t->at] == 0)
+        t->at = bytes_align(t->at, align);
+    n = t->at < t->size ? varlena_size(t->data + t->at, t->size - t->at) : 0;
+    if (n == 0)
+        return render_fail(w, "a value reaches beyond its row");
+    *v = (struct render_value){t->data + t->at, n};
+    t->at += n;
+    return 0;
+}
+
+ALWAYS int take_fixed(struct render_work *w, const struct render_attribute *a, struct tuple *t,
+                      struct render_value *v)
+{
+    size_t n = (size_t)a->len, at = bytes_align(t->at, a->align);
+
+    if (a->len <= 0)
+        return render_fail(w, "an attribute of a length that no column has");
+    if (at > t->size || n > t->size - at)
+        return render_fail(w, "a value reaches beyond its row");
+    *v = (struct render_value){t->data + at, n};
+    t->at = at + n;
+    return 0;
+}
+
+/* Attribute i, which is the next: its bytes, header included; p is NULL where it is null. */
+ALWAYS int take_value(struct render_work *w, const struct render_attribute *a, size_t i,
+                      struct tuple *t, struct render_value *v)
+{
+    if (t->nulls && !(t->nulls[i >> 3] >> (i & 7) & 1)) {
+        *v = (struct render_value){0};
+        return 0;
+    }
+    return a->len == -1 ? take_varlena(w, a->align, t, v) : take_fixed(w, a, t, v);
+}
+
+/* ---- fields ---- */
+
+/* What has no quicker way is written aside, and counted. */
+static int measure_aside(struct walk *k, const struct render_type *t, struct render_value v)
+{
+    struct out *o = render_work_buffer(k->w);
+    int rc = t->ops->put(k->w, t, v, o);
+
+    if (rc == 0)
+        k->bytes += t->ops->bare ? o->n : render_field_length(k->style, o->p, o->n);
+    return rc;
+}
+
+ALWAYS int measure_text(struct walk *k, const struct render_type *t, struct render_value v)
+{
+    size_t n = 0;
+    int rc;
+
+    if (t->ops->verbatim) {
+        k->bytes += render_field_length(k->style, v.p, v.len);
+        return 0;
+    }
+    if (!t->ops->bare || !t->ops->length)
+        return measure_aside(k, t, v);
+    rc = t->ops->length(k->w, t, v, &n);
+    k->bytes += n;
+    return rc;
+}
+
+ALWAYS int put_text(struct walk *k, const struct render_type *t, struct render_value v)
+{
+    size_t at = k->o->n;
+    int rc;
+
+    if (t->ops->verbatim) {
+        render_field_put(k->style, v.p, v.len, k->o);
+        return 0;
+    }
+    rc = t->ops->put(k->w, t, v, k->o);
+    if (rc == 0 && !t->ops->bare)
+        render_field_close(k->style, k->o, at);
+    return rc;
+}
+
+ALWAYS int write_value(struct walk *k, const struct render_attribute *a, struct render_value v,
+                       bool measures)
+{
+    size_t mark = k->w->used;
+    int rc = 0;
+
+    if (a->len == -1)
+        rc = render_varlena(k->w, v.p, v.len, &v);
+    if (rc == 0)
+        rc = measures ? measure_text(k, a->type, v) : put_text(k, a->type, v);
+    k->w->used = mark;
+    return rc;
+}
+
+ALWAYS void write_null(struct walk *k, bool measures)
+{
+    if (measures)
+        k->bytes += render_field_null_length(k->style.format);
+    else
+        render_field_null(k->style.format, k->o);
+}
+
+/* Of a row that is older than the column. */
+static void write_missing(struct walk *k, const char *text, bool measures)
+{
+    if (!text)
+        write_null(k, measures);
+    else if (measures)
+        k->bytes += render_field_length(k->style, text, strlen(text));
+    else
+        render_field_put(k->style, text, strlen(text), k->o);
+}
+
+ALWAYS void write_char(struct walk *k, char c, bool measures)
+{
+    if (measures)
+        k->bytes++;
+    else
+        out_putc(k->o, c);
+}
+
+/* ---- rows ---- */
+
+ALWAYS int write_field(struct walk *k, const struct render_attribute *a, struct render_value v,
+                       bool measures)
+{
+    if (v.p)
+        return write_value(k, a, v, measures);
+    write_null(k, measures);
+    return 0;
+}
+
+/* Columns in the order of the attributes: each is written as soon as it is found. */
+ALWAYS int write_ascending(struct walk *k, struct tuple *t, bool measures)
+{
+    const struct render_relation *r = k->r;
+    struct render_value v = {0};
+    size_t c, i = 0;
+    int rc = 0;
+
+    for (c = 0; c < r->ncolumns && rc == 0; c++) {
+        if (c)
+            write_char(k, render_field_delimiter(k->style.format), measures);
+        for (; i < r->columns[c] && i < t->n && rc == 0; i++)
+            rc = take_value(k->w, &r->attributes[i], i, t, &v);
+        if (rc < 0)
+            break;
+        i = r->columns[c];
+        if (i >= t->n) {
+            write_missing(k, r->attributes[i].missing, measures);
+            continue;
+        }
+        rc = take_value(k->w, &r->attributes[i], i, t, &v);
+        if (rc == 0)
+            rc = write_field(k, &r->attributes[i], v, measures);
+        i++;
+    }
+    return rc;
+}
+
+/* Columns in any order: all attributes are found first. */
+ALWAYS int write_permuted(struct walk *k, struct tuple *t, bool measures)
+{
+    const struct render_relation *r = k->r;
+    size_t c, i;
+    int rc = 0;
+
+    for (i = 0; i < k->nattributes && i < t->n && rc == 0; i++)
+        rc = take_value(k->w, &r->attributes[i], i, t, &k->values[i]);
+    for (c = 0; c < r->ncolumns && rc == 0; c++) {
+        i = r->columns[c];
+        if (c)
+            write_char(k, render_field_delimiter(k->style.format), measures);
+        if (i >= t->n)
+            write_missing(k, r->attributes[i].missing, measures);
+        else
+            rc = write_field(k, &r->attributes[i], k->values[i], measures);
+    }
+    return rc;
+}
+
+/* 1: it is written; 0: nobody sees it. */
+ALWAYS int write_row(struct walk *k, const char *row, size_t len, bool measures)
+{
+    struct tuple t = {0};
+    int rc = render_xacts_shows(k->r->xacts, row, &k->w->fault);
+
+    if (rc <= 0)
+        return rc;
+    rc = open_tuple(k->w, row, len, &t);
+    if (rc == 0)
+        rc = k->values ? write_permuted(k, &t, measures) : write_ascending(k, &t, measures);
+    if (rc < 0)
+        return rc;
+    write_char(k, '\n', measures);
+    return 1;
+}
+
+/* ---- pages ---- */
+
+static bool columns_ascend(const struct render_relation *r)
+{
+    size_t c;
+
+    for (c = 1; c < r->ncolumns; c++)
+        if (r->columns[c] <= r->columns[c - 1])
+            return false;
+    return true;
+}
+
+static void prepare_walk(struct walk *k)
+{
+    const struct render_relation *r = k->r;
+    struct out *o;
+    size_t c;
+
+    k->w->toast = r->toast;
+    k->w->fault = NULL;
+    k->w->nesting = 0;
+    k->style = (struct render_style){r->format, r->ncolumns == 1};
+    if (columns_ascend(r))
+        return;
+    for (c = 0; c < r->ncolumns; c++)
+        if (r->columns[c] >= k->nattributes)
+            k->nattributes = r->columns[c] + 1u;
+    o = render_work_buffer(k->w);
+    k->values = (struct render_value *)(void *)out_place(o, k->nattributes * sizeof(*k->values));
+}
+
+ALWAYS uint64_t written(const struct walk *k, bool measures)
+{
+    return measures ? k->bytes : k->o->n;
+}
+
+/* Items *item to n, or fewer of them. */
+ALWAYS int write_items(struct walk *k, const char *page, int n, uint64_t enough, uint64_t *rows,
+                       int *item, bool measures)
+{
+    uint64_t from = written(k, measures);
+    const char *row;
+    size_t len;
+    int rc;
+
+    for (; *item <= n && written(k, measures) - from < enough; ++*item) {
+        rc = render_page_row(page, *item, &row, &len, &k->w->fault);
+        if (rc > 0)
+            rc = write_row(k, row, len, measures);
+        else if (rc < 0)
+            rc = -EIO;
+        if (rc < 0)
+            return rc;
+        *rows += (uint64_t)rc;
+    }
+    if (*item > n)
+        *item = 0;
+    return 0;
+}
+
+ALWAYS int write_page(struct walk *k, uint64_t block, const char *page, uint64_t enough,
+                      uint64_t *rows, int *item, bool measures)
+{
+    size_t mark = k->w->used;
+    uint64_t shown = 0;
+    int rc, n;
+
+    prepare_walk(k);
+    n = render_page_items(page, k->r->checksums, block, &k->w->fault);
+    if (n < 0) {
+        *item = 0;
+        rc = -EIO;
+    } else {
+        rc = write_items(k, page, n, enough, &shown, item, measures);
+    }
+    k->w->used = mark;
+    if (rc == 0)
+        *rows += shown;
+    return rc;
+}
+
+int render_rows_put_from(struct render_work *w, const struct render_relation *r, uint64_t block,
+                         const char *page, uint64_t enough, struct out *o, uint64_t *rows,
+                         int *item)
+{
+    struct walk k = {.w = w, .r = r, .o = o};
+    size_t at = o->n;
+    int rc = write_page(&k, block, page, enough, rows, item, false);
+
+    if (rc < 0)
+        o->n = at;
+    return rc;
+}
+
+int render_rows_measure_from(struct render_work *w, const struct render_relation *r, uint64_t block,
+                             const char *page, uint64_t enough, uint64_t *bytes, uint64_t *rows,
+                             int *item)
+{
+    struct walk k = {.w = w, .r = r};
+    int rc = write_page(&k, block, page, enough, rows, item, true);
+
+    if (rc == 0)
+        *bytes += k.bytes;
+    return rc;
+}
+
+int render_rows_put(struct render_work *w, const struct render_relation *r, uint64_t block,
+                    const char *page, struct out *o, uint64_t *rows, int *item)
+{
+    *item = 1;
+    return render_rows_put_from(w, r, block, page, UINT64_MAX, o, rows, item);
+}
+
+int render_rows_measure(struct render_work *w, const struct render_relation *r, uint64_t block,
+                        const char *page, uint64_t *bytes, uint64_t *rows, int *item)
+{
+    *item = 1;
+    return render_rows_measure_from(w, r, block, page, UINT64_MAX, bytes, rows, item);
+}
+
+void render_rows_header(char *const *names, size_t n, struct out *o)
+{
+    struct render_style style = {RENDER_CSV, n == 1};
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (i)
+            out_putc(o, ',');
+        render_field_put(style, names[i], strlen(names[i]), o);
+    }
+    out_putc(o, '\n');
+}

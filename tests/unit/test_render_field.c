@@ -1,0 +1,182 @@
+/* render/field.h: against a plain second writing of the rules, for texts of all lengths. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "render/field.h"
+
+static const struct render_style csv = {RENDER_CSV, false}, csv_alone = {RENDER_CSV, true},
+                                 text = {RENDER_TEXT, false};
+
+static void put_plainly_as_csv(bool alone, const char *s, size_t n, struct out *o)
+{
+    bool quoted = n == 0 || (alone && n == 2 && memcmp(s, "\\.", 2) == 0);
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        quoted = quoted || strchr(",\"\n\r", s[i] ? s[i] : 'x');
+    if (quoted)
+        out_putc(o, '"');
+    for (i = 0; i < n; i++) {
+        if (s[i] == '"')
+            out_putc(o, '"');
+        out_putc(o, s[i]);
+    }
+    if (quoted)
+        out_putc(o, '"');
+}
+
+static void put_plainly_as_text(const char *s, size_t n, struct out *o)
+{
+    static const char special[] = "\b\f\n\r\t\v\\", letter[] = "bfnrtv\\";
+    const char *found;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        found = s[i] ? strchr(special, s[i]) : NULL;
+        if (found)
+            out_putc(o, '\\');
+        out_putc(o, found ? letter[found - special] : s[i]);
+    }
+}
+
+/* All three ways give the same; the text stands in memory of just its size. */
+static void check_field(struct render_style style, const char *s, size_t n)
+{
+    struct out want = {0}, got = {0}, closed = {0};
+    char *exact = mem_alloc(n ? n : 1);
+
+    memcpy(exact, s, n);
+    out_put(&want, "ab", 2);
+    if (style.format == RENDER_CSV)
+        put_plainly_as_csv(style.alone, s, n, &want);
+    else
+        put_plainly_as_text(s, n, &want);
+    out_put(&got, "ab", 2);
+    render_field_put(style, exact, n, &got);
+    out_put(&closed, "ab", 2);
+    out_put(&closed, exact, n);
+    render_field_close(style, &closed, 2);
+    assert_int_equal(got.n, want.n);
+    assert_memory_equal(got.p, want.p, want.n);
+    assert_int_equal(closed.n, want.n);
+    assert_memory_equal(closed.p, want.p, want.n);
+    assert_int_equal(render_field_length(style, exact, n), want.n - 2);
+    free(exact);
+    out_free(&want);
+    out_free(&got);
+    out_free(&closed);
+}
+
+static void check_all(const char *s, size_t n)
+{
+    check_field(csv, s, n);
+    check_field(csv_alone, s, n);
+    check_field(text, s, n);
+}
+
+static void fields_are_as_copy_writes_them(void **state)
+{
+    static const struct {
+        const char *text, *csv, *alone, *escaped;
+    } cases[] = {
+        {"", "\"\"", "\"\"", ""},
+        {"plain text", "plain text", "plain text", "plain text"},
+        {"a,b", "\"a,b\"", "\"a,b\"", "a,b"},
+        {"say \"hi\"", "\"say \"\"hi\"\"\"", "\"say \"\"hi\"\"\"", "say \"hi\""},
+        {"a\nb", "\"a\nb\"", "\"a\nb\"", "a\\nb"},
+        {"a\rb", "\"a\rb\"", "\"a\rb\"", "a\\rb"},
+        {"\\.", "\\.", "\"\\.\"", "\\\\."},
+        {"\\N", "\\N", "\\N", "\\\\N"},
+        {"\b\f\t\v", "\b\f\t\v", "\b\f\t\v", "\\b\\f\\t\\v"},
+        {"\a\x0e\x1f\x7f", "\a\x0e\x1f\x7f", "\a\x0e\x1f\x7f", "\a\x0e\x1f\x7f"},
+    };
+    struct out o = {0};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_all(cases[i].text, strlen(cases[i].text));
+        o.n = 0;
+        render_field_put(csv, cases[i].text, strlen(cases[i].text), &o);
+        render_field_put(csv_alone, cases[i].text, strlen(cases[i].text), &o);
+        render_field_put(text, cases[i].text, strlen(cases[i].text), &o);
+        out_putc(&o, '\0');
+        assert_memory_equal(o.p, cases[i].csv, strlen(cases[i].csv));
+        assert_memory_equal(o.p + strlen(cases[i].csv), cases[i].alone, strlen(cases[i].alone));
+        assert_string_equal(o.p + strlen(cases[i].csv) + strlen(cases[i].alone), cases[i].escaped);
+    }
+    out_free(&o);
+}
+
+/* One byte of every value at every place of texts of every length up to 50. */
+static void every_byte_is_seen_everywhere(void **state)
+{
+    char s[50];
+    size_t n, at;
+    int c;
+
+    (void)state;
+    for (n = 1; n <= sizeof(s); n++) {
+        for (at = 0; at < n; at++) {
+            for (c = 0; c < 256; c += c < 128 && n < 35 ? 1 : 17) {
+                memset(s, 'a', n);
+                s[at] = (char)c;
+                check_field(csv, s, n);
+                check_field(text, s, n);
+            }
+        }
+    }
+}
+
+static void many_specials_are_written(void **state)
+{
+    static const char letters[] = "\"\"\\\n,ab\t\rcdefg \xe9";
+    unsigned seed = 7;
+    char s[300];
+    size_t n, i;
+    int round;
+
+    (void)state;
+    for (round = 0; round < 4000; round++) {
+        n = (unsigned)rand_r(&seed) % sizeof(s);
+        for (i = 0; i < n; i++)
+            s[i] = letters[(unsigned)rand_r(&seed) % (round % 2 ? sizeof(letters) - 1 : 8)];
+        check_all(s, n);
+    }
+}
+
+static void null_is_no_text(void **state)
+{
+    struct out o = {0};
+
+    (void)state;
+    render_field_null(RENDER_CSV, &o);
+    assert_int_equal(o.n, render_field_null_length(RENDER_CSV));
+    assert_int_equal(o.n, 0);
+    render_field_null(RENDER_TEXT, &o);
+    assert_int_equal(o.n, render_field_null_length(RENDER_TEXT));
+    assert_memory_equal(o.p, "\\N", 2);
+    assert_int_equal(render_field_delimiter(RENDER_CSV), ',');
+    assert_int_equal(render_field_delimiter(RENDER_TEXT), '\t');
+    out_free(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fields_are_as_copy_writes_them),
+        cmocka_unit_test(every_byte_is_seen_everywhere),
+        cmocka_unit_test(many_specials_are_written),
+        cmocka_unit_test(null_is_no_text),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
