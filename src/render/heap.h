@@ -7,6 +7,7 @@
  *                   binary, document, nested
  *   varlena, toast  values of variable length, compressed (compress), or in a TOAST table
  *   heap            where pages come from; a page's header, checksum, items
+ *   blocks          pages read here and there, some at once
  *   xacts           what became of a transaction
  *   rows            a block's visible rows as lines (field: their fields)
  *   lines           a table's flat file: lengths, index, any part of it
@@ -21,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "render/bytes.h"
+
 #define RENDER_BLOCK 8192u
 
 /* The main fork of a relation. Read from any thread. */
@@ -32,18 +35,40 @@ struct render_pages {
 };
 
 /*
- * A page (bufpage.h, PageHeaderData): lsn, checksum u16 at 8, flags at 10, lower 12, upper 14, special
- * 16, size and version 18 (8192 | 4), prune xid 20; line pointers from 24 on (itemid.h: offset in bits
- * 0-14, flags 15-16, length 17-31). A page of zeros is empty.
+ * A page (bufpage.h, PageHeaderData): lsn, checksum u16 at 8, flags at 10 (bits 0-2), lower 12, upper 14,
+ * special 16, size and version 18 (8192 | 4), prune xid 20; line pointers from 24 on (itemid.h: offset in
+ * bits 0-14, flags 15-16, length 17-31). A page of zeros is empty.
  */
 
-/* Line pointers that it has; -1: it is damaged, *fault tells how. checksum: the one in it is compared,
- * as the page of that number within its relation (checksum_impl.h). */
+/* Line pointers that it has; -1: it is damaged, *fault tells how (a static text). checksum: the one in it
+ * is compared, as that of block `block` of its relation (checksum.h). */
 int render_page_items(const char *page, bool checksum, uint64_t block, const char **fault);
 
-/* The row of item 1 to n. 1: there is one; 0: none (unused, dead, redirected); -1: damaged. At least 23
- * bytes, aligned to 8; t_hoff (22) lies within. */
-int render_page_row(const char *page, int item, const char **row, size_t *len, const char **fault);
+/* What is wrong with a row of n bytes at `at`, which a line pointer says is there; NULL: nothing. */
+const char *render_page_row_flaw(const char *page, size_t at, size_t n);
+
+/*
+ * The row of item 1 to n of a page that render_page_items found right. 1: there is one; 0: none (unused,
+ * dead, redirected); -1: damaged, *fault tells how. A row (htup_details.h, HeapTupleHeaderData) has 24
+ * bytes or more, aligned to 8 within the page, and t_hoff (u8 at 22), which is a multiple of 8 from 24
+ * on, lies within, behind the bitmap of nulls if it has one (bit 0 of t_infomask, u16 at 20; as many bits,
+ * from 23 on, as t_infomask2, u16 at 18, & 0x7ff says).
+ */
+static inline int render_page_row(const char *page, int item, const char **row, size_t *len,
+                                  const char **fault)
+{
+    uint32_t pointer = bytes_u32(page + 20 + 4 * (size_t)item);
+    const char *flaw;
+
+    if ((pointer >> 15 & 3) != 1)
+        return 0;
+    *row = page + (pointer & 0x7fff);
+    *len = pointer >> 17;
+    flaw = render_page_row_flaw(page, pointer & 0x7fff, *len);
+    if (flaw)
+        *fault = flaw;
+    return flaw ? -1 : 1;
+}
 
 struct render_xacts; /* xacts.h */
 
