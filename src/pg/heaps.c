@@ -15,9 +15,10 @@ static int read_facts(struct pg_conn *conn, struct pg_heaps *h, struct err *err)
     static const char sql[] =
         "SELECT pg_catalog.current_setting('server_encoding'),"
         " pg_catalog.current_setting('data_checksums') = 'on',"
-        " pg_catalog.current_setting('block_size')::pg_catalog.int4, i.max_data_alignment"
+        " pg_catalog.current_setting('block_size')::pg_catalog.int4, i.max_data_alignment,"
+        " pg_catalog.current_setting('TimeZone')"
         " FROM pg_catalog.pg_control_init() i";
-    static const struct pg_wanted wanted = {"tboo", 1, 1};
+    static const struct pg_wanted wanted = {"tboot", 1, 1};
     struct pg_answer *r = NULL;
     int rc = pg_ask(conn, sql, 0, NULL, &wanted, &r, err);
 
@@ -27,6 +28,7 @@ static int read_facts(struct pg_conn *conn, struct pg_heaps *h, struct err *err)
         h->checksums = pg_true(r, 0, 1);
         h->block_bytes = pg_oid(r, 0, 2);
         h->max_align = pg_oid(r, 0, 3);
+        h->timezone = mem_strdup(pg_text(r, 0, 4));
     }
     pg_answer_free(r);
     return rc;
@@ -245,6 +247,7 @@ void pg_heaps_free(struct pg_heaps *h)
     free(h->heaps);
     free(h->types);
     free(h->encoding);
+    free(h->timezone);
     free(h);
 }
 

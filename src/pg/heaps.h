@@ -73,6 +73,7 @@ struct pg_heaps {
     uint32_t max_align;    /* MAXALIGN */
     bool checksums;        /* pages have them */
     char *encoding;        /* of the database */
+    char *timezone;        /* of the session: missing values are shown in it */
     struct pg_heap *heaps; /* of tables that are not partitioned, and of leaves */
     size_t nheaps;
     struct pg_heap_type *types; /* of the attributes, and those that they are made of */

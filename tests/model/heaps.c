@@ -4,7 +4,7 @@
  * usage: heaps CONNINFO
  *
  * Lines of fields with "|" between them; a NULL is "-", and a text that there is stands in "<>":
- *   cluster|ENCODING|BLOCK|ALIGN|CHECKSUMS
+ *   cluster|ENCODING|BLOCK|ALIGN|CHECKSUMS|TIMEZONE
  *   heap|OID|METHOD|IS_HEAP|PERSISTENCE|PATH|TOAST
  *   attribute|HEAP|NUMBER|NAME|TYPE|LEN|ALIGN|VIRTUAL|UNREAD|MISSING
  *   type|OID|KIND|LEN|ALIGN|DELIMITER|IS_ARRAY|IS_FOREIGN|ELEMENT|NAME
@@ -74,7 +74,8 @@ static void print_all(const struct pg_heaps *h)
 {
     size_t i;
 
-    printf("cluster|%s|%u|%u|%s\n", h->encoding, h->block_bytes, h->max_align, yes(h->checksums));
+    printf("cluster|%s|%u|%u|%s|%s\n", h->encoding, h->block_bytes, h->max_align, yes(h->checksums),
+           h->timezone);
     for (i = 0; i < h->nheaps; i++)
         print_heap(&h->heaps[i]);
     for (i = 0; i < h->ntypes; i++)
