@@ -37,18 +37,16 @@ struct walk {
 
 /* ---- taking apart ---- */
 
-ALWAYS int open_tuple(struct render_work *w, const char *row, size_t len, struct tuple *t)
+/* That header and bitmap lie within the row, render_page_row has seen. */
+ALWAYS struct tuple open_tuple(const char *row, size_t len)
 {
     size_t header = (unsigned char)row[22];
-    size_t n = bytes_u16(row + 18) & NATTS_MASK;
-    bool nulls = bytes_u16(row + 20) & HAS_NULL;
+    struct tuple t = {.data = row + header, .size = len - header};
 
-    if (header > len || header < HEADER + (nulls ? (n + 7) / 8 : 0))
-        return render_fail(w, "the header of a row is shorter than its bitmap of nulls");
-    *t = (struct tuple){.data = row + header, .size = len - header, .n = n};
-    if (nulls)
-        t->nulls = (const unsigned char *)row + HEADER;
-    return 0;
+    t.n = bytes_u16(row + 18) & NATTS_MASK;
+    if (bytes_u16(row + 20) & HAS_NULL)
+        t.nulls = (const unsigned char *)row + HEADER;
+    return t;
 }
 
 /* A value that is not of fixed length is aligned only if padding is there, and padding is zeros: no
@@ -240,14 +238,13 @@ ALWAYS int write_permuted(struct walk *k, struct tuple *t, bool measures)
 /* 1: it is written; 0: nobody sees it. */
 ALWAYS int write_row(struct walk *k, const char *row, size_t len, bool measures)
 {
-    struct tuple t = {0};
+    struct tuple t;
     int rc = render_xacts_shows(k->r->xacts, row, &k->w->fault);
 
     if (rc <= 0)
         return rc;
-    rc = open_tuple(k->w, row, len, &t);
-    if (rc == 0)
-        rc = k->values ? write_permuted(k, &t, measures) : write_ascending(k, &t, measures);
+    t = open_tuple(row, len);
+    rc = k->values ? write_permuted(k, &t, measures) : write_ascending(k, &t, measures);
     if (rc < 0)
         return rc;
     write_char(k, '\n', measures);

@@ -22,6 +22,15 @@ void render_work_free(struct render_work *w)
     *w = (struct render_work){0};
 }
 
+void render_work_trim(struct render_work *w, size_t most)
+{
+    size_t i;
+
+    for (i = 0; i < w->nbuffers; i++)
+        if (w->buffers[i]->room > most)
+            out_free(w->buffers[i]);
+}
+
 struct out *render_work_buffer(struct render_work *w)
 {
     struct out *o;

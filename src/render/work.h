@@ -39,6 +39,9 @@ struct render_work {
 void render_work_init(struct render_work *w, const struct render_settings *s);
 void render_work_free(struct render_work *w);
 
+/* Give back buffers of more than so many bytes. None is in use. */
+void render_work_trim(struct render_work *w, size_t most);
+
 struct out *render_work_buffer(struct render_work *w);
 
 /* `what`: a static text. Returns -EIO. */
