@@ -110,12 +110,12 @@ struct render_builtin {
     const struct render_ops *ops;
 };
 
-extern const struct render_builtin render_numbers[];   /* end with oid 0, as those below */
+extern const struct render_builtin render_numbers[];   /* oid, xid … too; end with oid 0, as those below */
 extern const struct render_builtin render_texts[];     /* text, varchar, bpchar, name, "char", json, xml */
 extern const struct render_builtin render_datetimes[];
 extern const struct render_builtin render_networks[];  /* inet, cidr, macaddr, macaddr8 */
 extern const struct render_builtin render_shapes[];    /* point to circle */
-extern const struct render_builtin render_binaries[];  /* bytea, bit, varbit, uuid, pg_lsn, tid, xid … */
+extern const struct render_builtin render_binaries[];  /* bytea, bit, varbit, uuid, pg_lsn, tid */
 extern const struct render_builtin render_documents[]; /* jsonb, jsonpath if covered */
 extern const struct render_ops render_array_ops, render_row_ops, render_range_ops,
     render_multirange_ops, render_enum_ops;

@@ -16,7 +16,10 @@ struct render_zone;
 struct render_toast;
 
 struct render_settings {
-    const struct render_zone *zone; /* zone.h */
+    const struct render_zone *zone; /* zone.h; NULL: UTC */
+    /* Of the server, 0: newest. From 16 on "char" has its high bytes as \ooo, from 17 on intervals may
+     * be infinite. */
+    unsigned major;
 };
 
 struct render_work {

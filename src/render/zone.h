@@ -5,7 +5,7 @@
 #ifndef ASOFS_RENDER_ZONE_H
 #define ASOFS_RENDER_ZONE_H
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct render_zone;
@@ -13,6 +13,10 @@ struct render_zone;
 /* A name as SET TIME ZONE takes it, which is also the name of a file of the system's, or UTC. NULL: it is
  * none, or it cannot be read: what depends on the zone is not rendered then. */
 struct render_zone *render_zone_new(const char *name);
+
+/* Out of a file's bytes, version 2 or later, without leap seconds. */
+struct render_zone *render_zone_parse(const char *bytes, size_t n);
+
 void render_zone_free(struct render_zone *z); /* NULL is fine */
 
 /* Seconds east of UTC at a moment in seconds since 1970. */
