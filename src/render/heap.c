@@ -36,17 +36,3 @@ int render_page_items(const char *page, bool checksum, uint64_t block, const cha
     }
     return -1;
 }
-
-const char *render_page_row_flaw(const char *page, size_t at, size_t n)
-{
-    const char *row = page + at;
-    size_t header, bitmap;
-
-    if (at < bytes_u16(page + 14) || at + n > bytes_u16(page + 16) || n < 24 || at % 8 != 0)
-        return "a line pointer is damaged";
-    header = (unsigned char)row[22];
-    bitmap = row[20] & 1 ? ((bytes_u16(row + 18) & 0x7ffu) + 7) / 8 : 0;
-    if (header > n || header % 8 != 0 || header < 23 + bitmap)
-        return "the header of a row is damaged";
-    return NULL;
-}

@@ -44,8 +44,13 @@ struct render_pages {
  * is compared, as that of block `block` of its relation (checksum.h). */
 int render_page_items(const char *page, bool checksum, uint64_t block, const char **fault);
 
-/* What is wrong with a row of n bytes at `at`, which a line pointer says is there; NULL: nothing. */
-const char *render_page_row_flaw(const char *page, size_t at, size_t n);
+/* t_hoff, of a row of n bytes, 24 or more. */
+static inline bool render_row_header_fits(const char *row, size_t n)
+{
+    size_t hoff = (unsigned char)row[22], bits = row[20] & 1 ? bytes_u16(row + 18) & 0x7ffu : 0;
+
+    return hoff <= n && hoff % 8 == 0 && hoff >= 23 + (bits + 7) / 8;
+}
 
 /*
  * The row of item 1 to n of a page that render_page_items found right. 1: there is one; 0: none (unused,
@@ -58,16 +63,19 @@ static inline int render_page_row(const char *page, int item, const char **row, 
                                   const char **fault)
 {
     uint32_t pointer = bytes_u32(page + 20 + 4 * (size_t)item);
-    const char *flaw;
+    size_t at = pointer & 0x7fff, n = pointer >> 17;
 
     if ((pointer >> 15 & 3) != 1)
         return 0;
-    *row = page + (pointer & 0x7fff);
-    *len = pointer >> 17;
-    flaw = render_page_row_flaw(page, pointer & 0x7fff, *len);
-    if (flaw)
-        *fault = flaw;
-    return flaw ? -1 : 1;
+    *row = page + at;
+    *len = n;
+    if (at < bytes_u16(page + 14) || at + n > bytes_u16(page + 16) || n < 24 || at % 8 != 0)
+        *fault = "a line pointer is damaged";
+    else if (!render_row_header_fits(*row, n))
+        *fault = "the header of a row is damaged";
+    else
+        return 1;
+    return -1;
 }
 
 struct render_xacts; /* xacts.h */

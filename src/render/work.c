@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "render/blocks.h"
 
 void render_work_init(struct render_work *w, const struct render_settings *s)
 {
@@ -19,6 +20,7 @@ void render_work_free(struct render_work *w)
         free(w->buffers[i]);
     }
     free(w->buffers);
+    render_blocks_free(w->blocks);
     *w = (struct render_work){0};
 }
 

@@ -14,6 +14,7 @@
 
 struct render_zone;
 struct render_toast;
+struct render_blocks;
 
 struct render_settings {
     const struct render_zone *zone; /* zone.h; NULL: UTC */
@@ -26,6 +27,8 @@ struct render_work {
     const struct render_settings *settings;
     struct render_toast *toast; /* of the relation being rendered (toast.h); NULL: it has none */
     const char *fault;          /* what is wrong, a static text; NULL: nothing */
+
+    struct render_blocks *blocks; /* of a TOAST table, read last (blocks.h); owned; NULL: none yet */
 
     /*
      * Buffers for values that are put together, in use from the first on. Who wants some for a while

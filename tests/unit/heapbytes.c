@@ -59,3 +59,19 @@ int heapbytes_add(char *page, struct heapbytes_row row, const void *data, size_t
     heapbytes_pointer(page, item, upper, 1, (unsigned)(24 + len));
     return item;
 }
+
+int heapbytes_add_chunk(char *page, struct heapbytes_row row, uint32_t value, uint32_t number,
+                        const void *data, size_t len)
+{
+    size_t header = len <= 126 ? 1 : 4;
+    char bytes[8192];
+
+    heapbytes_u32(bytes, value);
+    heapbytes_u32(bytes + 4, number);
+    heapbytes_u32(bytes + 8, (uint32_t)(len + 4) << 2);
+    if (header == 1)
+        bytes[8] = (char)((len + 1) << 1 | 1);
+    memcpy(bytes + 8 + header, data, len);
+    row.columns = (row.columns & ~0x7ffu) | 3;
+    return heapbytes_add(page, row, bytes, 8 + header + len);
+}

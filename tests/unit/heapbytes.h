@@ -26,6 +26,10 @@ void heapbytes_pointer(char *page, int item, unsigned at, unsigned flags, unsign
 /* Adds a row of these bytes, behind a header of 24 bytes. Returns its item; 0: the page is full. */
 int heapbytes_add(char *page, struct heapbytes_row row, const void *data, size_t len);
 
+/* Adds a row of a TOAST table: a chunk, its header short where it is (126 bytes at most). */
+int heapbytes_add_chunk(char *page, struct heapbytes_row row, uint32_t value, uint32_t number,
+                        const void *data, size_t len);
+
 /* The header alone, 24 bytes. */
 void heapbytes_header(char *p, struct heapbytes_row row);
 
