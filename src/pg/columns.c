@@ -24,7 +24,7 @@ static const char columns_sql[] =
     "  (pg_catalog.min(t.oid) FILTER (WHERE t.typsend = 0))::pg_catalog.regtype::pg_catalog.text"
     "    AS unsendable,"
     " " PG_TYPES_TEXT(
-        "CASE WHEN i.type <> i.top AND i.top >= " PG_FIRST_OWN_TYPE
+        "CASE WHEN i.type <> i.top AND i.top >= " PG_FIRST_OWN_OID
         " THEN i.type END") " AS inside"
                             "  FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type GROUP BY "
                             "i.top)"

@@ -62,12 +62,13 @@ static char *list_relations(const struct pg_catalog *c)
 static const char heaps_sql[] =
     "SELECT c.oid, coalesce(m.amname, ''),"
     " coalesce(m.amhandler = 'pg_catalog.heap_tableam_handler'::pg_catalog.regproc, false),"
-    " c.relpersistence, pg_catalog.pg_relation_filepath(c.oid), c.reltoastrelid <> 0,"
+    " coalesce(m.amhandler >= " PG_FIRST_OWN_OID
+    ", false), c.relpersistence, pg_catalog.pg_relation_filepath(c.oid), c.reltoastrelid <> 0,"
     " pg_catalog.pg_relation_filepath(c.reltoastrelid)"
     " FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam"
     " WHERE c.oid = ANY ($1::pg_catalog.oid[]) ORDER BY c.oid";
 
-enum { OID, METHOD, IS_HEAP, PERSISTENCE, PATH, HAS_TOAST, TOAST_PATH };
+enum { OID, METHOD, IS_HEAP, IS_FOREIGN, PERSISTENCE, PATH, HAS_TOAST, TOAST_PATH };
 
 /* It will be opened: it has to stay below the data directory. */
 static bool is_path(const char *path)
@@ -107,6 +108,7 @@ static void take_heap(struct pg_heap *h, const struct pg_answer *r, size_t row)
         .oid = pg_oid(r, row, OID),
         .method = mem_strdup(pg_text(r, row, METHOD)),
         .is_heap = pg_true(r, row, IS_HEAP),
+        .is_foreign = pg_true(r, row, IS_FOREIGN),
         .persistence = pg_text(r, row, PERSISTENCE)[0],
         .path = gone ? NULL : take_text(r, row, PATH),
         .toast_path = take_text(r, row, TOAST_PATH),
@@ -116,7 +118,7 @@ static void take_heap(struct pg_heap *h, const struct pg_answer *r, size_t row)
 static int read_heaps(struct pg_conn *conn, const char *const *relations, struct pg_heaps *h,
                       struct err *err)
 {
-    static const struct pg_wanted wanted = {"otbtTbT", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"otbbtTbT", 0, PG_MANY};
     struct pg_answer *r = NULL;
     int rc = pg_ask(conn, heaps_sql, 1, relations, &wanted, &r, err);
     size_t row;
@@ -146,7 +148,7 @@ static const char attributes_sql[] =
     "  UNION SELECT i.top, o.type FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type,"
     " " PG_TYPES_INSIDE " WHERE o.type <> 0"
     "), own AS (SELECT i.top FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type"
-    "  GROUP BY i.top HAVING pg_catalog.bool_and(NOT (" PG_HEAP_FOREIGN ")))"
+    "  GROUP BY i.top HAVING pg_catalog.bool_and(t.typoutput < " PG_FIRST_OWN_OID "))"
     " SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attlen, a.attalign,"
     " a.attgenerated = 'v', a.atthasmissing AND o.top IS NULL,"
     " CASE WHEN a.atthasmissing AND o.top IS NOT NULL"
@@ -251,20 +253,8 @@ void pg_heaps_free(struct pg_heaps *h)
     free(h);
 }
 
-/* Both kinds begin with their OID. */
-static int compare_oids(const void *key, const void *element)
-{
-    uint32_t a = *(const uint32_t *)key, b = *(const uint32_t *)element;
-
-    return a < b ? -1 : a > b;
-}
-
 const struct pg_heap *pg_heaps_find(const struct pg_heaps *h, uint32_t oid)
 {
-    return h->nheaps ? bsearch(&oid, h->heaps, h->nheaps, sizeof(*h->heaps), compare_oids) : NULL;
-}
-
-const struct pg_heap_type *pg_heaps_find_type(const struct pg_heaps *h, uint32_t oid)
-{
-    return h->ntypes ? bsearch(&oid, h->types, h->ntypes, sizeof(*h->types), compare_oids) : NULL;
+    return h->nheaps ? bsearch(&oid, h->heaps, h->nheaps, sizeof(*h->heaps), pg_heap_compare_oids)
+                     : NULL;
 }

@@ -29,6 +29,7 @@ struct pg_heap {
     uint32_t oid;
     char *method;     /* name of the access method */
     bool is_heap;     /* it is PostgreSQL's own */
+    bool is_foreign;  /* it is code that did not come with PostgreSQL */
     char persistence; /* relpersistence: p, u, t */
     char *path;       /* below the data directory, as "base/5/16384"; NULL: it is gone */
     char *toast_path; /* of its TOAST table; NULL: it has none */
@@ -53,9 +54,10 @@ struct pg_heap_type {
     char kind; /* typtype: b, c, d, e, p, r, m */
     int16_t len;
     char align;
-    char delimiter;  /* typdelim */
-    bool is_array;   /* an array of varying length, written by PostgreSQL's own function */
-    bool is_foreign; /* its text is written by code that did not come with PostgreSQL */
+    char delimiter; /* typdelim */
+    bool is_array;  /* an array of varying length, written by PostgreSQL's own function */
+    bool
+        is_foreign; /* its text is written by code that did not come with PostgreSQL: its own, or that of a type in it */
     uint32_t
         element; /* array: typelem; domain: typbasetype; range: rngsubtype; multirange: its range;
                          else 0 */

@@ -26,7 +26,8 @@ static const char types_sql[] =
     "  UNION SELECT o.type FROM inside i JOIN pg_catalog.pg_type t ON t.oid = i.type,"
     " " PG_TYPES_INSIDE " WHERE o.type <> 0"
     ")"
-    " SELECT t.oid, t.typtype, t.typlen, t.typalign, t.typdelim, y.is_array, " PG_HEAP_FOREIGN ","
+    " SELECT t.oid, t.typtype, t.typlen, t.typalign, t.typdelim, y.is_array,"
+    " t.typoutput >= " PG_FIRST_OWN_OID ","
     " CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN y.is_array THEN t.typelem"
     "  ELSE coalesce(r.rngsubtype, m.rngtypid, 0) END,"
     " pg_catalog.format_type(t.oid, NULL)"
@@ -152,6 +153,54 @@ static int read_belongings(struct pg_conn *conn, const struct belongings *b, con
     return rc;
 }
 
+/* ---- foreign types ---- */
+
+int pg_heap_compare_oids(const void *key, const void *element)
+{
+    uint32_t a = *(const uint32_t *)key, b = *(const uint32_t *)element;
+
+    return a < b ? -1 : a > b;
+}
+
+const struct pg_heap_type *pg_heaps_find_type(const struct pg_heaps *h, uint32_t oid)
+{
+    return h->ntypes ? bsearch(&oid, h->types, h->ntypes, sizeof(*h->types), pg_heap_compare_oids)
+                     : NULL;
+}
+
+static bool is_foreign(const struct pg_heaps *h, uint32_t oid)
+{
+    const struct pg_heap_type *t = pg_heaps_find_type(h, oid);
+
+    return t && t->is_foreign;
+}
+
+static bool has_foreign(const struct pg_heaps *h, const struct pg_heap_type *t)
+{
+    size_t i;
+
+    for (i = 0; i < t->nfields; i++)
+        if (is_foreign(h, t->fields[i].type))
+            return true;
+    return is_foreign(h, t->element);
+}
+
+/* From type to type that it is in, until no more are found. */
+static void spread_foreign(struct pg_heaps *h)
+{
+    bool more = true;
+    size_t i;
+
+    while (more) {
+        more = false;
+        for (i = 0; i < h->ntypes; i++)
+            if (!h->types[i].is_foreign && has_foreign(h, &h->types[i]))
+                h->types[i].is_foreign = more = true;
+    }
+}
+
+/* ---- all of it ---- */
+
 static char *list_types(const struct pg_heaps *h)
 {
     struct buf b = {0};
@@ -174,6 +223,7 @@ int pg_heap_types_read(struct pg_conn *conn, const char *relations, struct pg_he
         rc = read_belongings(conn, &fields, types, h, err);
     if (rc == 0)
         rc = read_belongings(conn, &labels, types, h, err);
+    spread_foreign(h);
     free(types);
     return rc;
 }

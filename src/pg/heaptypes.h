@@ -4,9 +4,6 @@
 
 #include "pg/heaps.h"
 
-/* Of pg_type t: its text is written by code that did not come with PostgreSQL (FirstNormalObjectId). */
-#define PG_HEAP_FOREIGN "t.typoutput >= 16384"
-
 #define PG_HEAP_ALIGNS "csid" /* typalign, attalign */
 
 /* Three queries: the types of these relations (an array literal) and all below them, columns of row types,
@@ -14,6 +11,9 @@
 int pg_heap_types_read(struct pg_conn *conn, const char *relations, struct pg_heaps *h,
                        struct err *err);
 void pg_heap_type_free(struct pg_heap_type *t); /* what it holds */
+
+/* Of bsearch, in what begins with its OID. */
+int pg_heap_compare_oids(const void *key, const void *element);
 
 bool pg_heap_is_letter(const char *text, const char *letters); /* one of them, alone */
 bool pg_heap_is_length(int64_t n);                             /* typlen, attlen */

@@ -73,7 +73,7 @@ void pg_rollback(struct pg_conn *conn);
 #define PG_TYPES_TEXT(type)                                                                        \
     "pg_catalog.string_agg(DISTINCT pg_catalog.format_type(" type ", NULL) COLLATE \"C\", ', '"    \
     " ORDER BY pg_catalog.format_type(" type ", NULL) COLLATE \"C\")"
-#define PG_FIRST_OWN_TYPE "16384" /* types that initdb made have lower OIDs, the same everywhere */
+#define PG_FIRST_OWN_OID "16384" /* what initdb made has lower OIDs, the same everywhere */
 
 /*
  * Our advisory locks have this first number, "asof". The second is a hash of the name of a copy

@@ -72,10 +72,10 @@ static const char inside_sql[] =
     "  UNION SELECT i.n, i.top, o.type, o.told FROM inside i"
     "    JOIN pg_catalog.pg_type t ON t.oid = i.type, " PG_TYPES_INSIDE " WHERE o.type <> 0"
     "), texts AS (SELECT i.n, " PG_TYPES_TEXT(
-        "CASE WHEN i.type <> i.top AND i.top >= " PG_FIRST_OWN_TYPE
+        "CASE WHEN i.type <> i.top AND i.top >= " PG_FIRST_OWN_OID
         " THEN i.type END") " AS text FROM inside i GROUP BY i.n)"
                             " SELECT i.n, pg_catalog.format_type(i.type, NULL), i.told AND i.type "
-                            ">= " PG_FIRST_OWN_TYPE ","
+                            ">= " PG_FIRST_OWN_OID ","
                             " t.typtype IN ('c', 'd', 'e', 'm', 'r') OR t.typsend = "
                             "'pg_catalog.array_send'::pg_catalog.regproc,"
                             " coalesce(x.text, '') FROM inside i JOIN pg_catalog.pg_type t ON "

@@ -244,6 +244,22 @@ static void describe_relation(const struct describing *g, const struct pg_table 
     t->copied = choose_columns(g, table, h, to, t);
 }
 
+/* Whether COPY of the columns runs code of the database's. */
+static bool runs_code(const struct describe_request *r, const struct pg_table *table,
+                      const struct pg_heap *h)
+{
+    const struct pg_heap_type *type;
+    size_t i, k;
+
+    for (i = 0; h && i < table->ncolumns; i++) {
+        k = find_attribute(h, table->columns[i].name);
+        type = k < h->nattributes ? pg_heaps_find_type(r->heaps, h->attributes[k].type) : NULL;
+        if (type && type->is_foreign)
+            return true;
+    }
+    return h && h->is_foreign;
+}
+
 static void free_relations(struct described_table *t)
 {
     size_t i, k;
@@ -288,8 +304,11 @@ static void describe_table(const struct describing *g, const struct pg_table *ta
     t->relations = mem_array(n, sizeof(*t->relations));
     for (i = 0; i < n && !t->copied; i++)
         describe_relation(g, table, &rels[i], t);
-    if (t->copied)
-        free_relations(t);
+    if (!t->copied)
+        return;
+    free_relations(t);
+    for (i = 0; i < n && !t->runs_code; i++)
+        t->runs_code = runs_code(g->r, table, pg_heaps_find(g->r->heaps, rels[i].oid));
 }
 
 struct described *describe_tables(const struct describe_request *r)

@@ -30,8 +30,10 @@ struct described_relation {
 };
 
 struct described_table {
-    char *copied;       /* why it cannot be rendered, a few words: "row filter"; NULL: it can */
-    bool zoned;         /* its text depends on the time zone */
+    char *copied;   /* why it cannot be rendered, a few words: "row filter"; NULL: it can */
+    bool runs_code; /* and it is copied by code that did not come with PostgreSQL: of a type or an
+                       access method (a row filter's is not looked at) */
+    bool zoned;     /* its text depends on the time zone */
     bool zoned_missing; /* so does a missing value, whose text is that in heaps->timezone */
     struct described_relation *relations; /* leaves in the order of the catalog; none: no rows */
     size_t nrelations;

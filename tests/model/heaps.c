@@ -5,7 +5,7 @@
  *
  * Lines of fields with "|" between them; a NULL is "-", and a text that there is stands in "<>":
  *   cluster|ENCODING|BLOCK|ALIGN|CHECKSUMS|TIMEZONE
- *   heap|OID|METHOD|IS_HEAP|PERSISTENCE|PATH|TOAST
+ *   heap|OID|METHOD|IS_HEAP|IS_FOREIGN|PERSISTENCE|PATH|TOAST
  *   attribute|HEAP|NUMBER|NAME|TYPE|LEN|ALIGN|VIRTUAL|UNREAD|MISSING
  *   type|OID|KIND|LEN|ALIGN|DELIMITER|IS_ARRAY|IS_FOREIGN|ELEMENT|NAME
  *   field|TYPE|NUMBER|TYPE|LEN|ALIGN
@@ -32,8 +32,8 @@ static void print_heap(const struct pg_heap *h)
 {
     size_t i;
 
-    printf("heap|%u|%s|%s|%c|%s|%s\n", h->oid, h->method, yes(h->is_heap), h->persistence,
-           h->path ? h->path : "-", h->toast_path ? h->toast_path : "-");
+    printf("heap|%u|%s|%s|%s|%c|%s|%s\n", h->oid, h->method, yes(h->is_heap), yes(h->is_foreign),
+           h->persistence, h->path ? h->path : "-", h->toast_path ? h->toast_path : "-");
     for (i = 0; i < h->nattributes; i++) {
         const struct pg_heap_attribute *a = &h->attributes[i];
 
