@@ -61,10 +61,11 @@ struct render_type {
     char delimiter; /* pg_type.typdelim: between elements of an array of these */
     bool zoned;     /* the text depends on the time zone: of the type or of what is in it */
     const struct render_type *element; /* array: of elements; range: of bounds; multirange: the range */
-    const struct render_label *labels; /* by oid */
+    const struct render_label *labels; /* in order of oid */
     size_t nlabels;
     const struct render_field *fields;
     size_t nfields;
+    uint32_t base; /* oid without domains: what a row, a range and a multirange say in their bytes */
 };
 
 /* What pg_type and its relatives say of a type. Texts and arrays are borrowed for the call. */
@@ -88,9 +89,9 @@ struct render_type_row {
 struct render_types;
 
 /*
- * All rows at once; those that they refer to are found among them and among the types of PostgreSQL
- * itself (oid below 10000), which are known by their numbers: rows of those are not needed, and do
- * no harm.
+ * All rows at once; those that they refer to are found among them and among the families below, which
+ * are known by their numbers: rows of those are not needed, and do no harm. Arrays, ranges and
+ * multiranges of PostgreSQL's own need rows.
  */
 struct render_types *render_types_new(const struct render_type_row *rows, size_t n);
 void render_types_free(struct render_types *t); /* NULL is fine */
@@ -117,6 +118,7 @@ extern const struct render_builtin render_networks[];  /* inet, cidr, macaddr, m
 extern const struct render_builtin render_shapes[];    /* point to circle */
 extern const struct render_builtin render_binaries[];  /* bytea, bit, varbit, uuid, pg_lsn, tid */
 extern const struct render_builtin render_documents[]; /* jsonb, jsonpath if covered */
+extern const struct render_ops render_numeric_ops; /* for jsonb, which has no type to give: t is NULL */
 extern const struct render_ops render_array_ops, render_row_ops, render_range_ops,
     render_multirange_ops, render_enum_ops;
 

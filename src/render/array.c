@@ -1,0 +1,160 @@
+/*
+ * Arrays, as array_out writes them.
+ *
+ * PostgreSQL (utils/array.h; the same in 14 to 18), behind the varlena's header of four bytes, which counts
+ * in all offsets and alignments: ndim, dataoffset (0: no bitmap, and the elements begin at the multiple of 8 behind
+ * the header), elemtype, ndim sizes, ndim lower bounds, bitmap (a bit for each element, 1: not NULL), elements.
+ */
+#include <limits.h>
+#include <stdio.h>
+
+#include "render/bytes.h"
+#include "render/nested.h"
+
+#define HEADER 16         /* up to the sizes */
+#define DIMENSIONS 6      /* MAXDIM */
+#define LONGEST 134217727 /* MaxArraySize: elements */
+
+struct array {
+    const struct render_type *element;
+    int dimensions;
+    int32_t sizes[DIMENSIONS], lower[DIMENSIONS];
+    int64_t n;          /* elements in all */
+    const char *bitmap; /* NULL: no element is NULL */
+    struct nested_parts elements;
+};
+
+static int read_dimensions(struct render_work *w, struct array *a, struct render_value v)
+{
+    int d;
+
+    a->n = a->dimensions > 0;
+    for (d = 0; d < a->dimensions; d++) {
+        const char *size = v.p + HEADER - 4 + 4 * d;
+
+        a->sizes[d] = (int32_t)bytes_u32(size);
+        a->lower[d] = (int32_t)bytes_u32(size + 4 * a->dimensions);
+        if (a->sizes[d] < 0 || (int64_t)a->lower[d] + a->sizes[d] > INT_MAX)
+            return render_fail(w, "an array's bounds are impossible");
+        a->n *= a->sizes[d];
+        if (a->n > LONGEST)
+            return render_fail(w, "an array of too many elements");
+    }
+    return 0;
+}
+
+/* Where the elements are. `header`: offset of what is behind the lower bounds. */
+static int read_offset(struct render_work *w, struct array *a, struct render_value v, size_t header)
+{
+    size_t offset = bytes_u32(v.p + 4), bitmap = offset ? ((size_t)a->n + 7) / 8 : 0;
+
+    if (offset)
+        a->bitmap = v.p + header - 4;
+    else
+        offset = bytes_align(header, 'd');
+    if (offset % 8 || offset < header + bitmap || (offset > v.len + 4 && a->n))
+        return render_fail(w, "an array's elements are at an impossible place");
+    if (a->n)
+        a->elements = (struct nested_parts){.p = v.p + offset - 4, .len = v.len + 4 - offset};
+    return 0;
+}
+
+static int open_array(struct render_work *w, const struct render_type *t, struct render_value v,
+                      struct array *a)
+{
+    size_t header;
+    int rc;
+
+    if (v.len < HEADER - 4)
+        return render_fail(w, "an array without a header");
+    *a = (struct array){.element = t->element, .dimensions = (int)bytes_u32(v.p)};
+    if (a->dimensions < 0 || a->dimensions > DIMENSIONS)
+        return render_fail(w, "an array of an impossible number of dimensions");
+    if (bytes_u32(v.p + 8) != t->element->oid)
+        return render_fail(w, "an array of another type");
+    header = HEADER + 8 * (size_t)a->dimensions;
+    if (v.len + 4 < header)
+        return render_fail(w, "an array without a header");
+    rc = read_dimensions(w, a, v);
+    return rc < 0 ? rc : read_offset(w, a, v, header);
+}
+
+/* Only if one of them does not begin at 1. */
+static void put_bounds(const struct array *a, struct out *o)
+{
+    bool needed = false;
+    int d;
+
+    for (d = 0; d < a->dimensions; d++)
+        needed |= a->lower[d] != 1;
+    if (!needed)
+        return;
+    for (d = 0; d < a->dimensions; d++)
+        o->n += (size_t)sprintf(out_place(o, 32), "[%d:%d]", a->lower[d],
+                                a->lower[d] + a->sizes[d] - 1);
+    out_putc(o, '=');
+}
+
+static int put_element(struct render_work *w, struct array *a, int64_t i, struct out *o)
+{
+    const struct render_type *t = a->element;
+    size_t mark = w->used;
+    struct render_value v;
+    int rc;
+
+    if (a->bitmap && !((unsigned char)a->bitmap[i / 8] >> i % 8 & 1)) {
+        out_put(o, "NULL", 4);
+        return 0;
+    }
+    rc = nested_take(w, &a->elements, t->len, t->align, false, &v);
+    if (rc == 0)
+        rc = nested_put(w, t, v, NESTED_ARRAY, t->delimiter, o);
+    w->used = mark;
+    return rc;
+}
+
+/* Behind an element: the braces that end with it, a delimiter, the braces of the next one. `at`: which one
+ * it is, in each dimension. */
+static void put_between(const struct array *a, int32_t *at, struct out *o)
+{
+    int d = a->dimensions - 1, closed;
+
+    while (d >= 0 && ++at[d] == a->sizes[d]) {
+        at[d--] = 0;
+        out_putc(o, '}');
+    }
+    if (d < 0)
+        return;
+    closed = a->dimensions - 1 - d;
+    out_putc(o, a->element->delimiter);
+    while (closed-- > 0)
+        out_putc(o, '{');
+}
+
+static int put_array(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct out *o)
+{
+    int32_t at[DIMENSIONS] = {0};
+    size_t from = o->n;
+    struct array a;
+    int64_t i;
+    int rc = open_array(w, t, v, &a);
+
+    if (rc < 0)
+        return rc;
+    if (a.n == 0) {
+        out_put(o, "{}", 2);
+        return 0;
+    }
+    put_bounds(&a, o);
+    out_put(o, "{{{{{{", (size_t)a.dimensions);
+    for (i = 0; i < a.n && rc == 0; i++) {
+        rc = put_element(w, &a, i, o);
+        put_between(&a, at, o);
+        if (rc == 0)
+            rc = nested_check_length(w, o, from);
+    }
+    return rc;
+}
+
+const struct render_ops render_array_ops = {.put = put_array};

@@ -1,0 +1,340 @@
+/*
+ * jsonb, as jsonb_out writes it.
+ *
+ * PostgreSQL (utils/jsonb.h; the same in 14 to 18): the value is a container: a header (count of elements or
+ * pairs, and flags), an entry of four bytes for each element, or for each key and then for each value; and their bytes in
+ * that order. An entry says what it is, and its length or (high bit) where it ends, counted from the bytes' begin. What
+ * is a container or a number is aligned to 4; the padding is part of its length. Keys are strings. A value that is neither
+ * array nor object is an array of one, with a flag, at the top.
+ *
+ * Containers are walked without recursion: PostgreSQL takes some thousand levels. No byte is visited twice, whatever the
+ * entries say: an element never begins before the end of the one before.
+ */
+#include "render/nested.h"
+#include "render/varlena.h"
+
+#define COUNT 0x0fffffffu
+#define SCALAR 0x10000000u
+#define OBJECT 0x20000000u
+#define ARRAY 0x40000000u
+
+#define LENGTH 0x0fffffffu
+#define KIND 0x70000000u
+#define IS_END 0x80000000u /* where it ends, not how long it is */
+
+#define STRING 0x00000000u
+#define NUMBER 0x10000000u
+#define FALSE 0x20000000u
+#define TRUE 0x30000000u
+#define NIL 0x40000000u
+#define CONTAINER 0x50000000u
+
+/* A container that is being written. Places are offsets into the whole value. */
+struct level {
+    size_t entries, bytes, end;
+    uint32_t n, i; /* elements or pairs, and how many are done */
+    uint32_t flags;
+    size_t key, value; /* from bytes: where the next ones begin */
+};
+
+struct walk {
+    struct render_work *w;
+    const char *p;
+    size_t len;
+    struct out *levels; /* struct level, the innermost last */
+    struct out *o;      /* NULL: only the length is wanted */
+    size_t n;           /* written so far */
+};
+
+struct item {
+    uint32_t kind;
+    size_t at, len;
+};
+
+static int fail(struct walk *k, const char *what)
+{
+    return render_fail(k->w, what);
+}
+
+/* ---- what is written ---- */
+
+static void put(struct walk *k, const char *text, size_t n)
+{
+    if (k->o)
+        out_put(k->o, text, n);
+    k->n += n;
+}
+
+/* Bytes that one byte of a string becomes (escape_json). */
+static size_t width(unsigned char c)
+{
+    if (c >= ' ')
+        return c == '"' || c == '\\' ? 2 : 1;
+    return c == '\b' || c == '\f' || c == '\n' || c == '\r' || c == '\t' ? 2 : 6;
+}
+
+static void put_escaped(struct walk *k, unsigned char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+
+    if (width(c) == 2) {
+        text[1] = c == '\b'   ? 'b'
+                  : c == '\f' ? 'f'
+                  : c == '\n' ? 'n'
+                  : c == '\r' ? 'r'
+                  : c == '\t' ? 't'
+                              : (char)c;
+    }
+    put(k, text, width(c));
+}
+
+static size_t escaped_length(const char *p, size_t n)
+{
+    size_t i, sum = 2;
+
+    for (i = 0; i < n; i++)
+        sum += width((unsigned char)p[i]);
+    return sum;
+}
+
+static int put_string(struct walk *k, const char *p, size_t n)
+{
+    size_t i, from = 0, sum = 0;
+
+    if (!k->o || n > NESTED_LONGEST / 8)
+        sum = escaped_length(p, n);
+    if (k->n + sum > NESTED_LONGEST)
+        return fail(k, "a text of more than 1 GiB");
+    if (!k->o) {
+        k->n += sum;
+        return 0;
+    }
+    put(k, "\"", 1);
+    for (i = 0; i < n; i++) {
+        if (width((unsigned char)p[i]) == 1)
+            continue;
+        put(k, p + from, i - from);
+        put_escaped(k, (unsigned char)p[i]);
+        from = i + 1;
+    }
+    put(k, p + from, n - from);
+    put(k, "\"", 1);
+    return 0;
+}
+
+static int measure_number(struct walk *k, struct render_value v)
+{
+    size_t mark = k->w->used, n = 0;
+    struct out *o;
+    int rc;
+
+    if (render_numeric_ops.length) {
+        rc = render_numeric_ops.length(k->w, NULL, v, &n);
+    } else {
+        o = render_work_buffer(k->w);
+        rc = render_numeric_ops.put(k->w, NULL, v, o);
+        n = o->n;
+    }
+    k->w->used = mark;
+    k->n += n;
+    return rc;
+}
+
+/* A number is a varlena of type numeric, never compressed. */
+static int put_number(struct walk *k, size_t at, size_t len)
+{
+    const char *p = k->p + at;
+    size_t size = varlena_size(p, len), from;
+    unsigned head = size ? (unsigned char)*p : 1;
+    struct render_value v;
+    int rc;
+
+    if (head == 1 || (head & 3) == 2)
+        return fail(k, "a number in a jsonb is damaged");
+    v = head & 1 ? (struct render_value){p + 1, size - 1} : (struct render_value){p + 4, size - 4};
+    if (!k->o)
+        return measure_number(k, v);
+    from = k->o->n;
+    rc = render_numeric_ops.put(k->w, NULL, v, k->o);
+    k->n += k->o->n - from;
+    return rc;
+}
+
+/* ---- containers ---- */
+
+static uint32_t entry(const struct walk *k, const struct level *l, size_t i)
+{
+    return bytes_u32(k->p + l->entries + 4 * i);
+}
+
+/* Where the bytes of element i begin: sum of the lengths before it, up to one that says where it ends. */
+static size_t find_start(const struct walk *k, const struct level *l, size_t i)
+{
+    size_t sum = 0;
+
+    while (i-- > 0) {
+        uint32_t e = entry(k, l, i);
+
+        sum += e & LENGTH;
+        if (e & IS_END)
+            break;
+    }
+    return sum;
+}
+
+/* The i-th entry's, which begins at *start; that is moved behind it. */
+static int take_item(struct walk *k, const struct level *l, size_t i, size_t *start,
+                     struct item *item)
+{
+    uint32_t e = entry(k, l, i);
+    size_t end = (e & IS_END ? 0 : *start) + (e & LENGTH), padded = *start;
+
+    if (end < *start || end > l->end - l->bytes)
+        return fail(k, "an offset in a jsonb is impossible");
+    item->kind = e & KIND;
+    if (item->kind == NUMBER || item->kind == CONTAINER)
+        padded = bytes_align(padded, 'i');
+    if (padded > end)
+        return fail(k, "an offset in a jsonb is impossible");
+    item->at = l->bytes + padded;
+    item->len = end - padded;
+    *start = end;
+    return 0;
+}
+
+static int read_header(struct walk *k, size_t at, size_t end, struct level *l)
+{
+    uint32_t header = end - at >= 4 ? bytes_u32(k->p + at) : 0;
+    uint64_t entries;
+
+    *l = (struct level){.entries = at + 4, .end = end, .n = header & COUNT};
+    l->flags = header & ~COUNT;
+    if (l->flags != OBJECT && l->flags != ARRAY &&
+        (l->flags != (ARRAY | SCALAR) || at || l->n != 1))
+        return fail(k, "a jsonb has a wrong header");
+    entries = (uint64_t)l->n * (l->flags == OBJECT ? 2 : 1);
+    if (entries * 4 > end - l->entries)
+        return fail(k, "a jsonb of more elements than it has room for");
+    l->bytes = l->entries + (size_t)entries * 4;
+    if (l->flags == OBJECT)
+        l->value = find_start(k, l, l->n);
+    return 0;
+}
+
+static int open_container(struct walk *k, size_t at, size_t end)
+{
+    struct level l;
+    int rc = read_header(k, at, end, &l);
+
+    if (rc < 0)
+        return rc;
+    out_put(k->levels, &l, sizeof(l));
+    if (!(l.flags & SCALAR))
+        put(k, l.flags == OBJECT ? "{" : "[", 1);
+    return 0;
+}
+
+static int put_item(struct walk *k, const struct level *l, struct item item)
+{
+    switch (item.kind) {
+    case STRING:
+        return put_string(k, k->p + item.at, item.len);
+    case NUMBER:
+        return put_number(k, item.at, item.len);
+    case FALSE:
+        put(k, "false", 5);
+        return 0;
+    case TRUE:
+        put(k, "true", 4);
+        return 0;
+    case NIL:
+        put(k, "null", 4);
+        return 0;
+    case CONTAINER:
+        if (!(l->flags & SCALAR))
+            return open_container(k, item.at, item.at + item.len);
+    }
+    return fail(k, "a jsonb has an element of an unknown kind");
+}
+
+static int put_key(struct walk *k, struct level *l)
+{
+    struct item item;
+    int rc = take_item(k, l, l->i, &l->key, &item);
+
+    if (rc == 0 && item.kind != STRING)
+        rc = fail(k, "a key in a jsonb is not a string");
+    if (rc == 0)
+        rc = put_string(k, k->p + item.at, item.len);
+    put(k, ": ", 2);
+    return rc;
+}
+
+/* One more element of the innermost container, or its end. */
+static int step(struct walk *k)
+{
+    struct level *top = (void *)(k->levels->p + k->levels->n - sizeof(*top)), l = *top;
+    struct item item;
+    size_t i = l.i;
+    int rc = 0;
+
+    if (l.i == l.n) {
+        if (!(l.flags & SCALAR))
+            put(k, l.flags == OBJECT ? "}" : "]", 1);
+        k->levels->n -= sizeof(l);
+        return 0;
+    }
+    if (l.i > 0)
+        put(k, ", ", 2);
+    if (l.flags == OBJECT) {
+        rc = put_key(k, &l);
+        i += l.n;
+    }
+    if (rc == 0)
+        rc = take_item(k, &l, i, &l.value, &item);
+    l.i++;
+    *top = l; /* before a new level moves it */
+    return rc < 0 ? rc : put_item(k, &l, item);
+}
+
+static int write_jsonb(struct render_work *w, struct render_value v, struct out *o, size_t *n)
+{
+    struct walk k = {.w = w, .p = v.p, .len = v.len, .o = o};
+    size_t mark = w->used;
+    int rc;
+
+    k.levels = render_work_buffer(w);
+    rc = open_container(&k, 0, v.len);
+    while (rc == 0 && k.levels->n > 0) {
+        rc = step(&k);
+        if (rc == 0 && k.n > NESTED_LONGEST)
+            rc = fail(&k, "a text of more than 1 GiB");
+    }
+    w->used = mark;
+    *n = k.n;
+    return rc;
+}
+
+static int put_jsonb(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct out *o)
+{
+    size_t n;
+
+    (void)t;
+    return write_jsonb(w, v, o, &n);
+}
+
+static int jsonb_length(struct render_work *w, const struct render_type *t, struct render_value v,
+                        size_t *n)
+{
+    (void)t;
+    return write_jsonb(w, v, NULL, n);
+}
+
+static const struct render_ops jsonb_ops = {.put = put_jsonb, .length = jsonb_length};
+
+const struct render_builtin render_documents[] = {
+    {3802, -1, 'i', ',', false, &jsonb_ops},
+    {0},
+};

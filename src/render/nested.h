@@ -1,0 +1,51 @@
+/*
+ * Values that stand in other values: how the parts of an array, a row or a range are found among its
+ * bytes, and how their texts are quoted. Only for the files that write those.
+ *
+ * PostgreSQL (access/tupmacs.h; the same in 14 to 18): each part stands at the next multiple of its
+ * type's alignment, counted from where the parts begin; in rows and ranges a varlena with a header of one byte
+ * is not aligned. Padding is zeros.
+ */
+#ifndef ASOFS_RENDER_NESTED_H
+#define ASOFS_RENDER_NESTED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "render/work.h"
+
+/* PostgreSQL makes no text of 1 GiB (MaxAllocSize in utils/memutils.h, less the zero at the end). */
+#define NESTED_LONGEST ((size_t)0x3ffffffe)
+
+/* Parts, one after the other. */
+struct nested_parts {
+    const char *p;
+    size_t len, at; /* at: behind the last one that was taken */
+};
+
+/*
+ * The next part, of a type of this length and alignment. `packed`: as in rows and ranges. The value may be in
+ * a buffer of w. A pointer to TOAST is a fault: PostgreSQL puts none into a value. 0 or -EIO.
+ */
+int nested_take(struct render_work *w, struct nested_parts *s, int16_t len, char align, bool packed,
+                struct render_value *v);
+
+/* As nested_take, but only past it. */
+int nested_skip(struct render_work *w, struct nested_parts *s, int16_t len, char align,
+                bool packed);
+
+/* Who quotes: each has its own reasons to, and its own escapes. */
+enum nested_quoting { NESTED_ARRAY = 1, NESTED_ROW = 2, NESTED_RANGE = 4 };
+
+/*
+ * The value's text, quoted if the one that holds it has to. `delimiter`: of an array; elsewhere 0. Takes
+ * care of RENDER_NESTING. 0 or -EIO.
+ */
+int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,
+               enum nested_quoting quoting, char delimiter, struct out *o);
+
+/* -EIO if what was written since o->n was `from` is too long. */
+int nested_check_length(struct render_work *w, const struct out *o, size_t from);
+
+#endif
