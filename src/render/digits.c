@@ -27,4 +27,7 @@
 const char digits_fours[] = SECOND("0") SECOND("1") SECOND("2") SECOND("3") SECOND("4") SECOND("5")
     SECOND("6") SECOND("7") SECOND("8") SECOND("9");
 
-const char digits_hex[] = "0123456789abcdef";
+#define HEX(p) LAST(p) p "a" p "b" p "c" p "d" p "e" p "f"
+
+const char digits_hex[] = HEX("0") HEX("1") HEX("2") HEX("3") HEX("4") HEX("5") HEX("6") HEX("7")
+    HEX("8") HEX("9") HEX("a") HEX("b") HEX("c") HEX("d") HEX("e") HEX("f");

@@ -8,7 +8,7 @@
 #define DIGITS_MAX 20 /* bytes of the longest number, its sign included */
 
 extern const char digits_fours[10000 * 4 + 1]; /* "000000010002…9999" */
-extern const char digits_hex[16 + 1];          /* "0123456789abcdef" */
+extern const char digits_hex[256 * 2 + 1];     /* "000102…ff" */
 
 static inline unsigned digits_count(uint64_t v)
 {
@@ -49,6 +49,13 @@ static inline char *digits_four(char *p, unsigned v)
 {
     memcpy(p, digits_fours + v * 4, 4);
     return p + 4;
+}
+
+/* A byte in hexadecimal. */
+static inline char *digits_byte(char *p, unsigned char v)
+{
+    memcpy(p, digits_hex + v * 2, 2);
+    return p + 2;
 }
 
 /* All of them, n of which there are (digits_count; or more: zeros in front). */

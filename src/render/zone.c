@@ -206,7 +206,7 @@ static bool add_rule(struct render_zone *z, const struct tzif *f)
         return true;
     if (!render_zonerule_parse(s + 1, f->left - 2, &r))
         return false;
-    first = z->n ? year_near(z->transitions[z->n - 1].at) : 1970;
+    first = z->n ? year_near(z->transitions[z->n - 1].at) - 1 : 1970;
     if (first < 1970)
         first = 1970;
     for (year = first; year <= first + 402; year++)

@@ -1,0 +1,152 @@
+/* bytea (hex), bit, varbit, uuid, pg_lsn, tid. */
+#include <stdint.h>
+
+#include "render/bytes.h"
+#include "render/digits.h"
+#include "render/work.h"
+
+static char *put_bytes(char *p, const char *bytes, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        p = digits_byte(p, (unsigned char)bytes[i]);
+    return p;
+}
+
+static int put_bytea(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct out *o)
+{
+    char *p = out_place(o, 2 + 2 * v.len);
+
+    (void)w;
+    (void)t;
+    *p++ = '\\';
+    *p++ = 'x';
+    o->n = (size_t)(put_bytes(p, v.p, v.len) - o->p);
+    return 0;
+}
+
+static int length_bytea(struct render_work *w, const struct render_type *t, struct render_value v,
+                        size_t *n)
+{
+    (void)w;
+    (void)t;
+    *n = 2 + 2 * v.len;
+    return 0;
+}
+
+/* VarBit (varbit.h): bits that there are, 32 bits, then these, the first is the highest of a byte. */
+static int length_bits(struct render_work *w, const struct render_type *t, struct render_value v,
+                       size_t *n)
+{
+    (void)t;
+    *n = v.len >= 4 ? bytes_u32(v.p) : 0;
+    if (v.len < 4 || *n > INT32_MAX || (*n + 7) / 8 != v.len - 4)
+        return render_fail(w, "a bit string has another length than it says");
+    return 0;
+}
+
+static int put_bits(struct render_work *w, const struct render_type *t, struct render_value v,
+                    struct out *o)
+{
+    size_t n, i;
+    char *p;
+    int rc;
+
+    rc = length_bits(w, t, v, &n);
+    if (rc < 0)
+        return rc;
+    p = out_place(o, n);
+    for (i = 0; i < n; i++)
+        p[i] = (char)('0' + ((unsigned char)v.p[4 + i / 8] >> (7 - i % 8) & 1));
+    o->n += n;
+    return 0;
+}
+
+static int length_uuid(struct render_work *w, const struct render_type *t, struct render_value v,
+                       size_t *n)
+{
+    (void)t;
+    *n = 36;
+    return v.len == 16 ? 0 : render_fail(w, "a uuid is not 16 bytes");
+}
+
+static int put_uuid(struct render_work *w, const struct render_type *t, struct render_value v,
+                    struct out *o)
+{
+    static const unsigned char parts[] = {4, 2, 2, 2, 6};
+    const char *s = v.p;
+    size_t i;
+    char *p;
+
+    (void)t;
+    if (v.len != 16)
+        return length_uuid(w, t, v, &i); /* tells the fault */
+    p = out_place(o, 37);
+    for (i = 0; i < sizeof(parts); s += parts[i++]) {
+        p = put_bytes(p, s, parts[i]);
+        *p++ = '-';
+    }
+    o->n += 36;
+    return 0;
+}
+
+static char *put_upper_hex(char *p, uint32_t v)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    int shift = v ? (31 - __builtin_clz(v)) / 4 * 4 : 0;
+
+    for (; shift >= 0; shift -= 4)
+        *p++ = digits[v >> shift & 15];
+    return p;
+}
+
+static int put_lsn(struct render_work *w, const struct render_type *t, struct render_value v,
+                   struct out *o)
+{
+    char *p;
+
+    (void)t;
+    if (v.len != 8)
+        return render_fail(w, "a pg_lsn is not 8 bytes");
+    p = put_upper_hex(out_place(o, 17), bytes_u32(v.p + 4));
+    *p++ = '/';
+    o->n = (size_t)(put_upper_hex(p, bytes_u32(v.p)) - o->p);
+    return 0;
+}
+
+/* ItemPointerData (itemptr.h): the block's upper half and lower half, the item; 16 bits each. */
+static int put_tid(struct render_work *w, const struct render_type *t, struct render_value v,
+                   struct out *o)
+{
+    char *p;
+
+    (void)t;
+    if (v.len != 6)
+        return render_fail(w, "a tid is not 6 bytes");
+    p = out_place(o, 2 * DIGITS_MAX + 3);
+    *p++ = '(';
+    p = digits_unsigned(p, (uint32_t)bytes_u16(v.p) << 16 | bytes_u16(v.p + 2));
+    *p++ = ',';
+    p = digits_unsigned(p, bytes_u16(v.p + 4));
+    *p++ = ')';
+    o->n = (size_t)(p - o->p);
+    return 0;
+}
+
+static const struct render_ops bytea_ops = {.put = put_bytea, .length = length_bytea};
+static const struct render_ops bits_ops = {.put = put_bits, .length = length_bits};
+static const struct render_ops uuid_ops = {.put = put_uuid, .length = length_uuid, .bare = true};
+static const struct render_ops lsn_ops = {.put = put_lsn, .bare = true};
+static const struct render_ops tid_ops = {.put = put_tid};
+
+const struct render_builtin render_binaries[] = {
+    {17, -1, 'i', ',', false, &bytea_ops},  /* bytea */
+    {27, 6, 's', ',', false, &tid_ops},     /* tid */
+    {1560, -1, 'i', ',', false, &bits_ops}, /* bit */
+    {1562, -1, 'i', ',', false, &bits_ops}, /* varbit */
+    {2950, 16, 'c', ',', false, &uuid_ops}, /* uuid */
+    {3220, 8, 'd', ',', false, &lsn_ops},   /* pg_lsn */
+    {0},
+};
