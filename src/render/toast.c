@@ -142,9 +142,9 @@ static void map_page(struct render_toast *t, struct map *m, uint64_t block, cons
 
 static int map_pages(struct render_toast *t, struct map *m)
 {
-    char *pages = mem_array(RUN, RENDER_BLOCK);
-    uint64_t block, left;
-    unsigned i, n;
+    uint64_t block, left = t->pages.blocks;
+    unsigned i, n = left < RUN ? (unsigned)left : RUN;
+    char *pages = mem_array(n, RENDER_BLOCK);
     int rc = 0;
 
     for (block = 0; rc == 0 && block < t->pages.blocks; block += n) {
