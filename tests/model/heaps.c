@@ -1,7 +1,8 @@
 /*
- * Prints what is known of heaps (pg/heaps.h), for tests/mount/heaps.test.
+ * Prints what is known of heaps (pg/heaps.h), and which tables would be rendered (view/describe.h), for
+ * tests/mount/heaps.test.
  *
- * usage: heaps CONNINFO
+ * usage: heaps CONNINFO [LIST [ENCODING]]   (LIST: a copy-table list)
  *
  * Lines of fields with "|" between them; a NULL is "-", and a text that there is stands in "<>":
  *   cluster|ENCODING|BLOCK|ALIGN|CHECKSUMS|TIMEZONE
@@ -10,12 +11,18 @@
  *   type|OID|KIND|LEN|ALIGN|DELIMITER|IS_ARRAY|IS_FOREIGN|ELEMENT|NAME
  *   field|TYPE|NUMBER|TYPE|LEN|ALIGN
  *   label|TYPE|OID|TEXT
+ *   table|NAME|COPIED|RUNS_CODE|ZONED|ZONED_MISSING
+ *   relation|NAME|PATH|TOAST|COLUMNS   (numbers of attributes, from 1)
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "extract/tablelist.h"
 #include "pg/freeze.h"
 #include "pg/heaps.h"
+#include "view/describe.h"
+
+#define TIMEZONE "Asia/Kathmandu"
 
 static _Noreturn void give_up(const struct err *err)
 {
@@ -83,30 +90,69 @@ static void print_all(const struct pg_heaps *h)
     check_found(h);
 }
 
-static int read_all(struct pg_conn *conn, struct pg_server *server, struct err *err)
+static void print_relation(const struct described_relation *r)
+{
+    size_t i;
+
+    printf("relation|%s|%s|%s|", r->name, r->path, r->toast_path ? r->toast_path : "-");
+    for (i = 0; i < r->ncolumns; i++)
+        printf("%s%d", i ? "," : "", r->columns[i] + 1);
+    printf("\n");
+}
+
+static void print_tables(const struct pg_catalog *c, const struct described *d)
+{
+    size_t i, k;
+
+    for (i = 0; i < d->ntables; i++) {
+        const struct described_table *t = &d->tables[i];
+
+        printf("table|%s|%s|%s|%s|%s\n", c->tables[i].rel.name, t->copied ? t->copied : "-",
+               yes(t->runs_code), yes(t->zoned), yes(t->zoned_missing));
+        for (k = 0; k < t->nrelations; k++)
+            print_relation(&t->relations[k]);
+    }
+}
+
+static void describe_all(const struct pg_catalog *c, struct pg_heaps *h, const char *encoding)
+{
+    struct describe_request r = {
+        .catalog = c, .heaps = h, .encoding = encoding, .timezone = TIMEZONE, .has_zone = true};
+    struct described *d = describe_tables(&r);
+
+    print_tables(c, d);
+    described_free(d);
+}
+
+static int read_all(struct pg_conn *conn, struct pg_server *server, char **args, struct err *err)
 {
     struct pg_freeze_request req = {
         .server = server, .may_miss = true, .lock_timeout_ms = 60000, .sessions = 1};
+    struct tablelist list = {0};
     struct pg_catalog *catalog;
     struct pg_moment moment = {0};
     struct pg_heaps *h;
-    int rc = pg_freeze_export(conn, &req, &catalog, &moment, err);
+    int rc = args[0] ? tablelist_read(&list, args[0], err) : 0;
 
-    if (rc < 0)
+    req.entries = list.entries, req.nentries = list.n;
+    if (rc < 0 || (rc = pg_freeze_export(conn, &req, &catalog, &moment, err)) < 0)
         return rc;
     rc = pg_heaps_read(conn, catalog, &h, err);
-    if (rc == 0)
+    if (rc == 0) {
         print_all(h);
+        describe_all(catalog, h, args[0] && args[1] ? args[1] : h->encoding);
+    }
     pg_heaps_free(h);
     pg_moment_free(&moment);
     pg_catalog_free(catalog);
+    tablelist_free(&list);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
     struct pg_session session = {.application_name = "asofs heaps",
-                                 .timezone = "Asia/Kathmandu",
+                                 .timezone = TIMEZONE,
                                  .stop_fd = -1,
                                  .connect_timeout_ms = 60000};
     struct pg_server server = {0};
@@ -114,11 +160,11 @@ int main(int argc, char **argv)
     struct pg_conn *conn;
     struct err err;
 
-    if (argc != 2)
+    if (argc < 2)
         return 2;
     pg_target_init(&target, argv[1]);
     if (pg_conn_open(&conn, &target, &session, &err) < 0 ||
-        pg_conn_inspect(conn, &server, &err) < 0 || read_all(conn, &server, &err) < 0)
+        pg_conn_inspect(conn, &server, &err) < 0 || read_all(conn, &server, argv + 2, &err) < 0)
         give_up(&err);
     pg_server_free(&server);
     pg_conn_close(conn);
