@@ -190,7 +190,9 @@ static int read_attributes(struct pg_conn *conn, const char *const *relations, s
     for (row = 0; rc == 0 && row < pg_rows(r); row++) {
         while (i < h->nheaps && h->heaps[i].oid < pg_oid(r, row, RELATION))
             i++;
-        if (i < h->nheaps && h->heaps[i].oid == pg_oid(r, row, RELATION))
+        if (i == h->nheaps || h->heaps[i].oid != pg_oid(r, row, RELATION))
+            rc = pg_odd_answer(err, "attributes of another relation");
+        else
             rc = take_attribute(&h->heaps[i], r, row, err);
     }
     pg_answer_free(r);

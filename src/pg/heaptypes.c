@@ -146,7 +146,9 @@ static int read_belongings(struct pg_conn *conn, const struct belongings *b, con
     for (row = 0; rc == 0 && row < pg_rows(r); row++) {
         while (i < h->ntypes && h->types[i].oid < pg_oid(r, row, 0))
             i++;
-        if (i < h->ntypes && h->types[i].oid == pg_oid(r, row, 0))
+        if (i == h->ntypes || h->types[i].oid != pg_oid(r, row, 0))
+            rc = pg_odd_answer(err, "parts of another type");
+        else
             rc = b->take(&h->types[i], r, row, err);
     }
     pg_answer_free(r);
