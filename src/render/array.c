@@ -19,7 +19,7 @@ struct array {
     const struct render_type *element;
     int dimensions;
     int32_t sizes[DIMENSIONS], lower[DIMENSIONS];
-    int64_t n;          /* elements in all */
+    int64_t count;      /* of all elements */
     const char *bitmap; /* NULL: no element is NULL */
     struct nested_parts elements;
 };
@@ -28,7 +28,7 @@ static int read_dimensions(struct render_work *w, struct array *a, struct render
 {
     int d;
 
-    a->n = a->dimensions > 0;
+    a->count = a->dimensions > 0;
     for (d = 0; d < a->dimensions; d++) {
         const char *size = v.p + HEADER - 4 + 4 * d;
 
@@ -36,8 +36,8 @@ static int read_dimensions(struct render_work *w, struct array *a, struct render
         a->lower[d] = (int32_t)bytes_u32(size + 4 * a->dimensions);
         if (a->sizes[d] < 0 || (int64_t)a->lower[d] + a->sizes[d] > INT_MAX)
             return render_fail(w, "an array's bounds are impossible");
-        a->n *= a->sizes[d];
-        if (a->n > LONGEST)
+        a->count *= a->sizes[d];
+        if (a->count > LONGEST)
             return render_fail(w, "an array of too many elements");
     }
     return 0;
@@ -46,15 +46,15 @@ static int read_dimensions(struct render_work *w, struct array *a, struct render
 /* Where the elements are. `header`: offset of what is behind the lower bounds. */
 static int read_offset(struct render_work *w, struct array *a, struct render_value v, size_t header)
 {
-    size_t offset = bytes_u32(v.p + 4), bitmap = offset ? ((size_t)a->n + 7) / 8 : 0;
+    size_t offset = bytes_u32(v.p + 4), bitmap = offset ? ((size_t)a->count + 7) / 8 : 0;
 
     if (offset)
         a->bitmap = v.p + header - 4;
     else
         offset = bytes_align(header, 'd');
-    if (offset % 8 || offset < header + bitmap || (offset > v.len + 4 && a->n))
+    if (offset % 8 || offset < header + bitmap || (offset > v.len + 4 && a->count))
         return render_fail(w, "an array's elements are at an impossible place");
-    if (a->n)
+    if (a->count)
         a->elements = (struct nested_parts){.p = v.p + offset - 4, .len = v.len + 4 - offset};
     return 0;
 }
@@ -80,8 +80,9 @@ static int open_array(struct render_work *w, const struct render_type *t, struct
 }
 
 /* Only if one of them does not begin at 1. */
-static void put_bounds(const struct array *a, struct out *o)
+static void put_bounds(const struct array *a, struct nested_text *text)
 {
+    char bounds[32];
     bool needed = false;
     int d;
 
@@ -90,12 +91,13 @@ static void put_bounds(const struct array *a, struct out *o)
     if (!needed)
         return;
     for (d = 0; d < a->dimensions; d++)
-        o->n += (size_t)sprintf(out_place(o, 32), "[%d:%d]", a->lower[d],
-                                a->lower[d] + a->sizes[d] - 1);
-    out_putc(o, '=');
+        nested_write(text, bounds,
+                     (size_t)snprintf(bounds, sizeof(bounds), "[%d:%d]", a->lower[d],
+                                      a->lower[d] + a->sizes[d] - 1));
+    nested_write(text, "=", 1);
 }
 
-static int put_element(struct render_work *w, struct array *a, int64_t i, struct out *o)
+static int put_element(struct render_work *w, struct array *a, int64_t i, struct nested_text *text)
 {
     const struct render_type *t = a->element;
     size_t mark = w->used;
@@ -103,58 +105,72 @@ static int put_element(struct render_work *w, struct array *a, int64_t i, struct
     int rc;
 
     if (a->bitmap && !((unsigned char)a->bitmap[i / 8] >> i % 8 & 1)) {
-        out_put(o, "NULL", 4);
-        return 0;
+        nested_write(text, "NULL", 4);
+        return nested_check(w, text);
     }
     rc = nested_take(w, &a->elements, t->len, t->align, false, &v);
     if (rc == 0)
-        rc = nested_put(w, t, v, NESTED_ARRAY, t->delimiter, o);
+        rc = nested_put(w, t, v, NESTED_ARRAY, t->delimiter, text);
     w->used = mark;
     return rc;
 }
 
 /* Behind an element: the braces that end with it, a delimiter, the braces of the next one. `at`: which one
  * it is, in each dimension. */
-static void put_between(const struct array *a, int32_t *at, struct out *o)
+static void put_between(const struct array *a, int32_t *at, struct nested_text *text)
 {
     int d = a->dimensions - 1, closed;
 
     while (d >= 0 && ++at[d] == a->sizes[d]) {
         at[d--] = 0;
-        out_putc(o, '}');
+        nested_write(text, "}", 1);
     }
     if (d < 0)
         return;
     closed = a->dimensions - 1 - d;
-    out_putc(o, a->element->delimiter);
-    while (closed-- > 0)
-        out_putc(o, '{');
+    nested_write(text, &a->element->delimiter, 1);
+    nested_write(text, "{{{{{{", (size_t)closed);
 }
 
-static int put_array(struct render_work *w, const struct render_type *t, struct render_value v,
-                     struct out *o)
+static int write_array(struct render_work *w, const struct render_type *t, struct render_value v,
+                       struct nested_text *text)
 {
     int32_t at[DIMENSIONS] = {0};
-    size_t from = o->n;
     struct array a;
     int64_t i;
     int rc = open_array(w, t, v, &a);
 
     if (rc < 0)
         return rc;
-    if (a.n == 0) {
-        out_put(o, "{}", 2);
+    if (a.count == 0) {
+        nested_write(text, "{}", 2);
         return 0;
     }
-    put_bounds(&a, o);
-    out_put(o, "{{{{{{", (size_t)a.dimensions);
-    for (i = 0; i < a.n && rc == 0; i++) {
-        rc = put_element(w, &a, i, o);
-        put_between(&a, at, o);
-        if (rc == 0)
-            rc = nested_check_length(w, o, from);
+    put_bounds(&a, text);
+    nested_write(text, "{{{{{{", (size_t)a.dimensions);
+    for (i = 0; i < a.count && rc == 0; i++) {
+        rc = put_element(w, &a, i, text);
+        put_between(&a, at, text);
     }
     return rc;
 }
 
-const struct render_ops render_array_ops = {.put = put_array};
+static int put_array(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct out *o)
+{
+    struct nested_text text = {.o = o};
+
+    return write_array(w, t, v, &text);
+}
+
+static int array_length(struct render_work *w, const struct render_type *t, struct render_value v,
+                        size_t *n)
+{
+    struct nested_text text = {.o = NULL};
+    int rc = write_array(w, t, v, &text);
+
+    *n = text.n;
+    return rc;
+}
+
+const struct render_ops render_array_ops = {.put = put_array, .length = array_length};

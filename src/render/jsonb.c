@@ -42,8 +42,7 @@ struct walk {
     const char *p;
     size_t len;
     struct out *levels; /* struct level, the innermost last */
-    struct out *o;      /* NULL: only the length is wanted */
-    size_t n;           /* written so far */
+    struct nested_text text;
 };
 
 struct item {
@@ -58,35 +57,27 @@ static int fail(struct walk *k, const char *what)
 
 /* ---- what is written ---- */
 
-static void put(struct walk *k, const char *text, size_t n)
+static void put(struct walk *k, const char *p, size_t n)
 {
-    if (k->o)
-        out_put(k->o, text, n);
-    k->n += n;
+    nested_write(&k->text, p, n);
 }
 
-/* Bytes that one byte of a string becomes (escape_json). */
-static size_t width(unsigned char c)
-{
-    if (c >= ' ')
-        return c == '"' || c == '\\' ? 2 : 1;
-    return c == '\b' || c == '\f' || c == '\n' || c == '\r' || c == '\t' ? 2 : 6;
-}
+/* Bytes that each byte of a string becomes (escape_json). */
+static const unsigned char widths[256] = {
+    [0 ... 7] = 6, ['\b'] = 2,        ['\t'] = 2,      ['\n'] = 2,        ['\v'] = 6,
+    ['\f'] = 2,    ['\r'] = 2,        [14 ... 31] = 6, [' '] = 1,         ['!'] = 1,
+    ['"'] = 2,     ['#' ... '['] = 1, ['\\'] = 2,      [']' ... 255] = 1,
+};
 
 static void put_escaped(struct walk *k, unsigned char c)
 {
-    static const char digits[] = "0123456789abcdef";
+    static const char digits[] = "0123456789abcdef", named[] = "\b\f\n\r\t", letters[] = "bfnrt";
     char text[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+    const char *name = widths[c] == 2 ? strchr(named, c) : NULL;
 
-    if (width(c) == 2) {
-        text[1] = c == '\b'   ? 'b'
-                  : c == '\f' ? 'f'
-                  : c == '\n' ? 'n'
-                  : c == '\r' ? 'r'
-                  : c == '\t' ? 't'
-                              : (char)c;
-    }
-    put(k, text, width(c));
+    if (widths[c] == 2)
+        text[1] = name ? letters[name - named] : (char)c;
+    put(k, text, widths[c]);
 }
 
 static size_t escaped_length(const char *p, size_t n)
@@ -94,7 +85,7 @@ static size_t escaped_length(const char *p, size_t n)
     size_t i, sum = 2;
 
     for (i = 0; i < n; i++)
-        sum += width((unsigned char)p[i]);
+        sum += widths[(unsigned char)p[i]];
     return sum;
 }
 
@@ -102,17 +93,17 @@ static int put_string(struct walk *k, const char *p, size_t n)
 {
     size_t i, from = 0, sum = 0;
 
-    if (!k->o || n > NESTED_LONGEST / 8)
+    if (!k->text.o || n > NESTED_LONGEST / 8)
         sum = escaped_length(p, n);
-    if (k->n + sum > NESTED_LONGEST)
+    if (k->text.n + sum > NESTED_LONGEST)
         return fail(k, "a text of more than 1 GiB");
-    if (!k->o) {
-        k->n += sum;
+    if (!k->text.o) {
+        k->text.n += sum;
         return 0;
     }
     put(k, "\"", 1);
     for (i = 0; i < n; i++) {
-        if (width((unsigned char)p[i]) == 1)
+        if (widths[(unsigned char)p[i]] == 1)
             continue;
         put(k, p + from, i - from);
         put_escaped(k, (unsigned char)p[i]);
@@ -137,7 +128,7 @@ static int measure_number(struct walk *k, struct render_value v)
         n = o->n;
     }
     k->w->used = mark;
-    k->n += n;
+    k->text.n += n;
     return rc;
 }
 
@@ -153,11 +144,11 @@ static int put_number(struct walk *k, size_t at, size_t len)
     if (head == 1 || (head & 3) == 2)
         return fail(k, "a number in a jsonb is damaged");
     v = head & 1 ? (struct render_value){p + 1, size - 1} : (struct render_value){p + 4, size - 4};
-    if (!k->o)
+    if (!k->text.o)
         return measure_number(k, v);
-    from = k->o->n;
-    rc = render_numeric_ops.put(k->w, NULL, v, k->o);
-    k->n += k->o->n - from;
+    from = k->text.o->n;
+    rc = render_numeric_ops.put(k->w, NULL, v, k->text.o);
+    k->text.n += k->text.o->n - from;
     return rc;
 }
 
@@ -300,7 +291,7 @@ static int step(struct walk *k)
 
 static int write_jsonb(struct render_work *w, struct render_value v, struct out *o, size_t *n)
 {
-    struct walk k = {.w = w, .p = v.p, .len = v.len, .o = o};
+    struct walk k = {.w = w, .p = v.p, .len = v.len, .text = {.o = o}};
     size_t mark = w->used;
     int rc;
 
@@ -308,11 +299,11 @@ static int write_jsonb(struct render_work *w, struct render_value v, struct out 
     rc = open_container(&k, 0, v.len);
     while (rc == 0 && k.levels->n > 0) {
         rc = step(&k);
-        if (rc == 0 && k.n > NESTED_LONGEST)
-            rc = fail(&k, "a text of more than 1 GiB");
+        if (rc == 0)
+            rc = nested_check(w, &k.text);
     }
     w->used = mark;
-    *n = k.n;
+    *n = k.text.n;
     return rc;
 }
 

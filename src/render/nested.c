@@ -138,13 +138,32 @@ static int quote(struct render_work *w, struct out *o, size_t from, enum nested_
     return 0;
 }
 
-int nested_check_length(struct render_work *w, const struct out *o, size_t from)
+/* ---- values ---- */
+
+/* Whether no text of the type is ever quoted: numbers, bool and uuid. They hold no other values. */
+static bool is_plain(const struct render_type *t)
 {
-    return o->n - from > NESTED_LONGEST ? render_fail(w, "a text of more than 1 GiB") : 0;
+    switch (t->base) {
+    case 16:   /* bool */
+    case 20:   /* int8 */
+    case 21:   /* int2 */
+    case 23:   /* int4 */
+    case 26:   /* oid */
+    case 28:   /* xid */
+    case 29:   /* cid */
+    case 700:  /* float4 */
+    case 701:  /* float8 */
+    case 1700: /* numeric */
+    case 2950: /* uuid */
+    case 5069: /* xid8 */
+        return true;
+    default:
+        return false;
+    }
 }
 
-int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,
-               enum nested_quoting quoting, char delimiter, struct out *o)
+static int put_quoted(struct render_work *w, const struct render_type *t, struct render_value v,
+                      enum nested_quoting quoting, char delimiter, struct out *o)
 {
     size_t from = o->n;
     int rc;
@@ -154,7 +173,27 @@ int nested_put(struct render_work *w, const struct render_type *t, struct render
     w->nesting++;
     rc = t->ops->put(w, t, v, o);
     w->nesting--;
-    if (rc < 0)
-        return rc;
-    return quote(w, o, from, quoting, delimiter);
+    return rc < 0 ? rc : quote(w, o, from, quoting, delimiter);
+}
+
+int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,
+               enum nested_quoting quoting, char delimiter, struct nested_text *text)
+{
+    bool plain = is_plain(t), measured = !text->o && plain && t->ops->length;
+    struct out *o = text->o;
+    size_t mark = w->used, from, n = 0;
+    int rc;
+
+    if (!o && !measured)
+        o = render_work_buffer(w);
+    from = measured ? 0 : o->n;
+    if (measured)
+        rc = t->ops->length(w, t, v, &n);
+    else if (plain)
+        rc = t->ops->put(w, t, v, o);
+    else
+        rc = put_quoted(w, t, v, quoting, delimiter, o);
+    text->n += measured ? n : o->n - from;
+    w->used = mark;
+    return rc < 0 ? rc : nested_check(w, text);
 }

@@ -35,17 +35,33 @@ int nested_take(struct render_work *w, struct nested_parts *s, int16_t len, char
 int nested_skip(struct render_work *w, struct nested_parts *s, int16_t len, char align,
                 bool packed);
 
+/* A text that is being written. */
+struct nested_text {
+    struct out *o; /* NULL: only the length is wanted */
+    size_t n;      /* so far */
+};
+
+static inline void nested_write(struct nested_text *text, const char *p, size_t n)
+{
+    if (text->o)
+        out_put(text->o, p, n);
+    text->n += n;
+}
+
+/* -EIO: longer than NESTED_LONGEST. */
+static inline int nested_check(struct render_work *w, const struct nested_text *text)
+{
+    return text->n > NESTED_LONGEST ? render_fail(w, "a text of more than 1 GiB") : 0;
+}
+
 /* Who quotes: each has its own reasons to, and its own escapes. */
 enum nested_quoting { NESTED_ARRAY = 1, NESTED_ROW = 2, NESTED_RANGE = 4 };
 
 /*
- * The value's text, quoted if the one that holds it has to. `delimiter`: of an array; elsewhere 0. Takes
- * care of RENDER_NESTING. 0 or -EIO.
+ * Write the value, quoted if the one that holds it has to. `delimiter`: of an array; elsewhere 0. Takes
+ * care of RENDER_NESTING, and of NESTED_LONGEST. 0 or -EIO.
  */
 int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,
-               enum nested_quoting quoting, char delimiter, struct out *o);
-
-/* -EIO if what was written since o->n was `from` is too long. */
-int nested_check_length(struct render_work *w, const struct out *o, size_t from);
+               enum nested_quoting quoting, char delimiter, struct nested_text *text);
 
 #endif

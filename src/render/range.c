@@ -22,55 +22,70 @@
 #define FROM_START 0x80000000u
 
 static int put_bound(struct render_work *w, const struct render_type *t, struct nested_parts *s,
-                     struct out *o)
+                     struct nested_text *text)
 {
     size_t mark = w->used;
     struct render_value v;
     int rc = nested_take(w, s, t->len, t->align, true, &v);
 
     if (rc == 0)
-        rc = nested_put(w, t, v, NESTED_RANGE, 0, o);
+        rc = nested_put(w, t, v, NESTED_RANGE, 0, text);
     w->used = mark;
     return rc;
 }
 
 /* `t`: of the bounds, which are in s. */
 static int put_bounds(struct render_work *w, const struct render_type *t, unsigned flags,
-                      struct nested_parts *s, struct out *o)
+                      struct nested_parts *s, struct nested_text *text)
 {
     int rc = 0;
 
     if (flags & EMPTY) {
-        out_put(o, "empty", 5);
+        nested_write(text, "empty", 5);
         return 0;
     }
-    out_putc(o, flags & LOWER_INCLUSIVE ? '[' : '(');
+    nested_write(text, flags & LOWER_INCLUSIVE ? "[" : "(", 1);
     if (!(flags & (LOWER_INFINITE | LOWER_NULL)))
-        rc = put_bound(w, t, s, o);
-    out_putc(o, ',');
+        rc = put_bound(w, t, s, text);
+    nested_write(text, ",", 1);
     if (rc == 0 && !(flags & (UPPER_INFINITE | UPPER_NULL)))
-        rc = put_bound(w, t, s, o);
-    out_putc(o, flags & UPPER_INCLUSIVE ? ']' : ')');
+        rc = put_bound(w, t, s, text);
+    nested_write(text, flags & UPPER_INCLUSIVE ? "]" : ")", 1);
     return rc;
 }
 
-static int put_range(struct render_work *w, const struct render_type *t, struct render_value v,
-                     struct out *o)
+static int write_range(struct render_work *w, const struct render_type *t, struct render_value v,
+                       struct nested_text *text)
 {
-    struct nested_parts s = {.p = v.p + 4};
-    size_t from = o->n;
-    int rc;
+    struct nested_parts s;
 
     if (v.len < 5)
         return render_fail(w, "a range without a header");
     if (bytes_u32(v.p) != t->base)
         return render_fail(w, "a range of another type");
-    s.len = v.len - 5;
-    rc = put_bounds(w, t->element, (unsigned char)v.p[v.len - 1], &s, o);
-    return rc < 0 ? rc : nested_check_length(w, o, from);
+    s = (struct nested_parts){.p = v.p + 4, .len = v.len - 5};
+    return put_bounds(w, t->element, (unsigned char)v.p[v.len - 1], &s, text);
 }
 
-const struct render_ops render_range_ops = {.put = put_range};
+static int put_range(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct out *o)
+{
+    struct nested_text text = {.o = o};
+
+    return write_range(w, t, v, &text);
+}
+
+static int range_length(struct render_work *w, const struct render_type *t, struct render_value v,
+                        size_t *n)
+{
+    struct nested_text text = {.o = NULL};
+    int rc = write_range(w, t, v, &text);
+
+    *n = text.n;
+    return rc;
+}
+
+const struct render_ops render_range_ops = {.put = put_range, .length = range_length};
 
 struct multirange {
     size_t n;
@@ -117,28 +132,47 @@ static int seek_range(struct render_work *w, struct multirange *m, size_t i, siz
     return 0;
 }
 
-static int put_multirange(struct render_work *w, const struct render_type *t, struct render_value v,
-                          struct out *o)
+static int write_multirange(struct render_work *w, const struct render_type *t,
+                            struct render_value v, struct nested_text *text)
 {
-    size_t from = o->n, start = 0, i;
+    size_t start = 0, i;
     struct multirange m;
     int rc = open_multirange(w, t, v, &m);
 
     if (rc < 0)
         return rc;
-    out_putc(o, '{');
+    nested_write(text, "{", 1);
     for (i = 0; rc == 0 && i < m.n; i++) {
         if (i > 0) {
-            out_putc(o, ',');
+            nested_write(text, ",", 1);
             rc = seek_range(w, &m, i, &start);
         }
         if (rc == 0)
-            rc = put_bounds(w, t->element->element, (unsigned char)m.flags[i], &m.bounds, o);
+            rc = put_bounds(w, t->element->element, (unsigned char)m.flags[i], &m.bounds, text);
         if (rc == 0)
-            rc = nested_check_length(w, o, from);
+            rc = nested_check(w, text);
     }
-    out_putc(o, '}');
+    nested_write(text, "}", 1);
     return rc;
 }
 
-const struct render_ops render_multirange_ops = {.put = put_multirange};
+static int put_multirange(struct render_work *w, const struct render_type *t, struct render_value v,
+                          struct out *o)
+{
+    struct nested_text text = {.o = o};
+
+    return write_multirange(w, t, v, &text);
+}
+
+static int multirange_length(struct render_work *w, const struct render_type *t,
+                             struct render_value v, size_t *n)
+{
+    struct nested_text text = {.o = NULL};
+    int rc = write_multirange(w, t, v, &text);
+
+    *n = text.n;
+    return rc;
+}
+
+const struct render_ops render_multirange_ops = {.put = put_multirange,
+                                                 .length = multirange_length};

@@ -49,7 +49,7 @@ static bool is_null(const struct row *r, size_t i)
 }
 
 static int put_field(struct render_work *w, const struct render_field *f, struct row *r,
-                     struct out *o)
+                     struct nested_text *text)
 {
     size_t mark = w->used;
     struct render_value v;
@@ -59,35 +59,51 @@ static int put_field(struct render_work *w, const struct render_field *f, struct
         return nested_skip(w, &r->parts, f->len, f->align, true);
     rc = nested_take(w, &r->parts, f->len, f->align, true, &v);
     if (rc == 0)
-        rc = nested_put(w, f->type, v, NESTED_ROW, 0, o);
+        rc = nested_put(w, f->type, v, NESTED_ROW, 0, text);
     w->used = mark;
+    return rc;
+}
+
+static int write_row(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct nested_text *text)
+{
+    bool first = true;
+    struct row r;
+    size_t i;
+    int rc = open_row(w, t, v, &r);
+
+    nested_write(text, "(", 1);
+    for (i = 0; rc == 0 && i < t->nfields; i++) {
+        if (t->fields[i].type && !first)
+            nested_write(text, ",", 1);
+        if (t->fields[i].type)
+            first = false;
+        if (!is_null(&r, i))
+            rc = put_field(w, &t->fields[i], &r, text);
+    }
+    nested_write(text, ")", 1);
     return rc;
 }
 
 static int put_row(struct render_work *w, const struct render_type *t, struct render_value v,
                    struct out *o)
 {
-    size_t from = o->n, i;
-    bool first = true;
-    struct row r;
-    int rc = open_row(w, t, v, &r);
+    struct nested_text text = {.o = o};
 
-    out_putc(o, '(');
-    for (i = 0; rc == 0 && i < t->nfields; i++) {
-        if (t->fields[i].type && !first)
-            out_putc(o, ',');
-        if (t->fields[i].type)
-            first = false;
-        if (!is_null(&r, i))
-            rc = put_field(w, &t->fields[i], &r, o);
-        if (rc == 0)
-            rc = nested_check_length(w, o, from);
-    }
-    out_putc(o, ')');
+    return write_row(w, t, v, &text);
+}
+
+static int row_length(struct render_work *w, const struct render_type *t, struct render_value v,
+                      size_t *n)
+{
+    struct nested_text text = {.o = NULL};
+    int rc = write_row(w, t, v, &text);
+
+    *n = text.n;
     return rc;
 }
 
-const struct render_ops render_row_ops = {.put = put_row};
+const struct render_ops render_row_ops = {.put = put_row, .length = row_length};
 
 /* ---- enums: the oid of a label, pg_enum.oid ---- */
 

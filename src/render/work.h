@@ -10,7 +10,7 @@
 #include "render/out.h"
 #include "render/type.h"
 
-#define RENDER_NESTING 64 /* of values in values: rows, arrays, jsonb */
+#define RENDER_NESTING 64 /* of values in values: rows, arrays, ranges */
 
 struct render_zone;
 struct render_toast;
