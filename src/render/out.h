@@ -19,7 +19,7 @@ void out_grow(struct out *o, size_t more); /* room for so much more, at least */
 /* Where at most `more` bytes may be written; who did so adds their number to n. */
 static inline char *out_place(struct out *o, size_t more)
 {
-    if (o->room - o->n < more)
+    if (o->room - o->n <= more) /* not only <: so that even for no bytes there is a place */
         out_grow(o, more);
     return o->p + o->n;
 }
