@@ -328,20 +328,20 @@ static const struct render_ops float4_ops = {
     .put = put_float4, .length = length_float4, .bare = true};
 static const struct render_ops float8_ops = {
     .put = put_float8, .length = length_float8, .bare = true};
-static const struct render_ops numeric_ops = {
+const struct render_ops render_numeric_ops = {
     .put = put_numeric, .length = length_numeric, .bare = true};
 
 const struct render_builtin render_numbers[] = {
-    {16, 1, 'c', ',', false, &bool_ops},       /* bool */
-    {20, 8, 'd', ',', false, &int8_ops},       /* int8 */
-    {21, 2, 's', ',', false, &int2_ops},       /* int2 */
-    {23, 4, 'i', ',', false, &int4_ops},       /* int4 */
-    {26, 4, 'i', ',', false, &oid_ops},        /* oid */
-    {28, 4, 'i', ',', false, &oid_ops},        /* xid */
-    {29, 4, 'i', ',', false, &oid_ops},        /* cid */
-    {700, 4, 'i', ',', false, &float4_ops},    /* float4 */
-    {701, 8, 'd', ',', false, &float8_ops},    /* float8 */
-    {1700, -1, 'i', ',', false, &numeric_ops}, /* numeric */
-    {5069, 8, 'd', ',', false, &xid8_ops},     /* xid8 */
+    {16, 1, 'c', ',', false, &bool_ops},              /* bool */
+    {20, 8, 'd', ',', false, &int8_ops},              /* int8 */
+    {21, 2, 's', ',', false, &int2_ops},              /* int2 */
+    {23, 4, 'i', ',', false, &int4_ops},              /* int4 */
+    {26, 4, 'i', ',', false, &oid_ops},               /* oid */
+    {28, 4, 'i', ',', false, &oid_ops},               /* xid */
+    {29, 4, 'i', ',', false, &oid_ops},               /* cid */
+    {700, 4, 'i', ',', false, &float4_ops},           /* float4 */
+    {701, 8, 'd', ',', false, &float8_ops},           /* float8 */
+    {1700, -1, 'i', ',', false, &render_numeric_ops}, /* numeric */
+    {5069, 8, 'd', ',', false, &xid8_ops},            /* xid8 */
     {0},
 };
