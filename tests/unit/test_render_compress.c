@@ -52,6 +52,48 @@ static void pglz_literals_and_matches(void **state)
                     26, 37, "abcdefghijklmnopqrstabcdefghijklmnopz"));
 }
 
+/* 40 bytes, a match, and `behind` bytes more, and what they make. Returns their number. */
+static size_t put_match(char *from, char *want, size_t back, size_t n, size_t behind)
+{
+    char *p = from;
+    size_t i;
+
+    for (i = 0; i < 40; i++) {
+        if (i % 8 == 0)
+            *p++ = 0;
+        *p++ = want[i] = (char)('A' + i);
+    }
+    *p++ = 1;
+    *p++ = (char)(n < 18 ? n - 3 : 15);
+    *p++ = (char)back;
+    if (n >= 18)
+        *p++ = (char)(n - 18);
+    for (i = 40; i < 40 + n; i++)
+        want[i] = want[i - back];
+    for (i = 0; i < behind; i++) {
+        if (i % 8 == 7)
+            *p++ = 0;
+        *p++ = want[40 + n + i] = (char)('a' + i);
+    }
+    return (size_t)(p - from);
+}
+
+static void pglz_matches_of_all_kinds(void **state)
+{
+    char from[100], want[100];
+    size_t back, n, behind, len;
+
+    (void)state;
+    for (back = 1; back <= 40; back++) {
+        for (n = 3; n <= 40; n++) {
+            for (behind = 0; behind < 20; behind++) {
+                len = put_match(from, want, back, n, behind);
+                assert_true(try(RENDER_PGLZ, from, len, 40 + n + behind, want));
+            }
+        }
+    }
+}
+
 static void pglz_longest_match(void **state)
 {
     char want[1000];
@@ -126,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pglz_literals_and_matches),
+        cmocka_unit_test(pglz_matches_of_all_kinds),
         cmocka_unit_test(pglz_longest_match),
         cmocka_unit_test(damaged_pglz_is_refused),
         cmocka_unit_test(lz4_is_what_liblz4_makes),

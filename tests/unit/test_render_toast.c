@@ -287,7 +287,9 @@ static void a_table_that_cannot_be_read_tells_it_to_all(void **state)
     t->rc = 0;
     assert_int_equal(render_toast_fetch(&t->w, 100, 30, &t->o), -EACCES);
     assert_int_equal(t->reads, 1);
+    t->reader.blocks = (uint64_t)1 << 32; /* more than a table can have */
     begin(t, false);
+    expect_fault(t, 100, 30, "the TOAST table is too long");
     t->reader.blocks = 0; /* empty */
     begin(t, false);
     expect_fault(t, 100, 30, "a chunk is missing in the TOAST table");
