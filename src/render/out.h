@@ -26,7 +26,10 @@ static inline char *out_place(struct out *o, size_t more)
 
 static inline void out_put(struct out *o, const void *bytes, size_t n)
 {
-    memcpy(out_place(o, n), bytes, n);
+    char *to = out_place(o, n);
+
+    if (n)
+        memcpy(to, bytes, n);
     o->n += n;
 }
 
