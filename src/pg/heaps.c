@@ -152,12 +152,16 @@ static const char attributes_sql[] =
     " SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attlen, a.attalign,"
     " a.attgenerated = 'v', a.atthasmissing AND o.top IS NULL,"
     " CASE WHEN a.atthasmissing AND o.top IS NOT NULL"
-    "  THEN pg_catalog.array_to_string(a.attmissingval, '') END"
+    "  THEN pg_catalog.array_to_string(a.attmissingval, '') END,"
+    " CASE WHEN a.atthasmissing AND a.atttypid = 'pg_catalog.timestamptz'::pg_catalog.regtype"
+    "  THEN ('x' || pg_catalog.encode(pg_catalog.timestamptz_send("
+    "   pg_catalog.array_to_string(a.attmissingval, '')::pg_catalog.timestamptz), 'hex'))"
+    "   ::pg_catalog.bit(64)::pg_catalog.int8 END"
     " FROM pg_catalog.pg_attribute a LEFT JOIN own o ON o.top = a.atttypid"
     " WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0"
     " ORDER BY a.attrelid, a.attnum";
 
-enum { RELATION, NUMBER, NAME, TYPE, LENGTH, ALIGN, VIRTUAL, UNREAD, MISSING };
+enum { RELATION, NUMBER, NAME, TYPE, LENGTH, ALIGN, VIRTUAL, UNREAD, MISSING, MOMENT };
 
 static int take_attribute(struct pg_heap *h, const struct pg_answer *r, size_t row, struct err *err)
 {
@@ -174,6 +178,8 @@ static int take_attribute(struct pg_heap *h, const struct pg_answer *r, size_t r
         .align = pg_text(r, row, ALIGN)[0],
         .is_virtual = pg_true(r, row, VIRTUAL),
         .missing = take_text(r, row, MISSING),
+        .is_moment = !pg_is_null(r, row, MOMENT),
+        .moment = pg_integer(r, row, MOMENT),
         .missing_unread = pg_true(r, row, UNREAD),
     };
     return 0;
@@ -182,7 +188,7 @@ static int take_attribute(struct pg_heap *h, const struct pg_answer *r, size_t r
 static int read_attributes(struct pg_conn *conn, const char *const *relations, struct pg_heaps *h,
                            struct err *err)
 {
-    static const struct pg_wanted wanted = {"ontoitbbT", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"ontoitbbTI", 0, PG_MANY};
     struct pg_answer *r = NULL;
     int rc = pg_ask(conn, attributes_sql, 1, relations, &wanted, &r, err);
     size_t row, i = 0;

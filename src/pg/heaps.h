@@ -21,6 +21,8 @@ struct pg_heap_attribute {
     /* In rows that were written before the column was added (attmissingval): the text, as the type's
      * output function writes it in this session; NULL: null. */
     char *missing;
+    bool is_moment;      /* it is a timestamptz: */
+    int64_t moment;      /* in microseconds since 2000, as it is stored */
     bool missing_unread; /* there is one, but code of the database's would write its text */
 };
 

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/mem.h"
+#include "render/work.h"
 
 #define OLDEST_MAJOR 14
 #define NEWEST_MAJOR 18
@@ -156,11 +157,47 @@ static size_t find_attribute(const struct pg_heap *h, const char *name)
     return i;
 }
 
+static bool is_other_zone(const struct describe_request *r)
+{
+    return strcasecmp(r->timezone, r->heaps->timezone) != 0;
+}
+
+/* A moment in the zone of the request; NULL: it is none, or not one that PostgreSQL has. */
+static char *write_moment(const struct describe_request *r, const struct pg_heap_attribute *a,
+                          const struct render_type *type)
+{
+    struct render_settings settings = {.zone = r->zone};
+    struct render_value v = {(const char *)&a->moment, sizeof(a->moment)};
+    struct render_work w;
+    struct out o = {0};
+    char *text = NULL;
+
+    if (!a->is_moment || !r->zone || type->len != sizeof(a->moment))
+        return NULL;
+    render_work_init(&w, &settings);
+    if (type->ops->put(&w, type, v, &o) == 0)
+        text = mem_printf("%.*s", (int)o.n, o.p);
+    render_work_free(&w);
+    out_free(&o);
+    return text;
+}
+
+static void take_missing(const struct describe_request *r, const struct pg_heap_attribute *a,
+                         struct render_attribute *wanted, struct described_table *t)
+{
+    if (wanted->type->zoned && a->missing && is_other_zone(r))
+        wanted->missing = write_moment(r, a, wanted->type);
+    if (wanted->missing)
+        return;
+    wanted->missing = mem_strdup(a->missing);
+    t->zoned_missing = t->zoned_missing || (wanted->type->zoned && a->missing);
+}
+
 static char *why_not_zone(const struct describe_request *r, const struct described_table *t)
 {
     if (t->zoned && !r->has_zone)
         return mem_printf("time zone %s has no file", r->timezone);
-    if (t->zoned_missing && strcasecmp(r->timezone, r->heaps->timezone) != 0)
+    if (t->zoned_missing && is_other_zone(r))
         return mem_printf("column added in time zone %s", r->heaps->timezone);
     return NULL;
 }
@@ -178,9 +215,8 @@ static char *want_attribute(const struct describing *g, const struct pg_heap_att
     wanted->type = render_types_find(g->d->types, a->type, &oid);
     if (!wanted->type || a->missing_unread)
         return why_not_type(g->r->heaps, !wanted->type && oid ? oid : a->type);
-    wanted->missing = mem_strdup(a->missing);
+    take_missing(g->r, a, wanted, t);
     t->zoned = t->zoned || wanted->type->zoned;
-    t->zoned_missing = t->zoned_missing || (wanted->type->zoned && a->missing);
     return NULL;
 }
 

@@ -13,9 +13,11 @@ struct describe_request {
     const struct pg_catalog *catalog;
     const struct pg_heaps *heaps;
     enum pg_format format;
-    const char *encoding; /* of the files */
-    const char *timezone; /* in which they show moments */
-    bool has_zone;        /* render_zone_new knows that zone */
+    const char *encoding;           /* of the files */
+    const char *timezone;           /* in which they show moments */
+    bool has_zone;                  /* render_zone_new knows that zone */
+    const struct render_zone *zone; /* it: where it is not that of heaps, missing values that are
+                                       moments are written anew; NULL: they cannot be */
 };
 
 /* What has rows of its own: the table, or a leaf of it. For struct render_relation. */
@@ -34,7 +36,8 @@ struct described_table {
     bool runs_code; /* and it is copied by code that did not come with PostgreSQL: of a type or an
                        access method (a row filter's is not looked at) */
     bool zoned;     /* its text depends on the time zone */
-    bool zoned_missing; /* so does a missing value, whose text is that in heaps->timezone */
+    bool zoned_missing; /* so does a missing value that is not written anew: it is as in
+                           heaps->timezone */
     struct described_relation *relations; /* leaves in the order of the catalog; none: no rows */
     size_t nrelations;
 };

@@ -7,7 +7,7 @@
  * Lines of fields with "|" between them; a NULL is "-", and a text that there is stands in "<>":
  *   cluster|ENCODING|BLOCK|ALIGN|CHECKSUMS|TIMEZONE
  *   heap|OID|METHOD|IS_HEAP|IS_FOREIGN|PERSISTENCE|PATH|TOAST
- *   attribute|HEAP|NUMBER|NAME|TYPE|LEN|ALIGN|VIRTUAL|UNREAD|MISSING
+ *   attribute|HEAP|NUMBER|NAME|TYPE|LEN|ALIGN|VIRTUAL|UNREAD|MISSING|MOMENT
  *   type|OID|KIND|LEN|ALIGN|DELIMITER|IS_ARRAY|IS_FOREIGN|ELEMENT|NAME
  *   field|TYPE|NUMBER|TYPE|LEN|ALIGN
  *   label|TYPE|OID|TEXT
@@ -46,7 +46,8 @@ static void print_heap(const struct pg_heap *h)
 
         printf("attribute|%u|%zu|%s|%u|%d|%c|%s|%s|", h->oid, i + 1, a->name, a->type, a->len,
                a->align, yes(a->is_virtual), yes(a->missing_unread));
-        printf(a->missing ? "<%s>\n" : "-\n", a->missing);
+        printf(a->missing ? "<%s>" : "-", a->missing);
+        printf(a->is_moment ? "|%lld\n" : "|-\n", (long long)a->moment);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "render/zone.h"
 #include "view/describe.h"
 
 /* ---- a catalog: public.items, and public.orders with two leaves ---- */
@@ -282,6 +283,37 @@ static void what_depends_on_the_time_zone_is_told(void **state)
     free(e);
 }
 
+/* A view that is kept is shown in another zone than that in which it was described. */
+static void missing_moments_are_written_in_another_zone(void **state)
+{
+    struct render_zone *zone = render_zone_new("Asia/Tokyo");
+    struct example *e = example();
+    struct described *d;
+
+    (void)state;
+    if (!zone) {
+        free(e);
+        skip();
+    }
+    e->items[4].type = TIMESTAMPTZ, e->items[4].missing = text("2000-01-01 00:00:01+00");
+    e->items[4].is_moment = true, e->items[4].moment = 1000000;
+    e->second[1].type = e->first[1].type = MOMENTS, e->second[1].missing = text("x");
+    e->r.timezone = "Asia/Tokyo", e->r.zone = zone;
+    d = describe_tables(&e->r);
+    assert_null(d->tables[0].copied);
+    assert_true(d->tables[0].zoned);
+    assert_false(d->tables[0].zoned_missing);
+    assert_string_equal(d->tables[0].relations[0].attributes[4].missing, "2000-01-01 09:00:01+09");
+    assert_string_equal(d->tables[1].copied, "column added in time zone UTC");
+    described_free(d);
+    e->items[4].moment = INT64_MAX - 1; /* PostgreSQL has no such moment */
+    d = describe_tables(&e->r);
+    assert_string_equal(d->tables[0].copied, "column added in time zone UTC");
+    described_free(d);
+    render_zone_free(zone);
+    free(e);
+}
+
 /* ---- what is copied, and why ---- */
 
 #define CHANGE(name, what)                                                                         \
@@ -447,6 +479,7 @@ int main(void)
         cmocka_unit_test(columns_come_as_they_were_chosen),
         cmocka_unit_test(a_table_without_leaves_is_rendered),
         cmocka_unit_test(what_depends_on_the_time_zone_is_told),
+        cmocka_unit_test(missing_moments_are_written_in_another_zone),
         cmocka_unit_test(what_is_copied_has_a_reason),
         cmocka_unit_test(others_are_rendered_all_the_same),
         cmocka_unit_test(what_runs_code_of_the_database_is_told),
