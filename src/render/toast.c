@@ -274,6 +274,8 @@ static int make_map(struct render_toast *t)
     }
     t->rc = map_pages(t, &t->map);
     if (t->rc < 0) {
+        free(t->map.chunks);
+        t->map = (struct map){0};
         t->fault = "the TOAST table cannot be read";
         return FAILED;
     }
@@ -320,9 +322,9 @@ static size_t find_value(const struct map *m, uint32_t value)
 /* A chunk that is deleted is a last resort, but not where damage may hide the one that is not. */
 static bool is_number(const struct map *m, size_t at, uint32_t value, size_t number)
 {
-    const struct chunk *c = &m->chunks[at];
+    const struct chunk *c = at < m->n ? &m->chunks[at] : NULL;
 
-    return at < m->n && c->value == value && c->number == number && !(c->deleted && m->damage);
+    return c && c->value == value && c->number == number && !(c->deleted && m->damage);
 }
 
 /* Are numbers 0 to n - 1 there from `at` on, once each, and no more of the value? */

@@ -39,12 +39,10 @@ static void try_value(struct render_work *w, uint32_t value, size_t size)
     out_free(&o);
 }
 
-static void try_table(char *page, uint64_t blocks)
+static void try_table(struct render_xacts *x, char *page, uint64_t blocks)
 {
     static const size_t sizes[] = {1, 7, 50, 300, 1996, 1997, 4000, 1u << 30};
     struct render_pages pages = {.blocks = blocks, .read = read_page, .arg = page};
-    struct render_xacts_request r = {.read = no_page, .next_xid = 1000};
-    struct render_xacts *x = render_xacts_new(&r);
     struct render_work w;
     uint32_t value;
     size_t i;
@@ -56,15 +54,17 @@ static void try_table(char *page, uint64_t blocks)
             try_value(&w, value, sizes[i]);
     render_toast_free(w.toast);
     render_work_free(&w);
-    render_xacts_free(x);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct render_xacts_request r = {.read = no_page, .next_xid = 1000};
+    struct render_xacts *x = render_xacts_new(&r);
     char *page = heapinput_page(data, size);
 
-    try_table(page, 1);
-    try_table(page, 2);
+    try_table(x, page, 1);
+    try_table(x, page, 2);
+    render_xacts_free(x);
     free(page);
     return 0;
 }
