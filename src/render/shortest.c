@@ -60,18 +60,6 @@ static uint64_t choose_digits(const struct scaled *v, int *exponent)
     return s + (v->value > middle || (v->value == middle && s & 1));
 }
 
-static void strip_zeros(struct shortest *s)
-{
-    if (s->digits % 100000000 == 0) {
-        s->digits /= 100000000;
-        s->exponent += 8;
-    }
-    while (s->digits % 10 == 0) {
-        s->digits /= 10;
-        s->exponent++;
-    }
-}
-
 /* c * 2^q. uneven: the neighbour below is only half as far away as that above. */
 static void find_digits(struct shortest *s, uint64_t c, int q, bool uneven)
 {
@@ -84,7 +72,10 @@ static void find_digits(struct shortest *s, uint64_t c, int q, bool uneven)
 
     s->exponent = k;
     s->digits = choose_digits(&v, &s->exponent);
-    strip_zeros(s);
+    while (s->digits % 10 == 0) {
+        s->digits /= 10;
+        s->exponent++;
+    }
 }
 
 /* fraction and exponent as stored, of so many bits. */
