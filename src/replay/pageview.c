@@ -12,6 +12,7 @@
 #include "replay/pageserver.h"
 #include "replay/replay.h"
 #include "replay/serverdir.h"
+#include "replay/viewcontrol.h"
 
 struct pageview {
     const struct pageview_request *req;
@@ -25,12 +26,23 @@ struct pageview {
     struct pageserver *server;
     struct store_view *pages; /* NULL: not asked for */
     struct moment_shown shown;
+    uint64_t replayed; /* bytes of log */
 };
 
 /* A view that is read without the server that replayed it: now, or at another time. */
 static bool is_completed(const struct pageview *v)
 {
     return v->req->view || v->req->pages;
+}
+
+bool pageview_is_complete(const struct pageview *v)
+{
+    return is_completed(v);
+}
+
+uint64_t pageview_replayed(const struct pageview *v)
+{
+    return v->replayed;
 }
 
 /* ---- the store ---- */
@@ -127,6 +139,7 @@ static int make_view(struct pageview *v, struct err *err)
     v->made = result.made;
     v->server = result.server;
     v->shown = result.shown;
+    v->replayed = result.replayed;
     return rc;
 }
 
@@ -282,6 +295,44 @@ static void clear_up(struct pageview *v)
     if (v->name && (v->made || !v->req->view) && store_has_view(v->store, v->name))
         drop_quietly(v, v->name);
     unlock_name(v);
+}
+
+/* ---- the pages ---- */
+
+static int stop_server(struct pageview *v, struct err *err)
+{
+    struct pageserver *s = v->server;
+
+    if (v->scratch) { /* what it wrote is not the view's */
+        release_server(v);
+        return 0;
+    }
+    v->server = NULL;
+    return s ? pageserver_stop(s, err) : 0;
+}
+
+static int freeze_pages(struct pageview *v, struct pg_control *c, struct err *err)
+{
+    int rc = stop_server(v, err);
+
+    if (rc == 0 && !v->pages)
+        rc = making_open_pages(v->store, v->name, &v->pages, err);
+    if (rc == 0)
+        rc = viewcontrol_read(store_view_datadir(v->pages), &v->programs, c, err);
+    if (rc < 0)
+        making_hint_full(v->store, err);
+    return rc;
+}
+
+int pageview_freeze(struct pageview *v, struct pg_control *c, struct err *err)
+{
+    int rc = owner_enter(&v->programs, err);
+
+    if (rc < 0)
+        return rc;
+    rc = freeze_pages(v, c, err);
+    owner_leave(&v->programs);
+    return rc;
 }
 
 /* As the owner, or, if this thread cannot become that user, not at all: the next mount does. */

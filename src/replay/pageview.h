@@ -8,7 +8,8 @@
  *   pageview_open      the moment is reached (the log is replayed, unless the view exists already),
  *                      and a private server shows it
  *   pageview_source    where a live view of one of its databases finds it (snapshot.h)
- *   pageview_release   the server is gone: it is not needed any more
+ *   pageview_freeze    the server is gone, and what it showed can be read as pages
+ *   pageview_release   or: the server is gone, it is not needed any more
  *   pageview_close     a view without a name of its own is gone too
  *
  * How a moment is reached: the newest base that is early enough; a new view of it; a private server
@@ -18,11 +19,13 @@
  * repaired. A complete view is not written any more: the server that reads it works on a scratch
  * view over it. A view that is neither kept nor shown as pages needs none of that: as soon as
  * recovery has ended, the server that replayed it is the one that shows it, and it is gone with
- * that.
+ * that; or it makes its checkpoint and stops, so that the pages can be read (pageview_freeze). Not
+ * earlier: until then they may be in its memory only.
  */
 #ifndef ASOFS_REPLAY_PAGEVIEW_H
 #define ASOFS_REPLAY_PAGEVIEW_H
 
+#include "pg/control.h"
 #include "pg/private.h"
 #include "store/store.h"
 #include "replay/moment.h"
@@ -63,8 +66,18 @@ struct moment_shown pageview_shown(const struct pageview *v);
 /* A libpq connection string of one of them; owned by the caller. */
 char *pageview_source(const struct pageview *v, const char *database);
 
+/* Is it read without the server that replayed it, because it is kept or shown as pages? */
+bool pageview_is_complete(const struct pageview *v);
+
+/* Bytes of log that were replayed for it just now. */
+uint64_t pageview_replayed(const struct pageview *v);
+
+/* The server is stopped, and what it wrote is in the pages: from now on they are there
+ * (pageview_pages). What pg_control says of them is left in c. */
+int pageview_freeze(struct pageview *v, struct pg_control *c, struct err *err);
+
 /* The data directory as of the split point, open for reading until pageview_close; NULL unless it
- * was asked for. */
+ * was asked for, or frozen. */
 struct store_view *pageview_pages(const struct pageview *v);
 
 /* Who reads those pages does it as their owner: in the thread that serves (pg/identity.h); NULL and

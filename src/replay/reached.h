@@ -8,9 +8,9 @@
 struct reached {
     bool stopped;      /* at the target */
     bool target_later; /* the log ended before it */
-    bool too_early;    /* before the base was consistent: at the target, or as the log ended there */
-    uint64_t last;     /* LSN of the last record that was replayed; 0: there was none */
-    uint64_t end;      /* LSN of its end; 0: recovery did not come to its end */
+    bool too_early; /* before the base was consistent: at the target, or as the log ended there */
+    uint64_t last;  /* LSN of the last record that was replayed; 0: there was none */
+    uint64_t end;   /* LSN of its end; 0: recovery did not come to its end */
     int64_t commit_us; /* of the last commit that was replayed; 0: none */
 };
 

@@ -226,6 +226,15 @@ static int complete(struct replay *r, const struct moment_shown *shown, struct e
     return rc;
 }
 
+static void set_shown(struct replay *r)
+{
+    uint64_t from = choice_base(&r->from)->facts.start_lsn;
+
+    r->result->shown = ending_shown(&r->ending);
+    if (r->result->shown.lsn > from)
+        r->result->replayed = r->result->shown.lsn - from;
+}
+
 int replay_run(const struct replay_request *req, struct replay_result *result, struct err *err)
 {
     struct replay r = {.req = req, .result = result};
@@ -241,7 +250,7 @@ int replay_run(const struct replay_request *req, struct replay_result *result, s
     if (r.ending.fetcher)
         ending_tell_fetcher(&r.ending, rc, err);
     if (rc == 0)
-        result->shown = ending_shown(&r.ending);
+        set_shown(&r);
     if (rc == 0 && req->completed)
         rc = complete(&r, &result->shown, err);
     if (rc == 0)

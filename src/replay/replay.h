@@ -25,6 +25,7 @@ struct replay_result {
     bool made;                 /* the view is there, and not complete; after a failure too */
     struct pageserver *server; /* that shows the view; NULL: completed */
     struct moment_shown shown;
+    uint64_t replayed; /* bytes of log between the base and the moment */
 };
 
 /* result: zero, but for `prepared`. */
