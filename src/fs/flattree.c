@@ -128,6 +128,7 @@ static void reply_open(struct viewstate *fs, fuse_req_t req, uint32_t node,
 
     fi->fh = 0;
     fi->noflush = 1;
+    readahead_begin(&fs->readahead);
     switch (view_state(fs->view, node)) {
     case VIEW_FINAL:
         f = view_file(fs->view, node);

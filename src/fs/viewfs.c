@@ -229,7 +229,8 @@ int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options
                                .uid = o->uid,
                                .gid = o->gid,
                                .umask = o->umask,
-                               .generation = fs_generation()};
+                               .generation = fs_generation(),
+                               .readahead = {.fd = -1}};
     flattree_begin(&fs->s);
     pagestree_begin(&fs->s, o->pages, o->pages_uid, o->pages_gid);
     so = session_options(fs);
@@ -274,6 +275,7 @@ int viewfs_mount(struct viewfs *fs, struct mountpoint *m, struct err *err)
         return rc;
     fs->at = m;
     fs->mounted = true;
+    readahead_open(&fs->s.readahead, m->path);
     if (fuse_set_signal_handlers(fs->session) < 0)
         return err_set(err, EIO, "libfuse cannot handle signals");
     return watch_messages(fs, err);
@@ -333,6 +335,7 @@ void viewfs_free(struct viewfs *fs)
     pagestree_end(&fs->s);
     flattree_end(&fs->s);
     passthrough_free(fs->s.passthrough);
+    readahead_close(&fs->s.readahead);
     if (fs->session)
         fuse_session_destroy(fs->session);
     free(fs);

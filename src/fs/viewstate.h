@@ -14,6 +14,7 @@
 #include "fs/datafiles.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
+#include "fs/readahead.h"
 #include "view/view.h"
 
 /* The session's userdata begins with it. */
@@ -28,6 +29,7 @@ struct viewstate {
     uint64_t generation; /* fs_generation */
     struct parking *parking;
     struct passthrough *passthrough; /* NULL: not to be had */
+    struct readahead readahead;
 };
 
 /* What the tree needs besides view, tree, owner and generation, which are there. What was left open
