@@ -25,8 +25,15 @@ struct mount_options {
     struct viewfs_options fs;
     bool foreground;
     bool nowait;
+    enum { INDEX_LAZY, INDEX_EAGER } index; /* when the sizes of what is rendered are worked out */
     struct mountpoint at;
 };
+
+static const char *const render_names[] = {[SNAPSHOT_COPY] = "never",
+                                           [SNAPSHOT_RENDER_WHERE_IT_PAYS] = "auto",
+                                           [SNAPSHOT_RENDER] = "always",
+                                           NULL};
+static const char *const index_names[] = {"lazy", "eager", NULL};
 
 #define MAX_ID 0xfffffffe
 
@@ -36,6 +43,8 @@ static const struct option_def defs[] = {
     OPTION_FLAG("nowait", 0, struct mount_options, nowait),
     OPTION_FLAG("partial", 0, struct mount_options, common.source.request.partial),
     OPTION_FLAG("pages", 0, struct mount_options, common.source.request.pages),
+    OPTION_CHOICE("render", 0, struct mount_options, common.source.request.render, render_names),
+    OPTION_CHOICE("index", 0, struct mount_options, index, index_names),
     OPTION_FLAG("allow_other", OPTION_ONLY_O, struct mount_options, fs.allow_other),
     OPTION_FLAG("no_passthrough", OPTION_ONLY_O, struct mount_options, fs.no_passthrough),
     OPTION_NUMBER("uid", OPTION_ONLY_O, struct mount_options, fs.uid, 10, 0, MAX_ID,
@@ -49,22 +58,28 @@ static const struct option_def defs[] = {
 
 static int print_help(void)
 {
-    printf("Usage: asofs mount [OPTION]... SOURCE DIR\n"
-           "Mount the tables of a PostgreSQL database, as of now, as files under DIR. Of a store:\n"
-           "of all its databases at a past moment, a directory for each.\n\n"
-           "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
-           "The command returns when every file is complete; `umount DIR` ends the view.\n\n"
-           "%s"
-           "      --nowait              return once frozen; readers wait for the file they want\n"
-           "      --partial             a table that fails does not end the view\n"
-           "      --pages               of a store: the data directory too, below .asofs/pages\n"
-           "  -f, --foreground          stay in the foreground\n"
-           "  -o OPTION[,OPTION]...     any of the above as name=value, and:\n"
-           "      allow_other           let other users read the mount\n"
-           "      no_passthrough        read through asofs even where the kernel could do without\n"
-           "      uid=N,gid=N           owner of the files (default: you)\n"
-           "      umask=OCTAL           bits taken from modes 0444 and 0555\n",
-           source_help);
+    printf(
+        "Usage: asofs mount [OPTION]... SOURCE DIR\n"
+        "Mount the tables of a PostgreSQL database, as of now, as files under DIR. Of a store:\n"
+        "of all its databases at a past moment, a directory for each.\n\n"
+        "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
+        "The command returns when every file is complete; `umount DIR` ends the view.\n\n"
+        "%s"
+        "      --nowait              return once frozen; readers wait for the file they want\n"
+        "      --partial             a table that fails does not end the view\n"
+        "      --pages               of a store: the data directory too, below .asofs/pages\n"
+        "      --render=WHEN         of a store: tables straight from its pages: auto (where it "
+        "is\n"
+        "                            quicker than copying them), always (all that can be), never\n"
+        "      --index=WHEN          work out the sizes of those tables lazy (when somebody asks)\n"
+        "                            or eager (before the mount appears) (default: lazy)\n"
+        "  -f, --foreground          stay in the foreground\n"
+        "  -o OPTION[,OPTION]...     any of the above as name=value, and:\n"
+        "      allow_other           let other users read the mount\n"
+        "      no_passthrough        read through asofs even where the kernel could do without\n"
+        "      uid=N,gid=N           owner of the files (default: you)\n"
+        "      umask=OCTAL           bits taken from modes 0444 and 0555\n",
+        source_help);
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
@@ -83,14 +98,18 @@ static void show_pages(struct mount_options *o)
 static int extract_then_mount(struct mount_options *o, const struct stop *stop, struct view **v,
                               struct viewfs **fs, struct err *err)
 {
-    int rc = source_extract(&o->common.source, v, err);
+    struct source *source = &o->common.source;
+    int rc = source_extract(source, v, err);
 
-    source_release(&o->common.source);
     show_pages(o);
     if (rc == 0 && stop_requested(stop))
         rc = err_set(err, EINTR, "interrupted");
     if (rc == 0)
         rc = viewfs_open(fs, *v, &o->fs, err);
+    if (rc < 0)
+        return rc;
+    view_on_settled(*v, viewfs_settled, *fs);
+    rc = source_render(source, *v, o->index == INDEX_EAGER, err);
     if (rc == 0)
         rc = viewfs_mount(*fs, &o->at, err);
     if (rc == 0)
@@ -103,8 +122,11 @@ static int extract_then_mount(struct mount_options *o, const struct stop *stop, 
 static int mount_then_extract(struct mount_options *o, struct view **v, struct viewfs **fs,
                               struct err *err)
 {
-    int rc = source_freeze(&o->common.source, v, err);
+    int rc;
 
+    o->common.source.request.render =
+        SNAPSHOT_COPY; /* whoever waits for a file waits for its rows */
+    rc = source_freeze(&o->common.source, v, err);
     show_pages(o);
     if (rc == 0)
         rc = viewfs_open(fs, *v, &o->fs, err);
@@ -210,6 +232,7 @@ static int mount_command(int argc, char **argv, bool fake)
     int status;
 
     source_init(source);
+    source->request.render = SNAPSHOT_RENDER_WHERE_IT_PAYS;
     if (source_command_parse(&o.common, &def, &o, argc, argv, operands, &status) && !fake) {
         source_command_begin(&o.common, operands[0]);
         o.fs.debug = o.common.debug;

@@ -48,7 +48,6 @@ static void cut_table(struct plan *p, size_t *room, uint32_t table, const struct
 {
     size_t first = p->nchunks, k;
 
-    p->first[table] = first;
     for (k = 0; k < t->nleaves; k++)
         cut_relation(p, room, table, (int32_t)k, &t->leaves[k], chunk_size);
     if (t->nleaves == 0)
@@ -125,16 +124,25 @@ void plan_join(struct plan *p, const struct chunk *chunks, size_t n, size_t ntab
     turn_round(p);
 }
 
-void plan_make(struct plan *p, const struct pg_catalog *c, uint64_t chunk_size)
+void plan_make_part(struct plan *p, const struct pg_catalog *c, uint64_t chunk_size,
+                    const bool *left_out)
 {
     size_t room = 0, t;
 
     *p = (struct plan){.ntables = c->ntables};
     p->first = mem_array(c->ntables + 1, sizeof(*p->first));
-    for (t = 0; t < c->ntables; t++)
-        cut_table(p, &room, (uint32_t)t, &c->tables[t], chunk_size);
+    for (t = 0; t < c->ntables; t++) {
+        p->first[t] = p->nchunks;
+        if (!left_out || !left_out[t])
+            cut_table(p, &room, (uint32_t)t, &c->tables[t], chunk_size);
+    }
     p->first[c->ntables] = p->nchunks;
     put_in_order(p);
+}
+
+void plan_make(struct plan *p, const struct pg_catalog *c, uint64_t chunk_size)
+{
+    plan_make_part(p, c, chunk_size, NULL);
 }
 
 void plan_free(struct plan *p)

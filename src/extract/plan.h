@@ -31,6 +31,9 @@ struct plan {
 
 /* chunk_size in bytes of heap + TOAST; 0 cuts nothing. */
 void plan_make(struct plan *p, const struct pg_catalog *c, uint64_t chunk_size);
+/* The same of those tables alone that are not left out, by their numbers; the others have no chunk. */
+void plan_make_part(struct plan *p, const struct pg_catalog *c, uint64_t chunk_size,
+                    const bool *left_out);
 /*
  * The plan of another host: of these chunks, which are in its order (a copy is taken), for who begins
  * at its end. Every table has one at least.

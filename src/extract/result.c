@@ -116,6 +116,14 @@ void results_complete_table(struct results *r, size_t table, struct flatfile *fi
     tell_settled(r, table);
 }
 
+void results_measure_table(struct results *r, size_t table, struct flatfile *file, uint64_t rows)
+{
+    pthread_mutex_lock(&r->lock);
+    r->tables[table].rows = rows;
+    pthread_mutex_unlock(&r->lock);
+    results_complete_table(r, table, file, file->size, 0);
+}
+
 void results_fail_table(struct results *r, size_t table, const char *why)
 {
     struct table_result *t = &r->tables[table];
@@ -126,6 +134,14 @@ void results_fail_table(struct results *r, size_t table, const char *why)
     t->error = mem_strdup(why);
     pthread_mutex_unlock(&r->lock);
     tell_settled(r, table);
+}
+
+void results_add_error(struct results *r, size_t table, const char *why)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!r->tables[table].error)
+        r->tables[table].error = mem_strdup(why);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void results_set_schema(struct results *r, const struct buf *text, const char *why)

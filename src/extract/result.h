@@ -1,7 +1,7 @@
 /*
  * What became of each table of a snapshot, whose they are, shared between the thread that extracts
- * (it alone writes, with the functions below, which take the lock themselves) and those who look at
- * a view while it is made. A table's flat file may be read without the lock once its state was seen
+ * or renders (they alone write, with the functions below, which take the lock themselves) and those who
+ * look at a view while it is made. A table's flat file may be read without the lock once its state was seen
  * to be TABLE_COMPLETE: from then on nothing of it changes.
  */
 #ifndef ASOFS_EXTRACT_RESULT_H
@@ -25,7 +25,7 @@ struct table_result {
     size_t chunks, chunks_done;
     int64_t started_at;    /* clock_ms of its first chunk; 0 while waiting */
     int64_t ended_at;      /* clock_ms when complete or failed; else 0 */
-    char *error;           /* when failed */
+    char *error;           /* when failed; or, complete, what a reader met */
     uint64_t *lengths;     /* bytes of each chunk, in the order of the file; 0 until it is done */
     uint64_t *chunk_rows;  /* and its rows */
     uint64_t *chunk_sums;  /* and its XXH3; 0: not known */
@@ -74,7 +74,12 @@ void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t b
 /* All are. The flat file becomes the results'; NULL: it was written into a directory. */
 void results_complete_table(struct results *r, size_t table, struct flatfile *file, uint64_t bytes,
                             uint64_t checksum);
+/* Of a table without chunks, which is rendered: its flat file is known, and stays its maker's. */
+void results_measure_table(struct results *r, size_t table, struct flatfile *file, uint64_t rows);
 void results_fail_table(struct results *r, size_t table, const char *why);
+
+/* A part of a complete table could not be read. The first that is told stays. From any thread. */
+void results_add_error(struct results *r, size_t table, const char *why);
 
 /* schema.sql is this text, or could not be made: why. */
 void results_set_schema(struct results *r, const struct buf *text, const char *why);

@@ -346,6 +346,16 @@ int render_lines_measure(struct render_lines *l, const atomic_bool *stop,
     return rc;
 }
 
+bool render_lines_has_more(struct render_lines *l)
+{
+    bool more;
+
+    pthread_mutex_lock(&l->lock);
+    more = !l->failed && l->next < l->index.blocks;
+    pthread_mutex_unlock(&l->lock);
+    return more;
+}
+
 bool render_lines_measured(const struct render_lines *l)
 {
     return atomic_load(&l->measured);

@@ -40,6 +40,9 @@ void render_lines_free(struct render_lines *l); /* NULL is fine */
 int render_lines_measure(struct render_lines *l, const atomic_bool *stop,
                          struct render_fault *fault);
 
+/* Is there something left to take? */
+bool render_lines_has_more(struct render_lines *l);
+
 /* What follows is known then. */
 bool render_lines_measured(const struct render_lines *l);
 uint64_t render_lines_size(const struct render_lines *l); /* bytes */

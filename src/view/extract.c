@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "view/internal.h"
 #include "view/outdir.h"
+#include "view/rendering.h"
 #include "view/report.h"
 
 int view_freeze(const struct snapshot_request *req, struct view **view, struct err *err)
@@ -51,16 +52,25 @@ static void prepare_member(struct view *v, int out_fd, const char *spool_dir, in
     snapshot_prepare(last_member(v)->snapshot, &job);
 }
 
+static void report_member(struct view *v, struct member *m)
+{
+    int i;
+
+    for (i = 0; i < META_FILES; i++)
+        if (!m->texts[i] && (!m->snapshot->rendered || !report_is_of_results((enum meta_file)i)))
+            m->texts[i] = report_make(m->snapshot, (enum meta_file)i);
+    pthread_mutex_lock(&v->lock);
+    for (i = 0; i < META_FILES; i++)
+        m->final[i] = m->texts[i];
+    pthread_mutex_unlock(&v->lock);
+}
+
 static int run_member(struct view *v, struct err *err)
 {
     struct member *m = last_member(v);
-    int i, rc = snapshot_run(m->snapshot, err);
+    int rc = snapshot_run(m->snapshot, err);
 
-    for (i = 0; i < META_FILES; i++)
-        m->texts[i] = report_make(m->snapshot, (enum meta_file)i);
-    pthread_mutex_lock(&v->lock);
-    m->reported = true;
-    pthread_mutex_unlock(&v->lock);
+    report_member(v, m);
     settled(v, 0);
     return rc;
 }
@@ -142,6 +152,37 @@ int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct
     return rc;
 }
 
+/* ---- rendering ---- */
+
+bool view_is_rendered(const struct view *v)
+{
+    size_t i, t;
+
+    for (i = 0; i < v->n; i++)
+        for (t = 0; t < v->members[i].snapshot->catalog->ntables; t++)
+            if (snapshot_renders(v->members[i].snapshot, t))
+                return true;
+    return false;
+}
+
+int view_render(struct view *v, struct datadir *pages, const struct pg_control *control, bool eager,
+                struct err *err)
+{
+    const struct snapshot_request *req = &v->members[0].snapshot->req;
+    size_t i;
+    int rc;
+
+    v->rendering = rendering_new(pages, control, req->jobs);
+    for (i = 0; i < v->n; i++)
+        rendering_add(v->rendering, v->members[i].snapshot);
+    rc = rendering_begin(v->rendering, eager, req->stop_fd, err);
+    if (rc < 0 && rc != -EINTR && req->partial) {
+        log_error("%s", err->text);
+        rc = 0;
+    }
+    return rc;
+}
+
 /* ---- and what others read ---- */
 
 int view_check_held(struct view *v, struct err *err)
@@ -157,7 +198,7 @@ int view_release(struct view *v, struct err *err)
 /* ---- words ---- */
 
 struct sums {
-    size_t tables, failed;
+    size_t tables, failed, rendered;
     uint64_t bytes;
 };
 
@@ -170,7 +211,22 @@ static void add_snapshot(const struct snapshot *s, struct sums *sums)
     for (t = 0; t < r->n; t++) {
         sums->bytes += r->tables[t].bytes;
         sums->failed += r->tables[t].state == TABLE_FAILED;
+        sums->rendered += snapshot_renders(s, t);
     }
+}
+
+/* How long a table is that is rendered nobody knows before he asks. */
+static void put_sums(const struct sums *sums, struct buf *b)
+{
+    char size[32];
+
+    buf_printf(b, "%zu table%s", sums->tables, units_s(sums->tables));
+    if (sums->rendered < sums->tables)
+        buf_printf(b, ", %s%s", units_format_size(sums->bytes, size, sizeof(size)),
+                   sums->rendered ? " copied" : "");
+    if (sums->rendered)
+        buf_printf(b, ", %zu rendered as %s read", sums->rendered,
+                   sums->rendered == 1 ? "it is" : "they are");
 }
 
 /* How long: of databases that were frozen one after the other, all of it. */
@@ -191,16 +247,14 @@ void view_print_summary(const struct view *v, const char *what)
     bool joined = v->tree == &v->joined;
     struct sums sums = {0};
     struct buf b = {0};
-    char size[32];
     size_t i;
 
     for (i = 0; i < v->n; i++)
         add_snapshot(v->members[i].snapshot, &sums);
     if (joined)
         buf_printf(&b, "%zu database%s, ", v->n, units_s(v->n));
-    buf_printf(&b, "%zu table%s, %s, as of %s (", sums.tables, units_s(sums.tables),
-               units_format_size(sums.bytes, size, sizeof(size)),
-               v->members[0].snapshot->moment.time);
+    put_sums(&sums, &b);
+    buf_printf(&b, ", as of %s (", v->members[0].snapshot->moment.time);
     put_times(v, &b);
     log_note("%s: %s)", what, b.data);
     buf_free(&b);

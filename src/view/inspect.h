@@ -16,10 +16,11 @@ struct inspected_table {
     char *database; /* the directory of its database, in a view of several; else NULL */
     char *schema, *name;
     char *file;     /* below the view's directory */
-    char *state;    /* waiting, running, complete, failed */
+    char *state;    /* waiting, running, complete, failed; or ready: rendered, not yet measured */
     char *checksum; /* 16 hexadecimal digits, or "" */
     char *error;
-    char *filter; /* only these rows of the table are in it; or "" */
+    char *filter;  /* only these rows of the table are in it; or "" */
+    bool rendered; /* from the pages, when it is read; else it is a copy */
     uint64_t rows, bytes, estimate;
     double seconds; /* in work so far, or in all */
 };
@@ -59,7 +60,8 @@ const struct inspected_table *inspect_find(const struct inspected *i, const char
 /* Until it is complete; it comes first in the queue from now on. */
 int inspect_wait(const char *dir, const struct inspected_table *t, struct err *err);
 
-/* Is its file as the view says? Size and checksum. */
+/* Is its file as the view says? Size and checksum, as far as the view says them; and all of it can be
+ * read. */
 int inspect_verify(const char *dir, const struct inspected_table *t, struct err *err);
 
 /*

@@ -29,6 +29,9 @@ struct snapshot {
     char *source;         /* "dbname@host" */
     struct pg_catalog *catalog;
     struct pg_moment moment;
+    /* Of a page view, where tables are rendered (rendering.h); else NULL. */
+    struct described *described;
+    bool *rendered; /* by table: it is, and has no chunk in the plan */
     struct plan plan;
     struct results *results; /* from the freeze on; they have their own lock */
     struct tree tree;        /* its names alone */
@@ -44,10 +47,18 @@ static inline struct results *snapshot_results(const struct snapshot *s)
     return s->results;
 }
 
+static inline bool snapshot_renders(const struct snapshot *s, size_t table)
+{
+    return s->rendered && s->rendered[table];
+}
+
+/* "" where that is a matter of course. */
+const char *snapshot_why_copied(const struct snapshot *s, size_t table);
+
 struct member {
     struct snapshot *snapshot;
-    bool reported;                      /* the texts are final; protected by the view's lock */
-    struct flatfile *texts[META_FILES]; /* written once, before `reported` */
+    bool final[META_FILES];             /* protected by the view's lock */
+    struct flatfile *texts[META_FILES]; /* written once, before it is `final` */
 };
 
 struct view {
@@ -59,6 +70,8 @@ struct view {
     int64_t started; /* clock_ms: view_new */
     void (*settled)(void *arg);
     void *settled_arg;
+
+    struct rendering *rendering; /* rendering.h; NULL: everything is copied */
 
     bool threaded; /* extraction runs in `thread` */
     pthread_t thread;

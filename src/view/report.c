@@ -72,18 +72,29 @@ static void snapshot(struct snapshot *s, struct buf *out)
 
 struct totals {
     json_int_t count[TABLE_FAILED + 1];
+    json_int_t ready; /* rendered: readable, and nobody has asked how long it is */
     json_int_t rows, bytes, estimate, estimate_done;
 };
 
-static struct totals total_of(const struct results *r)
+static bool is_ready(const struct snapshot *s, size_t table)
 {
+    return snapshot_renders(s, table) && snapshot_results(s)->ended &&
+           snapshot_results(s)->tables[table].state == TABLE_WAITING;
+}
+
+static struct totals total_of(const struct snapshot *s)
+{
+    const struct results *r = snapshot_results(s);
     struct totals t = {0};
     size_t i;
 
     for (i = 0; i < r->n; i++) {
         const struct table_result *x = &r->tables[i];
 
-        t.count[x->state]++;
+        if (is_ready(s, i))
+            t.ready++;
+        else
+            t.count[x->state]++;
         t.rows += (json_int_t)x->rows;
         t.bytes += (json_int_t)(x->bytes + x->under_way);
         t.estimate += (json_int_t)x->estimate;
@@ -110,16 +121,16 @@ static void status(struct snapshot *s, struct buf *out)
     json_t *j;
 
     pthread_mutex_lock(&r->lock);
-    t = total_of(r);
+    t = total_of(s);
     j = json_pack(
-        "{s:s,s:b,s:f,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}", "state",
+        "{s:s,s:b,s:f,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}", "state",
         state_name(r, &t), "source_held", !s->of_store && !r->released, "held_seconds",
         s->of_store ? 0.0 : (double)((r->released ? r->released_at : now) - s->locked) / 1000,
         "freeze_seconds", (double)(s->frozen - s->started) / 1000, "extract_seconds",
         (double)((r->ended ? r->ended_at : now) - s->frozen) / 1000, "tables", "all",
         (json_int_t)r->n, "waiting", t.count[TABLE_WAITING], "running", t.count[TABLE_RUNNING],
-        "complete", t.count[TABLE_COMPLETE], "failed", t.count[TABLE_FAILED], "chunks",
-        (json_int_t)s->plan.nchunks, "rows", t.rows, "bytes", t.bytes, "estimated_bytes",
+        "complete", t.count[TABLE_COMPLETE], "failed", t.count[TABLE_FAILED], "ready", t.ready,
+        "chunks", (json_int_t)s->plan.nchunks, "rows", t.rows, "bytes", t.bytes, "estimated_bytes",
         t.estimate, "estimated_bytes_done", t.estimate_done);
     pthread_mutex_unlock(&r->lock);
     put_json(j, out);
@@ -148,7 +159,7 @@ static void put_table(const struct snapshot *s, size_t i, struct buf *out)
     buf_putc(out, ',');
     csv_put_field(out, s->tree.paths[i]);
     buf_printf(out, ",%s,%s,%llu,%llu,%llu,%zu,%.3f,", kind_name(rel->kind),
-               table_state_name(r->state), (unsigned long long)r->rows,
+               is_ready(s, i) ? "ready" : table_state_name(r->state), (unsigned long long)r->rows,
                (unsigned long long)(r->bytes + r->under_way), (unsigned long long)r->estimate,
                r->chunks, seconds_of(r));
     if (r->state == TABLE_COMPLETE && r->checksum)
@@ -157,6 +168,8 @@ static void put_table(const struct snapshot *s, size_t i, struct buf *out)
     csv_put_field(out, r->error);
     buf_putc(out, ',');
     csv_put_field(out, s->catalog->tables[i].filter);
+    buf_puts(out, snapshot_renders(s, i) ? ",heap," : ",copy,");
+    csv_put_field(out, snapshot_why_copied(s, i));
     buf_putc(out, '\n');
 }
 
@@ -166,7 +179,7 @@ static void tables(struct snapshot *s, struct buf *out)
     size_t i;
 
     buf_puts(out, "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,"
-                  "error,filter\n");
+                  "error,filter,via,reason\n");
     pthread_mutex_lock(&r->lock);
     for (i = 0; i < r->n; i++)
         put_table(s, i, out);
@@ -233,7 +246,7 @@ static void errors(struct snapshot *s, struct buf *out)
 
     pthread_mutex_lock(&r->lock);
     for (i = 0; i < r->n; i++)
-        if (r->tables[i].state == TABLE_FAILED)
+        if (r->tables[i].error)
             buf_printf(out, "%s: %s\n", s->tree.paths[i], r->tables[i].error);
     if (r->schema_error)
         buf_printf(out, "schema.sql could not be made: %s\n", r->schema_error);
@@ -258,6 +271,12 @@ static void schema(struct snapshot *s, struct buf *out)
         line += n + (line[n] == '\n');
     }
     pthread_mutex_unlock(&r->lock);
+}
+
+bool report_is_of_results(enum meta_file which)
+{
+    return which == META_CHUNKS || which == META_ERRORS || which == META_STATUS ||
+           which == META_TABLES;
 }
 
 struct flatfile *report_make(struct snapshot *s, enum meta_file which)

@@ -11,4 +11,7 @@
 
 struct flatfile *report_make(struct snapshot *s, enum meta_file which);
 
+/* It tells what became of tables, so it changes as long as some are not settled. */
+bool report_is_of_results(enum meta_file which);
+
 #endif

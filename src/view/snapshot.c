@@ -13,8 +13,12 @@
 #include "common/mem.h"
 #include "common/units.h"
 #include "extract/lockfreeze.h"
+#include "pg/heaps.h"
 #include "pg/trust.h"
+#include "render/zone.h"
+#include "view/describe.h"
 #include "view/internal.h"
+#include "view/rendering.h"
 
 #define CONNECT_TIMEOUT_MS 30000
 
@@ -159,6 +163,110 @@ int snapshot_check_space(const struct snapshot *s, const char *dir, bool is_spoo
                    is_spool ? "give --spool a larger place" : "write to a larger disk");
 }
 
+/* ---- what is rendered ---- */
+
+static uint64_t table_bytes(const struct pg_table *t)
+{
+    uint64_t bytes = t->rel.bytes;
+    size_t i;
+
+    for (i = 0; i < t->nleaves; i++)
+        bytes += t->leaves[i].bytes;
+    return bytes;
+}
+
+static void choose_rendered(struct snapshot *s)
+{
+    const struct described *d = s->described;
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < d->ntables; i++)
+        if (!d->tables[i].copied)
+            bytes += table_bytes(&s->catalog->tables[i]);
+    if (s->req.render != SNAPSHOT_RENDER && !rendering_pays(bytes, s->req.replayed))
+        return;
+    s->rendered = mem_array(d->ntables + 1, sizeof(*s->rendered));
+    for (i = 0; i < d->ntables; i++)
+        s->rendered[i] = !d->tables[i].copied;
+}
+
+const char *snapshot_why_copied(const struct snapshot *s, size_t table)
+{
+    if (!s->rendered)
+        return s->described ? "quicker so" : "";
+    return s->rendered[table] ? "" : s->described->tables[table].copied;
+}
+
+static int describe_snapshot(struct snapshot *s, struct err *err)
+{
+    struct render_zone *zone = render_zone_new(s->req.timezone);
+    struct describe_request d = {.catalog = s->catalog,
+                                 .format = s->req.format,
+                                 .encoding = s->encoding,
+                                 .timezone = s->req.timezone,
+                                 .has_zone = zone,
+                                 .zone = zone};
+    struct pg_heaps *heaps;
+    int rc = pg_heaps_read(s->leader, s->catalog, &heaps, err);
+
+    if (rc == 0) {
+        d.heaps = heaps;
+        s->described = describe_tables(&d);
+        pg_heaps_free(heaps);
+        choose_rendered(s);
+    }
+    render_zone_free(zone);
+    return rc;
+}
+
+static void estimate_rendered(struct snapshot *s)
+{
+    size_t i;
+
+    for (i = 0; i < s->catalog->ntables; i++)
+        if (snapshot_renders(s, i))
+            s->results->tables[i].estimate = table_bytes(&s->catalog->tables[i]);
+}
+
+/* Code that a base brings is no danger as long as nobody runs it: what is rendered runs none. */
+static int refuse_code(const struct snapshot *s, struct err *err)
+{
+    struct buf b = {0};
+    size_t i;
+    int rc;
+
+    for (i = 0; i < s->catalog->ntables && !s->req.trust_base; i++) {
+        const struct described_table *d = &s->described->tables[i];
+
+        if (snapshot_renders(s, i) || !d->runs_code)
+            continue;
+        buf_puts(&b, b.len ? ", " : "");
+        pg_pattern_put(&b, s->catalog->tables[i].rel.schema, s->catalog->tables[i].rel.name);
+        buf_printf(&b, " (%s)", d->copied);
+    }
+    if (!b.len)
+        return 0;
+    rc = err_set(err, EACCES, "reading tables would run code that the base brought: %s", b.data);
+    err_hint(err,
+             "leave them out (-T); --trust-base allows it, if you know where the base comes from");
+    buf_free(&b);
+    return rc;
+}
+
+static int look_at_tables(struct snapshot *s, struct err *err)
+{
+    int rc = 0;
+
+    if (s->of_store && s->req.render != SNAPSHOT_COPY)
+        rc = describe_snapshot(s, err);
+    if (rc == 0 && s->described)
+        rc = refuse_code(s, err);
+    if (rc == 0)
+        plan_make_part(&s->plan, s->catalog, s->req.chunk_size, s->rendered);
+    return rc;
+}
+
 int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapshot, struct err *err)
 {
     struct snapshot *s = mem_alloc(sizeof(*s));
@@ -171,10 +279,12 @@ int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapsh
     pg_target_init(&s->target, req->source);
     s->workers = make_workers(s);
     rc = connect_leader(s, err);
-    if (rc == 0 && req->shown && !req->trust_base)
+    if (rc == 0 && req->shown && req->render == SNAPSHOT_COPY && !req->trust_base)
         rc = pg_refuse_foreign_code(s->leader, err);
     if (rc == 0)
         rc = freeze_tables(s, err);
+    if (rc == 0)
+        rc = look_at_tables(s, err);
     if (rc < 0) {
         snapshot_free(s);
         return rc;
@@ -183,8 +293,8 @@ int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapsh
         say_what_is_shown(s, req->shown);
     s->frozen = clock_ms();
     tell_left_out(s);
-    plan_make(&s->plan, s->catalog, req->chunk_size);
     s->results = results_new(&s->plan);
+    estimate_rendered(s);
     tree_make(&s->tree, s->catalog, req->format, req->pages);
     *snapshot = s;
     return 0;
@@ -197,6 +307,8 @@ void snapshot_free(struct snapshot *s)
     pg_dump_free(&s->dump);
     coordinator_free(s->coordinator);
     results_free(s->results);
+    described_free(s->described);
+    free(s->rendered);
     workers_free(s->workers);
     pg_conn_close(s->leader);
     tree_free(&s->tree);

@@ -25,6 +25,9 @@ struct snapshot_shown {
     uint64_t lsn;
 };
 
+/* Of a page view: are tables rendered from its pages (rendering.h), as far as they can be? */
+enum snapshot_render { SNAPSHOT_COPY, SNAPSHOT_RENDER_WHERE_IT_PAYS, SNAPSHOT_RENDER };
+
 struct snapshot_request {
     const char *source;                 /* libpq conninfo string, URI or database name */
     const struct snapshot_shown *shown; /* of a page view; NULL: what the server says of now */
@@ -44,6 +47,8 @@ struct snapshot_request {
     size_t own_files; /* large tables that may have a spool file of their own (fs/passthrough.h) */
     bool partial;     /* a table that fails does not end the view */
     bool pages;       /* of a page view: the tree has .asofs/pages */
+    enum snapshot_render render;
+    uint64_t replayed; /* rendering_pays */
     int64_t worker_timeout_ms;
     const char *spool_dir;
     const char *timezone;

@@ -185,6 +185,7 @@ int source_open(struct source *s, struct err *err)
     if (rc < 0)
         return rc;
     s->request.bindir = pageview_bindir(s->pageview);
+    s->request.replayed = pageview_is_complete(s->pageview) ? 0 : pageview_replayed(s->pageview);
     if (!s->page.database)
         return 0;
     database = find_database(s, err);
@@ -256,6 +257,33 @@ int source_print_plan(const struct source *s, FILE *out, struct err *err)
     return 0;
 }
 
+/* ---- rendering ---- */
+
+static int render_entered(struct source *s, struct view *v, const struct pg_control *control,
+                          bool eager, struct err *err)
+{
+    int rc = pageview_enter(s->pageview, err);
+
+    if (rc < 0)
+        return rc;
+    rc = view_render(v, store_view_datadir(pageview_pages(s->pageview)), control, eager, err);
+    pageview_leave(s->pageview);
+    return rc;
+}
+
+int source_render(struct source *s, struct view *v, bool eager, struct err *err)
+{
+    struct pg_control control;
+    int rc;
+
+    if (!view_is_rendered(v)) {
+        source_release(s);
+        return 0;
+    }
+    rc = pageview_freeze(s->pageview, &control, err);
+    return rc == 0 ? render_entered(s, v, &control, eager, err) : rc;
+}
+
 /* ---- afterwards ---- */
 
 void source_release(struct source *s)
@@ -268,17 +296,22 @@ void source_release(struct source *s)
 
 struct store_view *source_pages(const struct source *s)
 {
-    return s->pageview ? pageview_pages(s->pageview) : NULL;
+    return s->pageview && s->request.pages ? pageview_pages(s->pageview) : NULL;
+}
+
+static const struct pageview *with_pages(const struct source *s)
+{
+    return s->pageview && pageview_pages(s->pageview) ? s->pageview : NULL;
 }
 
 int source_enter_pages(const struct source *s, struct err *err)
 {
-    return pageview_enter(source_pages(s) ? s->pageview : NULL, err);
+    return pageview_enter(with_pages(s), err);
 }
 
 void source_leave_pages(const struct source *s)
 {
-    pageview_leave(source_pages(s) ? s->pageview : NULL);
+    pageview_leave(with_pages(s));
 }
 
 void source_close(struct source *s)

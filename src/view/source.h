@@ -7,6 +7,7 @@
  *   source_check…     what can be refused before anything is done
  *   source_open       of a store: the moment is reached, a private server shows it
  *   source_freeze, source_extract, source_extract_files, source_print_plan
+ *   source_render     what is rendered instead, of what source_extract made
  *   source_release    the private server is not needed any more
  *   source_pages      what is left then, when it was asked for
  *   source_free
@@ -70,6 +71,10 @@ int source_extract(const struct source *s, struct view **v, struct err *err);
 int source_extract_files(const struct source *s, const struct outdir *d, struct view **v,
                          struct err *err);
 
+/* After source_extract: the private server is not needed any more, and what is not copied is rendered
+ * from now on (view_render). */
+int source_render(struct source *s, struct view *v, bool eager, struct err *err);
+
 /* Freeze, print tables, sizes and chunks, let go. */
 int source_print_plan(const struct source *s, FILE *out, struct err *err);
 
@@ -77,8 +82,8 @@ int source_print_plan(const struct source *s, FILE *out, struct err *err);
 void source_release(struct source *s);
 
 /* The data directory of a page view, when request.pages asked for it; NULL: not so. It is open
- * until source_close, to which whoever reads it has to do so as its owner, in a thread that has
- * entered (pageview_enter); without pages these do nothing. */
+ * until source_close. Whoever reads it, or what is rendered from it, does so as its owner, in a thread
+ * that has entered (pageview_enter); where neither is there these do nothing. */
 struct store_view *source_pages(const struct source *s);
 int source_enter_pages(const struct source *s, struct err *err);
 void source_leave_pages(const struct source *s);

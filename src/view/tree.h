@@ -22,14 +22,14 @@ enum node_kind {
 };
 
 enum meta_file { /* in the order of their names */
-    META_CHUNKS,
-    META_COLUMNS,
-    META_ERRORS,
-    META_SCHEMA,
-    META_SNAPSHOT,
-    META_STATUS,
-    META_TABLES,
-    META_FILES
+                 META_CHUNKS,
+                 META_COLUMNS,
+                 META_ERRORS,
+                 META_SCHEMA,
+                 META_SNAPSHOT,
+                 META_STATUS,
+                 META_TABLES,
+                 META_FILES
 };
 
 struct node {

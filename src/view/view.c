@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "view/rendering.h"
 #include "view/report.h"
 
 /* ---- its life ---- */
@@ -47,7 +48,10 @@ void view_stop(struct view *v)
 {
     uint64_t one = 1;
 
-    if (!v || !v->threaded)
+    if (!v)
+        return;
+    rendering_stop(v->rendering);
+    if (!v->threaded)
         return;
     (void)!write(v->halt_fd, &one, sizeof(one));
     pthread_join(v->thread, NULL);
@@ -74,6 +78,7 @@ void view_free(struct view *v)
         close(v->halt_fd);
     for (i = 0; i < v->n; i++)
         free_member(&v->members[i]);
+    rendering_free(v->rendering); /* after the results, which point into it */
     free(v->members);
     tree_free(&v->joined);
     pthread_mutex_destroy(&v->lock);
@@ -132,12 +137,12 @@ static struct member *member_of(const struct view *v, const struct node *n)
     return &v->members[n->member];
 }
 
-static bool is_reported(struct view *v, const struct member *m)
+static bool is_final(struct view *v, const struct member *m, uint32_t text)
 {
     bool r;
 
     pthread_mutex_lock(&v->lock);
-    r = m->reported;
+    r = m->final[text];
     pthread_mutex_unlock(&v->lock);
     return r;
 }
@@ -156,7 +161,7 @@ enum view_state view_state(struct view *v, uint32_t node)
 
     if (n->kind == NODE_TABLE)
         return table_view_state(m, n->item);
-    if (node_is_dir(n) || is_reported(v, m))
+    if (node_is_dir(n) || is_final(v, m, n->item))
         return VIEW_FINAL;
     return n->item == META_SCHEMA ? VIEW_PENDING : VIEW_LIVE;
 }
@@ -165,7 +170,11 @@ void view_prefer(struct view *v, uint32_t node)
 {
     const struct node *n = &v->tree->nodes[node];
 
-    if (n->kind == NODE_TABLE)
+    if (n->kind != NODE_TABLE)
+        return;
+    if (snapshot_renders(member_of(v, n)->snapshot, n->item))
+        rendering_prefer(v->rendering, n->member, n->item);
+    else
         coordinator_prefer(member_of(v, n)->snapshot->coordinator, n->item);
 }
 
@@ -221,17 +230,22 @@ int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_
     r = result_of(v, n);
     if (strcmp(name, "user.asofs.rows") == 0)
         return snprintf(value, VIEW_XATTR_MAX, "%llu", (unsigned long long)r->rows);
-    if (strcmp(name, "user.asofs.xxh3") == 0)
+    if (strcmp(name, "user.asofs.xxh3") == 0 && r->checksum)
         return snprintf(value, VIEW_XATTR_MAX, "%016llx", (unsigned long long)r->checksum);
     if (strcmp(name, "user.asofs.lsn") == 0)
         return snprintf(value, VIEW_XATTR_MAX, "%s", member_of(v, n)->snapshot->moment.lsn);
     return -ENODATA;
 }
 
-size_t view_xattr_names(const struct view *v, uint32_t node, const char **names)
+size_t view_xattr_names(struct view *v, uint32_t node, const char **names)
 {
     static const char all[] = "user.asofs.lsn\0user.asofs.rows\0user.asofs.xxh3";
+    const struct node *n = &v->tree->nodes[node];
 
     *names = all;
-    return v->tree->nodes[node].kind == NODE_TABLE ? sizeof(all) : 0;
+    if (n->kind != NODE_TABLE)
+        return 0;
+    if (view_state(v, node) != VIEW_FINAL || result_of(v, n)->checksum)
+        return sizeof(all);
+    return sizeof("user.asofs.lsn\0user.asofs.rows");
 }

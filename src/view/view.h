@@ -9,6 +9,7 @@
  *   view_extract   snapshot workers fill the spool; release
  *   or view_extract_begin: the same in a thread of its own, while the view is already served
  *   or databases_extract: several databases (databases.h)
+ *   view_render    of a page view, what is rendered instead: measured from now on
  *   serve          the functions below, from any thread
  *   view_free
  */
@@ -23,6 +24,8 @@
 #include "extract/plan.h"
 #include "view/tree.h"
 
+struct datadir;
+struct pg_control;
 struct view;
 struct snapshot_request; /* snapshot.h */
 
@@ -35,6 +38,15 @@ int view_extract(struct view *v, struct err *err);
 
 /* The same in a thread of its own; view_free stops and joins it. Implies `partial`. */
 int view_extract_begin(struct view *v, struct err *err);
+
+/* Of a page view, after everything was extracted: is there something to be rendered yet? Then its
+ * pages are frozen (pageview_freeze), and given to the view, which measures tables in threads of its
+ * own from now on. The calling thread has entered as the owner of the store, and so have its children. It
+ * returns when all that is small enough is measured; with `eager`, all. What fails then fails the call, but
+ * with `partial`. `settled` is called from those threads, too. */
+bool view_is_rendered(const struct view *v);
+int view_render(struct view *v, struct datadir *pages, const struct pg_control *control, bool eager,
+                struct err *err);
 
 /* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
@@ -115,6 +127,6 @@ struct flatfile *view_live_text(struct view *v, uint32_t node);
 #define VIEW_XATTR_MAX 64
 int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_XATTR_MAX]);
 /* The names, each ended by a NUL; *names is static. Returns the length in bytes. */
-size_t view_xattr_names(const struct view *v, uint32_t node, const char **names);
+size_t view_xattr_names(struct view *v, uint32_t node, const char **names);
 
 #endif

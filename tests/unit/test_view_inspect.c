@@ -120,10 +120,10 @@ static void inspect_refuses_damaged_files(void **state)
     assert_damaged(p, "tables.csv", NULL, "is no view of asofs");
     assert_damaged(p, "tables.csv", "", "is damaged in line 1");
     assert_damaged(p, "tables.csv", "a,b\n", "is damaged in line 1");
-    assert_damaged(p, "tables.csv", TABLES_HEAD "a,b,c,d,e,1,2,3,4,5,6,7,8\na,b\n",
+    assert_damaged(p, "tables.csv", TABLES_HEAD "a,b,c,d,e,1,2,3,4,5,6,7,8,copy,\na,b\n",
                    "is damaged in line 3");
     assert_damaged(p, "tables.csv", TABLES_HEAD "a,\"b", "is damaged in line 2");
-    assert_damaged(p, "tables.csv", TABLES_HEAD "1,2,3,4,5,6,7,8,9,10,11,12,13,14\n",
+    assert_damaged(p, "tables.csv", TABLES_HEAD "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16\n",
                    "is damaged in line 2");
 }
 

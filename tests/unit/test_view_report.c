@@ -31,9 +31,9 @@ static void report_of_tables_has_a_line_for_each(void **state)
     assert_report(
         v, META_TABLES,
         TABLES_HEAD
-        "public,items,public/items.csv,table,complete,12,15,24576,3,2.500,0000000000000abc,,\n"
-        "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,120,8192,1,0.000,,,\n"
-        "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,0.000,,,\n");
+        "public,items,public/items.csv,table,complete,12,15,24576,3,2.500,0000000000000abc,,,copy,\n"
+        "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,120,8192,1,0.000,,,,copy,\n"
+        "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,0.000,,,,copy,\n");
 }
 
 static void report_of_errors_is_empty_when_there_are_none(void **state)

@@ -87,7 +87,7 @@ static void view_reads_its_own_files(void **state)
 
     v->members[0].texts[META_ERRORS] = viewfixture_text("0123456789");
     v->members[0].texts[META_SCHEMA] = viewfixture_text("");
-    v->members[0].reported = true;
+    memset(v->members[0].final, true, sizeof(v->members[0].final));
     assert_reads(v, node_of(v, ".asofs", "errors"), "0123456789");
     assert_reads(v, node_of(v, ".asofs", "schema.sql"), "");
 }
@@ -149,7 +149,7 @@ static void view_texts_are_live_until_the_end(void **state)
     assert_int_equal(flatfile_read(text, head, 13, 0), 13);
     assert_memory_equal(head, "schema,table,", 13);
     flatfile_free(text);
-    v->members[0].reported = true;
+    memset(v->members[0].final, true, sizeof(v->members[0].final));
     assert_int_equal(view_state(v, tables), VIEW_FINAL);
     assert_int_equal(view_state(v, schema), VIEW_FINAL);
 }
@@ -230,7 +230,7 @@ static void view_of_several_databases_asks_the_right_one(void **state)
     view_join(v, dirs, true);
     complete_member(v, 0, "one\n");
     v->members[1].texts[META_ERRORS] = viewfixture_text("bad\n");
-    v->members[1].reported = true;
+    memset(v->members[1].final, true, sizeof(v->members[1].final));
     assert_string_equal(view_source(v), "/store");
     assert_int_equal(view_time(v).tv_sec, 1794816000);
     assert_reads(v, node_in(v, "app", "public", "a,b.csv"), "one\n");

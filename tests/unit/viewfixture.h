@@ -34,7 +34,7 @@ struct flatfile *viewfixture_text(const char *text);
 /* The first line of tables.csv. */
 #define TABLES_HEAD                                                                                \
     "schema,table,file,kind,state,rows,bytes,estimated_bytes,chunks,seconds,xxh3,error," \
-    "filter\n"
+    "filter,via,reason\n"
 
 /* What a report of the first member says; the caller's to free. */
 char *viewfixture_report(const struct view *v, enum meta_file which);

@@ -1,0 +1,27 @@
+/*
+ * The files of a frozen data directory, as render/ wants them: blocks of relations, and pages of
+ * pg_xact and pg_multixact. Any number of threads; each has entered as the owner of the store
+ * (replay/owner.h). A file is opened when it is read, and few stay open.
+ */
+#ifndef ASOFS_VIEW_FROZENFILES_H
+#define ASOFS_VIEW_FROZENFILES_H
+
+#include "pages/datadir.h"
+#include "render/heap.h"
+#include "render/xacts.h"
+
+struct frozenfiles;
+
+struct frozenfiles *frozenfiles_new(struct datadir *d); /* borrowed */
+void frozenfiles_free(struct frozenfiles *f);           /* NULL is fine */
+
+/* For struct render_xacts_request: read, with f as its arg. */
+int frozenfiles_read_slru(void *f, enum render_slru which, uint64_t page, char *bytes);
+
+/* The main fork of a relation: `path` as of pg_relation_filepath, and .1, .2 … beside it. 0 or -errno. */
+struct frozenrelation;
+int frozenrelation_open(struct frozenfiles *f, const char *path, struct frozenrelation **r);
+void frozenrelation_free(struct frozenrelation *r);                 /* NULL is fine */
+struct render_pages frozenrelation_pages(struct frozenrelation *r); /* as long as r is there */
+
+#endif
