@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DIGITS_MAX 20 /* bytes of the longest number, its sign included */
+#define DIGITS_SLACK 7                 /* bytes that are written behind a number, for speed */
+#define DIGITS_MAX (20 + DIGITS_SLACK) /* room for the longest, its sign included */
 
 extern const char digits_fours[10000 * 4 + 1]; /* "000000010002…9999" */
 extern const char digits_hex[256 * 2 + 1];     /* "000102…ff" */
@@ -58,20 +59,60 @@ static inline char *digits_byte(char *p, unsigned char v)
     return p + 2;
 }
 
-/* All of them, n of which there are (digits_count; or more: zeros in front). */
-static inline char *digits_padded(char *p, uint64_t v, unsigned n)
+/* All digits of what is below 10000; four bytes are written. */
+static inline unsigned digits_count_short(unsigned v)
 {
-    unsigned at = n;
+    return 1u + (v > 9) + (v > 99) + (v > 999);
+}
 
-    while (at >= 4) {
-        at -= 4;
-        digits_four(p + at, (unsigned)(v % 10000));
-        v /= 10000;
-    }
-    memcpy(p, digits_fours + (v % 10000) * 4 + 4 - at, at);
+static inline char *digits_short(char *p, unsigned v)
+{
+    unsigned n = digits_count_short(v);
+    uint32_t four;
+
+    memcpy(&four, digits_fours + v * 4, 4);
+    four >>= 32 - 8 * n;
+    memcpy(p, &four, 4);
     return p + n;
 }
 
+/* Eight digits as they lie in memory, of what is below 100000000. */
+static inline uint64_t digits_eight(uint64_t v)
+{
+    uint32_t high, low;
+
+    memcpy(&high, digits_fours + v / 10000 * 4, 4);
+    memcpy(&low, digits_fours + v % 10000 * 4, 4);
+    return (uint64_t)low << 32 | high;
+}
+
+/* The first n of them, 1 to 8, are the number; all eight bytes are written. */
+static inline char *digits_upto_eight(char *p, uint64_t v, unsigned n)
+{
+    uint64_t eight = digits_eight(v) >> (64 - 8 * n);
+
+    memcpy(p, &eight, 8);
+    return p + n;
+}
+
+/* n digits, 1 to 20 and as many as it has, or more: then with zeros in front. Up to DIGITS_SLACK bytes behind
+ * them are written, too. */
+static inline char *digits_padded(char *p, uint64_t v, unsigned n)
+{
+    if (n > 16) {
+        p = digits_upto_eight(p, v / 10000000000000000, n - 16);
+        v %= 10000000000000000;
+        n = 16;
+    }
+    if (n > 8) {
+        p = digits_upto_eight(p, v / 100000000, n - 8);
+        v %= 100000000;
+        n = 8;
+    }
+    return digits_upto_eight(p, v, n);
+}
+
+/* All that it has; bytes behind as above. */
 static inline char *digits_unsigned(char *p, uint64_t v)
 {
     return digits_padded(p, v, digits_count(v));

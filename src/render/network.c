@@ -16,7 +16,7 @@ static char *put_ipv4(char *p, const unsigned char *a)
     for (i = 0; i < 4; i++) {
         if (i)
             *p++ = '.';
-        p = digits_unsigned(p, a[i]);
+        p = digits_short(p, a[i]);
     }
     return p;
 }

@@ -193,7 +193,6 @@ static int length_float8(struct render_work *w, const struct render_type *t, str
  *   0s  long: sign s, 13-0 dscale; 16 bits of weight follow
  */
 struct numeric {
-    const char *special; /* instead of all else */
     bool negative;
     int weight, scale;
     const char *digits;
@@ -207,33 +206,43 @@ static const char *special_name(unsigned header)
     return names[header >> 12 & 3];
 }
 
-static int open_header(struct render_value v, struct numeric *n)
+/* 0; 1: it is special, and *name is its text; -1: it is none. */
+static inline int open_header(struct render_value v, struct numeric *n, const char **name)
 {
     unsigned header = v.len >= 2 ? bytes_u16(v.p) : 0;
-    int size = header & 0x8000 ? 2 : 4;
+    unsigned size = header & 0x8000 ? 2 : 4;
 
-    *n = (struct numeric){.digits = v.p + size};
-    if (v.len < (size_t)size || v.len % 2)
-        return -EIO;
+    if (v.len < size || v.len % 2)
+        return -1;
     if (header >= 0xc000) {
-        n->special = special_name(header);
-        return n->special ? 0 : -EIO;
+        *name = special_name(header);
+        return *name ? 1 : -1;
     }
-    n->ndigits = (int)((v.len - (size_t)size) / 2);
-    n->negative = header & (header & 0x8000 ? 0x2000 : 0x4000);
-    n->scale = (int)(header & 0x8000 ? header >> 7 & 0x3f : header & 0x3fff);
-    n->weight =
-        header & 0x8000 ? (int)(header & 0x3f) - (int)(header & 0x40) : (int16_t)bytes_u16(v.p + 2);
+    n->digits = v.p + size;
+    n->ndigits = (int)((v.len - size) / 2);
+    if (header & 0x8000) {
+        n->negative = header & 0x2000;
+        n->scale = (int)(header >> 7 & 0x3f);
+        n->weight = (int)(header & 0x3f) - (int)(header & 0x40);
+    } else {
+        n->negative = header & 0x4000;
+        n->scale = (int)(header & 0x3fff);
+        n->weight = (int16_t)bytes_u16(v.p + 2);
+    }
     return 0;
 }
 
-static int open_numeric(struct render_work *w, struct render_value v, struct numeric *n)
+/* The same, but -EIO with the fault told. */
+static inline int open_numeric(struct render_work *w, struct render_value v, struct numeric *n,
+                               const char **name)
 {
+    int rc = open_header(v, n, name), i;
     unsigned bad = 0;
-    int i;
 
-    if (open_header(v, n) < 0)
+    if (rc < 0)
         return render_fail(w, "a numeric's header or length is impossible");
+    if (rc > 0)
+        return rc;
     for (i = 0; i < n->ndigits; i++)
         bad |= bytes_u16(n->digits + 2 * i) > 9999;
     return bad ? render_fail(w, "a numeric has a digit that is none") : 0;
@@ -244,77 +253,70 @@ static inline unsigned numeric_digit(const struct numeric *n, int i)
     return i >= 0 && i < n->ndigits ? bytes_u16(n->digits + 2 * i) : 0;
 }
 
-static size_t numeric_length(const struct numeric *n)
+static inline size_t numeric_length(const struct numeric *n)
 {
     size_t whole = 1, scale = (size_t)n->scale;
 
-    if (n->special)
-        return strlen(n->special);
     if (n->weight >= 0)
-        whole = digits_count(numeric_digit(n, 0)) + 4 * (size_t)n->weight;
+        whole = digits_count_short(numeric_digit(n, 0)) + 4 * (size_t)n->weight;
     return (n->negative ? 1 : 0) + whole + (scale ? 1 + scale : 0);
 }
 
-static char *put_whole(const struct numeric *n, char *p)
+static inline char *put_whole(const struct numeric *n, char *p)
 {
     int i;
 
-    if (n->weight < 0) {
-        *p++ = '0';
-        return p;
-    }
-    p = digits_unsigned(p, numeric_digit(n, 0));
+    p = digits_short(p, n->weight >= 0 ? numeric_digit(n, 0) : 0);
     for (i = 1; i <= n->weight; i++)
         p = digits_four(p, numeric_digit(n, i));
     return p;
 }
 
-static char *put_fraction(const struct numeric *n, char *p)
+/* Up to three digits more are written behind the end. */
+static inline char *put_fraction(const struct numeric *n, char *p)
 {
     char *end = p + 1 + n->scale;
     int i;
 
     *p++ = '.';
-    for (i = n->weight + 1; p + 4 <= end; i++)
+    for (i = n->weight + 1; p < end; i++)
         p = digits_four(p, numeric_digit(n, i));
-    memcpy(p, digits_fours + (size_t)numeric_digit(n, i) * 4, (size_t)(end - p));
     return end;
 }
 
 static int put_numeric(struct render_work *w, const struct render_type *t, struct render_value v,
                        struct out *o)
 {
-    struct numeric n;
-    size_t length;
+    const char *name;
+    struct numeric n = {0};
+    int rc = open_numeric(w, v, &n, &name);
     char *p;
 
     (void)t;
-    if (open_numeric(w, v, &n) < 0)
-        return -EIO;
-    length = numeric_length(&n);
-    p = out_place(o, length);
-    o->n += length;
-    if (n.special) {
-        memcpy(p, n.special, length);
-        return 0;
-    }
-    if (n.negative)
-        *p++ = '-';
-    p = put_whole(&n, p);
+    if (rc > 0)
+        out_put(o, name, strlen(name));
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    p = out_place(o, (n.weight > 0 ? 4 * (size_t)n.weight : 0) + (size_t)n.scale + DIGITS_MAX);
+    *p = '-';
+    p = put_whole(&n, p + n.negative);
     if (n.scale)
-        put_fraction(&n, p);
+        p = put_fraction(&n, p);
+    o->n = (size_t)(p - o->p);
     return 0;
 }
 
 static int length_numeric(struct render_work *w, const struct render_type *t, struct render_value v,
                           size_t *n)
 {
-    struct numeric number;
+    const char *name;
+    struct numeric number = {0};
+    int rc = open_numeric(w, v, &number, &name);
 
     (void)t;
-    if (open_numeric(w, v, &number) < 0)
-        return -EIO;
-    *n = numeric_length(&number);
+    if (rc < 0)
+        return rc;
+    *n = rc ? strlen(name) : numeric_length(&number);
     return 0;
 }
 

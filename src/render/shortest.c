@@ -60,6 +60,18 @@ static uint64_t choose_digits(const struct scaled *v, int *exponent)
     return s + (v->value > middle || (v->value == middle && s & 1));
 }
 
+static void strip_zeros(struct shortest *s)
+{
+    if (s->digits % 100000000 == 0) {
+        s->digits /= 100000000;
+        s->exponent += 8;
+    }
+    while (s->digits % 10 == 0) {
+        s->digits /= 10;
+        s->exponent++;
+    }
+}
+
 /* c * 2^q. uneven: the neighbour below is only half as far away as that above. */
 static void find_digits(struct shortest *s, uint64_t c, int q, bool uneven)
 {
@@ -72,10 +84,7 @@ static void find_digits(struct shortest *s, uint64_t c, int q, bool uneven)
 
     s->exponent = k;
     s->digits = choose_digits(&v, &s->exponent);
-    while (s->digits % 10 == 0) {
-        s->digits /= 10;
-        s->exponent++;
-    }
+    strip_zeros(s);
 }
 
 /* fraction and exponent as stored, of so many bits. */

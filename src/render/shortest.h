@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHORTEST_MAX 32 /* bytes of the longest */
+#define SHORTEST_MAX 40 /* room for the longest */
 
 struct shortest {
     uint64_t digits;  /* as an integer, which does not end with 0 unless it is 0 */

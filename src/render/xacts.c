@@ -260,8 +260,8 @@ int render_xacts_judge_insert(struct render_xacts *x, const char *row, const cha
     return render_xacts_committed(x, bytes_u32(row), fault);
 }
 
-/* Also what 9.2 and older wrote, in a cluster that was upgraded. Their shared lock, always a multixact, is
- * the bit that now says that it is a lock only. */
+/* Also what 9.2 and older wrote, in a cluster that was upgraded: their shared lock is the bit that now says
+ * that all of it is a lock only, and their exclusive lock stands alone, without a multixact. */
 static bool is_only_locked(unsigned mask)
 {
     unsigned old = RENDER_XMAX_IS_MULTI | RENDER_XMAX_EXCL_LOCK | RENDER_XMAX_KEYSHR_LOCK;

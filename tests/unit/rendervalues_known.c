@@ -16,43 +16,45 @@
  *   create domain dmulti as int4multirange;
  *   create type holds_range as (r int4range, t textrange, m int4multirange);
  *   create type zoned as (a int, t timestamptz);
+ *   create table source (x text);
+ *   insert into source values (repeat('abcdefg ',260)); -- compressed
  *   create type with_bit as (a "char", b bool, c int2, d int8, e text, f name);
  *
  * and, after the values were there, alter type gone drop attribute b;
  * alter type gone add attribute e text.
  */
-static const struct render_label labels_17160[] = {
-    {17162, "sad"}, {17164, "ok"}, {17166, "so so"}, {17168, "NULL"}, {17170, "in,\"q\""},
+static const struct render_label labels_17719[] = {
+    {17720, "sad"}, {17722, "ok"}, {17724, "so so"}, {17726, "NULL"}, {17728, "in,\"q\""},
 };
 
-static const struct render_field_row fields_17180[] = {
+static const struct render_field_row fields_17738[] = {
     {23, 4, 'i'},
     {25, -1, 'i'},
 };
 
-static const struct render_field_row fields_17183[] = {
+static const struct render_field_row fields_17741[] = {
     {23, 4, 'i'}, {0, -1, 'i'}, {20, 8, 'd'}, {25, -1, 'i'}, {25, -1, 'i'},
 };
 
-static const struct render_field_row fields_17186[] = {
-    {17180, -1, 'd'},
-    {17179, -1, 'd'},
-    {17160, 4, 'i'},
-    {17177, -1, 'i'},
+static const struct render_field_row fields_17744[] = {
+    {17738, -1, 'd'},
+    {17737, -1, 'd'},
+    {17719, 4, 'i'},
+    {17735, -1, 'i'},
 };
 
-static const struct render_field_row fields_17205[] = {
+static const struct render_field_row fields_17763[] = {
     {3904, -1, 'i'},
-    {17192, -1, 'i'},
+    {17750, -1, 'i'},
     {4451, -1, 'i'},
 };
 
-static const struct render_field_row fields_17208[] = {
+static const struct render_field_row fields_17766[] = {
     {23, 4, 'i'},
     {1184, 8, 'd'},
 };
 
-static const struct render_field_row fields_17211[] = {
+static const struct render_field_row fields_17774[] = {
     {18, 1, 'c'}, {16, 1, 'c'}, {21, 2, 's'}, {20, 8, 'd'}, {25, -1, 'i'}, {19, 64, 'c'},
 };
 
@@ -90,28 +92,28 @@ const struct render_type_row nested_rows[] = {
     ROW(4534, 'm', -1, 'd', ',', false, 3910),  /* tstzmultirange */
     ROW(4536, 'm', -1, 'd', ',', false, 3926),  /* int8multirange */
     ROW(6150, 'b', -1, 'i', ',', true, 4451),   /* int4multirange[] */
-    ROW(17159, 'b', -1, 'i', ',', true, 17160), /* s.mood[] */
-    {17160, 'e', 4, 'i', ',', false, 0, .labels = labels_17160, .nlabels = 5},  /* s.mood */
-    ROW(17171, 'b', -1, 'i', ',', true, 17172),                                 /* s.posint[] */
-    ROW(17172, 'd', 4, 'i', ',', false, 23),                                    /* s.posint */
-    ROW(17174, 'b', -1, 'i', ',', true, 17175),                                 /* s.word[] */
-    ROW(17175, 'd', -1, 'i', ',', false, 25),                                   /* s.word */
-    ROW(17177, 'd', -1, 'i', ',', false, 17174),                                /* s.words */
-    ROW(17179, 'b', -1, 'd', ',', true, 17180),                                 /* s.pair[] */
-    {17180, 'c', -1, 'd', ',', false, 0, .fields = fields_17180, .nfields = 2}, /* s.pair */
-    {17183, 'c', -1, 'd', ',', false, 0, .fields = fields_17183, .nfields = 5}, /* s.gone */
-    ROW(17185, 'b', -1, 'd', ',', true, 17186),                                 /* s.deep[] */
-    {17186, 'c', -1, 'd', ',', false, 0, .fields = fields_17186, .nfields = 4}, /* s.deep */
-    ROW(17187, 'b', -1, 'd', ',', true, 17188),                                 /* s.dpair[] */
-    ROW(17188, 'd', -1, 'd', ',', false, 17180),                                /* s.dpair */
-    ROW(17190, 'm', -1, 'i', ',', false, 17192), /* s.textmultirange */
-    ROW(17192, 'r', -1, 'i', ',', false, 25),    /* s.textrange */
-    ROW(17200, 'd', -1, 'i', ',', false, 3904),  /* s.dint4range */
-    ROW(17202, 'd', -1, 'i', ',', false, 4451),  /* s.dmulti */
-    {17205, 'c', -1, 'd', ',', false, 0, .fields = fields_17205, .nfields = 3}, /* s.holds_range */
-    ROW(17207, 'b', -1, 'd', ',', true, 17208),                                 /* s.zoned[] */
-    {17208, 'c', -1, 'd', ',', false, 0, .fields = fields_17208, .nfields = 2}, /* s.zoned */
-    {17211, 'c', -1, 'd', ',', false, 0, .fields = fields_17211, .nfields = 6}, /* s.with_bit */
+    ROW(17718, 'b', -1, 'i', ',', true, 17719), /* s.mood[] */
+    {17719, 'e', 4, 'i', ',', false, 0, .labels = labels_17719, .nlabels = 5},  /* s.mood */
+    ROW(17729, 'b', -1, 'i', ',', true, 17730),                                 /* s.posint[] */
+    ROW(17730, 'd', 4, 'i', ',', false, 23),                                    /* s.posint */
+    ROW(17732, 'b', -1, 'i', ',', true, 17733),                                 /* s.word[] */
+    ROW(17733, 'd', -1, 'i', ',', false, 25),                                   /* s.word */
+    ROW(17735, 'd', -1, 'i', ',', false, 17732),                                /* s.words */
+    ROW(17737, 'b', -1, 'd', ',', true, 17738),                                 /* s.pair[] */
+    {17738, 'c', -1, 'd', ',', false, 0, .fields = fields_17738, .nfields = 2}, /* s.pair */
+    {17741, 'c', -1, 'd', ',', false, 0, .fields = fields_17741, .nfields = 5}, /* s.gone */
+    ROW(17743, 'b', -1, 'd', ',', true, 17744),                                 /* s.deep[] */
+    {17744, 'c', -1, 'd', ',', false, 0, .fields = fields_17744, .nfields = 4}, /* s.deep */
+    ROW(17745, 'b', -1, 'd', ',', true, 17746),                                 /* s.dpair[] */
+    ROW(17746, 'd', -1, 'd', ',', false, 17738),                                /* s.dpair */
+    ROW(17748, 'm', -1, 'i', ',', false, 17750), /* s.textmultirange */
+    ROW(17750, 'r', -1, 'i', ',', false, 25),    /* s.textrange */
+    ROW(17758, 'd', -1, 'i', ',', false, 3904),  /* s.dint4range */
+    ROW(17760, 'd', -1, 'i', ',', false, 4451),  /* s.dmulti */
+    {17763, 'c', -1, 'd', ',', false, 0, .fields = fields_17763, .nfields = 3}, /* s.holds_range */
+    ROW(17765, 'b', -1, 'd', ',', true, 17766),                                 /* s.zoned[] */
+    {17766, 'c', -1, 'd', ',', false, 0, .fields = fields_17766, .nfields = 2}, /* s.zoned */
+    {17774, 'c', -1, 'd', ',', false, 0, .fields = fields_17774, .nfields = 6}, /* s.with_bit */
 };
 const size_t nested_nrows = sizeof(nested_rows) / sizeof(nested_rows[0]);
 
@@ -152,10 +154,10 @@ const struct known_value nested_values[] = {
      "020000002800000019000000020000000200000001000000010000000b0000000000000014000000"
      "610000001c0000006222630010000000",
      "{{a,\"b\\\"c\"},{NULL,\"\"}}"},
-    {17174, /* s.word[] */
-     "010000000000000017430000020000000100000014000000780000001c00000079207a00", "{x,\"y z\"}"},
-    {17177, /* s.words */
-     "010000000000000017430000020000000100000014000000780000001c00000079207a00", "{x,\"y z\"}"},
+    {17732, /* s.word[] */
+     "010000000000000045450000020000000100000014000000780000001c00000079207a00", "{x,\"y z\"}"},
+    {17735, /* s.words */
+     "010000000000000045450000020000000100000014000000780000001c00000079207a00", "{x,\"y z\"}"},
     {1003, /* name[] */
      "01000000000000001300000002000000010000006e31000000000000000000000000000000000000"
      "00000000000000000000000000000000000000000000000000000000000000000000000000000000"
@@ -207,31 +209,31 @@ const struct known_value nested_values[] = {
      "0100000020000000400f00000400000001000000070000000000000044000000400f000001000000"
      "030000000200000024000000400f00000100000024000000400f000018000000",
      "{\"[1,3)\",empty,\"(,)\",NULL}"},
-    {17160, /* s.mood */
-     "0e430000", "so so"},
-    {17159, /* s.mood[] */
-     "010000002000000008430000050000000100000017000000000000000a4300000e43000010430000"
-     "12430000",
+    {17719, /* s.mood */
+     "3c450000", "so so"},
+    {17718, /* s.mood[] */
+     "01000000200000003745000005000000010000001700000000000000384500003c4500003e450000"
+     "40450000",
      "{sad,\"so so\",\"NULL\",NULL,\"in,\\\"q\\\"\"}"},
-    {17172, /* s.posint */
+    {17730, /* s.posint */
      "07000000", "7"},
-    {17171, /* s.posint[] */
-     "01000000000000001443000002000000010000000100000002000000", "{1,2}"},
-    {17180, /* s.pair */
-     "ffffffff1c430000ffffffff0000020002001800010000000578", "(1,x)"},
-    {17180, /* s.pair */
-     "ffffffff1c430000ffffffff0000020001001800", "(,)"},
-    {17180, /* s.pair */
-     "ffffffff1c430000ffffffff000002000300180203", "(,\"\")"},
-    {17180, /* s.pair */
-     "ffffffff1c430000ffffffff0000020002001800fbffffff156120227122205c2062",
+    {17729, /* s.posint[] */
+     "01000000000000004245000002000000010000000100000002000000", "{1,2}"},
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff0000020002001800010000000578", "(1,x)"},
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff0000020001001800", "(,)"},
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff000002000300180203", "(,\"\")"},
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff0000020002001800fbffffff156120227122205c2062",
      "(-5,\"a \"\"q\"\" \\\\ b\")"},
-    {17180, /* s.pair */
-     "ffffffff1c430000ffffffff00000200020018000100000009286129", "(1,\"(a)\")"},
-    {17180, /* s.pair */
-     "ffffffff1c430000ffffffff0000020002001800010000000d5b615d7b7d", "(1,[a]{})"},
-    {17180, /* s.pair */
-     "ffffffff1c430000ffffffff000002000200180001000000300300006c6f6e67206c6f6e67206c6f"
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff00000200020018000100000009286129", "(1,\"(a)\")"},
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff0000020002001800010000000d5b615d7b7d", "(1,[a]{})"},
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff000002000200180001000000300300006c6f6e67206c6f6e67206c6f"
      "6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f"
      "6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f"
      "6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f6e67206c6f"
@@ -240,45 +242,45 @@ const struct known_value nested_values[] = {
      "(1,\"long long long long long long long long long long long long long l"
      "ong long long long long long long long long long long long long long l"
      "ong long long long long long long long long long long long long \")"},
-    {17188, /* s.dpair */
-     "ffffffff1c430000ffffffff0000020002001800010000000578", "(1,x)"},
-    {17187, /* s.dpair[] */
-     "010000000000000024430000010000000100000078000000ffffffff1c430000ffffffff00000200"
+    {17746, /* s.dpair */
+     "ffffffff4a450000ffffffff0000020002001800010000000578", "(1,x)"},
+    {17745, /* s.dpair[] */
+     "010000000000000052450000010000000100000078000000ffffffff4a450000ffffffff00000200"
      "020018000100000005780000",
      "{\"(1,x)\"}"},
-    {17179, /* s.pair[] */
-     "01000000200000001c43000004000000010000000d0000000000000078000000ffffffff1c430000"
-     "ffffffff0000020002001800010000000578000070000000ffffffff1c430000ffffffff00000200"
-     "0300180209612062000000007c000000ffffffff1c430000ffffffff000002000200180003000000"
+    {17737, /* s.pair[] */
+     "01000000200000004a45000004000000010000000d0000000000000078000000ffffffff4a450000"
+     "ffffffff0000020002001800010000000578000070000000ffffffff4a450000ffffffff00000200"
+     "0300180209612062000000007c000000ffffffff4a450000ffffffff000002000200180003000000"
      "07712200",
      "{\"(1,x)\",NULL,\"(,\\\"a b\\\")\",\"(3,\\\"q\\\"\\\"\\\")\"}"},
-    {17186, /* s.deep */
-     "ffffffff22430000ffffffff000004000200180043ffffffff1c430000ffffffff00000200020018"
-     "00010000001161202262222063ab01000000000000001c430000020000000100000080000000ffff"
-     "ffff1c430000ffffffff0000020002001800020000000978207978000000ffffffff1c430000ffff"
-     "ffff000002000200180003000000055c000000001243000043010000000000000017430000020000"
+    {17744, /* s.deep */
+     "ffffffff50450000ffffffff000004000200180043ffffffff4a450000ffffffff00000200020018"
+     "00010000001161202262222063ab01000000000000004a450000020000000100000080000000ffff"
+     "ffff4a450000ffffffff0000020002001800020000000978207978000000ffffffff4a450000ffff"
+     "ffff000002000200180003000000055c000000004045000043010000000000000045450000020000"
      "0001000000100000001400000022000000",
      "(\"(1,\"\"a \"\"\"\"b\"\"\"\" c\"\")\",\"{\"\"(2,\\\\\"\"x "
      "y\\\\\"\")\"\",\"\"(3,\\\\\"\"\\\\\\\\\\\\\\\\\\\\\"\")\""
      "\"}\",\"in,\"\"q\"\"\",\"{\"\"\"\",\"\"\\\\\"\"\"\"}\")"},
-    {17186, /* s.deep */
-     "ffffffff22430000ffffffff0000040001001800", "(,,,)"},
-    {17185, /* s.deep[] */
-     "010000000000000022430000010000000100000044020000ffffffff22430000ffffffff00000400"
-     "0200180043ffffffff1c430000ffffffff00000200020018000100000011612022622220636b0100"
-     "0000000000001c430000010000000100000080000000ffffffff1c430000ffffffff000002000200"
-     "1800020000000978207900000c4300003b01000000000000001743000001000000010000001c0000"
+    {17744, /* s.deep */
+     "ffffffff50450000ffffffff0000040001001800", "(,,,)"},
+    {17743, /* s.deep[] */
+     "010000000000000050450000010000000100000044020000ffffffff50450000ffffffff00000400"
+     "0200180043ffffffff4a450000ffffffff00000200020018000100000011612022622220636b0100"
+     "0000000000004a450000010000000100000080000000ffffffff4a450000ffffffff000002000200"
+     "1800020000000978207900003a4500003b01000000000000004545000001000000010000001c0000"
      "007720770000000000000000",
      "{\"(\\\"(1,\\\"\\\"a \\\"\\\"\\\"\\\"b\\\"\\\"\\\"\\\" "
      "c\\\"\\\")\\\",\\\"{\\\"\\\"(2,\\\\\\\\\\\"\\\"x y\\\\\\\\\\\"\\\""
      ")\\\"\\\"}\\\",ok,\\\"{\\\"\\\"w w\\\"\\\"}\\\")\"}"},
-    {17211, /* s.with_bit */
-     "ffffffff3b430000ffffffff00000600020018007801fdff00000000001a71180200000005656e61"
+    {17774, /* s.with_bit */
+     "ffffffff6e450000ffffffff00000600020018007801fdff00000000001a71180200000005656e61"
      "6d65206f662069740000000000000000000000000000000000000000000000000000000000000000"
      "00000000000000000000000000000000000000000000",
      "(x,t,-3,9000000000,e,\"name of it\")"},
-    {17183, /* s.gone */
-     "ffffffff1f430000ffffffff0000040002001800010000000974776f03000000000000000b666f75"
+    {17741, /* s.gone */
+     "ffffffff4d450000ffffffff0000040002001800010000000974776f03000000000000000b666f75"
      "72",
      "(1,3,four,)"},
     {3904, /* int4range */
@@ -304,16 +306,16 @@ const struct known_value nested_values[] = {
      "[\"2020-01-01 00:00:00+00\",\"2020-02-01 00:00:00+00\")"},
     {3908, /* tsrange */
      "440f00000000d723774002000c", "(,\"2020-02-01 00:00:00\"]"},
-    {17192, /* s.textrange */
-     "2843000005610962206302", "[a,\"b c\")"},
-    {17192, /* s.textrange */
-     "2843000003077a7a02", "[\"\",zz)"},
-    {17192, /* s.textrange */
-     "284300000522055c02", "[\"\"\"\",\"\\\\\")"},
-    {17192, /* s.textrange */
-     "284300000528075b2c06", "[\"(\",\"[,\"]"},
-    {17192, /* s.textrange */
-     "28430000300300006c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e67"
+    {17750, /* s.textrange */
+     "5645000005610962206302", "[a,\"b c\")"},
+    {17750, /* s.textrange */
+     "5645000003077a7a02", "[\"\",zz)"},
+    {17750, /* s.textrange */
+     "564500000522055c02", "[\"\"\"\",\"\\\\\")"},
+    {17750, /* s.textrange */
+     "564500000528075b2c06", "[\"(\",\"[,\"]"},
+    {17750, /* s.textrange */
+     "56450000300300006c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e67"
      "6c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e67"
      "6c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e67"
      "6c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e676c6f6e67"
@@ -330,8 +332,8 @@ const struct known_value nested_values[] = {
      "longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglo"
      "nglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong"
      "longlonglonglonglonglonglonglonglonglonglonglonglonglong)"},
-    {17192, /* s.textrange */
-     "284300000d73686f727400000c0400007a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e"
+    {17750, /* s.textrange */
+     "564500000d73686f727400000c0400007a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e"
      "677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e"
      "677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e"
      "677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e677a6c6f6e"
@@ -342,7 +344,7 @@ const struct known_value nested_values[] = {
      "ngzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlo"
      "ngzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlongzlo"
      "ngzlongzlongzlongzlongzlongzlongzlongzlongzlongzlong)"},
-    {17200, /* s.dint4range */
+    {17758, /* s.dint4range */
      "400f0000010000000a00000002", "[1,10)"},
     {4451, /* int4multirange */
      "6311000000000000", "{}"},
@@ -370,24 +372,92 @@ const struct known_value nested_values[] = {
     {4534, /* tstzmultirange */
      "b611000001000000020000000060c286073e02000000d72377400200",
      "{[\"2020-01-01 00:00:00+00\",\"2020-02-01 00:00:00+00\")}"},
-    {17190, /* s.textmultirange */
-     "26430000030000000800000008000000020212000561096220630000076322056400000005780000",
+    {17748, /* s.textmultirange */
+     "54450000030000000800000008000000020212000561096220630000076322056400000005780000",
      "{[a,\"b c\"),[\"c\"\"\",d),[x,)}"},
-    {17202, /* s.dmulti */
+    {17760, /* s.dmulti */
      "6311000001000000020000000100000002000000", "{[1,2)}"},
     {6150, /* int4multirange[] */
      "01000000000000006311000002000000010000003000000063110000000000009000000063110000"
      "02000000080000000202000001000000020000000400000006000000",
      "{\"{}\",\"{[1,2),[4,6)}\"}"},
-    {17205, /* s.holds_range */
-     "ffffffff35430000ffffffff00000300020018001d400f00000100000003000000021b2843000005"
+    {17763, /* s.holds_range */
+     "ffffffff63450000ffffffff00000300020018001d400f00000100000003000000021b5645000005"
      "610b6220226302436311000002000000080000000202000001000000020000000500000006000000",
      "(\"[1,3)\",\"[a,\"\"b \"\"\"\"c\"\")\",\"{[1,2),[5,6)}\")"},
-    {17208, /* s.zoned */
-     "ffffffff38430000ffffffff000002000000180001000000000000004013ef361e3e0200",
+    {17738, /* s.pair */
+     "ffffffff4a450000ffffffff000002000200180001000000aa000000200800000061626364656667"
+     "20ff0f08ff0f08ff0f08ff0f08ff0f08ff0f08ff0f08ff0f088f",
+     "(1,\"abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg "
+     "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdef"
+     "g abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcd"
+     "efg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg "
+     "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdef"
+     "g abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcd"
+     "efg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg "
+     "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdef"
+     "g abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcd"
+     "efg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg "
+     "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdef"
+     "g abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcd"
+     "efg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg "
+     "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdef"
+     "g abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcd"
+     "efg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg "
+     "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdef"
+     "g abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcd"
+     "efg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg "
+     "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdef"
+     "g abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcd"
+     "efg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg ab"
+     "cdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg \")"},
+    {17737, /* s.pair[] */
+     "01000000000000004a450000020000000100000018010000ffffffff4a450000ffffffff00000200"
+     "0200180001000000aa00000020080000006162636465666720ff0f08ff0f08ff0f08ff0f08ff0f08"
+     "ff0f08ff0f08ff0f088f000078000000ffffffff4a450000ffffffff000002000200180002000000"
+     "05790000",
+     "{\"(1,\\\"abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcde"
+     "fg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abc"
+     "defg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg a"
+     "bcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcde"
+     "fg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abc"
+     "defg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg a"
+     "bcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcde"
+     "fg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abc"
+     "defg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg a"
+     "bcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcde"
+     "fg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abc"
+     "defg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg a"
+     "bcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcde"
+     "fg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abc"
+     "defg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg a"
+     "bcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcde"
+     "fg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abc"
+     "defg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg a"
+     "bcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcde"
+     "fg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abc"
+     "defg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg a"
+     "bcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg"
+     " abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg \\\")\",\"(2,y)\"}"},
+    {17766, /* s.zoned */
+     "ffffffff66450000ffffffff000002000000180001000000000000004013ef361e3e0200",
      "(1,\"2020-01-02 03:04:05+00\")"},
-    {17207, /* s.zoned[] */
-     "0100000000000000384300000100000001000000a0000000ffffffff38430000ffffffff00000200"
+    {17765, /* s.zoned[] */
+     "0100000000000000664500000100000001000000a0000000ffffffff66450000ffffffff00000200"
      "0000180001000000000000004013ef361e3e0200",
      "{\"(1,\\\"2020-01-02 03:04:05+00\\\")\"}"},
 };

@@ -223,6 +223,95 @@ static void a_label_that_is_none_is_a_fault(void **state)
     assert_fault(mood, "010000", "a value of an enum that is none of its labels");
 }
 
+#define LEVELS (RENDER_NESTING + 6)
+#define FIRST 20000 /* oid of the outermost row type */
+
+/* Row types, each with one field: of the next, the last an int4. */
+static struct render_types *chain_of_types(void)
+{
+    struct render_field_row fields[LEVELS];
+    struct render_type_row rows[LEVELS];
+    uint32_t i;
+
+    for (i = 0; i < LEVELS; i++) {
+        bool last = i == LEVELS - 1;
+
+        fields[i] = (struct render_field_row){last ? 23 : FIRST + i + 1, last ? 4 : -1, 'd'};
+        rows[i] = (struct render_type_row){.oid = FIRST + i,
+                                           .kind = 'c',
+                                           .len = -1,
+                                           .align = 'd',
+                                           .fields = &fields[i],
+                                           .nfields = 1};
+    }
+    return render_types_new(rows, LEVELS);
+}
+
+#define ROW_HEADER 24 /* with the varlena's four bytes, and one of padding */
+
+/* A row of the i-th of those types, and all that are in it, with the varlena's header; its size. */
+static size_t put_chain(char *p, uint32_t i)
+{
+    static const char header[] = {1, 0, 0, 0, ROW_HEADER}; /* attributes, flags, t_hoff */
+    uint32_t type = FIRST + i, size;
+
+    memset(p, 0, ROW_HEADER + 4);
+    memcpy(p + 8, &type, 4);
+    memcpy(p + 18, header, sizeof(header));
+    size = ROW_HEADER;
+    size += i == LEVELS - 1 ? 4 : (uint32_t)put_chain(p + ROW_HEADER, i + 1);
+    type = size << 2;
+    memcpy(p, &type, 4);
+    return size;
+}
+
+static void nesting_has_a_limit(void **state)
+{
+    static char bytes[LEVELS * ROW_HEADER + 4];
+    const uint32_t inner =
+        LEVELS - 3; /* more would be a long text: each level doubles the quotes */
+    struct render_types *chain = chain_of_types();
+    size_t n = put_chain(bytes, 0) - 4, skip = inner * ROW_HEADER;
+    const char *fault;
+    uint32_t oid;
+    char *text;
+
+    (void)state;
+    assert_null(rendered_text(render_types_find(chain, FIRST, &oid), bytes + 4, n, &fault));
+    assert_string_equal(fault, "values nested too deeply");
+    text = rendered_text(render_types_find(chain, FIRST + inner, &oid), bytes + 4 + skip, n - skip,
+                         &fault);
+    assert_non_null(text);
+    assert_string_equal(text, "(\"(\"\"(0)\"\")\")");
+    free(text);
+    render_types_free(chain);
+}
+
+/* Numbers of a few bytes that are 131,072 digits long. */
+static void texts_have_a_limit(void **state)
+{
+    enum { ELEMENTS = 8200, SIZE = 12, HEADER = 20 };
+    static const char number[SIZE] = {40, 0, 0, 0, 0, 0, -1, 127, 1, 0, 0, 0};
+    static const uint32_t header[] = {1, 0, 1700, ELEMENTS, 1};
+    char *bytes = mem_alloc(HEADER + ELEMENTS * SIZE);
+    struct render_settings settings = {0};
+    struct render_work w;
+    size_t n;
+    int i;
+
+    (void)state;
+    memcpy(bytes, header, HEADER);
+    for (i = 0; i < ELEMENTS; i++)
+        memcpy(bytes + HEADER + i * SIZE, number, SIZE);
+    render_work_init(&w, &settings);
+    assert_true(render_array_ops.length(&w, type_of(1231),
+                                        (struct render_value){bytes, HEADER + ELEMENTS * SIZE},
+                                        &n) < 0);
+    assert_string_equal(w.fault, "a text of more than 1 GiB");
+    render_work_free(&w);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +325,8 @@ int main(void)
         cmocka_unit_test(ranges_that_are_damaged_are_faults),
         cmocka_unit_test(multiranges_that_are_damaged_are_faults),
         cmocka_unit_test(a_label_that_is_none_is_a_fault),
+        cmocka_unit_test(nesting_has_a_limit),
+        cmocka_unit_test(texts_have_a_limit),
     };
 
     return cmocka_run_group_tests(tests, make_types, free_types);
