@@ -1,9 +1,12 @@
-/* bytea (hex), bit, varbit, uuid, pg_lsn, tid. */
+/* bytea (hex), bit, varbit, uuid, pg_lsn, tid, int2vector, oidvector. */
 #include <stdint.h>
 
 #include "render/bytes.h"
 #include "render/digits.h"
 #include "render/work.h"
+
+#define INT2 21 /* pg_type.oid */
+#define OID 26
 
 static char *put_bytes(char *p, const char *bytes, size_t n)
 {
@@ -135,15 +138,43 @@ static int put_tid(struct render_work *w, const struct render_type *t, struct re
     return 0;
 }
 
+/* int2vector, oidvector (c.h): what arrays begin with, 32 bits each: one dimension, no NULLs (0), type of
+ * the elements, their number, index of the first; then the elements. Spaces are between them. */
+static int put_vector(struct render_work *w, const struct render_type *t, struct render_value v,
+                      struct out *o)
+{
+    size_t n = v.len >= 20 ? bytes_u32(v.p + 12) : 0, size, i;
+    uint32_t element = v.len >= 20 ? bytes_u32(v.p + 8) : 0;
+    char *p;
+
+    (void)t;
+    size = element == INT2 ? 2 : 4;
+    if ((element != INT2 && element != OID) || bytes_u32(v.p) != 1 || bytes_u32(v.p + 4) != 0 ||
+        v.len != 20 + n * size)
+        return render_fail(w, "a vector has another form than it says");
+    p = out_place(o, (n + 1) * DIGITS_MAX);
+    for (i = 0; i < n; i++) {
+        if (i)
+            *p++ = ' ';
+        p = size == 2 ? digits_signed(p, (int16_t)bytes_u16(v.p + 20 + 2 * i))
+                      : digits_unsigned(p, bytes_u32(v.p + 20 + 4 * i));
+    }
+    o->n = (size_t)(p - o->p);
+    return 0;
+}
+
 static const struct render_ops bytea_ops = {.put = put_bytea, .length = length_bytea};
 static const struct render_ops bits_ops = {.put = put_bits, .length = length_bits};
 static const struct render_ops uuid_ops = {.put = put_uuid, .length = length_uuid, .bare = true};
 static const struct render_ops lsn_ops = {.put = put_lsn, .bare = true};
 static const struct render_ops tid_ops = {.put = put_tid};
+static const struct render_ops vector_ops = {.put = put_vector};
 
 const struct render_builtin render_binaries[] = {
     {17, -1, 'i', ',', false, &bytea_ops},  /* bytea */
+    {22, -1, 'i', ',', false, &vector_ops}, /* int2vector */
     {27, 6, 's', ',', false, &tid_ops},     /* tid */
+    {30, -1, 'i', ',', false, &vector_ops}, /* oidvector */
     {1560, -1, 'i', ',', false, &bits_ops}, /* bit */
     {1562, -1, 'i', ',', false, &bits_ops}, /* varbit */
     {2950, 16, 'c', ',', false, &uuid_ops}, /* uuid */

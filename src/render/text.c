@@ -1,4 +1,4 @@
-/* Types whose bytes are their text, or nearly: text, varchar, bpchar, json; name, "char", xml. */
+/* Types whose bytes are their text, or nearly: text, varchar, bpchar, refcursor, json; name, "char", xml. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -214,5 +214,6 @@ const struct render_builtin render_texts[] = {
     {142, -1, 'i', ',', false, &xml_ops},   /* xml */
     {1042, -1, 'i', ',', false, &text_ops}, /* bpchar */
     {1043, -1, 'i', ',', false, &text_ops}, /* varchar */
+    {1790, -1, 'i', ',', false, &text_ops}, /* refcursor */
     {0},
 };

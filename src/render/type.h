@@ -116,7 +116,7 @@ extern const struct render_builtin render_texts[];     /* text, varchar, bpchar,
 extern const struct render_builtin render_datetimes[];
 extern const struct render_builtin render_networks[];  /* inet, cidr, macaddr, macaddr8 */
 extern const struct render_builtin render_shapes[];    /* point to circle */
-extern const struct render_builtin render_binaries[];  /* bytea, bit, varbit, uuid, pg_lsn, tid */
+extern const struct render_builtin render_binaries[];  /* bytea, bit, uuid, pg_lsn, tid, vectors */
 extern const struct render_builtin render_documents[]; /* jsonb, jsonpath if covered */
 extern const struct render_ops render_numeric_ops; /* for jsonb, which has no type to give: t is NULL */
 extern const struct render_ops render_array_ops, render_row_ops, render_range_ops,

@@ -5,11 +5,6 @@
 
 #include "common/mem.h"
 
-/* Types of PostgreSQL's own that are arrays by what pg_type says, and are written in another way:
- * int2vector, oidvector. */
-#define INT2VECTOR 22
-#define OIDVECTOR 30
-
 struct entry {
     struct render_type type;
     const struct render_type_row *row; /* until all is built; NULL: of a family */
@@ -169,9 +164,7 @@ static const struct render_ops *ops_of(const struct render_type_row *r)
 {
     switch (r->kind) {
     case 'b':
-        if (!r->array || r->len != -1 || r->oid == INT2VECTOR || r->oid == OIDVECTOR)
-            return NULL;
-        return &render_array_ops;
+        return r->array && r->len == -1 ? &render_array_ops : NULL;
     case 'c':
         return &render_row_ops;
     case 'e':
