@@ -39,7 +39,8 @@ static int length_bytea(struct render_work *w, const struct render_type *t, stru
     return 0;
 }
 
-/* VarBit (varbit.h): bits that there are, 32 bits, then these, the first is the highest of a byte. */
+/* VarBit (varbit.h): bits that there are, 32 bits, then these, the first is the highest of a
+ * byte. */
 static int length_bits(struct render_work *w, const struct render_type *t, struct render_value v,
                        size_t *n)
 {
@@ -138,8 +139,9 @@ static int put_tid(struct render_work *w, const struct render_type *t, struct re
     return 0;
 }
 
-/* int2vector, oidvector (c.h): what arrays begin with, 32 bits each: one dimension, no NULLs (0), type of
- * the elements, their number, index of the first; then the elements. Spaces are between them. */
+/* int2vector, oidvector (c.h): what arrays begin with, 32 bits each: one dimension, no NULLs
+ * (0), type of the elements, their number, index of the first; then the elements. Spaces are
+ * between them. */
 static int put_vector(struct render_work *w, const struct render_type *t, struct render_value v,
                       struct out *o)
 {

@@ -1,6 +1,7 @@
 /*
- * date, time, timestamp, with time zone or not, and interval: DateStyle ISO, IntervalStyle postgres.
- * Days and microseconds count from 2000-01-01 (datetime.c, timestamp.c, date.c). The year 0 is 1 BC.
+ * date, time, timestamp, with time zone or not, and interval: DateStyle ISO, IntervalStyle
+ * postgres. Days and microseconds count from 2000-01-01 (datetime.c, timestamp.c, date.c). The year
+ * 0 is 1 BC.
  */
 #include <stdbool.h>
 
@@ -377,8 +378,9 @@ static int length_timestamptz(struct render_work *w, const struct render_type *t
 
 /* ---- interval ----
  *
- * Interval (timestamp.h): microseconds, 64 bits, then days and months, 32 bits each. From PostgreSQL 17 on
- * the lowest of all three is -infinity, the highest infinity; before, they are numbers.
+ * Interval (timestamp.h): microseconds, 64 bits, then days and months, 32 bits each. From
+ * PostgreSQL 17 on the lowest of all three is -infinity, the highest infinity; before, they are
+ * numbers.
  */
 struct span {
     int64_t time;

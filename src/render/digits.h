@@ -95,8 +95,8 @@ static inline char *digits_upto_eight(char *p, uint64_t v, unsigned n)
     return p + n;
 }
 
-/* n digits, 1 to 20 and as many as it has, or more: then with zeros in front. Up to DIGITS_SLACK bytes behind
- * them are written, too. */
+/* n digits, 1 to 20 and as many as it has, or more: then with zeros in front. Up to DIGITS_SLACK
+ * bytes behind them are written, too. */
 static inline char *digits_padded(char *p, uint64_t v, unsigned n)
 {
     if (n > 16) {

@@ -185,8 +185,9 @@ static int length_float8(struct render_work *w, const struct render_type *t, str
 
 /* ---- numeric ----
  *
- * NumericData (numeric.c): a header of 16 bits, then maybe the weight, then the digits, 16 bits each,
- * base 10000, the first worth 10000^weight; what is not there is 0. Bits 15 and 14 of the header:
+ * NumericData (numeric.c): a header of 16 bits, then maybe the weight, then the digits, 16 bits
+ * each, base 10000, the first worth 10000^weight; what is not there is 0. Bits 15 and 14 of the
+ * header:
  *
  *   11  special: bits 13 and 12 tell: 00 NaN, 01 Infinity, 11 -Infinity
  *   10  short: 13 sign, 12-7 places behind the point (dscale), 6-0 weight with its sign

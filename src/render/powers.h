@@ -1,5 +1,5 @@
 /*
- * Powers of ten, 10^-292 to 10^325: the upper 128 bits of each, rounded up; upper half first. Out of:
+ * Powers of ten, 10^-292 to 10^325: the upper 128 bits of each, rounded up; upper half first:
  *
  *   for k in range(-292, 326):
  *       r = (k * 1741647 >> 19) - 127

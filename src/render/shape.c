@@ -107,8 +107,8 @@ static int put_circle(struct render_work *w, const struct render_type *t, struct
     return 0;
 }
 
-/* The number of points comes first, as 32 bits; they themselves behind a head of some bytes. 0: they are
- * not as many. */
+/* The number of points comes first, as 32 bits; they themselves behind a head of some bytes. 0:
+ * they are not as many. */
 static size_t count_points(struct render_value v, size_t head)
 {
     size_t n = v.len >= head ? bytes_u32(v.p) : 0;

@@ -1,8 +1,8 @@
 /*
- * The way is that of Raffaello Giulietti's "The Schubfach way to render doubles": the value and the ends of its
- * interval are scaled by one power of ten such that the interval holds at least one integer, and at
- * most one multiple of ten; the product's upper bits with one more that tells if the rest is zero are
- * enough to compare exactly.
+ * The way is that of Raffaello Giulietti's "The Schubfach way to render doubles": the value and the
+ * ends of its interval are scaled by one power of ten such that the interval holds at least one
+ * integer, and at most one multiple of ten; the product's upper bits with one more that tells if
+ * the rest is zero are enough to compare exactly.
  */
 #include "render/shortest.h"
 
@@ -11,7 +11,8 @@
 #include "render/digits.h"
 #include "render/powers.h"
 
-/* Floors of logarithms, right for all exponents that occur here; >> of what is negative rounds down. */
+/* Floors of logarithms, right for all exponents that occur here; >> of what is negative rounds
+ * down. */
 static int log2_of_power10(int e)
 {
     return (e * 1741647) >> 19;

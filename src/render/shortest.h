@@ -1,8 +1,8 @@
 /*
- * Floating point numbers as PostgreSQL writes them where extra_float_digits is above 0 (d2s.c, f2s.c):
- * the shortest digits that lie between the middles to the neighbours (a middle itself does not count),
- * of several the nearest to the value, of two equally near the even one; with an exponent where it is
- * below -4 or from 15 (double) or 6 (float) on.
+ * Floating point numbers as PostgreSQL writes them where extra_float_digits is above 0 (d2s.c,
+ * f2s.c): the shortest digits that lie between the middles to the neighbours (a middle itself does
+ * not count), of several the nearest to the value, of two equally near the even one; with an
+ * exponent where it is below -4 or from 15 (double) or 6 (float) on.
  */
 #ifndef ASOFS_RENDER_SHORTEST_H
 #define ASOFS_RENDER_SHORTEST_H

@@ -1,4 +1,5 @@
-/* Types whose bytes are their text, or nearly: text, varchar, bpchar, refcursor, json; name, "char", xml. */
+/* Types whose bytes are their text, or nearly: text, varchar, bpchar, refcursor, json; name,
+ * "char", xml. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -42,7 +43,8 @@ static int put_name(struct render_work *w, const struct render_type *t, struct r
     return rc;
 }
 
-/* "char" (char.c): 0 is empty; above 127 it is \ooo from PostgreSQL 16 on, and was the byte itself before. */
+/* "char" (char.c): 0 is empty; above 127 it is \ooo from PostgreSQL 16 on, and was the byte
+ * itself before. */
 static int put_char(struct render_work *w, const struct render_type *t, struct render_value v,
                     struct out *o)
 {
@@ -66,8 +68,8 @@ static int put_char(struct render_work *w, const struct render_type *t, struct r
 /* ---- xml ----
  *
  * The text without its declaration (xml.c, xml_out): of that only a version other than 1.0 and
- * standalone are written again. Without one written, a newline after it is left out; also where there was none,
- * a newline in front. What begins like a declaration and is none stays as it is.
+ * standalone are written again. Without one written, a newline after it is left out; also where
+ * there was none, a newline in front. What begins like a declaration and is none stays as it is.
  */
 struct declaration {
     const char *version; /* NULL: none */

@@ -1,7 +1,7 @@
 /*
- * A TZif file gives moments from which on an offset holds, and a rule for what comes after the last.
- * As PostgreSQL's library does (localtime.c), the rule is written out for some 400 years, and of what
- * is later whole cycles of 400 years are taken off.
+ * A TZif file gives moments from which on an offset holds, and a rule for what comes after the
+ * last. As PostgreSQL's library does (localtime.c), the rule is written out for some 400 years, and
+ * of what is later whole cycles of 400 years are taken off.
  *
  * To find a moment among them quickly, spans of 2^24 seconds (194 days) each have the number of the
  * transition that holds when it begins: from there it is a step or two.
@@ -129,8 +129,9 @@ static bool check_types(const struct tzif *f)
     return true;
 }
 
-/* The type that PostgreSQL has before the first transition: 0 if none leads to it; else the last standard one
- * before that of the first, if that is summer time; else the first standard one; else 0. */
+/* The type that PostgreSQL has before the first transition: 0 if no transition has it; else the
+ * last standard one before that of the first, if that is summer time; else the first standard
+ * one; else 0. */
 static unsigned find_first_type(const struct tzif *f)
 {
     unsigned i;

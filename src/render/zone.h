@@ -10,8 +10,8 @@
 
 struct render_zone;
 
-/* A name as SET TIME ZONE takes it, which is also the name of a file of the system's, or UTC. NULL: it is
- * none, or it cannot be read: what depends on the zone is not rendered then. */
+/* A name as SET TIME ZONE takes it, which is also the name of a file of the system's, or UTC.
+ * NULL: it is none, or it cannot be read: what depends on the zone is not rendered then. */
 struct render_zone *render_zone_new(const char *name);
 
 /* Out of a file's bytes, version 2 or later, without leap seconds. */

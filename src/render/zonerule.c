@@ -121,7 +121,8 @@ static int64_t days_before_year(int64_t year)
     return y * 365 + y / 4 - y / 100 + y / 400 - 719162;
 }
 
-/* The day of the year, from 0, that the week-th `day` (0: Sunday) of a month is; the fifth is the last. */
+/* The day of the year, from 0, that the week-th `day` (0: Sunday) of a month is; the fifth is
+ * the last. */
 static int find_weekday(const struct zonerule_date *d, int64_t year, int64_t first_day)
 {
     static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};

@@ -10,8 +10,8 @@ struct rendering_case {
 };
 
 /*
- * Each of n cases is rendered as said and measured as long as it is; whatever a prefix of it is, or what
- * it is with one byte changed, both have the same fault or length. settings NULL: UTC.
+ * Each of n cases is rendered as said and measured as long as it is; whatever a prefix of it is, or
+ * what it is with one byte changed, both have the same fault or length. settings NULL: UTC.
  */
 void rendering_check(const struct render_builtin *list, const struct render_settings *settings,
                      const struct rendering_case *cases, size_t n);

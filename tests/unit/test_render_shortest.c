@@ -117,8 +117,8 @@ static void floats_are_written_as_the_server_does(void **state)
     }
 }
 
-/* It is read as the same number, and what has a digit less is not. (From 2^54 to 2^60 a middle between two
- * doubles, which does not count, may be so short.) */
+/* It is read as the same number, and what has a digit less is not. (From 2^54 to 2^60 a middle
+ * between two doubles, which does not count, may be so short.) */
 static void check_shortest(uint64_t bits)
 {
     struct shortest s = render_shortest_double(bits);

@@ -190,8 +190,8 @@ static struct file make_file(const struct example *e)
     for (i = 0; i < 3; i++)
         add_type(&f, e->east[i], e->summer[i]);
     add(&f, "ABC", 4);
-    for (i = 0; i < e->leaps; i++)
-        add_big(&f, 0, 12);
+    for (i = 0; i < 3 * e->leaps; i++)
+        add_big(&f, 0, 4);
     add(&f, e->footer, strlen(e->footer));
     return f;
 }
