@@ -226,7 +226,7 @@ static int open_container(struct walk *k, size_t at, size_t end)
     return 0;
 }
 
-static int put_item(struct walk *k, const struct level *l, struct item item)
+static int put_scalar(struct walk *k, struct item item)
 {
     switch (item.kind) {
     case STRING:
@@ -242,11 +242,9 @@ static int put_item(struct walk *k, const struct level *l, struct item item)
     case NIL:
         put(k, "null", 4);
         return 0;
-    case CONTAINER:
-        if (!(l->flags & SCALAR))
-            return open_container(k, item.at, item.at + item.len);
+    default:
+        return fail(k, "a jsonb has an element of an unknown kind");
     }
-    return fail(k, "a jsonb has an element of an unknown kind");
 }
 
 static int put_key(struct walk *k, struct level *l)
@@ -262,31 +260,44 @@ static int put_key(struct walk *k, struct level *l)
     return rc;
 }
 
-/* One more element of the innermost container, or its end. */
-static int step(struct walk *k)
+/* What is before the next element, and where that is. */
+static int take_element(struct walk *k, struct level *l, struct item *item)
+{
+    int rc = 0;
+
+    if (l->i > 0)
+        put(k, ", ", 2);
+    if (l->flags == OBJECT)
+        rc = put_key(k, l);
+    if (rc == 0)
+        rc = take_item(k, l, (size_t)l->i + (l->flags == OBJECT ? l->n : 0), &l->value, item);
+    l->i++;
+    return rc;
+}
+
+/* On with the innermost container: until there is one more inside of it, or it ends. */
+static int walk_container(struct walk *k)
 {
     struct level *top = (void *)(k->levels->p + k->levels->n - sizeof(*top)), l = *top;
     struct item item;
-    size_t i = l.i;
     int rc = 0;
 
-    if (l.i == l.n) {
-        if (!(l.flags & SCALAR))
-            put(k, l.flags == OBJECT ? "}" : "]", 1);
-        k->levels->n -= sizeof(l);
-        return 0;
+    while (rc == 0 && l.i < l.n) {
+        rc = take_element(k, &l, &item);
+        if (rc < 0)
+            return rc;
+        if (item.kind == CONTAINER && !(l.flags & SCALAR)) {
+            *top = l; /* now: a new level may move it */
+            return open_container(k, item.at, item.at + item.len);
+        }
+        rc = put_scalar(k, item);
+        if (rc == 0)
+            rc = nested_check(k->w, &k->text);
     }
-    if (l.i > 0)
-        put(k, ", ", 2);
-    if (l.flags == OBJECT) {
-        rc = put_key(k, &l);
-        i += l.n;
-    }
-    if (rc == 0)
-        rc = take_item(k, &l, i, &l.value, &item);
-    l.i++;
-    *top = l; /* before a new level moves it */
-    return rc < 0 ? rc : put_item(k, &l, item);
+    if (!(l.flags & SCALAR))
+        put(k, l.flags == OBJECT ? "}" : "]", 1);
+    k->levels->n -= sizeof(l);
+    return rc;
 }
 
 static int write_jsonb(struct render_work *w, struct render_value v, struct out *o, size_t *n)
@@ -297,11 +308,8 @@ static int write_jsonb(struct render_work *w, struct render_value v, struct out 
 
     k.levels = render_work_buffer(w);
     rc = open_container(&k, 0, v.len);
-    while (rc == 0 && k.levels->n > 0) {
-        rc = step(&k);
-        if (rc == 0)
-            rc = nested_check(w, &k.text);
-    }
+    while (rc == 0 && k.levels->n > 0)
+        rc = walk_container(&k);
     w->used = mark;
     *n = k.text.n;
     return rc;
