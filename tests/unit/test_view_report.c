@@ -49,7 +49,7 @@ static void reports_say_why_a_table_failed(void **state)
     viewfixture_fail(v, 1, "no, \"never\"");
     assert_report(v, META_ERRORS, "public/a,b.csv: no, \"never\"\n");
     text = viewfixture_report(v, META_TABLES);
-    assert_non_null(strstr(text, ",failed,0,0,8192,1,0.000,,\"no, \"\"never\"\"\",\n"));
+    assert_non_null(strstr(text, ",failed,0,0,8192,1,0.000,,\"no, \"\"never\"\"\",,copy,\n"));
     free(text);
 }
 
