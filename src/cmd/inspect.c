@@ -111,7 +111,7 @@ static int view_status(const char *dir, bool json)
         print_whole(&i);
     }
     for (t = 0; t < i.ntables; t++)
-        status |= strcmp(i.tables[t].state, "failed") == 0;
+        status |= strcmp(i.tables[t].state, "failed") == 0 || *i.tables[t].error;
     inspect_free(&i);
     return fflush(stdout) != 0 ? 1 : status;
 }

@@ -191,22 +191,28 @@ static void give_table(struct job *j, struct loading *l, size_t i,
                                              .checksum = c->parts[p].checksum});
 }
 
+/* The size of one that is rendered is worked out when somebody asks: it is given with the next look. */
+static int give_or_ask(struct job *j, struct loading *l, size_t i, const struct inspected_table *t,
+                       struct err *err)
+{
+    if (strcmp(t->state, "failed") == 0)
+        return err_set(err, EIO, "%s has failed: %s", t->file, t->error);
+    if (!j->given[i] && strcmp(t->state, "complete") == 0)
+        give_table(j, l, i, t);
+    return strcmp(t->state, "ready") == 0 ? inspect_wait(j->dir, t, err) : 0;
+}
+
 static int give_complete(struct job *j, struct loading *l, const struct inspected *now,
                          struct err *err)
 {
     size_t i;
+    int rc = 0;
 
     if (now->ntables != j->view.ntables)
         return err_set(err, EINVAL, "%s is another view than before", j->dir);
-    for (i = 0; i < j->list.n; i++) {
-        const struct inspected_table *t = &now->tables[j->of_view[i]];
-
-        if (strcmp(t->state, "failed") == 0)
-            return err_set(err, EIO, "%s has failed: %s", t->file, t->error);
-        if (!j->given[i] && strcmp(t->state, "complete") == 0)
-            give_table(j, l, i, t);
-    }
-    return 0;
+    for (i = 0; i < j->list.n && rc == 0; i++)
+        rc = give_or_ask(j, l, i, &now->tables[j->of_view[i]], err);
+    return rc;
 }
 
 /* A mount that is still extracting. */
