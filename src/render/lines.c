@@ -16,9 +16,9 @@
 #include "common/mem.h"
 #include "render/index.h"
 
-#define RUN 32                /* blocks that are read at once */
-#define WRITE_SIZE (1u << 20) /* bytes that the sink gets at once, or more */
-#define KEEP (1u << 20)       /* a buffer of more is not kept for the next */
+#define RUN 32                  /* blocks that are read at once */
+#define WRITE_SIZE (256u << 10) /* bytes that the sink gets at once, or more: what caches hold */
+#define KEEP (1u << 20)         /* a buffer of more is not kept for the next */
 
 struct worker {
     struct worker *next; /* in the list of those that nobody has */
