@@ -128,6 +128,27 @@ static void chunks_add_up_in_the_order_of_the_file(void **state)
     assert_int_equal(results_state(r, 1), TABLE_RUNNING);
 }
 
+static void a_measured_table_is_told_of_and_can_get_an_error_yet(void **state)
+{
+    struct told *told = *state;
+    struct results *r = told->r;
+    struct flatfile *file = spooled_alone(fixture_memory_file(), 0);
+
+    file->size = 12;
+    results_measure_table(r, 1, file, 5);
+    assert_int_equal(told->n, 1);
+    assert_int_equal(told->state, TABLE_COMPLETE);
+    assert_int_equal(r->tables[1].bytes, 12);
+    assert_int_equal(r->tables[1].rows, 5);
+    assert_int_equal(r->tables[1].checksum, 0); /* not known */
+    assert_null(r->tables[1].error);
+    results_add_error(r, 1, "block 3: bad");
+    results_add_error(r, 1, "block 7: bad, too");
+    assert_string_equal(r->tables[1].error, "block 3: bad");
+    assert_int_equal(results_state(r, 1), TABLE_COMPLETE);
+    assert_int_equal(told->n, 1);
+}
+
 static void a_complete_table_is_told_of_with_its_file(void **state)
 {
     struct told *told = *state;
@@ -231,6 +252,7 @@ int main(void)
         WITH_RESULTS(results_begin_with_every_table_waiting),
         WITH_RESULTS(a_table_starts_once),
         WITH_RESULTS(chunks_add_up_in_the_order_of_the_file),
+        WITH_RESULTS(a_measured_table_is_told_of_and_can_get_an_error_yet),
         WITH_RESULTS(a_complete_table_is_told_of_with_its_file),
         WITH_RESULTS(a_failed_table_is_told_of_with_the_reason),
         WITH_RESULTS(the_schema_is_told_of_behind_the_tables),

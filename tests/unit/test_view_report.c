@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "view/describe.h"
+#include "view/report.h"
 #include "viewfixture.h"
 
 static void assert_report(struct view *v, enum meta_file which, const char *expected)
@@ -31,9 +33,11 @@ static void report_of_tables_has_a_line_for_each(void **state)
     assert_report(
         v, META_TABLES,
         TABLES_HEAD
-        "public,items,public/items.csv,table,complete,12,15,24576,3,2.500,0000000000000abc,,,copy,\n"
+        "public,items,public/"
+        "items.csv,table,complete,12,15,24576,3,2.500,0000000000000abc,,,copy,\n"
         "public,\"a,b\",\"public/a,b.csv\",partitioned table,waiting,0,120,8192,1,0.000,,,,copy,\n"
-        "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized view,waiting,0,0,8192,1,0.000,,,,copy,\n");
+        "s,\"\"\"m\"\"\",\"s/\"\"m\"\".csv\",materialized "
+        "view,waiting,0,0,8192,1,0.000,,,,copy,\n");
 }
 
 static void report_of_errors_is_empty_when_there_are_none(void **state)
@@ -171,6 +175,42 @@ static void report_of_the_state_at_the_end_stands_still(void **state)
     json_decref(j);
 }
 
+/* Of a page view: table 1 is rendered, table 2 is not. */
+static void what_is_rendered_is_ready_before_its_size_is_known(void **state)
+{
+    struct view *v = *state;
+    struct snapshot *s = v->members[0].snapshot;
+    struct results *r = viewfixture_results(v);
+    bool rendered[] = {false, true, false};
+    char reason[] = "row filter";
+    struct described_table tables[] = {{.copied = reason}, {.copied = NULL}, {.copied = reason}};
+    struct described described = {.tables = tables, .ntables = 3};
+    char *text;
+    json_t *j;
+
+    s->rendered = rendered;
+    s->described = &described;
+    r->released = r->ended = true;
+    viewfixture_complete(v, 2, viewfixture_text(""), 0, 0);
+    text = viewfixture_report(v, META_TABLES);
+    assert_non_null(strstr(text, "partitioned table,ready,0,0,8192,1,0.000,,,,heap,\n"));
+    assert_non_null(
+        strstr(text, "materialized view,complete,0,0,8192,1,0.000,,,,copy,row filter\n"));
+    free(text);
+    j = json_of(v, META_STATUS);
+    assert_json(j, "state", "complete");
+    assert_json(j, "tables.ready", "1");
+    assert_json(j, "tables.waiting", "0");
+    json_decref(j);
+    s->rendered = NULL;
+    text = viewfixture_report(v, META_TABLES);
+    assert_non_null(strstr(text, ",copy,quicker so\n"));
+    free(text);
+    s->described = NULL;
+    assert_true(report_is_of_results(META_TABLES));
+    assert_false(report_is_of_results(META_SCHEMA));
+}
+
 static void report_of_the_schema_is_what_pg_dump_said(void **state)
 {
     struct view *v = *state;
@@ -204,6 +244,7 @@ int main(void)
         cmocka_unit_test(report_of_the_snapshot_is_json_whatever_the_names),
         WITH_VIEW(report_of_the_state_counts),
         WITH_VIEW(report_of_the_state_at_the_end_stands_still),
+        WITH_VIEW(what_is_rendered_is_ready_before_its_size_is_known),
         WITH_VIEW(report_of_the_schema_is_what_pg_dump_said),
         cmocka_unit_test(reports_without_definitions_say_why),
     };
