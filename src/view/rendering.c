@@ -18,12 +18,9 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/proc.h"
-#include "render/lines.h"
-#include "render/toast.h"
 #include "render/zone.h"
-#include "view/describe.h"
-#include "view/frozenfiles.h"
 #include "view/internal.h"
+#include "view/rendered.h"
 
 #define LITTLE (UINT64_C(8) << 20) /* bytes of heap: measured before it is asked for */
 #define RECENT 16
@@ -43,35 +40,20 @@ bool rendering_pays(uint64_t bytes, uint64_t replayed)
 
 enum step { IDLE, QUEUED, TAKEN, SETTLED };
 
-/* A table that is rendered. */
-struct rendered {
-    struct flatfile file; /* first; it is the results' from when it is measured on */
-    struct rendering *all;
-    struct snapshot *snapshot;
-    uint32_t table;
-    struct render_settings settings;
-    enum step progress;    /* protected by the lock of `all`, as is next */
-    struct rendered *next; /* in the queue */
-
-    /* From when it is taken out of the queue on, by relation. */
-    struct frozenrelation **files; /* two of each: heap and TOAST, NULL: it has none */
-    struct render_pages *toast_pages;
-    struct render_toast **toasts;
-    struct render_relation *relations;
-    size_t nrelations;
-    struct render_lines *lines;
+struct measured {             /* a table that is rendered */
+    struct rendered rendered; /* first */
+    enum step progress;       /* protected by the lock, as is next */
+    struct measured *next;    /* in the queue */
 };
 
 struct added {                /* a snapshot */
-    struct rendered **tables; /* by number; NULL: copied */
+    struct measured **tables; /* by number; NULL: copied */
     size_t n;
     struct render_zone *zone;
 };
 
 struct rendering {
-    struct frozenfiles *files;
-    struct render_xacts *xacts;
-    bool checksums;
+    struct rendered_from from;
     struct added *snapshots;
     size_t n;
 
@@ -82,8 +64,8 @@ struct rendering {
     pthread_mutex_t lock;            /* protects what follows */
     pthread_cond_t more;             /* there is something to do, or `stop` is set */
     pthread_cond_t less;             /* something was done */
-    struct rendered *first, *last;   /* the queue */
-    struct rendered **helped;        /* by thread: the table that it measures; NULL: none */
+    struct measured *first, *last;   /* the queue */
+    struct measured **helped;        /* by thread: the table that it measures; NULL: none */
     size_t open;                     /* tables that are queued or being measured */
     struct err failed;               /* of the first that failed; code 0: none has */
     struct rendered *recent[RECENT]; /* that were read: note_read */
@@ -92,7 +74,7 @@ struct rendering {
 
 /* ---- the queue; under the lock ---- */
 
-static void put_last(struct rendering *r, struct rendered *t)
+static void put_last(struct rendering *r, struct measured *t)
 {
     t->next = NULL;
     if (r->last)
@@ -102,7 +84,7 @@ static void put_last(struct rendering *r, struct rendered *t)
     r->last = t;
 }
 
-static void put_first(struct rendering *r, struct rendered *t)
+static void put_first(struct rendering *r, struct measured *t)
 {
     t->next = r->first;
     r->first = t;
@@ -110,9 +92,9 @@ static void put_first(struct rendering *r, struct rendered *t)
         r->last = t;
 }
 
-static struct rendered *take_first(struct rendering *r)
+static struct measured *take_first(struct rendering *r)
 {
-    struct rendered *t = r->first;
+    struct measured *t = r->first;
 
     if (!t)
         return NULL;
@@ -123,9 +105,9 @@ static struct rendered *take_first(struct rendering *r)
     return t;
 }
 
-static void take_out(struct rendering *r, struct rendered *t)
+static void take_out(struct rendering *r, struct measured *t)
 {
-    struct rendered **at = &r->first, *before = NULL;
+    struct measured **at = &r->first, *before = NULL;
 
     while (*at && *at != t) {
         before = *at;
@@ -139,7 +121,7 @@ static void take_out(struct rendering *r, struct rendered *t)
 }
 
 /* Measured once, whoever asks. */
-static void want(struct rendering *r, struct rendered *t, bool now)
+static void want(struct rendering *r, struct measured *t, bool now)
 {
     if (t->progress >= TAKEN || (t->progress == QUEUED && !now))
         return;
@@ -162,38 +144,12 @@ void rendering_prefer(struct rendering *r, size_t snapshot, uint32_t table)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* ---- a table ---- */
-
-static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset);
-
-static void keep_file(struct flatfile *f) /* it is ours; rendering_free frees it */
-{
-    (void)f;
-}
-
-static const struct flatfile_ops rendered_ops = {.read = read_rendered, .free = keep_file};
-
-static const struct described_table *description_of(const struct rendered *t)
-{
-    return &t->snapshot->described->tables[t->table];
-}
-
-/* What is wrong, for people; the name of the table is said by who prints it. */
-static char *fault_text(const struct rendered *t, const struct render_fault *f)
-{
-    const struct described_table *d = description_of(t);
-    const char *leaf = d->nrelations > 1 ? d->relations[f->relation].name : "";
-    const char *what = f->what ? f->what : strerror(f->code);
-
-    return f->item ? mem_printf("%s%sblock %llu, item %d: %s", leaf, *leaf ? " " : "",
-                                (unsigned long long)f->block, f->item, what)
-                   : mem_printf("%s%sblock %llu: %s", leaf, *leaf ? " " : "",
-                                (unsigned long long)f->block, what);
-}
+/* ---- readers ---- */
 
 /* What readers leave of a table for those who come next is memory: few tables have it. */
-static void note_read(struct rendering *r, struct rendered *t)
+static void note_read(void *rendering, struct rendered *t)
 {
+    struct rendering *r = rendering;
     struct rendered *oldest = NULL;
     size_t i;
 
@@ -210,203 +166,109 @@ static void note_read(struct rendering *r, struct rendered *t)
         render_lines_trim(oldest->lines);
 }
 
-static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset)
-{
-    struct rendered *t = (struct rendered *)(uintptr_t)f; /* not const: the maker's */
-    struct render_fault fault = {0};
-    int rc = render_lines_read(t->lines, buffer, size, offset, &fault);
-    char *text;
-
-    note_read(t->all, t);
-    if (rc == 0)
-        return 0;
-    text = fault_text(t, &fault);
-    results_add_error(snapshot_results(t->snapshot), t->table, text);
-    log_error("%s: %s", t->snapshot->tree.paths[t->table], text);
-    free(text);
-    return -EIO;
-}
-
-static int open_relation(struct rendered *t, size_t i, const struct described_relation *d)
-{
-    struct rendering *r = t->all;
-    struct render_relation *rel = &t->relations[i];
-    int rc = frozenrelation_open(r->files, d->path, &t->files[2 * i]);
-
-    if (rc == 0 && d->toast_path)
-        rc = frozenrelation_open(r->files, d->toast_path, &t->files[2 * i + 1]);
-    if (rc < 0)
-        return rc;
-    if (d->toast_path) {
-        t->toast_pages[i] = frozenrelation_pages(t->files[2 * i + 1]);
-        t->toasts[i] = render_toast_new(&t->toast_pages[i], r->xacts, r->checksums);
-    }
-    *rel = (struct render_relation){
-        .pages = frozenrelation_pages(t->files[2 * i]),
-        .checksums = r->checksums,
-        .toast = t->toasts[i],
-        .attributes = d->attributes,
-        .nattributes = d->nattributes,
-        .columns = d->columns,
-        .ncolumns = d->ncolumns,
-        .xacts = r->xacts,
-        .format = t->snapshot->req.format == PG_FORMAT_TEXT ? RENDER_TEXT : RENDER_CSV};
-    return 0;
-}
-
-static void make_header(const struct rendered *t, struct out *header)
-{
-    const struct pg_table *table = &t->snapshot->catalog->tables[t->table];
-    char **names = mem_array(table->ncolumns + 1, sizeof(*names));
-    size_t i;
-
-    for (i = 0; i < table->ncolumns; i++)
-        names[i] = table->columns[i].name;
-    if (t->snapshot->req.format == PG_FORMAT_CSV)
-        render_rows_header(names, table->ncolumns, header);
-    free(names);
-}
-
-/* By the thread that measures it first. */
-static int open_table(struct rendered *t)
-{
-    const struct described_table *d = description_of(t);
-    struct out header = {0};
-    size_t i;
-    int rc = 0;
-
-    t->nrelations = d->nrelations;
-    t->files = mem_array(2 * d->nrelations + 1, sizeof(struct frozenrelation *));
-    t->toast_pages = mem_array(d->nrelations + 1, sizeof(*t->toast_pages));
-    t->toasts = mem_array(d->nrelations + 1, sizeof(struct render_toast *));
-    t->relations = mem_array(d->nrelations + 1, sizeof(*t->relations));
-    for (i = 0; i < d->nrelations && rc == 0; i++)
-        rc = open_relation(t, i, &d->relations[i]);
-    if (rc < 0)
-        return rc;
-    make_header(t, &header);
-    t->lines = render_lines_new(&t->settings, header.p, header.n, t->relations, t->nrelations);
-    out_free(&header);
-    return 0;
-}
-
-static void free_table(struct rendered *t)
-{
-    size_t i;
-
-    render_lines_free(t->lines);
-    for (i = 0; i < t->nrelations; i++) {
-        render_toast_free(t->toasts[i]);
-        frozenrelation_free(t->files[2 * i]);
-        frozenrelation_free(t->files[2 * i + 1]);
-    }
-    free(t->files);
-    free(t->toast_pages);
-    free(t->toasts);
-    free(t->relations);
-    free(t);
-}
-
 /* ---- measuring ---- */
 
 /* A thread that comes to help too late can find out once more that it failed. */
-static bool settle(struct rendered *t)
+static bool settle(struct rendering *r, struct measured *t)
 {
     bool first;
 
-    pthread_mutex_lock(&t->all->lock);
+    pthread_mutex_lock(&r->lock);
     first = t->progress != SETTLED;
     t->progress = SETTLED;
-    pthread_mutex_unlock(&t->all->lock);
+    pthread_mutex_unlock(&r->lock);
     return first;
 }
 
-static void end_table(struct rendered *t, const char *why)
+static const char *path_of(const struct rendered *t)
+{
+    return t->snapshot->tree.paths[t->table];
+}
+
+static void tell_results(struct rendered *t, const char *why)
 {
     struct results *results = snapshot_results(t->snapshot);
-    struct rendering *r = t->all;
 
-    if (!settle(t))
-        return;
-    if (t->lines)
-        render_lines_trim(t->lines);
     if (why) {
-        log_error("%s: %s", t->snapshot->tree.paths[t->table], why);
+        log_error("%s: %s", path_of(t), why);
         results_fail_table(results, t->table, why);
-    } else {
-        t->file = (struct flatfile){.ops = &rendered_ops, .size = render_lines_size(t->lines)};
-        results_measure_table(results, t->table, &t->file, render_lines_rows(t->lines));
+        return;
     }
+    rendered_complete(t);
+    results_measure_table(results, t->table, &t->file, render_lines_rows(t->lines));
+}
+
+static void end_table(struct rendering *r, struct measured *t, const char *why)
+{
+    if (!settle(r, t))
+        return;
+    if (t->rendered.lines)
+        render_lines_trim(t->rendered.lines);
+    tell_results(&t->rendered, why);
     pthread_mutex_lock(&r->lock);
     if (why && !r->failed.code)
-        err_set(&r->failed, EIO, "%s: %s", t->snapshot->tree.paths[t->table], why);
+        err_set(&r->failed, EIO, "%s: %s", path_of(&t->rendered), why);
     r->open--;
     pthread_cond_broadcast(&r->less);
     pthread_mutex_unlock(&r->lock);
 }
 
-static void fail_table(struct rendered *t, const struct render_fault *fault)
+/* Whoever is the last to measure it ends it. */
+static void measure(struct rendering *r, struct measured *t)
 {
-    char *why = fault_text(t, fault);
+    struct render_fault fault = {0};
+    int rc = render_lines_measure(t->rendered.lines, &r->stop, &fault);
+    char *why = NULL;
 
-    end_table(t, why);
+    if (rc < 0 && rc != -ECANCELED)
+        why = rendered_fault_text(&t->rendered, &fault);
+    if (rc == 1 || why)
+        end_table(r, t, why);
     free(why);
 }
 
-/* Whoever is the last to measure it ends it. */
-static void measure(struct rendered *t)
-{
-    struct render_fault fault = {0};
-    int rc = render_lines_measure(t->lines, &t->all->stop, &fault);
-
-    if (rc == 1)
-        end_table(t, NULL);
-    else if (rc < 0 && rc != -ECANCELED)
-        fail_table(t, &fault);
-}
-
 /* Open it for all to see, and measure it. */
-static void measure_first(struct rendering *r, struct rendered *t, struct rendered **place)
+static void measure_first(struct rendering *r, struct measured *t, struct measured **place)
 {
     int rc;
 
-    results_start_table(snapshot_results(t->snapshot), t->table);
-    rc = open_table(t);
+    results_start_table(snapshot_results(t->rendered.snapshot), t->rendered.table);
+    rc = rendered_open(&t->rendered);
     if (rc < 0) {
-        end_table(t, strerror(-rc));
+        end_table(r, t, strerror(-rc));
         return;
     }
     pthread_mutex_lock(&r->lock);
     *place = t;
     pthread_cond_broadcast(&r->more);
     pthread_mutex_unlock(&r->lock);
-    measure(t);
+    measure(r, t);
     pthread_mutex_lock(&r->lock);
     *place = NULL;
     pthread_mutex_unlock(&r->lock);
 }
 
 /* One that others measure, and that has more to be measured; under the lock. */
-static struct rendered *find_helped(const struct rendering *r)
+static struct measured *find_helped(const struct rendering *r)
 {
     unsigned i;
 
     for (i = 0; i < r->nthreads; i++)
-        if (r->helped[i] && render_lines_has_more(r->helped[i]->lines))
+        if (r->helped[i] && render_lines_has_more(r->helped[i]->rendered.lines))
             return r->helped[i];
     return NULL;
 }
 
 struct measurer { /* a thread */
     struct rendering *r;
-    struct rendered **place;
+    struct measured **place;
 };
 
 static void *measure_thread(void *arg)
 {
     struct measurer m = *(struct measurer *)arg;
     struct rendering *r = m.r;
-    struct rendered *t, *helped;
+    struct measured *t, *helped;
 
     free(arg);
     pthread_mutex_lock(&r->lock);
@@ -421,7 +283,7 @@ static void *measure_thread(void *arg)
         if (t)
             measure_first(r, t, m.place);
         else
-            measure(helped);
+            measure(r, helped);
         pthread_mutex_lock(&r->lock);
     }
     pthread_mutex_unlock(&r->lock);
@@ -440,12 +302,10 @@ struct rendering *rendering_new(struct datadir *pages, const struct pg_control *
                                          .oldest_multi = c->limits.oldest_multi,
                                          .next_multi_offset = c->limits.next_multi_offset};
 
-    r->files = frozenfiles_new(pages);
-    xacts.arg = r->files;
-    r->xacts = render_xacts_new(&xacts);
-    r->checksums = c->checksums;
+    xacts.arg = frozenfiles_new(pages);
+    r->from = (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums};
     r->threads = mem_array(threads, sizeof(*r->threads));
-    r->helped = mem_array(threads, sizeof(struct rendered *));
+    r->helped = mem_array(threads, sizeof(struct measured *));
     r->nthreads = threads;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->more, NULL);
@@ -461,18 +321,18 @@ void rendering_add(struct rendering *r, struct snapshot *s)
     r->snapshots = mem_resize(r->snapshots, r->n + 1, sizeof(*r->snapshots));
     a = &r->snapshots[r->n++];
     *a = (struct added){.n = s->catalog->ntables, .zone = render_zone_new(s->req.timezone)};
-    a->tables = mem_array(a->n + 1, sizeof(struct rendered *));
+    a->tables = mem_array(a->n + 1, sizeof(struct measured *));
     for (i = 0; i < a->n; i++) {
-        struct rendered *t;
-
         if (!snapshot_renders(s, i))
             continue;
-        t = a->tables[i] = mem_alloc(sizeof(*t));
-        t->all = r;
-        t->snapshot = s;
-        t->table = (uint32_t)i;
-        t->settings = (struct render_settings){
-            .zone = a->zone, .major = (unsigned)s->server.version / 10000};
+        a->tables[i] = mem_alloc(sizeof(struct measured));
+        a->tables[i]->rendered = (struct rendered){
+            .from = &r->from,
+            .snapshot = s,
+            .table = (uint32_t)i,
+            .settings = {.zone = a->zone, .major = (unsigned)s->server.version / 10000},
+            .was_read = note_read,
+            .arg = r};
     }
 }
 
@@ -487,9 +347,9 @@ static void want_little(struct rendering *r, bool eager)
 
     for (i = 0; i < r->n; i++)
         for (k = 0; k < r->snapshots[i].n; k++) {
-            struct rendered *t = r->snapshots[i].tables[k];
+            struct measured *t = r->snapshots[i].tables[k];
 
-            if (t && (eager || heap_bytes(t) <= LITTLE))
+            if (t && (eager || heap_bytes(&t->rendered) <= LITTLE))
                 want(r, t, false);
         }
 }
@@ -559,23 +419,31 @@ void rendering_stop(struct rendering *r)
         pthread_join(r->threads[--r->running], NULL);
 }
 
+static void free_added(struct added *a)
+{
+    size_t i;
+
+    for (i = 0; i < a->n; i++)
+        if (a->tables[i]) {
+            rendered_close(&a->tables[i]->rendered);
+            free(a->tables[i]);
+        }
+    free(a->tables);
+    render_zone_free(a->zone);
+}
+
 void rendering_free(struct rendering *r)
 {
-    size_t i, k;
+    size_t i;
 
     if (!r)
         return;
     rendering_stop(r);
-    for (i = 0; i < r->n; i++) {
-        for (k = 0; k < r->snapshots[i].n; k++)
-            if (r->snapshots[i].tables[k])
-                free_table(r->snapshots[i].tables[k]);
-        free(r->snapshots[i].tables);
-        render_zone_free(r->snapshots[i].zone);
-    }
+    for (i = 0; i < r->n; i++)
+        free_added(&r->snapshots[i]);
     free(r->snapshots);
-    render_xacts_free(r->xacts);
-    frozenfiles_free(r->files);
+    render_xacts_free(r->from.xacts);
+    frozenfiles_free(r->from.files);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->more);
     pthread_cond_destroy(&r->less);

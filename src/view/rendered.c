@@ -1,0 +1,138 @@
+#include "view/rendered.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "render/toast.h"
+#include "view/describe.h"
+#include "view/internal.h"
+
+static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset);
+
+static void keep_file(struct flatfile *f) /* whoever has the table frees it */
+{
+    (void)f;
+}
+
+static const struct flatfile_ops rendered_ops = {.read = read_rendered, .free = keep_file};
+
+static const struct described_table *description_of(const struct rendered *t)
+{
+    return &t->snapshot->described->tables[t->table];
+}
+
+/* What is wrong, for people; the name of the table is said by who prints it. */
+char *rendered_fault_text(const struct rendered *t, const struct render_fault *f)
+{
+    const struct described_table *d = description_of(t);
+    const char *leaf = d->nrelations > 1 ? d->relations[f->relation].name : "";
+    const char *what = f->what ? f->what : strerror(f->code);
+
+    return f->item ? mem_printf("%s%sblock %llu, item %d: %s", leaf, *leaf ? " " : "",
+                                (unsigned long long)f->block, f->item, what)
+                   : mem_printf("%s%sblock %llu: %s", leaf, *leaf ? " " : "",
+                                (unsigned long long)f->block, what);
+}
+
+static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset)
+{
+    struct rendered *t = (struct rendered *)(uintptr_t)f; /* not const: the maker's */
+    struct render_fault fault = {0};
+    int rc = render_lines_read(t->lines, buffer, size, offset, &fault);
+    char *text;
+
+    t->was_read(t->arg, t);
+    if (rc == 0)
+        return 0;
+    text = rendered_fault_text(t, &fault);
+    results_add_error(snapshot_results(t->snapshot), t->table, text);
+    log_error("%s: %s", t->snapshot->tree.paths[t->table], text);
+    free(text);
+    return -EIO;
+}
+
+static int open_relation(struct rendered *t, size_t i, const struct described_relation *d)
+{
+    const struct rendered_from *r = t->from;
+    struct render_relation *rel = &t->relations[i];
+    int rc = frozenrelation_open(r->files, d->path, &t->files[2 * i]);
+
+    if (rc == 0 && d->toast_path)
+        rc = frozenrelation_open(r->files, d->toast_path, &t->files[2 * i + 1]);
+    if (rc < 0)
+        return rc;
+    if (d->toast_path) {
+        t->toast_pages[i] = frozenrelation_pages(t->files[2 * i + 1]);
+        t->toasts[i] = render_toast_new(&t->toast_pages[i], r->xacts, r->checksums);
+    }
+    *rel = (struct render_relation){
+        .pages = frozenrelation_pages(t->files[2 * i]),
+        .checksums = r->checksums,
+        .toast = t->toasts[i],
+        .attributes = d->attributes,
+        .nattributes = d->nattributes,
+        .columns = d->columns,
+        .ncolumns = d->ncolumns,
+        .xacts = r->xacts,
+        .format = t->snapshot->req.format == PG_FORMAT_TEXT ? RENDER_TEXT : RENDER_CSV};
+    return 0;
+}
+
+static void make_header(const struct rendered *t, struct out *header)
+{
+    const struct pg_table *table = &t->snapshot->catalog->tables[t->table];
+    char **names = mem_array(table->ncolumns + 1, sizeof(*names));
+    size_t i;
+
+    for (i = 0; i < table->ncolumns; i++)
+        names[i] = table->columns[i].name;
+    if (t->snapshot->req.format == PG_FORMAT_CSV)
+        render_rows_header(names, table->ncolumns, header);
+    free(names);
+}
+
+int rendered_open(struct rendered *t)
+{
+    const struct described_table *d = description_of(t);
+    struct out header = {0};
+    size_t i;
+    int rc = 0;
+
+    t->nrelations = d->nrelations;
+    t->files = mem_array(2 * d->nrelations + 1, sizeof(struct frozenrelation *));
+    t->toast_pages = mem_array(d->nrelations + 1, sizeof(*t->toast_pages));
+    t->toasts = mem_array(d->nrelations + 1, sizeof(struct render_toast *));
+    t->relations = mem_array(d->nrelations + 1, sizeof(*t->relations));
+    for (i = 0; i < d->nrelations && rc == 0; i++)
+        rc = open_relation(t, i, &d->relations[i]);
+    if (rc < 0)
+        return rc;
+    make_header(t, &header);
+    t->lines = render_lines_new(&t->settings, header.p, header.n, t->relations, t->nrelations);
+    out_free(&header);
+    return 0;
+}
+
+void rendered_close(struct rendered *t)
+{
+    size_t i;
+
+    render_lines_free(t->lines);
+    for (i = 0; i < t->nrelations; i++) {
+        render_toast_free(t->toasts[i]);
+        frozenrelation_free(t->files[2 * i]);
+        frozenrelation_free(t->files[2 * i + 1]);
+    }
+    free(t->files);
+    free(t->toast_pages);
+    free(t->toasts);
+    free(t->relations);
+}
+
+void rendered_complete(struct rendered *t)
+{
+    t->file = (struct flatfile){.ops = &rendered_ops, .size = render_lines_size(t->lines)};
+}

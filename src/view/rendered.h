@@ -1,0 +1,49 @@
+/*
+ * A table that is rendered out of frozen pages: its flat file. For rendering.c, which says when it is
+ * opened and measured, and keeps what its readers leave within bounds.
+ */
+#ifndef ASOFS_VIEW_RENDERED_H
+#define ASOFS_VIEW_RENDERED_H
+
+#include "common/flatfile.h"
+#include "render/lines.h"
+#include "view/frozenfiles.h"
+
+/* What the tables of a view share. */
+struct rendered_from {
+    struct frozenfiles *files;
+    struct render_xacts *xacts;
+    bool checksums; /* pages have them */
+};
+
+struct snapshot;
+
+struct rendered {
+    struct flatfile file; /* first; complete once it is measured */
+    const struct rendered_from *from;
+    struct snapshot *snapshot;
+    uint32_t table;
+    struct render_settings settings;
+    void (*was_read)(void *arg, struct rendered *t); /* from any thread */
+    void *arg;
+
+    /* By relation; none before rendered_open. */
+    struct frozenrelation **files; /* two of each: heap and TOAST, NULL: it has none */
+    struct render_pages *toast_pages;
+    struct render_toast **toasts;
+    struct render_relation *relations;
+    size_t nrelations;
+    struct render_lines *lines; /* NULL: not open */
+};
+
+/* Its members down to arg are set. Once; 0 or -errno. */
+int rendered_open(struct rendered *t);
+void rendered_close(struct rendered *t); /* also of one that was not opened */
+
+/* It is measured: the flat file is complete. */
+void rendered_complete(struct rendered *t);
+
+/* What is wrong, without the name of the table; owned by the caller. */
+char *rendered_fault_text(const struct rendered *t, const struct render_fault *f);
+
+#endif
