@@ -39,7 +39,7 @@ struct pg_heap {
     size_t nattributes;
 };
 
-struct pg_heap_label { /* pg_enum */
+struct pg_heap_label { /* pg_enum; or what a reg* type calls an OID, under an empty search_path */
     uint32_t oid;
     char *text;
 };
@@ -64,7 +64,8 @@ struct pg_heap_type {
         element; /* array: typelem; domain: typbasetype; range: rngsubtype; multirange: its range;
                          else 0 */
     char *name;  /* format_type() of it, for people */
-    struct pg_heap_label *labels; /* of an enum, in order of OID */
+    struct pg_heap_label
+        *labels; /* of an enum, or a reg* type (then 0 has one, too), in order of OID */
     size_t nlabels;
     struct pg_heap_field *fields; /* of a row type, all that there ever were */
     size_t nfields;

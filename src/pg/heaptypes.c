@@ -17,6 +17,19 @@ bool pg_heap_is_length(int64_t n)
     return n >= -2 && n <= INT16_MAX && n != 0;
 }
 
+int pg_heap_compare_oids(const void *key, const void *element)
+{
+    uint32_t a = *(const uint32_t *)key, b = *(const uint32_t *)element;
+
+    return a < b ? -1 : a > b;
+}
+
+const struct pg_heap_type *pg_heaps_find_type(const struct pg_heaps *h, uint32_t oid)
+{
+    return h->ntypes ? bsearch(&oid, h->types, h->ntypes, sizeof(*h->types), pg_heap_compare_oids)
+                     : NULL;
+}
+
 /* ---- types ---- */
 
 static const char types_sql[] =
@@ -155,20 +168,55 @@ static int read_belongings(struct pg_conn *conn, const struct belongings *b, con
     return rc;
 }
 
+/* ---- names that reg* types print: by their own output functions, since they depend on what else is there ---- */
+
+static const struct {
+    uint32_t type; /* pg_type.oid, the same everywhere */
+    const char *name, *catalog;
+} regs[] = {
+    {24, "regproc", "pg_proc"},
+    {2202, "regprocedure", "pg_proc"},
+    {2203, "regoper", "pg_operator"},
+    {2204, "regoperator", "pg_operator"},
+    {2205, "regclass", "pg_class"},
+    {2206, "regtype", "pg_type"},
+    {3734, "regconfig", "pg_ts_config"},
+    {3769, "regdictionary", "pg_ts_dict"},
+    {4089, "regnamespace", "pg_namespace"},
+    {4096, "regrole", "pg_roles"},
+    {4191, "regcollation", "pg_collation"},
+};
+
+/* pg_roles, since not everybody may read pg_authid. */
+static int read_names(struct pg_conn *conn, uint32_t type, const char *name, const char *catalog,
+                      struct pg_heaps *h, struct err *err)
+{
+    char *sql = mem_printf("SELECT t.oid, o.oid, pg_catalog.textin(pg_catalog.%sout(o.oid))"
+                           " FROM pg_catalog.pg_type t,"
+                           " (SELECT 0::pg_catalog.oid UNION ALL SELECT c.oid FROM pg_catalog.%s c)"
+                           " AS o(oid) WHERE t.oid = $1::pg_catalog.oid ORDER BY o.oid",
+                           name, catalog);
+    char *number = mem_printf("%u", type);
+    const struct belongings names = {sql, {"oot", 1, PG_MANY}, take_label};
+    int rc = read_belongings(conn, &names, number, h, err);
+
+    free(number);
+    free(sql);
+    return rc;
+}
+
+static int read_all_names(struct pg_conn *conn, struct pg_heaps *h, struct err *err)
+{
+    int rc = 0;
+    size_t i;
+
+    for (i = 0; rc == 0 && i < sizeof(regs) / sizeof(*regs); i++)
+        if (pg_heaps_find_type(h, regs[i].type))
+            rc = read_names(conn, regs[i].type, regs[i].name, regs[i].catalog, h, err);
+    return rc;
+}
+
 /* ---- foreign types ---- */
-
-int pg_heap_compare_oids(const void *key, const void *element)
-{
-    uint32_t a = *(const uint32_t *)key, b = *(const uint32_t *)element;
-
-    return a < b ? -1 : a > b;
-}
-
-const struct pg_heap_type *pg_heaps_find_type(const struct pg_heaps *h, uint32_t oid)
-{
-    return h->ntypes ? bsearch(&oid, h->types, h->ntypes, sizeof(*h->types), pg_heap_compare_oids)
-                     : NULL;
-}
 
 static bool is_foreign(const struct pg_heaps *h, uint32_t oid)
 {
@@ -225,6 +273,8 @@ int pg_heap_types_read(struct pg_conn *conn, const char *relations, struct pg_he
         rc = read_belongings(conn, &fields, types, h, err);
     if (rc == 0)
         rc = read_belongings(conn, &labels, types, h, err);
+    if (rc == 0)
+        rc = read_all_names(conn, h, err);
     spread_foreign(h);
     free(types);
     return rc;

@@ -7,7 +7,7 @@
 #define PG_HEAP_ALIGNS "csid" /* typalign, attalign */
 
 /* Three queries: the types of these relations (an array literal) and all below them, columns of row types,
- * labels. */
+ * labels; and one for each reg* type among them. */
 int pg_heap_types_read(struct pg_conn *conn, const char *relations, struct pg_heaps *h,
                        struct err *err);
 void pg_heap_type_free(struct pg_heap_type *t); /* what it holds */

@@ -1,4 +1,4 @@
-/* bytea (hex), bit, varbit, uuid, pg_lsn, tid, int2vector, oidvector. */
+/* bytea (hex), bit, varbit, uuid, pg_lsn, tid, int2vector, oidvector, pg_snapshot. */
 #include <stdint.h>
 
 #include "render/bytes.h"
@@ -165,21 +165,49 @@ static int put_vector(struct render_work *w, const struct render_type *t, struct
     return 0;
 }
 
+/* xid8funcs.c, pg_snapshot: 32 bits, how many transactions are in progress; then 64 bits each: xmin, xmax,
+ * these. */
+static int put_snapshot(struct render_work *w, const struct render_type *t, struct render_value v,
+                        struct out *o)
+{
+    size_t n = v.len >= 20 ? bytes_u32(v.p) : 0, i;
+    char *p;
+
+    (void)t;
+    if (v.len < 20 || v.len - 20 != 8 * n)
+        return render_fail(w, "a snapshot has another length than it says");
+    p = out_place(o, (n + 2) * (DIGITS_MAX + 1));
+    p = digits_unsigned(p, bytes_u64(v.p + 4));
+    *p++ = ':';
+    p = digits_unsigned(p, bytes_u64(v.p + 12));
+    *p++ = ':';
+    for (i = 0; i < n; i++) {
+        if (i)
+            *p++ = ',';
+        p = digits_unsigned(p, bytes_u64(v.p + 20 + 8 * i));
+    }
+    o->n = (size_t)(p - o->p);
+    return 0;
+}
+
 static const struct render_ops bytea_ops = {.put = put_bytea, .length = length_bytea};
 static const struct render_ops bits_ops = {.put = put_bits, .length = length_bits};
 static const struct render_ops uuid_ops = {.put = put_uuid, .length = length_uuid, .bare = true};
 static const struct render_ops lsn_ops = {.put = put_lsn, .bare = true};
 static const struct render_ops tid_ops = {.put = put_tid};
 static const struct render_ops vector_ops = {.put = put_vector};
+static const struct render_ops snapshot_ops = {.put = put_snapshot};
 
 const struct render_builtin render_binaries[] = {
-    {17, -1, 'i', ',', false, &bytea_ops},  /* bytea */
-    {22, -1, 'i', ',', false, &vector_ops}, /* int2vector */
-    {27, 6, 's', ',', false, &tid_ops},     /* tid */
-    {30, -1, 'i', ',', false, &vector_ops}, /* oidvector */
-    {1560, -1, 'i', ',', false, &bits_ops}, /* bit */
-    {1562, -1, 'i', ',', false, &bits_ops}, /* varbit */
-    {2950, 16, 'c', ',', false, &uuid_ops}, /* uuid */
-    {3220, 8, 'd', ',', false, &lsn_ops},   /* pg_lsn */
+    {17, -1, 'i', ',', false, &bytea_ops},      /* bytea */
+    {22, -1, 'i', ',', false, &vector_ops},     /* int2vector */
+    {27, 6, 's', ',', false, &tid_ops},         /* tid */
+    {30, -1, 'i', ',', false, &vector_ops},     /* oidvector */
+    {1560, -1, 'i', ',', false, &bits_ops},     /* bit */
+    {1562, -1, 'i', ',', false, &bits_ops},     /* varbit */
+    {2950, 16, 'c', ',', false, &uuid_ops},     /* uuid */
+    {2970, -1, 'd', ',', false, &snapshot_ops}, /* txid_snapshot */
+    {3220, 8, 'd', ',', false, &lsn_ops},       /* pg_lsn */
+    {5038, -1, 'd', ',', false, &snapshot_ops}, /* pg_snapshot */
     {0},
 };

@@ -1,14 +1,11 @@
 /*
- * Rows (values of composite types), as record_out writes them, and enums.
+ * Rows (values of composite types), as record_out writes them.
  *
  * PostgreSQL (access/htup_details.h; the same in 14 to 18), behind the varlena's header of four bytes, which
  * counts in all offsets: typmod, type, 6 bytes, t_infomask2 (low 11 bits: attributes), t_infomask (1: has a
  * bitmap), t_hoff, bitmap (1: not NULL); at t_hoff the attributes that are not NULL. Attributes that were added to the type
  * later are not there, and NULL.
  */
-#include <errno.h>
-#include <string.h>
-
 #include "render/bytes.h"
 #include "render/nested.h"
 
@@ -104,57 +101,3 @@ static int row_length(struct render_work *w, const struct render_type *t, struct
 }
 
 const struct render_ops render_row_ops = {.put = put_row, .length = row_length};
-
-/* ---- enums: the oid of a label, pg_enum.oid ---- */
-
-static const struct render_label *find_label(const struct render_type *t, uint32_t oid)
-{
-    size_t from = 0, to = t->nlabels;
-
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-
-        if (t->labels[middle].oid == oid)
-            return &t->labels[middle];
-        if (t->labels[middle].oid < oid)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return NULL;
-}
-
-/* NULL, and the fault is told: it has none. */
-static const struct render_label *label_of(struct render_work *w, const struct render_type *t,
-                                           struct render_value v)
-{
-    const struct render_label *l = v.len == 4 ? find_label(t, bytes_u32(v.p)) : NULL;
-
-    if (!l)
-        render_fail(w, "a value of an enum that is none of its labels");
-    return l;
-}
-
-static int put_enum(struct render_work *w, const struct render_type *t, struct render_value v,
-                    struct out *o)
-{
-    const struct render_label *l = label_of(w, t, v);
-
-    if (!l)
-        return -EIO;
-    out_put(o, l->text, strlen(l->text));
-    return 0;
-}
-
-static int enum_length(struct render_work *w, const struct render_type *t, struct render_value v,
-                       size_t *n)
-{
-    const struct render_label *l = label_of(w, t, v);
-
-    if (!l)
-        return -EIO;
-    *n = strlen(l->text);
-    return 0;
-}
-
-const struct render_ops render_enum_ops = {.put = put_enum, .length = enum_length};

@@ -1,4 +1,4 @@
-/* Types whose bytes are their text, or nearly: text, varchar, bpchar, refcursor, json; name,
+/* Types whose bytes are their text, or nearly: text, varchar, bpchar, refcursor, json, pg_node_tree; name,
  * "char", xml. */
 #include <stdbool.h>
 #include <string.h>
@@ -213,6 +213,7 @@ const struct render_builtin render_texts[] = {
     {19, 64, 'c', ',', false, &name_ops},   /* name */
     {25, -1, 'i', ',', false, &text_ops},   /* text */
     {114, -1, 'i', ',', false, &text_ops},  /* json */
+    {194, -1, 'i', ',', false, &text_ops},  /* pg_node_tree */
     {142, -1, 'i', ',', false, &xml_ops},   /* xml */
     {1042, -1, 'i', ',', false, &text_ops}, /* bpchar */
     {1043, -1, 'i', ',', false, &text_ops}, /* varchar */

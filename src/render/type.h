@@ -42,7 +42,7 @@ struct render_ops {
     bool verbatim; /* the text is the value's bytes as they are: who has those need not call put */
 };
 
-struct render_label { /* of an enum */
+struct render_label { /* of an enum; of a reg* type, which prints names of OIDs */
     uint32_t oid;
     const char *text;
 };
@@ -90,8 +90,8 @@ struct render_types;
 
 /*
  * All rows at once; those that they refer to are found among them and among the families below, which
- * are known by their numbers: rows of those are not needed, and do no harm. Arrays, ranges and
- * multiranges of PostgreSQL's own need rows.
+ * are known by their numbers: rows of those are not needed, and do no harm. Arrays, ranges, multiranges and
+ * reg* types of PostgreSQL's own need rows; a reg* type labels, too: that of 0 at least.
  */
 struct render_types *render_types_new(const struct render_type_row *rows, size_t n);
 void render_types_free(struct render_types *t); /* NULL is fine */
@@ -112,12 +112,13 @@ struct render_builtin {
 };
 
 extern const struct render_builtin render_numbers[];   /* oid, xid … too; end with oid 0, as those below */
-extern const struct render_builtin render_texts[];     /* text, varchar, bpchar, name, "char", json, xml */
+extern const struct render_builtin render_texts[];     /* text to bpchar, name, "char", json, xml … */
 extern const struct render_builtin render_datetimes[];
 extern const struct render_builtin render_networks[];  /* inet, cidr, macaddr, macaddr8 */
 extern const struct render_builtin render_shapes[];    /* point to circle */
-extern const struct render_builtin render_binaries[];  /* bytea, bit, uuid, pg_lsn, tid, vectors */
+extern const struct render_builtin render_binaries[];  /* bytea, bit, uuid, pg_lsn, tid, vectors, pg_snapshot */
 extern const struct render_builtin render_documents[]; /* jsonb, jsonpath if covered */
+extern const struct render_builtin render_regs[];      /* regclass and so on: only with their labels */
 extern const struct render_ops render_numeric_ops; /* for jsonb, which has no type to give: t is NULL */
 extern const struct render_ops render_array_ops, render_row_ops, render_range_ops,
     render_multirange_ops, render_enum_ops;

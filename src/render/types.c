@@ -159,12 +159,22 @@ static void copy_fields(const struct render_types *t, struct entry *e)
     e->type.nfields = n;
 }
 
+/* NULL: it is not a reg* type, or without labels. */
+static const struct render_ops *find_reg(const struct render_type_row *r)
+{
+    const struct render_builtin *b;
+
+    for (b = render_regs; b->oid && b->oid != r->oid;)
+        b++;
+    return b->oid && r->len == b->len && r->nlabels > 0 ? b->ops : NULL;
+}
+
 /* NULL: it is none of those that are covered. Of a domain that of its base, later. */
 static const struct render_ops *ops_of(const struct render_type_row *r)
 {
     switch (r->kind) {
     case 'b':
-        return r->array && r->len == -1 ? &render_array_ops : NULL;
+        return r->array && r->len == -1 ? &render_array_ops : find_reg(r);
     case 'c':
         return &render_row_ops;
     case 'e':
@@ -176,6 +186,11 @@ static const struct render_ops *ops_of(const struct render_type_row *r)
     default:
         return NULL;
     }
+}
+
+static bool needs_element(const struct render_type_row *r)
+{
+    return r->kind == 'r' || r->kind == 'm' || (r->kind == 'b' && r->array);
 }
 
 /* What it needs to be written, but for what its parts say. */
@@ -190,11 +205,11 @@ static void fill_entry(const struct render_types *t, struct entry *e)
     e->type.delimiter = r->delimiter;
     if (r->kind == 'c')
         copy_fields(t, e);
-    else if (r->kind == 'e')
+    else if (r->kind == 'e' || (r->kind == 'b' && find_reg(r)))
         copy_labels(e);
     else
         e->type.element = type_of(t, r->element);
-    if (!is_domain(e) && (!e->type.ops || (r->kind != 'c' && r->kind != 'e' && !r->element)))
+    if (!is_domain(e) && (!e->type.ops || (needs_element(r) && !r->element)))
         e->blame = r->oid;
 }
 

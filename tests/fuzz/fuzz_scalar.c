@@ -10,9 +10,9 @@
 #include "fuzz.h"
 #include "render/work.h"
 
-static const struct render_builtin *const families[] = {render_numbers,   render_texts,
-                                                        render_datetimes, render_networks,
-                                                        render_shapes,    render_binaries};
+static const struct render_builtin *const families[] = {
+    render_numbers, render_texts,    render_datetimes, render_networks,
+    render_shapes,  render_binaries, render_regs};
 #define FAMILIES (sizeof(families) / sizeof(*families))
 
 static size_t count_types(void)

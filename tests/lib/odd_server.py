@@ -31,6 +31,7 @@ PLACES = {
     "types": (r"array_subscript_handler", "asofs heaps"),
     "fields": (r"t.typtype = 'c' AND a.attnum", "asofs heaps"),
     "labels": (r"FROM pg_catalog.pg_enum e", "asofs heaps"),
+    "names": (r"pg_catalog.regclassout", "asofs heaps"),
     "look": (r"pg_control_checkpoint", "asofs base"),
     "slot": (r"pg_replication_slots", "asofs base"),
     "spaces": (r"pg_tablespace_location", "asofs base"),

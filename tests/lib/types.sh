@@ -3,7 +3,7 @@
 
 # "type<tab>literal", several for one type. A type of the server that is missing here fails the case.
 samples() {
-	tr '|' '\t' <<-'END'
+	sed 's/|/\t/' <<-'END'
 		bool|t
 		bool|f
 		bytea|\x00ff5c2e0a
@@ -21,6 +21,30 @@ samples() {
 		regprocedure|public.f(integer)
 		regoper|pg_catalog.#-
 		regoperator|pg_catalog.+(integer,integer)
+		regproc|4294967295
+		regproc|-
+		regprocedure|4294967295
+		regprocedure|-
+		regoper|4294967295
+		regoper|0
+		regoperator|4294967295
+		regoperator|0
+		regclass|4294967295
+		regclass|-
+		regcollation|4294967295
+		regcollation|-
+		regtype|4294967295
+		regtype|-
+		regtype|public.pair[]
+		regtype|timestamp with time zone
+		regconfig|4294967295
+		regconfig|-
+		regdictionary|4294967295
+		regdictionary|-
+		regnamespace|4294967295
+		regnamespace|-
+		regrole|4294967295
+		regrole|-
 		regclass|pg_catalog.pg_class
 		regclass|public."Odd name"
 		regcollation|pg_catalog."C"
@@ -85,6 +109,10 @@ samples() {
 		tsquery|'fat' & !'rat':AB
 		txid_snapshot|10:20:10,14,15
 		pg_snapshot|10:20:10,14,15
+		pg_snapshot|1:18446744073709551615:
+		int2vector|
+		int2vector|-32768
+		oidvector|4294967295
 		aclitem|postgres=r*w/postgres
 		int4range|[1,10)
 		int4range|empty

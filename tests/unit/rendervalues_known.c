@@ -27,6 +27,13 @@ static const struct render_label labels_17719[] = {
     {17720, "sad"}, {17722, "ok"}, {17724, "so so"}, {17726, "NULL"}, {17728, "in,\"q\""},
 };
 
+/* Some of pg_class, and what 0 is printed as. */
+static const struct render_label labels_regclass[] = {
+    {0, "-"},
+    {1259, "pg_class"},
+    {17776, "s.\"Odd, name\""},
+};
+
 static const struct render_field_row fields_17738[] = {
     {23, 4, 'i'},
     {25, -1, 'i'},
@@ -110,10 +117,12 @@ const struct render_type_row nested_rows[] = {
     ROW(17750, 'r', -1, 'i', ',', false, 25),    /* s.textrange */
     ROW(17758, 'd', -1, 'i', ',', false, 3904),  /* s.dint4range */
     ROW(17760, 'd', -1, 'i', ',', false, 4451),  /* s.dmulti */
-    {17763, 'c', -1, 'd', ',', false, 0, .fields = fields_17763, .nfields = 3}, /* s.holds_range */
-    ROW(17765, 'b', -1, 'd', ',', true, 17766),                                 /* s.zoned[] */
-    {17766, 'c', -1, 'd', ',', false, 0, .fields = fields_17766, .nfields = 2}, /* s.zoned */
-    {17774, 'c', -1, 'd', ',', false, 0, .fields = fields_17774, .nfields = 6}, /* s.with_bit */
+    {17763, 'c', -1, 'd', ',', false, 0, .fields = fields_17763, .nfields = 3},  /* s.holds_range */
+    ROW(17765, 'b', -1, 'd', ',', true, 17766),                                  /* s.zoned[] */
+    {17766, 'c', -1, 'd', ',', false, 0, .fields = fields_17766, .nfields = 2},  /* s.zoned */
+    {17774, 'c', -1, 'd', ',', false, 0, .fields = fields_17774, .nfields = 6},  /* s.with_bit */
+    {2205, 'b', 4, 'i', ',', false, 0, .labels = labels_regclass, .nlabels = 3}, /* regclass */
+    ROW(2210, 'b', -1, 'i', ',', true, 2205),                                    /* regclass[] */
 };
 const size_t nested_nrows = sizeof(nested_rows) / sizeof(nested_rows[0]);
 
@@ -209,6 +218,15 @@ const struct known_value nested_values[] = {
      "0100000020000000400f00000400000001000000070000000000000044000000400f000001000000"
      "030000000200000024000000400f00000100000024000000400f000018000000",
      "{\"[1,3)\",empty,\"(,)\",NULL}"},
+    {2205, /* regclass */
+     "00000000", "-"},
+    {2205, /* regclass */
+     "f0450000", "17904"},
+    {2205, /* regclass */
+     "70450000", "s.\"Odd, name\""},
+    {2210, /* regclass[] */
+     "01000000000000009d080000040000000100000000000000eb04000070450000ffffffff",
+     "{-,pg_class,\"s.\\\"Odd, name\\\"\",4294967295}"},
     {17719, /* s.mood */
      "3c450000", "so so"},
     {17718, /* s.mood[] */

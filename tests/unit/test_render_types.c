@@ -124,6 +124,32 @@ static void labels_are_copied_in_order(void **state)
     render_types_free(t);
 }
 
+static void regs_need_labels(void **state)
+{
+    static const struct render_label labels[] = {{0, "-"}};
+    const struct render_type_row rows[] = {
+        {2205, 'b', 4, 'i', ',', false, 0, .labels = labels, .nlabels = 1},
+        ROW(2210, 'b', -1, 'i', ',', true, 2205),
+        ROW(2206, 'b', 4, 'i', ',', false, 0),
+        ROW(2211, 'b', -1, 'i', ',', true, 2206),
+        {4089, 'b', 8, 'd', ',', false, 0, .labels = labels, .nlabels = 1},
+        {20000, 'b', 4, 'i', ',', false, 0, .labels = labels, .nlabels = 1},
+        ROW(20001, 'd', 4, 'i', ',', false, 2205),
+    };
+    struct render_types *t = render_types_new(rows, COUNT(rows));
+
+    (void)state;
+    assert_ptr_equal(find(t, 2205)->ops, render_regs[0].ops);
+    assert_string_equal(find(t, 20001)->labels[0].text, "-");
+    assert_ptr_equal(find(t, 2210)->element, find(t, 2205));
+    assert_blames(t, 2206, 2206);
+    assert_blames(t, 2211, 2206);
+    assert_blames(t, 4089, 4089);
+    assert_blames(t, 20000, 20000);
+    assert_blames(t, 4096, 4096);
+    render_types_free(t);
+}
+
 static const struct render_field_row circle[] = {{INT4, 4, 'i'}, {20001, -1, 'd'}, {0, 2, 's'}};
 static const struct render_field_row zoned_circle[] = {{20003, -1, 'd'}, {TIMESTAMPTZ, 8, 'd'}};
 static const struct render_field_row bad_circle[] = {{20005, -1, 'd'}, {2278, 4, 'i'}};
@@ -219,6 +245,7 @@ int main(void)
         cmocka_unit_test(a_domain_is_its_base_but_for_its_oid),
         cmocka_unit_test(domains_in_a_circle_are_not_covered),
         cmocka_unit_test(labels_are_copied_in_order),
+        cmocka_unit_test(regs_need_labels),
         cmocka_unit_test(rows_may_hold_arrays_of_themselves),
         cmocka_unit_test(what_is_in_a_type_is_to_blame),
         cmocka_unit_test(vectors_are_no_arrays),
