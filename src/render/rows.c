@@ -22,11 +22,21 @@ struct tuple {
     size_t n;                   /* attributes that it has */
 };
 
+/* What each row asks of an attribute, in one place. */
+struct step {
+    const struct render_type *type; /* NULL: not wanted */
+    const char *missing;
+    size_t padding; /* alignment - 1 */
+    int len;        /* -1: varlena; 0: one that no column has */
+    bool bare, verbatim;
+};
+
 /* The rows of a page on their way to the file. */
 struct walk {
     struct render_work *w;
     const struct render_relation *r;
-    size_t nattributes;          /* up to the last that is wanted */
+    const struct step *steps; /* attributes up to the last that is wanted */
+    size_t nsteps;
     struct render_value *values; /* of those, for columns in another order; NULL: they ascend */
     struct render_style style;
     struct out *o;  /* writing */
@@ -49,45 +59,40 @@ ALWAYS struct tuple open_tuple(const char *row, size_t len)
     return t;
 }
 
-/* A value that is not of fixed length is aligned only if padding is there, and padding is zeros: no
- * value begins with one where it is not aligned. */
-ALWAYS int take_varlena(struct render_work *w, char align, struct tuple *t, struct render_value *v)
+static __attribute__((noinline, cold)) int fail_beyond(struct render_work *w, const struct step *s)
 {
-    size_t n;
-
-    if (t->at < t->size && t->data[t->at] == 0)
-        t->at = bytes_align(t->at, align);
-    n = t->at < t->size ? varlena_size(t->data + t->at, t->size - t->at) : 0;
-    if (n == 0)
-        return render_fail(w, "a value reaches beyond its row");
-    *v = (struct render_value){t->data + t->at, n};
-    t->at += n;
-    return 0;
+    return render_fail(w, s->len ? "a value reaches beyond its row"
+                                 : "an attribute of a length that no column has");
 }
 
-ALWAYS int take_fixed(struct render_work *w, const struct render_attribute *a, struct tuple *t,
-                      struct render_value *v)
+/* A value that is not of fixed length is aligned only if padding is there, and padding is zeros: no
+ * value begins with one where it is not aligned. */
+ALWAYS size_t find_varlena(const struct step *s, const struct tuple *t, size_t *at)
 {
-    size_t n = (size_t)a->len, at = bytes_align(t->at, a->align);
-
-    if (a->len <= 0)
-        return render_fail(w, "an attribute of a length that no column has");
-    if (at > t->size || n > t->size - at)
-        return render_fail(w, "a value reaches beyond its row");
-    *v = (struct render_value){t->data + at, n};
-    t->at = at + n;
-    return 0;
+    if (*at < t->size && t->data[*at] == 0)
+        *at = (*at + s->padding) & ~s->padding;
+    return *at < t->size ? varlena_size(t->data + *at, t->size - *at) : 0;
 }
 
 /* Attribute i, which is the next: its bytes, header included; p is NULL where it is null. */
-ALWAYS int take_value(struct render_work *w, const struct render_attribute *a, size_t i,
-                      struct tuple *t, struct render_value *v)
+ALWAYS int take_value(struct render_work *w, const struct step *s, size_t i, struct tuple *t,
+                      struct render_value *v)
 {
+    size_t at = t->at, n = (size_t)s->len;
+
     if (t->nulls && !(t->nulls[i >> 3] >> (i & 7) & 1)) {
         *v = (struct render_value){0};
         return 0;
     }
-    return a->len == -1 ? take_varlena(w, a->align, t, v) : take_fixed(w, a, t, v);
+    if (s->len > 0)
+        at = (at + s->padding) & ~s->padding;
+    else
+        n = s->len ? find_varlena(s, t, &at) : 0;
+    if (n == 0 || at + n > t->size)
+        return fail_beyond(w, s);
+    *v = (struct render_value){t->data + at, n};
+    t->at = at + n;
+    return 0;
 }
 
 /* ---- fields ---- */
@@ -95,57 +100,71 @@ ALWAYS int take_value(struct render_work *w, const struct render_attribute *a, s
 /* What has no quicker way is written aside, and counted. */
 static int measure_aside(struct walk *k, const struct render_type *t, struct render_value v)
 {
+    size_t mark = k->w->used;
     struct out *o = render_work_buffer(k->w);
     int rc = t->ops->put(k->w, t, v, o);
 
     if (rc == 0)
         k->bytes += t->ops->bare ? o->n : render_field_length(k->style, o->p, o->n);
+    k->w->used = mark;
     return rc;
 }
 
-ALWAYS int measure_text(struct walk *k, const struct render_type *t, struct render_value v)
+ALWAYS int measure_text(struct walk *k, const struct step *s, struct render_value v)
 {
     size_t n = 0;
     int rc;
 
-    if (t->ops->verbatim) {
+    if (s->verbatim) {
         k->bytes += render_field_length(k->style, v.p, v.len);
         return 0;
     }
-    if (!t->ops->bare || !t->ops->length)
-        return measure_aside(k, t, v);
-    rc = t->ops->length(k->w, t, v, &n);
+    if (!s->bare || !s->type->ops->length)
+        return measure_aside(k, s->type, v);
+    rc = s->type->ops->length(k->w, s->type, v, &n);
     k->bytes += n;
     return rc;
 }
 
-ALWAYS int put_text(struct walk *k, const struct render_type *t, struct render_value v)
+ALWAYS int put_text(struct walk *k, const struct step *s, struct render_value v)
 {
     size_t at = k->o->n;
     int rc;
 
-    if (t->ops->verbatim) {
+    if (s->verbatim) {
         render_field_put(k->style, v.p, v.len, k->o);
         return 0;
     }
-    rc = t->ops->put(k->w, t, v, k->o);
-    if (rc == 0 && !t->ops->bare)
+    rc = s->type->ops->put(k->w, s->type, v, k->o);
+    if (rc == 0 && !s->bare)
         render_field_close(k->style, k->o, at);
     return rc;
 }
 
-ALWAYS int write_value(struct walk *k, const struct render_attribute *a, struct render_value v,
-                       bool measures)
+/* One that is compressed or in a TOAST table. */
+static int write_opened(struct walk *k, const struct step *s, struct render_value v, bool measures)
 {
     size_t mark = k->w->used;
-    int rc = 0;
+    int rc = render_varlena_open(k->w, v.p, v.len, &v);
 
-    if (a->len == -1)
-        rc = render_varlena(k->w, v.p, v.len, &v);
     if (rc == 0)
-        rc = measures ? measure_text(k, a->type, v) : put_text(k, a->type, v);
+        rc = measures ? measure_text(k, s, v) : put_text(k, s, v);
     k->w->used = mark;
     return rc;
+}
+
+ALWAYS int write_value(struct walk *k, const struct step *s, struct render_value v, bool measures)
+{
+    unsigned char h;
+
+    if (s->len == -1) { /* varlena.h */
+        h = (unsigned char)*v.p;
+        if (h == 1 || (h & 3) == 2)
+            return write_opened(k, s, v, measures);
+        v = h & 1 ? (struct render_value){v.p + 1, v.len - 1}
+                  : (struct render_value){v.p + 4, v.len - 4};
+    }
+    return measures ? measure_text(k, s, v) : put_text(k, s, v);
 }
 
 ALWAYS void write_null(struct walk *k, bool measures)
@@ -177,11 +196,10 @@ ALWAYS void write_char(struct walk *k, char c, bool measures)
 
 /* ---- rows ---- */
 
-ALWAYS int write_field(struct walk *k, const struct render_attribute *a, struct render_value v,
-                       bool measures)
+ALWAYS int write_field(struct walk *k, const struct step *s, struct render_value v, bool measures)
 {
     if (v.p)
-        return write_value(k, a, v, measures);
+        return write_value(k, s, v, measures);
     write_null(k, measures);
     return 0;
 }
@@ -189,27 +207,25 @@ ALWAYS int write_field(struct walk *k, const struct render_attribute *a, struct 
 /* Columns in the order of the attributes: each is written as soon as it is found. */
 ALWAYS int write_ascending(struct walk *k, struct tuple *t, bool measures)
 {
-    const struct render_relation *r = k->r;
+    const struct step *s = k->steps, *end = s + k->nsteps;
+    char delimiter = render_field_delimiter(k->style.format);
     struct render_value v = {0};
-    size_t c, i = 0;
+    bool first = true;
+    size_t i = 0;
     int rc = 0;
 
-    for (c = 0; c < r->ncolumns && rc == 0; c++) {
-        if (c)
-            write_char(k, render_field_delimiter(k->style.format), measures);
-        for (; i < r->columns[c] && i < t->n && rc == 0; i++)
-            rc = take_value(k->w, &r->attributes[i], i, t, &v);
-        if (rc < 0)
-            break;
-        i = r->columns[c];
-        if (i >= t->n) {
-            write_missing(k, r->attributes[i].missing, measures);
+    for (; s < end && rc == 0; s++, i++) {
+        if (i < t->n)
+            rc = take_value(k->w, s, i, t, &v);
+        if (!s->type || rc < 0)
             continue;
-        }
-        rc = take_value(k->w, &r->attributes[i], i, t, &v);
-        if (rc == 0)
-            rc = write_field(k, &r->attributes[i], v, measures);
-        i++;
+        if (!first)
+            write_char(k, delimiter, measures);
+        first = false;
+        if (i < t->n)
+            rc = write_field(k, s, v, measures);
+        else
+            write_missing(k, s->missing, measures);
     }
     return rc;
 }
@@ -221,16 +237,16 @@ ALWAYS int write_permuted(struct walk *k, struct tuple *t, bool measures)
     size_t c, i;
     int rc = 0;
 
-    for (i = 0; i < k->nattributes && i < t->n && rc == 0; i++)
-        rc = take_value(k->w, &r->attributes[i], i, t, &k->values[i]);
+    for (i = 0; i < k->nsteps && i < t->n && rc == 0; i++)
+        rc = take_value(k->w, &k->steps[i], i, t, &k->values[i]);
     for (c = 0; c < r->ncolumns && rc == 0; c++) {
         i = r->columns[c];
         if (c)
             write_char(k, render_field_delimiter(k->style.format), measures);
         if (i >= t->n)
-            write_missing(k, r->attributes[i].missing, measures);
+            write_missing(k, k->steps[i].missing, measures);
         else
-            rc = write_field(k, &r->attributes[i], k->values[i], measures);
+            rc = write_field(k, &k->steps[i], k->values[i], measures);
     }
     return rc;
 }
@@ -263,23 +279,51 @@ static bool columns_ascend(const struct render_relation *r)
     return true;
 }
 
-static void prepare_walk(struct walk *k)
+static size_t count_steps(const struct render_relation *r)
+{
+    size_t c, n = 0;
+
+    for (c = 0; c < r->ncolumns; c++)
+        if (r->columns[c] >= n)
+            n = r->columns[c] + 1u;
+    return n;
+}
+
+static void *scratch(struct render_work *w, size_t bytes)
+{
+    return out_place(render_work_buffer(w), bytes + 1);
+}
+
+static void prepare_steps(struct walk *k)
 {
     const struct render_relation *r = k->r;
-    struct out *o;
-    size_t c;
+    struct step *steps;
+    size_t i;
 
-    k->w->toast = r->toast;
+    k->nsteps = count_steps(r);
+    k->steps = steps = scratch(k->w, k->nsteps * sizeof(*steps));
+    for (i = 0; i < k->nsteps; i++)
+        steps[i] = (struct step){.missing = r->attributes[i].missing,
+                                 .padding = bytes_align(1, r->attributes[i].align) - 1,
+                                 .len = r->attributes[i].len < -1 ? 0 : r->attributes[i].len};
+    for (i = 0; i < r->ncolumns; i++) {
+        struct step *s = &steps[r->columns[i]];
+
+        s->type = r->attributes[r->columns[i]].type;
+        s->bare = s->type->ops->bare;
+        s->verbatim = s->type->ops->verbatim;
+    }
+}
+
+static void prepare_walk(struct walk *k)
+{
+    k->w->toast = k->r->toast;
     k->w->fault = NULL;
     k->w->nesting = 0;
-    k->style = (struct render_style){r->format, r->ncolumns == 1};
-    if (columns_ascend(r))
-        return;
-    for (c = 0; c < r->ncolumns; c++)
-        if (r->columns[c] >= k->nattributes)
-            k->nattributes = r->columns[c] + 1u;
-    o = render_work_buffer(k->w);
-    k->values = (struct render_value *)(void *)out_place(o, k->nattributes * sizeof(*k->values));
+    k->style = (struct render_style){k->r->format, k->r->ncolumns == 1};
+    prepare_steps(k);
+    if (!columns_ascend(k->r))
+        k->values = scratch(k->w, k->nsteps * sizeof(*k->values));
 }
 
 ALWAYS uint64_t written(const struct walk *k, bool measures)
