@@ -89,12 +89,77 @@ static inline bool put_eight(struct pglz *z)
     return true;
 }
 
+/* Where so much is left on both sides, what one control byte is for needs no look at the ends: 8 matches of
+ * three bytes, of 273 each, and what is written behind the last one. */
+#define AMPLE_FROM (1 + 8 * 3 + 8)
+#define AMPLE_TO (8 * 273 + 16)
+
+/* Up to 8 bytes as they are; more are written. */
+static inline void put_literals(struct pglz *z, unsigned n)
+{
+    memcpy(z->to, z->from, 8);
+    z->from += n;
+    z->to += n;
+}
+
+/* A match that ends far enough from the end of the value for steps of 16. */
+static inline void put_repeated(struct pglz *z, size_t back, size_t n)
+{
+    if (back >= 16)
+        repeat_in_steps(z->to, back, n);
+    else
+        repeat(z->to, back, n);
+    z->to += n;
+}
+
+static inline bool put_ample_match(struct pglz *z)
+{
+    uint16_t head;
+    size_t back, n;
+
+    memcpy(&head, z->from, sizeof(head));
+    n = (head & 15u) + 3;
+    back = ((size_t)(head & 0xf0) << 4) | head >> 8;
+    z->from += 2;
+    if (n == 18)
+        n += *z->from++;
+    if (back == 0 || back > (size_t)(z->to - z->to_start))
+        return false;
+    put_repeated(z, back, n);
+    return true;
+}
+
+static inline bool put_eight_ample(struct pglz *z)
+{
+    unsigned control = *z->from++ | 0x100u, n;
+
+    for (;;) {
+        n = (unsigned)__builtin_ctz(control);
+        if (n)
+            put_literals(z, n);
+        control >>= n;
+        if (control == 1)
+            return true;
+        if (!put_ample_match(z))
+            return false;
+        control >>= 1;
+    }
+}
+
+static inline bool pglz_ample(const struct pglz *z)
+{
+    return z->from_end - z->from >= AMPLE_FROM && z->to_end - z->to >= AMPLE_TO;
+}
+
 static bool decompress_pglz(const char *p, size_t n, char *to, size_t size)
 {
     struct pglz z = {.from = (const uint8_t *)p, .to = (uint8_t *)to, .to_start = (uint8_t *)to};
 
     z.from_end = z.from + n;
     z.to_end = z.to + size;
+    while (pglz_ample(&z))
+        if (!put_eight_ample(&z))
+            return false;
     while (pglz_more(&z))
         if (!put_eight(&z))
             return false;

@@ -120,6 +120,129 @@ static void damaged_pglz_is_refused(void **state)
     assert_false(try(RENDER_PGLZ, "", 0, 1, NULL));
 }
 
+/* ---- long values: any stream, as one loop that looks at every end ---- */
+
+#define STREAM 4000
+#define LONGEST (STREAM * 91)
+
+static unsigned random_of(unsigned *seed)
+{
+    return (*seed = *seed * 1103515245 + 12345) >> 8;
+}
+
+/* Where *n bytes at p lead: -1: nowhere. */
+static int plain_match(const unsigned char *p, size_t left, char *to, size_t at, size_t *n)
+{
+    size_t back, taken = 2, i;
+
+    if (left < 2 || ((p[0] & 15) == 15 && left < 3))
+        return -1;
+    back = (size_t)(p[0] >> 4) << 8 | p[1];
+    *n = (p[0] & 15u) + 3;
+    if (*n == 18)
+        *n += p[taken++];
+    if (!back || back > at || at + *n > LONGEST)
+        return -1;
+    for (i = 0; i < *n; i++)
+        to[at + i] = to[at + i - back];
+    return (int)taken;
+}
+
+/* All of the stream, as long as it makes sense: how much it makes; *used: how much of it that is. */
+static size_t plain_decompress(const unsigned char *p, size_t n, char *to, size_t *used)
+{
+    size_t i = 0, at = 0, bit = 8, more;
+    unsigned control = 0;
+    int taken;
+
+    for (*used = 0; i < n; *used = i, bit++) {
+        if (bit == 8) {
+            bit = 0;
+            control = p[i++];
+            if (i == n)
+                break;
+        }
+        if (!(control >> bit & 1)) {
+            to[at++] = (char)p[i++];
+            continue;
+        }
+        taken = plain_match(p + i, n - i, to, at, &more);
+        if (taken < 0)
+            break;
+        i += (size_t)taken;
+        at += more;
+    }
+    return at;
+}
+
+/* Two or three bytes that may follow `at` bytes of the value; *n becomes their number. Returns what they make. */
+static size_t make_match(unsigned char *p, size_t at, unsigned *seed, size_t *n)
+{
+    size_t most = random_of(seed) % 2 ? 20 : 4095, back;
+    unsigned length = random_of(seed) % 3 ? random_of(seed) % 15 : 15;
+
+    back = 1 + random_of(seed) % (at < most ? at : most);
+    p[0] = (unsigned char)(back >> 8 << 4 | length);
+    p[1] = (unsigned char)back;
+    p[2] = (unsigned char)(random_of(seed) % 4 ? random_of(seed) % 16 : random_of(seed));
+    *n = length == 15 ? 3 : 2;
+    return 3 + length + (length == 15 ? p[2] : 0);
+}
+
+static unsigned char make_control(unsigned *seed, unsigned matches)
+{
+    unsigned control = 0, bit;
+
+    for (bit = 0; bit < 8; bit++)
+        control |= (random_of(seed) % 8 < matches ? 1u : 0u) << bit;
+    return (unsigned char)control;
+}
+
+/* Literals and matches of all sorts, up to the end; then maybe some bytes are changed. */
+static void make_stream(unsigned char *p, unsigned *seed)
+{
+    unsigned matches = random_of(seed) % 9;
+    unsigned char control = 0;
+    size_t i = 0, at = 0, bit = 8, n;
+
+    for (; i + 4 < STREAM; i += n, bit++) {
+        if (bit == 8) {
+            bit = 0;
+            p[i++] = control = at ? make_control(seed, matches) : 0;
+        }
+        n = 1;
+        if (control >> bit & 1) {
+            at += make_match(p + i, at, seed, &n);
+        } else {
+            p[i] = (unsigned char)random_of(seed);
+            at++;
+        }
+    }
+    for (; i < STREAM; i++)
+        p[i] = 0;
+    for (n = random_of(seed) % 3; n > 0; n--)
+        p[random_of(seed) % STREAM] = (unsigned char)random_of(seed);
+}
+
+static void pglz_streams_of_all_kinds(void **state)
+{
+    static char want[LONGEST + 1];
+    unsigned char stream[STREAM];
+    unsigned seed = 1, round;
+    size_t used, size;
+
+    (void)state;
+    for (round = 0; round < 2000; round++) {
+        make_stream(stream, &seed);
+        size = plain_decompress(stream, STREAM, want, &used);
+        assert_true(try(RENDER_PGLZ, (char *)stream, used, size, want));
+        assert_false(try(RENDER_PGLZ, (char *)stream, used, size + 1, want));
+        assert_false(try(RENDER_PGLZ, (char *)stream, used, size - 1, want));
+        if (used < STREAM)
+            assert_false(try(RENDER_PGLZ, (char *)stream, STREAM, size + 4000, want));
+    }
+}
+
 static void lz4_is_what_liblz4_makes(void **state)
 {
     char text[5000], small[6000];
@@ -170,6 +293,7 @@ int main(void)
         cmocka_unit_test(pglz_literals_and_matches),
         cmocka_unit_test(pglz_matches_of_all_kinds),
         cmocka_unit_test(pglz_longest_match),
+        cmocka_unit_test(pglz_streams_of_all_kinds),
         cmocka_unit_test(damaged_pglz_is_refused),
         cmocka_unit_test(lz4_is_what_liblz4_makes),
         cmocka_unit_test(lz4_at_its_best_is_plausible),
