@@ -9,12 +9,15 @@
  *   --read=OFFSET,SIZE  that part alone
  *   --random=N          N parts at random are those of the whole
  *   --time=N            render and measure to nowhere, N times; MB/s of each to standard error
+ *   --parts             measure, then read all to nowhere in parts of 1 MiB; seconds that this took to
+ *                       standard error
  *   --threads=N         for all of these
  *
  * Exit status: 1 damage, or a difference; 2 usage; 3 a type is not covered.
  */
 #include <getopt.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +27,10 @@
 #include "rendertable.h"
 
 #define LARGEST_READ (256u << 10)
+#define PART (1u << 20)
 #define MAX_THREADS 64
 
-enum mode { WRITE, MEASURE, READ, RANDOM, TIME };
+enum mode { WRITE, MEASURE, READ, RANDOM, TIME, PARTS };
 
 struct options {
     enum mode mode;
@@ -40,6 +44,7 @@ struct job {
     struct table *table;
     const struct options *options;
     const struct out *whole;
+    atomic_ullong *next; /* part that nobody reads yet */
     unsigned seed;
     int rc; /* 0, 1 */
 };
@@ -89,6 +94,27 @@ static void *run_random(void *arg)
         size = (size_t)rand_r(&j->seed) % (i % 2 ? 200 : LARGEST_READ) + 1;
         left = j->whole->n - offset;
         j->rc = read_part(j, buffer, size < left ? size : (size_t)left, offset);
+    }
+    free(buffer);
+    return NULL;
+}
+
+static void *run_parts(void *arg)
+{
+    struct job *j = arg;
+    struct render_lines *l = table_lines(j->table);
+    struct render_fault fault;
+    char *buffer = mem_alloc(PART);
+    uint64_t offset, left, size = render_lines_size(l);
+    int rc;
+
+    while (j->rc == 0) {
+        offset = atomic_fetch_add(j->next, 1) * (uint64_t)PART;
+        if (offset >= size)
+            break;
+        left = size - offset;
+        rc = render_lines_read(l, buffer, left < PART ? (size_t)left : PART, offset, &fault);
+        j->rc = tell_fault(j, rc, &fault);
     }
     free(buffer);
     return NULL;
@@ -194,12 +220,17 @@ static int compare_random(const struct job *j)
     return rc;
 }
 
-static double cpu_seconds(void)
+static double seconds_of(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double cpu_seconds(void)
+{
+    return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 /* Each round measures anew: the table is opened again. */
@@ -221,6 +252,22 @@ static int time_once(const struct job *j)
     return 0;
 }
 
+static int read_parts(const struct job *j)
+{
+    atomic_ullong next = 0;
+    struct job with = *j;
+    double from;
+
+    with.next = &next;
+    if (run_threads(j, run_measure))
+        return 1;
+    from = seconds_of(CLOCK_MONOTONIC);
+    if (run_threads(&with, run_parts))
+        return 1;
+    fprintf(stderr, "read %.3f s\n", seconds_of(CLOCK_MONOTONIC) - from);
+    return 0;
+}
+
 static int run_mode(const struct job *j)
 {
     switch (j->options->mode) {
@@ -232,6 +279,8 @@ static int run_mode(const struct job *j)
         return compare_random(j);
     case TIME:
         return time_once(j);
+    case PARTS:
+        return read_parts(j);
     default:
         return write_whole(j, print_text, stdout);
     }
@@ -242,13 +291,14 @@ static int run_mode(const struct job *j)
 static int usage(void)
 {
     fprintf(stderr, "usage: renderfile [--text] [--measure | --read=OFFSET,SIZE | --random=N |"
-                    " --time=N] [--threads=N] DATA-DIRECTORY DESCRIPTION\n");
+                    " --time=N | --parts] [--threads=N] DATA-DIRECTORY DESCRIPTION\n");
     return 2;
 }
 
 static void take_option(struct options *o, int which)
 {
-    static const enum mode modes[] = {['m'] = MEASURE, ['r'] = READ, ['n'] = RANDOM, ['i'] = TIME};
+    static const enum mode modes[] = {
+        ['m'] = MEASURE, ['r'] = READ, ['n'] = RANDOM, ['i'] = TIME, ['p'] = PARTS};
 
     if (which == 't') {
         o->format = RENDER_TEXT;
@@ -266,13 +316,10 @@ static void take_option(struct options *o, int which)
 static bool take_options(int argc, char **argv, struct options *o)
 {
     static const struct option names[] = {
-        {"text", no_argument, NULL, 't'},
-        {"measure", no_argument, NULL, 'm'},
-        {"read", required_argument, NULL, 'r'},
-        {"random", required_argument, NULL, 'n'},
-        {"time", required_argument, NULL, 'i'},
-        {"threads", required_argument, NULL, 'j'},
-        {0},
+        {"text", no_argument, NULL, 't'},          {"measure", no_argument, NULL, 'm'},
+        {"read", required_argument, NULL, 'r'},    {"random", required_argument, NULL, 'n'},
+        {"time", required_argument, NULL, 'i'},    {"parts", no_argument, NULL, 'p'},
+        {"threads", required_argument, NULL, 'j'}, {0},
     };
     int which;
 
