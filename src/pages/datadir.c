@@ -263,6 +263,22 @@ static void end_if_closed(struct datadir *d, const struct dirtree_node *node)
     pthread_mutex_unlock(&d->lock);
 }
 
+int datadir_check_base(struct datadir *d, uint64_t id, struct err *err)
+{
+    struct dirtree_node node;
+    struct basefile *b;
+    int rc = dirtree_stat(d->stack.tree, id, &node);
+
+    if (rc < 0)
+        return err_set(err, -rc, "the file is gone");
+    if (node.entry == MANIFEST_NONE)
+        return 0;
+    rc = stack_open_base(&d->stack, node.entry, &b, err);
+    if (rc == 0)
+        b->ops->close(b);
+    return rc;
+}
+
 /* ---- attributes ---- */
 
 /* A base that lives is not as its manifest has it. */

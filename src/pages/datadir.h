@@ -75,6 +75,10 @@ int datadir_sync_names(struct datadir *d);
 int datadir_open_file(struct datadir *d, uint64_t id, struct pagefile **f);
 void datadir_close_file(struct datadir *d, struct pagefile *f);
 
+/* Is what the base has of this file there, and still what was added? 0, also where the base has nothing of
+ * it; or a negative errno: err says what became of it. */
+int datadir_check_base(struct datadir *d, uint64_t id, struct err *err);
+
 /* Space for people who ask (statvfs of the newest layer). */
 struct statvfs;
 int datadir_space(struct datadir *d, struct statvfs *s);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct kept {
 
 struct frozenfiles {
     struct datadir *dir;
+    atomic_bool stopped;
     pthread_mutex_t lock; /* protects the two below */
     struct kept kept[KEPT];
     uint64_t turn;
@@ -56,6 +58,11 @@ void frozenfiles_free(struct frozenfiles *f)
             datadir_close_file(f->dir, f->kept[i].file);
     pthread_mutex_destroy(&f->lock);
     free(f);
+}
+
+void frozenfiles_stop(struct frozenfiles *f)
+{
+    atomic_store(&f->stopped, true);
 }
 
 /* ---- open files ---- */
@@ -117,7 +124,7 @@ static int read_file(struct frozenfiles *f, uint64_t id, char *bytes, size_t len
     struct pagefile *file;
     struct kept *place;
     int64_t n;
-    int rc = acquire(f, id, &file, &place);
+    int rc = atomic_load(&f->stopped) ? -ECANCELED : acquire(f, id, &file, &place);
 
     if (rc < 0)
         return rc;
@@ -217,6 +224,16 @@ void frozenrelation_free(struct frozenrelation *r)
         return;
     free(r->segments);
     free(r);
+}
+
+int frozenrelation_check(const struct frozenrelation *r, struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < r->n && rc == 0; i++)
+        rc = datadir_check_base(r->files->dir, r->segments[i], err);
+    return rc;
 }
 
 static int read_blocks(void *arg, uint64_t block, unsigned n, char *pages)

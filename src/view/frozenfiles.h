@@ -15,6 +15,9 @@ struct frozenfiles;
 struct frozenfiles *frozenfiles_new(struct datadir *d); /* borrowed */
 void frozenfiles_free(struct frozenfiles *f);           /* NULL is fine */
 
+/* Nothing is read any more, from any thread: -ECANCELED. So whoever is in the middle of much is soon done. */
+void frozenfiles_stop(struct frozenfiles *f);
+
 /* For struct render_xacts_request: read, with f as its arg. */
 int frozenfiles_read_slru(void *f, enum render_slru which, uint64_t page, char *bytes);
 
@@ -23,5 +26,9 @@ struct frozenrelation;
 int frozenrelation_open(struct frozenfiles *f, const char *path, struct frozenrelation **r);
 void frozenrelation_free(struct frozenrelation *r);                 /* NULL is fine */
 struct render_pages frozenrelation_pages(struct frozenrelation *r); /* as long as r is there */
+
+/* When it could not be read: are its files still what was added to the base? 0, or -errno: err says what
+ * became of one. */
+int frozenrelation_check(const struct frozenrelation *r, struct err *err);
 
 #endif

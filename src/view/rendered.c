@@ -24,17 +24,42 @@ static const struct described_table *description_of(const struct rendered *t)
     return &t->snapshot->described->tables[t->table];
 }
 
-/* What is wrong, for people; the name of the table is said by who prints it. */
+char *rendered_name(const struct rendered *t)
+{
+    const struct snapshot *s = t->snapshot;
+    const char *path = s->tree.paths[t->table];
+
+    return s->req.may_miss ? mem_printf("database \"%s\": %s", s->server.database, path)
+                           : mem_strdup(path);
+}
+
+/* Of heap and TOAST of a relation. */
+static void put_changed_file(const struct rendered *t, size_t relation, struct buf *b)
+{
+    struct err err;
+    size_t i;
+
+    for (i = 2 * relation; i < 2 * relation + 2; i++) {
+        if (!t->files[i] || frozenrelation_check(t->files[i], &err) == 0)
+            continue;
+        buf_printf(b, ": %s", err.text);
+        return;
+    }
+}
+
 char *rendered_fault_text(const struct rendered *t, const struct render_fault *f)
 {
     const struct described_table *d = description_of(t);
-    const char *leaf = d->nrelations > 1 ? d->relations[f->relation].name : "";
-    const char *what = f->what ? f->what : strerror(f->code);
+    struct buf b = {0};
 
-    return f->item ? mem_printf("%s%sblock %llu, item %d: %s", leaf, *leaf ? " " : "",
-                                (unsigned long long)f->block, f->item, what)
-                   : mem_printf("%s%sblock %llu: %s", leaf, *leaf ? " " : "",
-                                (unsigned long long)f->block, what);
+    if (d->nrelations > 1)
+        buf_printf(&b, "%s ", d->relations[f->relation].name);
+    buf_printf(&b, "block %llu", (unsigned long long)f->block);
+    if (f->item)
+        buf_printf(&b, ", item %d", f->item);
+    buf_printf(&b, ": %s", f->what ? f->what : strerror(f->code));
+    put_changed_file(t, f->relation, &b);
+    return b.data;
 }
 
 static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset)
@@ -42,26 +67,37 @@ static int read_rendered(const struct flatfile *f, void *buffer, size_t size, ui
     struct rendered *t = (struct rendered *)(uintptr_t)f; /* not const: the maker's */
     struct render_fault fault = {0};
     int rc = render_lines_read(t->lines, buffer, size, offset, &fault);
-    char *text;
+    char *text, *name;
 
     t->was_read(t->arg, t);
     if (rc == 0)
         return 0;
     text = rendered_fault_text(t, &fault);
     results_add_error(snapshot_results(t->snapshot), t->table, text);
-    log_error("%s: %s", t->snapshot->tree.paths[t->table], text);
+    name = rendered_name(t);
+    log_error("%s: %s", name, text);
+    free(name);
     free(text);
     return -EIO;
 }
 
-static int open_relation(struct rendered *t, size_t i, const struct described_relation *d)
+static int open_files(const struct rendered *t, const char *path, struct frozenrelation **r,
+                      struct err *err)
+{
+    int rc = path ? frozenrelation_open(t->from->files, path, r) : 0;
+
+    return rc < 0 ? err_set(err, -rc, "%s: %s", path, strerror(-rc)) : 0;
+}
+
+static int open_relation(struct rendered *t, size_t i, const struct described_relation *d,
+                         struct err *err)
 {
     const struct rendered_from *r = t->from;
     struct render_relation *rel = &t->relations[i];
-    int rc = frozenrelation_open(r->files, d->path, &t->files[2 * i]);
+    int rc = open_files(t, d->path, &t->files[2 * i], err);
 
-    if (rc == 0 && d->toast_path)
-        rc = frozenrelation_open(r->files, d->toast_path, &t->files[2 * i + 1]);
+    if (rc == 0)
+        rc = open_files(t, d->toast_path, &t->files[2 * i + 1], err);
     if (rc < 0)
         return rc;
     if (d->toast_path) {
@@ -94,7 +130,7 @@ static void make_header(const struct rendered *t, struct out *header)
     free(names);
 }
 
-int rendered_open(struct rendered *t)
+int rendered_open(struct rendered *t, struct err *err)
 {
     const struct described_table *d = description_of(t);
     struct out header = {0};
@@ -107,7 +143,7 @@ int rendered_open(struct rendered *t)
     t->toasts = mem_array(d->nrelations + 1, sizeof(struct render_toast *));
     t->relations = mem_array(d->nrelations + 1, sizeof(*t->relations));
     for (i = 0; i < d->nrelations && rc == 0; i++)
-        rc = open_relation(t, i, &d->relations[i]);
+        rc = open_relation(t, i, &d->relations[i], err);
     if (rc < 0)
         return rc;
     make_header(t, &header);

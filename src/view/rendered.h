@@ -5,6 +5,7 @@
 #ifndef ASOFS_VIEW_RENDERED_H
 #define ASOFS_VIEW_RENDERED_H
 
+#include "common/err.h"
 #include "common/flatfile.h"
 #include "render/lines.h"
 #include "view/frozenfiles.h"
@@ -37,13 +38,17 @@ struct rendered {
 };
 
 /* Its members down to arg are set. Once; 0 or -errno. */
-int rendered_open(struct rendered *t);
+int rendered_open(struct rendered *t, struct err *err);
 void rendered_close(struct rendered *t); /* also of one that was not opened */
 
 /* It is measured: the flat file is complete. */
 void rendered_complete(struct rendered *t);
 
-/* What is wrong, without the name of the table; owned by the caller. */
+/* The table, for messages: with its database, where there are several. Owned by the caller. */
+char *rendered_name(const struct rendered *t);
+
+/* What is wrong, for people, without that name; owned by the caller. Where a file of the base is not what it
+ * was, that is said, too. */
 char *rendered_fault_text(const struct rendered *t, const struct render_fault *f);
 
 #endif

@@ -180,22 +180,29 @@ static bool settle(struct rendering *r, struct measured *t)
     return first;
 }
 
-static const char *path_of(const struct rendered *t)
-{
-    return t->snapshot->tree.paths[t->table];
-}
-
 static void tell_results(struct rendered *t, const char *why)
 {
     struct results *results = snapshot_results(t->snapshot);
 
     if (why) {
-        log_error("%s: %s", path_of(t), why);
         results_fail_table(results, t->table, why);
         return;
     }
     rendered_complete(t);
     results_measure_table(results, t->table, &t->file, render_lines_rows(t->lines));
+}
+
+/* The first is told by whoever waits for all. */
+static void note_failure(struct rendering *r, const struct rendered *t, const char *why)
+{
+    char *name = rendered_name(t);
+
+    log_error("%s: %s", name, why);
+    pthread_mutex_lock(&r->lock);
+    if (!r->failed.code)
+        err_set(&r->failed, EIO, "%s: %s", name, why);
+    pthread_mutex_unlock(&r->lock);
+    free(name);
 }
 
 static void end_table(struct rendering *r, struct measured *t, const char *why)
@@ -204,10 +211,10 @@ static void end_table(struct rendering *r, struct measured *t, const char *why)
         return;
     if (t->rendered.lines)
         render_lines_trim(t->rendered.lines);
+    if (why)
+        note_failure(r, &t->rendered, why);
     tell_results(&t->rendered, why);
     pthread_mutex_lock(&r->lock);
-    if (why && !r->failed.code)
-        err_set(&r->failed, EIO, "%s: %s", path_of(&t->rendered), why);
     r->open--;
     pthread_cond_broadcast(&r->less);
     pthread_mutex_unlock(&r->lock);
@@ -230,12 +237,11 @@ static void measure(struct rendering *r, struct measured *t)
 /* Open it for all to see, and measure it. */
 static void measure_first(struct rendering *r, struct measured *t, struct measured **place)
 {
-    int rc;
+    struct err err;
 
     results_start_table(snapshot_results(t->rendered.snapshot), t->rendered.table);
-    rc = rendered_open(&t->rendered);
-    if (rc < 0) {
-        end_table(r, t, strerror(-rc));
+    if (rendered_open(&t->rendered, &err) < 0) {
+        end_table(r, t, err.text);
         return;
     }
     pthread_mutex_lock(&r->lock);
@@ -411,6 +417,7 @@ void rendering_stop(struct rendering *r)
 {
     if (!r)
         return;
+    frozenfiles_stop(r->from.files);
     pthread_mutex_lock(&r->lock);
     atomic_store(&r->stop, true);
     pthread_cond_broadcast(&r->more);
