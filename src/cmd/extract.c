@@ -19,6 +19,7 @@ struct options {
 
 static const struct option_def options[] = {
     OPTION_ROWS(struct options, c, source_command_options),
+    OPTION_CHOICE("render", 0, struct options, c.source.request.render, source_render_names),
     OPTION_FLAG("large-objects", 0, struct options, large_objects),
     OPTION_TEXT("name", 0, struct options, name),
     OPTION_END,
@@ -26,17 +27,21 @@ static const struct option_def options[] = {
 
 static int print_help(void)
 {
-    printf("Usage: asofs extract [OPTION]... SOURCE DIR\n"
-           "Write the tables of a PostgreSQL database, as of now, as files to the new directory "
-           "DIR.\n\n"
-           "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
-           "DIR must not exist; it appears when every file is complete. Intermediate data is kept\n"
-           "beside it, so --spool has no effect here.\n\n"
-           "      --large-objects       SOURCE holds the files as large objects, put there by\n"
-           "                            asofs copy --large-objects: write them to DIR\n"
-           "      --name=NAME           of that copy (default: the only one there is)\n\n"
-           "%s",
-           source_help);
+    printf(
+        "Usage: asofs extract [OPTION]... SOURCE DIR\n"
+        "Write the tables of a PostgreSQL database, as of now, as files to the new directory "
+        "DIR.\n\n"
+        "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"
+        "DIR must not exist; it appears when every file is complete. Intermediate data is kept\n"
+        "beside it, so --spool has no effect here.\n\n"
+        "      --render=WHEN         of a store: tables straight from its pages: auto (where it "
+        "is\n"
+        "                            quicker than copying them), always (all that can be), never\n"
+        "      --large-objects       SOURCE holds the files as large objects, put there by\n"
+        "                            asofs copy --large-objects: write them to DIR\n"
+        "      --name=NAME           of that copy (default: the only one there is)\n\n"
+        "%s",
+        source_help);
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
@@ -115,6 +120,7 @@ int cmd_extract(int argc, char **argv)
     int status;
 
     source_init(&o.c.source);
+    o.c.source.request.render = SNAPSHOT_RENDER_WHERE_IT_PAYS;
     if (source_command_parse(&o.c, &def, &o, argc, argv, operands, &status))
         status = check_and_extract(&o, operands);
     source_free(&o.c.source);

@@ -29,10 +29,6 @@ struct mount_options {
     struct mountpoint at;
 };
 
-static const char *const render_names[] = {[SNAPSHOT_COPY] = "never",
-                                           [SNAPSHOT_RENDER_WHERE_IT_PAYS] = "auto",
-                                           [SNAPSHOT_RENDER] = "always",
-                                           NULL};
 static const char *const index_names[] = {"lazy", "eager", NULL};
 
 #define MAX_ID 0xfffffffe
@@ -43,7 +39,8 @@ static const struct option_def defs[] = {
     OPTION_FLAG("nowait", 0, struct mount_options, nowait),
     OPTION_FLAG("partial", 0, struct mount_options, common.source.request.partial),
     OPTION_FLAG("pages", 0, struct mount_options, common.source.request.pages),
-    OPTION_CHOICE("render", 0, struct mount_options, common.source.request.render, render_names),
+    OPTION_CHOICE("render", 0, struct mount_options, common.source.request.render,
+                  source_render_names),
     OPTION_CHOICE("index", 0, struct mount_options, index, index_names),
     OPTION_FLAG("allow_other", OPTION_ONLY_O, struct mount_options, fs.allow_other),
     OPTION_FLAG("no_passthrough", OPTION_ONLY_O, struct mount_options, fs.no_passthrough),

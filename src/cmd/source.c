@@ -166,6 +166,11 @@ const struct option_def flatfile_options[] = {
     OPTION_END,
 };
 
+const char *const source_render_names[] = {[SNAPSHOT_COPY] = "never",
+                                           [SNAPSHOT_RENDER_WHERE_IT_PAYS] = "auto",
+                                           [SNAPSHOT_RENDER] = "always",
+                                           NULL};
+
 const struct option_def source_command_options[] = {
     OPTION_ROWS(struct source_command, source, source_options),
     OPTION_ROWS(struct source_command, source, flatfile_options),

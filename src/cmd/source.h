@@ -24,6 +24,7 @@ int source_set_exclude_table(void *tables, const char *v, struct err *err);
 
 extern const struct option_def source_options[];   /* what is taken from where, and how */
 extern const struct option_def flatfile_options[]; /* how the files are, and where they wait */
+extern const char *const source_render_names[];    /* of enum snapshot_render, NULL after them */
 
 /* Commands that freeze SOURCE to show it in DIR. */
 struct source_command {

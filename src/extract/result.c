@@ -124,6 +124,26 @@ void results_measure_table(struct results *r, size_t table, struct flatfile *fil
     results_complete_table(r, table, file, file->size, 0);
 }
 
+void results_write_table(struct results *r, size_t table, const struct results_chunk *chunks,
+                         size_t n, uint64_t checksum)
+{
+    struct table_result *t = &r->tables[table];
+    uint64_t bytes = 0;
+    size_t k;
+
+    pthread_mutex_lock(&r->lock);
+    t->lengths = mem_resize(t->lengths, n + 1, sizeof(*t->lengths));
+    t->chunk_rows = mem_resize(t->chunk_rows, n + 1, sizeof(*t->chunk_rows));
+    t->chunk_sums = mem_resize(t->chunk_sums, n + 1, sizeof(*t->chunk_sums));
+    t->chunks = n;
+    pthread_mutex_unlock(&r->lock);
+    for (k = 0; k < n; k++) {
+        results_add_chunk(r, table, k, chunks[k].bytes, chunks[k].rows, chunks[k].checksum);
+        bytes += chunks[k].bytes;
+    }
+    results_complete_table(r, table, NULL, bytes, checksum);
+}
+
 void results_fail_table(struct results *r, size_t table, const char *why)
 {
     struct table_result *t = &r->tables[table];

@@ -76,6 +76,12 @@ void results_complete_table(struct results *r, size_t table, struct flatfile *fi
                             uint64_t checksum);
 /* Of a table without chunks, which is rendered: its flat file is known, and stays its maker's. */
 void results_measure_table(struct results *r, size_t table, struct flatfile *file, uint64_t rows);
+/* The same, written into a directory, in these chunks; they are copied. */
+struct results_chunk {
+    uint64_t bytes, rows, checksum;
+};
+void results_write_table(struct results *r, size_t table, const struct results_chunk *chunks,
+                         size_t n, uint64_t checksum);
 void results_fail_table(struct results *r, size_t table, const char *why);
 
 /* A part of a complete table could not be read. The first that is told stays. From any thread. */

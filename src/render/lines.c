@@ -27,6 +27,7 @@ struct worker {
     uint64_t block;
     unsigned n;
     struct out text; /* of the place, if its length is not 0 */
+    uint64_t rows;   /* that were put there, all in all */
     struct render_place place;
     struct render_fault fault;
     struct render_mark *marks; /* found in the run being measured */
@@ -218,9 +219,8 @@ static int put_lines(const struct render_lines *l, struct worker *k, uint64_t bl
                      uint64_t enough, int *item)
 {
     size_t r = relation_of(l, block);
-    uint64_t rows = 0;
     int rc = render_rows_put_from(&k->work, &l->relations[r], block - l->first[r],
-                                  page_of(k, block), enough, &k->text, &rows, item);
+                                  page_of(k, block), enough, &k->text, &k->rows, item);
 
     return rc < 0 ? fail_at(l, k, block, *item, k->work.fault, rc) : 0;
 }
@@ -493,17 +493,15 @@ static int write_block(struct writer *w, uint64_t block)
     return rc;
 }
 
-static int write_blocks(struct writer *w, const atomic_bool *stop)
+static int write_blocks(struct writer *w, uint64_t block, uint64_t end, const atomic_bool *stop)
 {
-    uint64_t block;
     int rc = 0;
 
-    out_put(&w->k->text, w->l->header, w->l->nheader);
-    for (block = 0; block < w->l->index.blocks && rc == 0; block++) {
-        if (w->k->n == 0 || block >= w->k->block + w->k->n) {
+    for (; block < end && rc == 0; block++) {
+        if (w->k->n == 0 || block < w->k->block || block >= w->k->block + w->k->n) {
             if (stop && atomic_load(stop))
                 return -ECANCELED;
-            rc = read_pages(w->l, w->k, block, RUN);
+            rc = read_pages(w->l, w->k, block, end - block < RUN ? (unsigned)(end - block) : RUN);
         }
         if (rc == 0)
             rc = write_block(w, block);
@@ -511,15 +509,39 @@ static int write_blocks(struct writer *w, const atomic_bool *stop)
     return rc < 0 ? rc : flush_text(w);
 }
 
+static struct worker *take_writer(struct render_lines *l)
+{
+    struct worker *k = take_worker(l, UINT64_MAX);
+
+    k->place = (struct render_place){0};
+    k->text.n = 0;
+    k->rows = 0;
+    return k;
+}
+
 int render_lines_write(struct render_lines *l, render_sink *sink, void *arg,
                        const atomic_bool *stop, struct render_fault *fault)
 {
-    struct writer w = {l, take_worker(l, UINT64_MAX), sink, arg};
+    struct writer w = {l, take_writer(l), sink, arg};
     int rc;
 
-    w.k->place = (struct render_place){0};
-    w.k->text.n = 0;
-    rc = write_blocks(&w, stop);
+    out_put(&w.k->text, l->header, l->nheader);
+    rc = write_blocks(&w, 0, l->index.blocks, stop);
+    *fault = w.k->fault;
+    leave_worker(l, w.k, UINT64_MAX);
+    return rc;
+}
+
+int render_lines_write_part(struct render_lines *l, uint64_t first, uint64_t n, render_sink *sink,
+                            void *arg, uint64_t *rows, struct render_fault *fault)
+{
+    struct writer w = {l, take_writer(l), sink, arg};
+    int rc;
+
+    if (first == 0)
+        out_put(&w.k->text, l->header, l->nheader);
+    rc = write_blocks(&w, first, first + n, NULL);
+    *rows += w.k->rows;
     *fault = w.k->fault;
     leave_worker(l, w.k, UINT64_MAX);
     return rc;

@@ -61,6 +61,11 @@ typedef int render_sink(void *arg, const char *bytes, size_t n);
 int render_lines_write(struct render_lines *l, render_sink *sink, void *arg,
                        const atomic_bool *stop, struct render_fault *fault);
 
+/* The same of n blocks from `first` on, counted through all relations; the first of all with the header.
+ * *rows grows. */
+int render_lines_write_part(struct render_lines *l, uint64_t first, uint64_t n, render_sink *sink,
+                            void *arg, uint64_t *rows, struct render_fault *fault);
+
 /* Give back memory that readers left for those who come after them. */
 void render_lines_trim(struct render_lines *l);
 

@@ -171,7 +171,7 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
     return 0;
 }
 
-/* Of a file that is complete, all of it has to be in its parts; one that is rendered has none. */
+/* Of a file that is complete, all of it has to be in its parts; one that a mount renders has none. */
 static int check_parts(const struct contents *c, const char *dir, const struct inspected *i,
                        struct err *err)
 {
@@ -182,7 +182,8 @@ static int check_parts(const struct contents *c, const char *dir, const struct i
         const struct contents_part *last = t->nparts ? &t->parts[t->nparts - 1] : NULL;
         bool whole = (last ? last->offset + last->bytes : 0) == i->tables[k].bytes;
 
-        if (strcmp(i->tables[k].state, "complete") == 0 && !i->tables[k].rendered && !whole)
+        if (strcmp(i->tables[k].state, "complete") == 0 && !whole &&
+            !(i->tables[k].rendered && !t->nparts))
             return err_set(err, EINVAL, "%s/.asofs/chunks.csv does not have all of %s", dir,
                            i->tables[k].file);
     }

@@ -1,8 +1,10 @@
 /* How a view gets what it shows: frozen, extracted, and told about. What needs a server. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -12,6 +14,7 @@
 #include "view/outdir.h"
 #include "view/rendering.h"
 #include "view/report.h"
+#include "view/writing.h"
 
 int view_freeze(const struct snapshot_request *req, struct view **view, struct err *err)
 {
@@ -52,12 +55,13 @@ static void prepare_member(struct view *v, int out_fd, const char *spool_dir, in
     snapshot_prepare(last_member(v)->snapshot, &job);
 }
 
-static void report_member(struct view *v, struct member *m)
+/* all: nothing will be rendered any more. */
+static void report_member(struct view *v, struct member *m, bool all)
 {
     int i;
 
     for (i = 0; i < META_FILES; i++)
-        if (!m->texts[i] && (!m->snapshot->rendered || !report_is_of_results((enum meta_file)i)))
+        if (!m->texts[i] && (all || !report_is_of_results((enum meta_file)i)))
             m->texts[i] = report_make(m->snapshot, (enum meta_file)i);
     pthread_mutex_lock(&v->lock);
     for (i = 0; i < META_FILES; i++)
@@ -70,7 +74,7 @@ static int run_member(struct view *v, struct err *err)
     struct member *m = last_member(v);
     int rc = snapshot_run(m->snapshot, err);
 
-    report_member(v, m);
+    report_member(v, m, !m->snapshot->rendered);
     settled(v, 0);
     return rc;
 }
@@ -133,6 +137,17 @@ int view_extract_begin(struct view *v, struct err *err)
     return 0;
 }
 
+static int finish_files(struct view *v, struct member *m, int dir_fd, struct err *err)
+{
+    int rc;
+
+    report_member(v, m, true);
+    rc = outdir_write_meta(m->texts, dir_fd, err);
+    if (rc == 0)
+        outdir_set_times(&m->snapshot->tree, snapshot_time(m->snapshot), dir_fd);
+    return rc;
+}
+
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err)
 {
     struct member *m = last_member(v);
@@ -145,10 +160,12 @@ int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct
         prepare_member(v, dir_fd, spool_dir, m->snapshot->req.stop_fd);
         rc = run_member(v, err);
     }
-    if (rc == 0)
-        rc = outdir_write_meta(m->texts, dir_fd, err);
-    if (rc == 0)
-        outdir_set_times(t, snapshot_time(m->snapshot), dir_fd);
+    if (rc == 0 && !m->snapshot->rendered)
+        return finish_files(v, m, dir_fd, err);
+    if (rc == 0) {
+        m->out_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+        rc = m->out_fd < 0 ? err_errno(err, "cannot keep the directory") : 0;
+    }
     return rc;
 }
 
@@ -165,20 +182,109 @@ bool view_is_rendered(const struct view *v)
     return false;
 }
 
+/* Of the tables of a snapshot that are rendered, so far. */
+static void show_written(struct snapshot *s)
+{
+    const struct results *r = snapshot_results(s);
+    struct progress_state p = {0};
+    size_t i;
+
+    for (i = 0; i < r->n; i++) {
+        if (!snapshot_renders(s, i))
+            continue;
+        p.files++;
+        p.total += r->tables[i].estimate;
+        if (r->tables[i].state != TABLE_COMPLETE)
+            continue;
+        p.files_done++;
+        p.done += r->tables[i].estimate;
+        p.bytes += r->tables[i].bytes;
+    }
+    progress_show(&s->progress, &p, clock_ms());
+}
+
+static void give_pages(struct view *v, struct datadir *pages, const struct pg_control *control)
+{
+    size_t i;
+
+    v->rendering = rendering_new(pages, control, v->members[0].snapshot->req.jobs);
+    for (i = 0; i < v->n; i++)
+        rendering_add(v->rendering, v->members[i].snapshot);
+}
+
 int view_render(struct view *v, struct datadir *pages, const struct pg_control *control, bool eager,
                 struct err *err)
 {
     const struct snapshot_request *req = &v->members[0].snapshot->req;
-    size_t i;
     int rc;
 
-    v->rendering = rendering_new(pages, control, req->jobs);
-    for (i = 0; i < v->n; i++)
-        rendering_add(v->rendering, v->members[i].snapshot);
+    give_pages(v, pages, control);
     rc = rendering_begin(v->rendering, eager, req->stop_fd, err);
     if (rc < 0 && rc != -EINTR && req->partial) {
         log_error("%s", err->text);
         rc = 0;
+    }
+    return rc;
+}
+
+int view_write_begin(struct view *v, struct datadir *pages, const struct pg_control *control,
+                     struct err *err)
+{
+    give_pages(v, pages, control);
+    return writing_begin(&v->writing, v->members[0].snapshot->req.jobs, err);
+}
+
+static int write_table(struct view *v, const struct member *m, struct rendered *t, struct err *err)
+{
+    const struct snapshot *s = m->snapshot;
+    struct writing_request r = {.table = t,
+                                .path = s->tree.paths[t->table],
+                                .chunk_size = s->req.chunk_size,
+                                .stop_fd = s->req.stop_fd};
+    int rc = rendered_open(t, err);
+
+    if (rc < 0)
+        return err_prefix(err, "%s", r.path);
+    r.fd = openat(m->out_fd, r.path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (r.fd < 0)
+        return err_errno(err, "cannot create %s", r.path);
+    rc = writing_table(v->writing, &r, err);
+    if (rc == 0)
+        render_lines_trim(t->lines);
+    close(r.fd);
+    return rc;
+}
+
+static int write_member(struct view *v, size_t i, struct err *err)
+{
+    struct member *m = &v->members[i];
+    struct progress *progress = &m->snapshot->progress;
+    struct rendered *t;
+    size_t k;
+    int rc = 0;
+
+    progress_start(progress, m->snapshot->req.quiet);
+    for (k = 0; k < m->snapshot->catalog->ntables && rc == 0; k++) {
+        t = rendering_table(v->rendering, i, k);
+        if (t)
+            rc = write_table(v, m, t, err);
+        show_written(m->snapshot);
+    }
+    progress_end(progress);
+    return rc;
+}
+
+int view_write_rendered(struct view *v, struct err *err)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < v->n && rc == 0; i++) {
+        if (v->members[i].out_fd < 0)
+            continue;
+        rc = write_member(v, i, err);
+        if (rc == 0)
+            rc = finish_files(v, &v->members[i], v->members[i].out_fd, err);
     }
     return rc;
 }

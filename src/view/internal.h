@@ -59,6 +59,7 @@ struct member {
     struct snapshot *snapshot;
     bool final[META_FILES];             /* protected by the view's lock */
     struct flatfile *texts[META_FILES]; /* written once, before it is `final` */
+    int out_fd; /* where plain files of it are yet to be written, which are rendered; -1 */
 };
 
 struct view {
@@ -72,6 +73,7 @@ struct view {
     void *settled_arg;
 
     struct rendering *rendering; /* rendering.h; NULL: everything is copied */
+    struct writing *writing;     /* writing.h; NULL: what is rendered is served */
 
     bool threaded; /* extraction runs in `thread` */
     pthread_t thread;

@@ -342,6 +342,13 @@ void rendering_add(struct rendering *r, struct snapshot *s)
     }
 }
 
+struct rendered *rendering_table(const struct rendering *r, size_t snapshot, size_t table)
+{
+    struct measured *t = r->snapshots[snapshot].tables[table];
+
+    return t ? &t->rendered : NULL;
+}
+
 static uint64_t heap_bytes(const struct rendered *t)
 {
     return snapshot_results(t->snapshot)->tables[t->table].estimate;

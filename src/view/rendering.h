@@ -32,6 +32,10 @@ void rendering_free(struct rendering *r); /* stopped first; NULL is fine */
 /* What is rendered of one more snapshot, which outlives r; its number is that of the call, from 0. */
 void rendering_add(struct rendering *r, struct snapshot *s);
 
+/* A table of that snapshot; NULL: it is copied. For who neither measures nor serves it. */
+struct rendered;
+struct rendered *rendering_table(const struct rendering *r, size_t snapshot, size_t table);
+
 /*
  * The threads begin, which are what the calling thread is; tables of little are measured first,
  * without being asked for. eager: all are, and it returns when they are; -errno: one failed, or

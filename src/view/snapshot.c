@@ -122,10 +122,21 @@ static void say_what_is_shown(struct snapshot *s, const struct snapshot_shown *s
     s->moment.time = mem_printf("%s.%06dZ", seconds, (int)(shown->unix_us % 1000000));
 }
 
-/* Of a filtered table nobody knows how much will come. */
-static uint64_t source_bytes(const struct snapshot *s)
+static uint64_t rendered_bytes(const struct snapshot *s)
 {
     uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < s->catalog->ntables; i++)
+        if (snapshot_renders(s, i))
+            bytes += s->results->tables[i].estimate;
+    return bytes;
+}
+
+/* Of a filtered table nobody knows how much will come; what is rendered needs no spool. */
+static uint64_t source_bytes(const struct snapshot *s, bool is_spool)
+{
+    uint64_t bytes = is_spool ? 0 : rendered_bytes(s);
     size_t k;
 
     for (k = 0; k < s->plan.nchunks; k++)
@@ -152,12 +163,12 @@ int snapshot_check_space(const struct snapshot *s, const char *dir, bool is_spoo
     room = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (s->req.spool_limit && s->req.spool_limit < room)
         room = s->req.spool_limit;
-    if (source_bytes(s) / 2 <= room)
+    if (source_bytes(s, is_spool) / 2 <= room)
         return 0;
     return err_set(err, ENOSPC,
                    "the tables have %s, and %s has room for %s%s\n"
                    "take fewer tables, or %s",
-                   units_format_size(source_bytes(s), need, sizeof(need)), dir,
+                   units_format_size(source_bytes(s, is_spool), need, sizeof(need)), dir,
                    units_format_size(room, have, sizeof(have)),
                    s->req.spool_limit ? " (--spool-limit)" : "",
                    is_spool ? "give --spool a larger place" : "write to a larger disk");

@@ -215,48 +215,6 @@ bool source_shows_several(const struct source *s)
     return s->pageview && !s->conninfo;
 }
 
-static struct databases_request all_databases(const struct source *s)
-{
-    return (struct databases_request){&s->request, s->pageview, s->place};
-}
-
-int source_extract(const struct source *s, struct view **v, struct err *err)
-{
-    struct databases_request all = all_databases(s);
-    int rc;
-
-    if (source_shows_several(s))
-        return databases_extract(&all, v, err);
-    rc = source_freeze(s, v, err);
-    return rc == 0 ? view_extract(*v, err) : rc;
-}
-
-int source_extract_files(const struct source *s, const struct outdir *d, struct view **v,
-                         struct err *err)
-{
-    struct databases_request all = all_databases(s);
-    int rc;
-
-    if (source_shows_several(s))
-        return databases_extract_files(&all, d->fd, d->hidden, v, err);
-    rc = source_freeze(s, v, err);
-    return rc == 0 ? view_extract_files(*v, d->fd, d->hidden, err) : rc;
-}
-
-int source_print_plan(const struct source *s, FILE *out, struct err *err)
-{
-    struct databases_request all = all_databases(s);
-    struct snapshot *snapshot;
-
-    if (source_shows_several(s))
-        return databases_print_plan(&all, out, err);
-    if (snapshot_freeze(&s->request, &snapshot, err) < 0)
-        return hint_no_store(s, err);
-    snapshot_print_plan(snapshot, out);
-    snapshot_free(snapshot);
-    return 0;
-}
-
 /* ---- rendering ---- */
 
 static int render_entered(struct source *s, struct view *v, const struct pg_control *control,
@@ -282,6 +240,72 @@ int source_render(struct source *s, struct view *v, bool eager, struct err *err)
     }
     rc = pageview_freeze(s->pageview, &control, err);
     return rc == 0 ? render_entered(s, v, &control, eager, err) : rc;
+}
+
+static int begin_entered(struct source *s, struct view *v, struct err *err)
+{
+    struct pg_control control;
+    int rc = pageview_freeze(s->pageview, &control, err);
+
+    if (rc == 0)
+        rc = pageview_enter(s->pageview, err);
+    if (rc < 0)
+        return rc;
+    rc = view_write_begin(v, store_view_datadir(pageview_pages(s->pageview)), &control, err);
+    pageview_leave(s->pageview);
+    return rc;
+}
+
+static int write_rendered(struct source *s, struct view *v, struct err *err)
+{
+    int rc = begin_entered(s, v, err);
+
+    return rc == 0 ? view_write_rendered(v, err) : rc;
+}
+
+static struct databases_request all_databases(const struct source *s)
+{
+    return (struct databases_request){&s->request, s->pageview, s->place};
+}
+
+int source_extract(const struct source *s, struct view **v, struct err *err)
+{
+    struct databases_request all = all_databases(s);
+    int rc;
+
+    if (source_shows_several(s))
+        return databases_extract(&all, v, err);
+    rc = source_freeze(s, v, err);
+    return rc == 0 ? view_extract(*v, err) : rc;
+}
+
+int source_extract_files(struct source *s, const struct outdir *d, struct view **v, struct err *err)
+{
+    struct databases_request all = all_databases(s);
+    int rc;
+
+    if (source_shows_several(s)) {
+        rc = databases_extract_files(&all, d->fd, d->hidden, v, err);
+    } else {
+        rc = source_freeze(s, v, err);
+        if (rc == 0)
+            rc = view_extract_files(*v, d->fd, d->hidden, err);
+    }
+    return rc == 0 && view_is_rendered(*v) ? write_rendered(s, *v, err) : rc;
+}
+
+int source_print_plan(const struct source *s, FILE *out, struct err *err)
+{
+    struct databases_request all = all_databases(s);
+    struct snapshot *snapshot;
+
+    if (source_shows_several(s))
+        return databases_print_plan(&all, out, err);
+    if (snapshot_freeze(&s->request, &snapshot, err) < 0)
+        return hint_no_store(s, err);
+    snapshot_print_plan(snapshot, out);
+    snapshot_free(snapshot);
+    return 0;
 }
 
 /* ---- afterwards ---- */

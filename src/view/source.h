@@ -68,7 +68,7 @@ int source_freeze(const struct source *s, struct view **v, struct err *err);
 /* Freeze and extract: into the spool, or into the directory. *v is the caller's to free, also after
  * a failure. */
 int source_extract(const struct source *s, struct view **v, struct err *err);
-int source_extract_files(const struct source *s, const struct outdir *d, struct view **v,
+int source_extract_files(struct source *s, const struct outdir *d, struct view **v,
                          struct err *err);
 
 /* After source_extract: the private server is not needed any more, and what is not copied is rendered

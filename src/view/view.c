@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "view/rendering.h"
 #include "view/report.h"
+#include "view/writing.h"
 
 /* ---- its life ---- */
 
@@ -28,7 +29,7 @@ struct view *view_new(const char *source, size_t room)
 
 void view_add(struct view *v, struct snapshot *s)
 {
-    v->members[v->n++].snapshot = s;
+    v->members[v->n++] = (struct member){.snapshot = s, .out_fd = -1};
     v->tree = &s->tree;
 }
 
@@ -63,6 +64,8 @@ static void free_member(struct member *m)
     int i;
 
     snapshot_free(m->snapshot);
+    if (m->out_fd >= 0)
+        close(m->out_fd);
     for (i = 0; i < META_FILES; i++)
         flatfile_free(m->texts[i]);
 }
@@ -74,6 +77,7 @@ void view_free(struct view *v)
     if (!v)
         return;
     view_stop(v);
+    writing_end(v->writing);
     if (v->halt_fd >= 0)
         close(v->halt_fd);
     for (i = 0; i < v->n; i++)

@@ -48,8 +48,15 @@ bool view_is_rendered(const struct view *v);
 int view_render(struct view *v, struct datadir *pages, const struct pg_control *control, bool eager,
                 struct err *err);
 
-/* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. */
+/* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. Of a page
+ * view, what is rendered (view_is_rendered) is not there yet, nor the files of .asofs/. */
 int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct err *err);
+
+/* Then its pages are given to the view, by a thread that has entered as their owner; and written by one
+ * that may write below the directories. */
+int view_write_begin(struct view *v, struct datadir *pages, const struct pg_control *control,
+                     struct err *err);
+int view_write_rendered(struct view *v, struct err *err);
 
 struct results;
 
