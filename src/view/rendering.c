@@ -1,7 +1,8 @@
 /*
  * A table is measured by whichever thread finds it first in the queue; threads that have nothing to do
  * help with one that is being measured (render/lines.h hands out runs of blocks). The queue has two
- * ends: what somebody waits for goes to the front.
+ * ends: what somebody waits for goes to the front, and a thread leaves what takes long for it: that goes
+ * back to the end, and on from where it was.
  *
  * A table's files are looked up when it is measured, so what nobody asks for costs nothing.
  */
@@ -42,8 +43,9 @@ enum step { IDLE, QUEUED, TAKEN, SETTLED };
 
 struct measured {             /* a table that is rendered */
     struct rendered rendered; /* first */
-    enum step progress;       /* protected by the lock, as is next */
+    enum step progress;       /* protected by the lock, as is what follows */
     struct measured *next;    /* in the queue */
+    bool urgent;              /* it is there because somebody waits for it */
 };
 
 struct added {                /* a snapshot */
@@ -60,11 +62,13 @@ struct rendering {
     pthread_t *threads;
     unsigned nthreads, running;
     atomic_bool stop;
+    atomic_bool leave; /* what is being measured: `stop`, or something is urgent */
 
     pthread_mutex_t lock;            /* protects what follows */
     pthread_cond_t more;             /* there is something to do, or `stop` is set */
     pthread_cond_t less;             /* something was done */
     struct measured *first, *last;   /* the queue */
+    size_t urgent;                   /* of those in it */
     struct measured **helped;        /* by thread: the table that it measures; NULL: none */
     size_t open;                     /* tables that are queued or being measured */
     struct err failed;               /* of the first that failed; code 0: none has */
@@ -92,17 +96,12 @@ static void put_first(struct rendering *r, struct measured *t)
         r->last = t;
 }
 
-static struct measured *take_first(struct rendering *r)
+static void set_urgent(struct rendering *r, struct measured *t, bool urgent)
 {
-    struct measured *t = r->first;
-
-    if (!t)
-        return NULL;
-    r->first = t->next;
-    if (!r->first)
-        r->last = NULL;
-    t->progress = TAKEN;
-    return t;
+    r->urgent += urgent;
+    r->urgent -= t->urgent;
+    t->urgent = urgent;
+    atomic_store(&r->leave, atomic_load(&r->stop) || r->urgent);
 }
 
 static void take_out(struct rendering *r, struct measured *t)
@@ -118,6 +117,18 @@ static void take_out(struct rendering *r, struct measured *t)
     *at = t->next;
     if (r->last == t)
         r->last = before;
+    set_urgent(r, t, false);
+}
+
+static struct measured *take_first(struct rendering *r)
+{
+    struct measured *t = r->first;
+
+    if (!t)
+        return NULL;
+    take_out(r, t);
+    t->progress = TAKEN;
+    return t;
 }
 
 /* Measured once, whoever asks. */
@@ -134,6 +145,7 @@ static void want(struct rendering *r, struct measured *t, bool now)
         put_first(r, t);
     else
         put_last(r, t);
+    set_urgent(r, t, now);
     pthread_cond_signal(&r->more);
 }
 
@@ -175,6 +187,8 @@ static bool settle(struct rendering *r, struct measured *t)
 
     pthread_mutex_lock(&r->lock);
     first = t->progress != SETTLED;
+    if (t->progress == QUEUED) /* again, by one that has left it */
+        take_out(r, t);
     t->progress = SETTLED;
     pthread_mutex_unlock(&r->lock);
     return first;
@@ -220,27 +234,40 @@ static void end_table(struct rendering *r, struct measured *t, const char *why)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* For something urgent. The first that leaves it does that. */
+static void put_back(struct rendering *r, struct measured *t)
+{
+    pthread_mutex_lock(&r->lock);
+    if (t->progress == TAKEN) {
+        t->progress = QUEUED;
+        put_last(r, t);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* Whoever is the last to measure it ends it. */
 static void measure(struct rendering *r, struct measured *t)
 {
     struct render_fault fault = {0};
-    int rc = render_lines_measure(t->rendered.lines, &r->stop, &fault);
+    int rc = render_lines_measure(t->rendered.lines, &r->leave, &fault);
     char *why = NULL;
 
-    if (rc < 0 && rc != -ECANCELED)
+    if (rc == -ECANCELED)
+        put_back(r, t);
+    else if (rc < 0)
         why = rendered_fault_text(&t->rendered, &fault);
     if (rc == 1 || why)
         end_table(r, t, why);
     free(why);
 }
 
-/* Open it for all to see, and measure it. */
+/* Open it for all to see, if nobody had it before, and measure it. */
 static void measure_first(struct rendering *r, struct measured *t, struct measured **place)
 {
     struct err err;
 
     results_start_table(snapshot_results(t->rendered.snapshot), t->rendered.table);
-    if (rendered_open(&t->rendered, &err) < 0) {
+    if (!t->rendered.lines && rendered_open(&t->rendered, &err) < 0) {
         end_table(r, t, err.text);
         return;
     }
@@ -427,6 +454,7 @@ void rendering_stop(struct rendering *r)
     frozenfiles_stop(r->from.files);
     pthread_mutex_lock(&r->lock);
     atomic_store(&r->stop, true);
+    atomic_store(&r->leave, true);
     pthread_cond_broadcast(&r->more);
     pthread_mutex_unlock(&r->lock);
     while (r->running)
