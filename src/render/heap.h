@@ -4,7 +4,7 @@
  *
  *   out, work       text that grows; what a thread needs
  *   type            types, and those that write them: number, text, datetime (zone), network, shape,
- *                   binary, jsonb, labels, nested (array, row, range)
+ *                   binary, search, labels, jsonb and jsonpath (json), nested (array, row, range)
  *   varlena, toast  values of variable length, compressed (compress), or in a TOAST table
  *   heap            where pages come from; a page's header, checksum, items
  *   blocks          pages read here and there, some at once

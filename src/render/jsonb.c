@@ -10,8 +10,8 @@
  * Containers are walked without recursion: PostgreSQL takes some thousand levels. No byte is visited twice, whatever the
  * entries say: an element never begins before the end of the one before.
  */
-#include "render/nested.h"
-#include "render/varlena.h"
+#include "render/bytes.h"
+#include "render/json.h"
 
 #define COUNT 0x0fffffffu
 #define SCALAR 0x10000000u
@@ -55,101 +55,9 @@ static int fail(struct walk *k, const char *what)
     return render_fail(k->w, what);
 }
 
-/* ---- what is written ---- */
-
 static void put(struct walk *k, const char *p, size_t n)
 {
     nested_write(&k->text, p, n);
-}
-
-/* Bytes that each byte of a string becomes (escape_json). */
-static const unsigned char widths[256] = {
-    [0 ... 7] = 6, ['\b'] = 2,        ['\t'] = 2,      ['\n'] = 2,        ['\v'] = 6,
-    ['\f'] = 2,    ['\r'] = 2,        [14 ... 31] = 6, [' '] = 1,         ['!'] = 1,
-    ['"'] = 2,     ['#' ... '['] = 1, ['\\'] = 2,      [']' ... 255] = 1,
-};
-
-static void put_escaped(struct walk *k, unsigned char c)
-{
-    static const char digits[] = "0123456789abcdef", named[] = "\b\f\n\r\t", letters[] = "bfnrt";
-    char text[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
-    const char *name = widths[c] == 2 ? strchr(named, c) : NULL;
-
-    if (widths[c] == 2)
-        text[1] = name ? letters[name - named] : (char)c;
-    put(k, text, widths[c]);
-}
-
-static size_t escaped_length(const char *p, size_t n)
-{
-    size_t i, sum = 2;
-
-    for (i = 0; i < n; i++)
-        sum += widths[(unsigned char)p[i]];
-    return sum;
-}
-
-static int put_string(struct walk *k, const char *p, size_t n)
-{
-    size_t i, from = 0, sum = 0;
-
-    if (!k->text.o || n > NESTED_LONGEST / 8)
-        sum = escaped_length(p, n);
-    if (k->text.n + sum > NESTED_LONGEST)
-        return fail(k, "a text of more than 1 GiB");
-    if (!k->text.o) {
-        k->text.n += sum;
-        return 0;
-    }
-    put(k, "\"", 1);
-    for (i = 0; i < n; i++) {
-        if (widths[(unsigned char)p[i]] == 1)
-            continue;
-        put(k, p + from, i - from);
-        put_escaped(k, (unsigned char)p[i]);
-        from = i + 1;
-    }
-    put(k, p + from, n - from);
-    put(k, "\"", 1);
-    return 0;
-}
-
-static int measure_number(struct walk *k, struct render_value v)
-{
-    size_t mark = k->w->used, n = 0;
-    struct out *o;
-    int rc;
-
-    if (render_numeric_ops.length) {
-        rc = render_numeric_ops.length(k->w, NULL, v, &n);
-    } else {
-        o = render_work_buffer(k->w);
-        rc = render_numeric_ops.put(k->w, NULL, v, o);
-        n = o->n;
-    }
-    k->w->used = mark;
-    k->text.n += n;
-    return rc;
-}
-
-/* A number is a varlena of type numeric, never compressed. */
-static int put_number(struct walk *k, size_t at, size_t len)
-{
-    const char *p = k->p + at;
-    size_t size = varlena_size(p, len), from;
-    unsigned head = size ? (unsigned char)*p : 1;
-    struct render_value v;
-    int rc;
-
-    if (head == 1 || (head & 3) == 2)
-        return fail(k, "a number in a jsonb is damaged");
-    v = head & 1 ? (struct render_value){p + 1, size - 1} : (struct render_value){p + 4, size - 4};
-    if (!k->text.o)
-        return measure_number(k, v);
-    from = k->text.o->n;
-    rc = render_numeric_ops.put(k->w, NULL, v, k->text.o);
-    k->text.n += k->text.o->n - from;
-    return rc;
 }
 
 /* ---- containers ---- */
@@ -230,9 +138,9 @@ static int put_scalar(struct walk *k, struct item item)
 {
     switch (item.kind) {
     case STRING:
-        return put_string(k, k->p + item.at, item.len);
+        return json_put_string(k->w, k->p + item.at, item.len, &k->text);
     case NUMBER:
-        return put_number(k, item.at, item.len);
+        return json_put_number(k->w, k->p + item.at, item.len, &k->text);
     case FALSE:
         put(k, "false", 5);
         return 0;
@@ -255,7 +163,7 @@ static int put_key(struct walk *k, struct level *l)
     if (rc == 0 && item.kind != STRING)
         rc = fail(k, "a key in a jsonb is not a string");
     if (rc == 0)
-        rc = put_string(k, k->p + item.at, item.len);
+        rc = json_put_string(k->w, k->p + item.at, item.len, &k->text);
     put(k, ": ", 2);
     return rc;
 }
@@ -334,6 +242,7 @@ static int jsonb_length(struct render_work *w, const struct render_type *t, stru
 static const struct render_ops jsonb_ops = {.put = put_jsonb, .length = jsonb_length};
 
 const struct render_builtin render_documents[] = {
-    {3802, -1, 'i', ',', false, &jsonb_ops},
+    {3802, -1, 'i', ',', false, &jsonb_ops},           /* jsonb */
+    {4072, -1, 'i', ',', false, &render_jsonpath_ops}, /* jsonpath */
     {0},
 };

@@ -117,9 +117,11 @@ extern const struct render_builtin render_datetimes[];
 extern const struct render_builtin render_networks[];  /* inet, cidr, macaddr, macaddr8 */
 extern const struct render_builtin render_shapes[];    /* point to circle */
 extern const struct render_builtin render_binaries[];  /* bytea, bit, uuid, pg_lsn, tid, vectors, pg_snapshot */
-extern const struct render_builtin render_documents[]; /* jsonb, jsonpath if covered */
+extern const struct render_builtin render_documents[]; /* jsonb, jsonpath */
+extern const struct render_builtin render_searches[];  /* tsvector, tsquery */
 extern const struct render_builtin render_regs[];      /* regclass and so on: only with their labels */
 extern const struct render_ops render_numeric_ops; /* for jsonb, which has no type to give: t is NULL */
+extern const struct render_ops render_jsonpath_ops; /* of the documents */
 extern const struct render_ops render_array_ops, render_row_ops, render_range_ops,
     render_multirange_ops, render_enum_ops;
 

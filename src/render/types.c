@@ -20,7 +20,7 @@ struct render_types {
 
 static const struct render_builtin *const families[] = {
     render_numbers, render_texts,    render_datetimes, render_networks,
-    render_shapes,  render_binaries, render_documents,
+    render_shapes,  render_binaries, render_documents, render_searches,
 };
 
 #define NFAMILIES (sizeof(families) / sizeof(families[0]))

@@ -12,7 +12,7 @@
 
 static const struct render_builtin *const families[] = {
     render_numbers, render_texts,    render_datetimes, render_networks,
-    render_shapes,  render_binaries, render_regs};
+    render_shapes,  render_binaries, render_regs,      render_searches};
 #define FAMILIES (sizeof(families) / sizeof(*families))
 
 static size_t count_types(void)

@@ -64,6 +64,11 @@ samples() {
 		json|{"a": [1, 2, null], "b":"\u00e9\n"}
 		jsonb|{"a": [1, 2.50, null], "b": "\u00e9\n"}
 		jsonpath|$.a[*] ? (@ > 1)
+		jsonpath|strict $.a."c d".*.**.**{2}.**{1 to 3}.**{last}.**{3 to last}[0, 1 to 3, last - 1]
+		jsonpath|$var."x\u00e9\n" + -1 * (2 + 3) - +$.a / 4 % 5
+		jsonpath|$ ? (!(@.a == "x") && exists (@.b) || (@.c > null) is unknown && @.d != true)
+		jsonpath|$ ? (@.a like_regex "^x\"y" flag "is" || @ starts with $p).datetime("HH24").type()
+		jsonpath|(1.50).abs().floor().ceiling().double().keyvalue()
 		xml|<a b="1">&lt;é</a>
 		point|(1.5,-2.25)
 		lseg|[(0,0),(1,1)]
@@ -106,7 +111,11 @@ samples() {
 		uuid|a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11
 		pg_lsn|16/B374D848
 		tsvector|'a':1A 'fat':2B,4C 'cat':5
+		tsvector|'it''s' '\\back' 'with space':3 größe:7A,16383
+		tsvector|
 		tsquery|'fat' & !'rat':AB
+		tsquery|(a | b) & c:* | !(d <-> e) & 'it''s'
+		tsquery|a <-> (b <12> !(c & größe)) <-> '\\d':ABCD
 		txid_snapshot|10:20:10,14,15
 		pg_snapshot|10:20:10,14,15
 		pg_snapshot|1:18446744073709551615:

@@ -154,16 +154,16 @@ static void elements_that_are_wrong_are_faults(void **state)
     assert_fault("0100002000000040"
                  "00000040",
                  "a key in a jsonb is not a string");
-    assert_fault("0100004000000010", "a number in a jsonb is damaged");
+    assert_fault("0100004000000010", "a number in a jsonb or jsonpath is damaged");
     assert_fault("0100004008000010"
                  "3000000000000000",
-                 "a number in a jsonb is damaged");
+                 "a number in a jsonb or jsonpath is damaged");
     assert_fault("0100004008000010"
                  "2200000000000000",
-                 "a number in a jsonb is damaged");
+                 "a number in a jsonb or jsonpath is damaged");
     assert_fault("0100004012000010"
                  "011200000000000000000000000000000000",
-                 "a number in a jsonb is damaged");
+                 "a number in a jsonb or jsonpath is damaged");
     assert_fault("0100004000000050", "a jsonb has a wrong header");
 }
 
