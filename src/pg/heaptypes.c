@@ -168,7 +168,7 @@ static int read_belongings(struct pg_conn *conn, const struct belongings *b, con
     return rc;
 }
 
-/* ---- names that reg* types print: by their own output functions, since they depend on what else is there ---- */
+/* ---- names that reg* types print: they depend on what else is there, so the server writes them ---- */
 
 static const struct {
     uint32_t type; /* pg_type.oid, the same everywhere */
