@@ -17,6 +17,7 @@
 
 struct array {
     const struct render_type *element;
+    bool plain; /* nested_is_plain: of the element */
     int dimensions;
     int32_t sizes[DIMENSIONS], lower[DIMENSIONS];
     int64_t count;      /* of all elements */
@@ -67,7 +68,9 @@ static int open_array(struct render_work *w, const struct render_type *t, struct
 
     if (v.len < HEADER - 4)
         return render_fail(w, "an array without a header");
-    *a = (struct array){.element = t->element, .dimensions = (int)bytes_u32(v.p)};
+    *a = (struct array){.element = t->element,
+                        .plain = nested_is_plain(t->element),
+                        .dimensions = (int)bytes_u32(v.p)};
     if (a->dimensions < 0 || a->dimensions > DIMENSIONS)
         return render_fail(w, "an array of an impossible number of dimensions");
     if (bytes_u32(v.p + 8) != t->element->oid)
@@ -110,7 +113,8 @@ static int put_element(struct render_work *w, struct array *a, int64_t i, struct
     }
     rc = nested_take(w, &a->elements, t->len, t->align, false, &v);
     if (rc == 0)
-        rc = nested_put(w, t, v, NESTED_ARRAY, t->delimiter, text);
+        rc = a->plain ? nested_put_plain(w, t, v, text)
+                      : nested_put(w, t, v, NESTED_ARRAY, t->delimiter, text);
     w->used = mark;
     return rc;
 }
@@ -132,25 +136,21 @@ static void put_between(const struct array *a, int32_t *at, struct nested_text *
     nested_write(text, "{{{{{{", (size_t)closed);
 }
 
-static int write_array(struct render_work *w, const struct render_type *t, struct render_value v,
-                       struct nested_text *text)
+static int write_elements(struct render_work *w, struct array *a, struct nested_text *text)
 {
     int32_t at[DIMENSIONS] = {0};
-    struct array a;
     int64_t i;
-    int rc = open_array(w, t, v, &a);
+    int rc = 0;
 
-    if (rc < 0)
-        return rc;
-    if (a.count == 0) {
+    if (a->count == 0) {
         nested_write(text, "{}", 2);
         return 0;
     }
-    put_bounds(&a, text);
-    nested_write(text, "{{{{{{", (size_t)a.dimensions);
-    for (i = 0; i < a.count && rc == 0; i++) {
-        rc = put_element(w, &a, i, text);
-        put_between(&a, at, text);
+    put_bounds(a, text);
+    nested_write(text, "{{{{{{", (size_t)a->dimensions);
+    for (i = 0; i < a->count && rc == 0; i++) {
+        rc = put_element(w, a, i, text);
+        put_between(a, at, text);
     }
     return rc;
 }
@@ -159,18 +159,39 @@ static int put_array(struct render_work *w, const struct render_type *t, struct 
                      struct out *o)
 {
     struct nested_text text = {.o = o};
+    struct array a;
+    int rc = open_array(w, t, v, &a);
 
-    return write_array(w, t, v, &text);
+    return rc < 0 ? rc : write_elements(w, &a, &text);
 }
 
 static int array_length(struct render_work *w, const struct render_type *t, struct render_value v,
                         size_t *n)
 {
     struct nested_text text = {.o = NULL};
-    int rc = write_array(w, t, v, &text);
+    struct array a;
+    int rc = open_array(w, t, v, &a);
 
+    if (rc == 0)
+        rc = write_elements(w, &a, &text);
     *n = text.n;
     return rc;
 }
 
-const struct render_ops render_array_ops = {.put = put_array, .length = array_length};
+/* Numbers and the like have no quotes and no backslashes; what is between them may be a comma. */
+static int array_field(struct render_work *w, const struct render_type *t, struct render_value v,
+                       struct render_style s, size_t *n)
+{
+    struct nested_text text = {.o = NULL};
+    struct array a;
+    int rc = open_array(w, t, v, &a);
+
+    if (rc < 0 || !a.plain || t->element->delimiter != ',')
+        return rc < 0 ? rc : 1;
+    rc = write_elements(w, &a, &text);
+    *n = text.n + (s.format == RENDER_CSV && a.count > 1 ? 2 : 0);
+    return rc;
+}
+
+const struct render_ops render_array_ops = {
+    .put = put_array, .length = array_length, .field = array_field};

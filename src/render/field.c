@@ -1,135 +1,24 @@
 #include "render/field.h"
 
-#include <stdint.h>
+#include "render/chunk.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#define PIECE 1024u /* of a text, that is written at once */
 
-#include "render/bytes.h"
-
-/*
- * Texts are looked through 16 bytes at once: up to 16 bytes become a chunk, what is missing in it is
- * zero, and which of them are of a kind becomes a mask, bit 0 for the first.
- */
-#define CHUNK 16
-
-#ifdef __SSE2__
-typedef __m128i chunk;
-
-static inline chunk chunk_whole(const char *p)
+/* Looks for specials in the n bytes, and copies them, CHUNK or more, to `to`. */
+static inline unsigned copy_csv(char *to, const char *text, size_t n)
 {
-    return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
+    unsigned mask;
+    size_t i;
+    chunk c = chunk_whole(text + n - CHUNK);
 
-static inline chunk chunk_of(uint64_t low, uint64_t high)
-{
-    return _mm_set_epi64x((int64_t)high, (int64_t)low);
-}
-
-static inline void chunk_store(char *p, chunk c)
-{
-    _mm_storeu_si128((__m128i *)(void *)p, c);
-}
-
-static inline unsigned quotes_in(chunk c)
-{
-    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(c, _mm_set1_epi8('"')));
-}
-
-static inline unsigned csv_specials_in(chunk c)
-{
-    __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8('\n')),
-                                _mm_cmpeq_epi8(c, _mm_set1_epi8('\r')));
-    __m128i others =
-        _mm_or_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8(',')), _mm_cmpeq_epi8(c, _mm_set1_epi8('"')));
-
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(ends, others));
-}
-
-/* \b \t \n \v \f \r are 8 to 13. */
-static inline unsigned text_specials_in(chunk c)
-{
-    __m128i above = _mm_sub_epi8(c, _mm_set1_epi8(8));
-    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(5)), above);
-
-    return (unsigned)_mm_movemask_epi8(
-        _mm_or_si128(control, _mm_cmpeq_epi8(c, _mm_set1_epi8('\\'))));
-}
-#else
-typedef struct {
-    char byte[CHUNK];
-} chunk;
-
-static inline chunk chunk_whole(const char *p)
-{
-    chunk c;
-
-    memcpy(c.byte, p, CHUNK);
-    return c;
-}
-
-static inline chunk chunk_of(uint64_t low, uint64_t high)
-{
-    chunk c;
-
-    memcpy(c.byte, &low, sizeof(low));
-    memcpy(c.byte + sizeof(low), &high, sizeof(high));
-    return c;
-}
-
-static inline void chunk_store(char *p, chunk c)
-{
-    memcpy(p, c.byte, CHUNK);
-}
-
-static inline unsigned quotes_in(chunk c)
-{
-    unsigned mask = 0, i;
-
-    for (i = 0; i < CHUNK; i++)
-        mask |= (unsigned)(c.byte[i] == '"') << i;
-    return mask;
-}
-
-static inline unsigned csv_specials_in(chunk c)
-{
-    unsigned mask = 0, i;
-
-    for (i = 0; i < CHUNK; i++)
-        mask |= (unsigned)(c.byte[i] == ',' || c.byte[i] == '"' || c.byte[i] == '\n' ||
-                           c.byte[i] == '\r')
-                << i;
-    return mask;
-}
-
-static inline unsigned text_specials_in(chunk c)
-{
-    unsigned mask = 0, i;
-
-    for (i = 0; i < CHUNK; i++)
-        mask |= (unsigned)((c.byte[i] >= 8 && c.byte[i] <= 13) || c.byte[i] == '\\') << i;
-    return mask;
-}
-#endif
-
-/* Of less than 16 bytes. Two numbers that overlap hold any length, and nothing is read beyond. */
-static inline chunk chunk_part(const char *p, size_t n)
-{
-    uint64_t low = 0, high = 0;
-
-    if (n > 8) {
-        low = bytes_u64(p);
-        high = bytes_u64(p + n - 8) >> (8 * (16 - n));
-    } else if (n == 8) {
-        low = bytes_u64(p);
-    } else if (n >= 4) {
-        low = bytes_u32(p) | (uint64_t)bytes_u32(p + n - 4) << (8 * (n - 4));
-    } else if (n) {
-        low = (unsigned char)p[0] | (uint64_t)(unsigned char)p[n / 2] << (8 * (n / 2)) |
-              (uint64_t)(unsigned char)p[n - 1] << (8 * (n - 1));
+    mask = csv_specials_in(c);
+    chunk_store(to + n - CHUNK, c);
+    for (i = 0; i + CHUNK < n; i += CHUNK) {
+        c = chunk_whole(text + i);
+        mask |= csv_specials_in(c);
+        chunk_store(to + i, c);
     }
-    return chunk_of(low, high);
+    return mask;
 }
 
 static bool has_csv_specials(const char *text, size_t n)
@@ -146,42 +35,32 @@ static inline unsigned doubled_in(enum render_format f, chunk c)
     return f == RENDER_CSV ? quotes_in(c) : text_specials_in(c);
 }
 
-/* Bits of a mask that are set. (The machine's instruction is not among those that every one has.) */
-static inline size_t count_bits(unsigned mask)
-{
-    mask -= mask >> 1 & 0x5555;
-    mask = (mask & 0x3333) + (mask >> 2 & 0x3333);
-    mask = (mask + (mask >> 4)) & 0x0f0f;
-    return (mask + (mask >> 8)) & 0x1f;
-}
-
 static inline size_t count_doubled(enum render_format f, const char *text, size_t n)
 {
     size_t count = 0;
+    unsigned mask;
 
-    for (; n >= CHUNK; text += CHUNK, n -= CHUNK)
-        count += count_bits(doubled_in(f, chunk_whole(text)));
-    return count + count_bits(doubled_in(f, chunk_part(text, n)));
+    for (; n >= CHUNK; text += CHUNK, n -= CHUNK) {
+        mask = doubled_in(f, chunk_whole(text));
+        if (mask)
+            count += chunk_count(mask);
+    }
+    return count + chunk_count(doubled_in(f, chunk_part(text, n)));
 }
 
-static bool needs_quotes(struct render_style s, const char *text, size_t n)
+/* Quotes that no byte of it asks for. */
+static inline bool is_odd(struct render_style s, const char *text, size_t n)
 {
-    if (n == 0 || (s.alone && n == 2 && memcmp(text, "\\.", 2) == 0))
-        return true;
-    return has_csv_specials(text, n);
-}
-
-/* Bytes that the field has beyond those of its text. */
-static inline size_t extra_of(struct render_style s, const char *text, size_t n)
-{
-    if (s.format == RENDER_TEXT)
-        return count_doubled(RENDER_TEXT, text, n);
-    return needs_quotes(s, text, n) ? 2 + count_doubled(RENDER_CSV, text, n) : 0;
+    return n == 0 || (s.alone && n == 2 && memcmp(text, "\\.", 2) == 0);
 }
 
 size_t render_field_length(struct render_style s, const char *text, size_t n)
 {
-    return n + extra_of(s, text, n);
+    if (s.format == RENDER_TEXT)
+        return n + count_doubled(RENDER_TEXT, text, n);
+    if (!is_odd(s, text, n) && !has_csv_specials(text, n))
+        return n;
+    return n + 2 + count_doubled(RENDER_CSV, text, n);
 }
 
 static inline char escape_letter(char c)
@@ -189,70 +68,126 @@ static inline char escape_letter(char c)
     return c == '\\' ? '\\' : "btnvfr"[c - '\b'];
 }
 
-/* A chunk of bytes with some to be doubled, written so that it ends at `to`: where it begins. */
-static inline char *double_backward(enum render_format f, const char *text, size_t n, unsigned mask,
-                                    char *to)
+/* Behind the special, which stands before `to`: it becomes two bytes. */
+static inline char *double_last(enum render_format f, char *to)
 {
-    while (n--) {
-        char c = text[n];
+    if (f == RENDER_CSV) {
+        *to = '"';
+    } else {
+        *to = escape_letter(to[-1]);
+        to[-1] = '\\';
+    }
+    return to + 1;
+}
 
-        if (!(mask >> n & 1)) {
-            *--to = c;
-            continue;
-        }
-        *--to = f == RENDER_CSV ? c : escape_letter(c);
-        *--to = f == RENDER_CSV ? '"' : '\\';
+/* CHUNK bytes, and as many behind them may be read. */
+static inline char *put_whole(enum render_format f, const char *text, char *to)
+{
+    chunk c = chunk_whole(text);
+    unsigned mask = doubled_in(f, c), at, done = 0;
+
+    chunk_store(to, c);
+    for (; mask; mask &= mask - 1) {
+        at = (unsigned)__builtin_ctz(mask) + 1;
+        to = double_last(f, to + (at - done));
+        chunk_store(to, chunk_whole(text + at));
+        done = at;
+    }
+    return to + (CHUNK - done);
+}
+
+/* Less than CHUNK bytes. */
+static inline char *put_part(enum render_format f, const char *text, size_t n, char *to)
+{
+    chunk c = chunk_part(text, n);
+    unsigned mask = doubled_in(f, c);
+    size_t i;
+
+    if (!mask) {
+        chunk_store(to, c);
+        return to + n;
+    }
+    for (i = 0; i < n; i++) {
+        *to++ = text[i];
+        if (mask >> i & 1)
+            to = double_last(f, to);
     }
     return to;
 }
 
-/* Moves the text so that it ends at `to`, which lies behind its end, from the last byte to the
- * first; some become two. It may stop where nothing is moved any more. */
-static inline void spread(enum render_format f, const char *text, size_t n, char *to)
+/* Up to PIECE bytes. */
+static inline char *put_piece(enum render_format f, const char *text, size_t n, char *to)
 {
-    unsigned mask;
-    chunk c;
-
-    for (; n >= CHUNK && to != text + n; n -= CHUNK) {
-        c = chunk_whole(text + n - CHUNK);
-        mask = doubled_in(f, c);
-        if (mask) {
-            to = double_backward(f, text + n - CHUNK, CHUNK, mask, to);
-        } else {
-            to -= CHUNK;
-            chunk_store(to, c);
-        }
-    }
-    if (to != text + n)
-        double_backward(f, text, n, doubled_in(f, chunk_part(text, n)), to);
+    for (; n >= 2 * CHUNK; text += CHUNK, n -= CHUNK)
+        to = put_whole(f, text, to);
+    for (; n >= CHUNK; text += CHUNK / 2, n -= CHUNK / 2)
+        to = put_part(f, text, CHUNK / 2, to);
+    return put_part(f, text, n, to);
 }
 
-void render_field_close(struct render_style s, struct out *o, size_t at)
+static inline void put_doubled(enum render_format f, const char *text, size_t n, struct out *o)
 {
-    size_t n = o->n - at, more = extra_of(s, o->p + at, n);
-    char *text;
+    size_t some;
+    char *to;
 
-    if (!more)
-        return;
-    text = out_place(o, more) - n;
-    o->n += more;
-    if (s.format == RENDER_TEXT) {
-        spread(RENDER_TEXT, text, n, text + n + more);
-        return;
+    do {
+        some = n < PIECE ? n : PIECE;
+        to = out_place(o, 2 * PIECE + 2 * CHUNK);
+        o->n = (size_t)(put_piece(f, text, some, to) - o->p);
+        text += some;
+        n -= some;
+    } while (n);
+}
+
+static void put_quoted(const char *text, size_t n, struct out *o)
+{
+    out_putc(o, '"');
+    put_doubled(RENDER_CSV, text, n, o);
+    out_putc(o, '"');
+}
+
+/* Most need no quotes: it is copied while it is looked at. */
+static inline void put_csv(struct render_style s, const char *text, size_t n, struct out *o)
+{
+    char *to = out_place(o, n + CHUNK);
+    unsigned mask = 0;
+    chunk c;
+
+    if (n >= CHUNK) {
+        mask = copy_csv(to, text, n);
+    } else {
+        c = chunk_part(text, n);
+        mask = csv_specials_in(c);
+        chunk_store(to, c);
     }
-    if (more > 2)
-        spread(RENDER_CSV, text, n, text + n + more - 1);
+    if (mask || is_odd(s, text, n))
+        put_quoted(text, n, o);
     else
-        memmove(text + 1, text, n);
-    text[0] = text[n + more - 1] = '"';
+        o->n += n;
 }
 
 void render_field_put(struct render_style s, const char *text, size_t n, struct out *o)
 {
-    size_t at = o->n;
+    if (s.format == RENDER_CSV)
+        put_csv(s, text, n, o);
+    else
+        put_doubled(RENDER_TEXT, text, n, o);
+}
 
-    out_put(o, text, n);
-    render_field_close(s, o, at);
+void render_field_close(struct render_style s, struct out *o, size_t at, struct out *aside)
+{
+    const char *text = o->p + at;
+    size_t n = o->n - at;
+
+    if (s.format == RENDER_CSV ? !is_odd(s, text, n) && !has_csv_specials(text, n)
+                               : !count_doubled(RENDER_TEXT, text, n))
+        return;
+    out_put(aside, text, n);
+    o->n = at;
+    if (s.format == RENDER_CSV)
+        put_quoted(aside->p, n, o);
+    else
+        put_doubled(RENDER_TEXT, aside->p, n, o);
 }
 
 void render_field_null(enum render_format f, struct out *o)

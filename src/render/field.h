@@ -30,8 +30,9 @@ static inline char render_field_delimiter(enum render_format f)
 /* Append a field with this text. */
 void render_field_put(struct render_style s, const char *text, size_t n, struct out *o);
 
-/* The same for a text that has been appended already: what stands in *o from `at` on. */
-void render_field_close(struct render_style s, struct out *o, size_t at);
+/* The same for a text that has been appended already: what stands in *o from `at` on. `aside` is empty, and may
+ * be written. */
+void render_field_close(struct render_style s, struct out *o, size_t at, struct out *aside);
 
 /* What these would append, in bytes. */
 size_t render_field_length(struct render_style s, const char *text, size_t n);

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "render/chunk.h"
 #include "render/varlena.h"
 
 /* ---- strings ---- */
@@ -34,7 +35,56 @@ static size_t escaped_length(const char *p, size_t n)
     return sum;
 }
 
-static void write_string(const char *p, size_t n, struct nested_text *text)
+/* Has it something to be escaped? */
+static inline bool has_specials(const char *p, size_t n)
+{
+    for (; n >= CHUNK; p += CHUNK, n -= CHUNK)
+        if (json_specials_in(chunk_whole(p)))
+            return true;
+    return n && json_specials_in(chunk_part(p, n)) & ((1u << n) - 1);
+}
+
+/* The same, while it is copied to `to`, where CHUNK bytes more may be written. */
+static inline bool copy_has_specials(char *to, const char *p, size_t n)
+{
+    unsigned mask = 0;
+    chunk c;
+
+    for (; n >= CHUNK; to += CHUNK, p += CHUNK, n -= CHUNK) {
+        c = chunk_whole(p);
+        mask |= json_specials_in(c);
+        chunk_store(to, c);
+    }
+    c = chunk_part(p, n);
+    chunk_store(to, c);
+    return mask || json_specials_in(c) & ((1u << n) - 1);
+}
+
+static size_t measure_escapes(const char *p, size_t n, struct nested_text *text)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+
+        text->quotes += c == '"';
+        text->backslashes += (widths[c] > 1) + (c == '\\');
+    }
+    return escaped_length(p, n);
+}
+
+static int measure_string(struct render_work *w, const char *p, size_t n, struct nested_text *text)
+{
+    size_t sum = has_specials(p, n) ? measure_escapes(p, n, text) : n + 2;
+
+    if (text->n + sum > NESTED_LONGEST)
+        return render_fail(w, "a text of more than 1 GiB");
+    text->quotes += 2;
+    text->n += sum;
+    return 0;
+}
+
+static void put_escapes(const char *p, size_t n, struct nested_text *text)
 {
     size_t i, from = 0;
 
@@ -52,16 +102,21 @@ static void write_string(const char *p, size_t n, struct nested_text *text)
 
 int json_put_string(struct render_work *w, const char *p, size_t n, struct nested_text *text)
 {
-    size_t sum = 0;
+    struct out *o = text->o;
+    char *to;
 
-    if (!text->o || n > NESTED_LONGEST / 8)
-        sum = escaped_length(p, n);
-    if (text->n + sum > NESTED_LONGEST)
+    if (!o)
+        return measure_string(w, p, n, text);
+    if (n > NESTED_LONGEST / 8 && text->n + escaped_length(p, n) > NESTED_LONGEST)
         return render_fail(w, "a text of more than 1 GiB");
-    if (text->o)
-        write_string(p, n, text);
-    else
-        text->n += sum;
+    to = out_place(o, n + 2 + CHUNK);
+    if (copy_has_specials(to + 1, p, n)) {
+        put_escapes(p, n, text);
+        return 0;
+    }
+    to[0] = to[n + 1] = '"';
+    o->n += n + 2;
+    text->n += n + 2;
     return 0;
 }
 

@@ -43,6 +43,7 @@ struct walk {
     size_t len;
     struct out *levels; /* struct level, the innermost last */
     struct nested_text text;
+    bool commas; /* there are some */
 };
 
 struct item {
@@ -173,8 +174,10 @@ static int take_element(struct walk *k, struct level *l, struct item *item)
 {
     int rc = 0;
 
-    if (l->i > 0)
+    if (l->i > 0) {
+        k->commas = true;
         put(k, ", ", 2);
+    }
     if (l->flags == OBJECT)
         rc = put_key(k, l);
     if (rc == 0)
@@ -208,38 +211,58 @@ static int walk_container(struct walk *k)
     return rc;
 }
 
-static int write_jsonb(struct render_work *w, struct render_value v, struct out *o, size_t *n)
+static int write_jsonb(struct walk *k, struct render_work *w, struct render_value v, struct out *o)
 {
-    struct walk k = {.w = w, .p = v.p, .len = v.len, .text = {.o = o}};
     size_t mark = w->used;
     int rc;
 
-    k.levels = render_work_buffer(w);
-    rc = open_container(&k, 0, v.len);
-    while (rc == 0 && k.levels->n > 0)
-        rc = walk_container(&k);
+    *k = (struct walk){.w = w, .p = v.p, .len = v.len, .text = {.o = o}};
+    k->levels = render_work_buffer(w);
+    rc = open_container(k, 0, v.len);
+    while (rc == 0 && k->levels->n > 0)
+        rc = walk_container(k);
     w->used = mark;
-    *n = k.text.n;
     return rc;
 }
 
 static int put_jsonb(struct render_work *w, const struct render_type *t, struct render_value v,
                      struct out *o)
 {
-    size_t n;
+    struct walk k;
 
     (void)t;
-    return write_jsonb(w, v, o, &n);
+    return write_jsonb(&k, w, v, o);
 }
 
 static int jsonb_length(struct render_work *w, const struct render_type *t, struct render_value v,
                         size_t *n)
 {
+    struct walk k;
+    int rc = write_jsonb(&k, w, v, NULL);
+
     (void)t;
-    return write_jsonb(w, v, NULL, n);
+    *n = k.text.n;
+    return rc;
 }
 
-static const struct render_ops jsonb_ops = {.put = put_jsonb, .length = jsonb_length};
+/* Only strings have quotes, and backslashes; and control characters are escaped in them. */
+static int jsonb_field(struct render_work *w, const struct render_type *t, struct render_value v,
+                       struct render_style s, size_t *n)
+{
+    struct walk k;
+    int rc = write_jsonb(&k, w, v, NULL);
+
+    (void)t;
+    *n = k.text.n;
+    if (s.format == RENDER_TEXT)
+        *n += k.text.backslashes;
+    else if (k.text.quotes || k.commas)
+        *n += 2 + k.text.quotes;
+    return rc;
+}
+
+static const struct render_ops jsonb_ops = {
+    .put = put_jsonb, .length = jsonb_length, .field = jsonb_field};
 
 const struct render_builtin render_documents[] = {
     {3802, -1, 'i', ',', false, &jsonb_ops},           /* jsonb */

@@ -140,8 +140,7 @@ static int quote(struct render_work *w, struct out *o, size_t from, enum nested_
 
 /* ---- values ---- */
 
-/* Whether no text of the type is ever quoted: numbers, bool and uuid. They hold no other values. */
-static bool is_plain(const struct render_type *t)
+bool nested_is_plain(const struct render_type *t)
 {
     switch (t->base) {
     case 16:   /* bool */
@@ -176,24 +175,39 @@ static int put_quoted(struct render_work *w, const struct render_type *t, struct
     return rc < 0 ? rc : quote(w, o, from, quoting, delimiter);
 }
 
-int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,
-               enum nested_quoting quoting, char delimiter, struct nested_text *text)
+int nested_put_plain(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct nested_text *text)
 {
-    bool plain = is_plain(t), measured = !text->o && plain && t->ops->length;
     struct out *o = text->o;
     size_t mark = w->used, from, n = 0;
     int rc;
 
-    if (!o && !measured)
-        o = render_work_buffer(w);
-    from = measured ? 0 : o->n;
-    if (measured)
+    if (!o && t->ops->length) {
         rc = t->ops->length(w, t, v, &n);
-    else if (plain)
+        text->n += n;
+    } else {
+        o = o ? o : render_work_buffer(w);
+        from = o->n;
         rc = t->ops->put(w, t, v, o);
-    else
-        rc = put_quoted(w, t, v, quoting, delimiter, o);
-    text->n += measured ? n : o->n - from;
+        text->n += o->n - from;
+    }
+    w->used = mark;
+    return rc < 0 ? rc : nested_check(w, text);
+}
+
+int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,
+               enum nested_quoting quoting, char delimiter, struct nested_text *text)
+{
+    size_t mark = w->used, from;
+    struct out *o;
+    int rc;
+
+    if (nested_is_plain(t))
+        return nested_put_plain(w, t, v, text);
+    o = text->o ? text->o : render_work_buffer(w);
+    from = o->n;
+    rc = put_quoted(w, t, v, quoting, delimiter, o);
+    text->n += o->n - from;
     w->used = mark;
     return rc < 0 ? rc : nested_check(w, text);
 }

@@ -37,8 +37,9 @@ int nested_skip(struct render_work *w, struct nested_parts *s, int16_t len, char
 
 /* A text that is being written. */
 struct nested_text {
-    struct out *o; /* NULL: only the length is wanted */
-    size_t n;      /* so far */
+    struct out *o;              /* NULL: only the length is wanted */
+    size_t n;                   /* so far */
+    size_t quotes, backslashes; /* of what json.h measured */
 };
 
 static inline void nested_write(struct nested_text *text, const char *p, size_t n)
@@ -63,5 +64,12 @@ enum nested_quoting { NESTED_ARRAY = 1, NESTED_ROW = 2, NESTED_RANGE = 4 };
  */
 int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,
                enum nested_quoting quoting, char delimiter, struct nested_text *text);
+
+/* Whether no text of the type is ever quoted: numbers, bool and uuid. They hold no other values. */
+bool nested_is_plain(const struct render_type *t);
+
+/* nested_put of a value of such a type. */
+int nested_put_plain(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct nested_text *text);
 
 #endif

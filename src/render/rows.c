@@ -26,9 +26,9 @@ struct tuple {
 struct step {
     const struct render_type *type; /* NULL: not wanted */
     const char *missing;
-    size_t padding; /* alignment - 1 */
-    int len;        /* -1: varlena; 0: one that no column has */
-    bool bare, verbatim;
+    size_t padding;             /* alignment - 1 */
+    int len;                    /* -1: varlena; 0: one that no column has */
+    bool bare, verbatim, field; /* of its render_ops; field: it has one */
 };
 
 /* The rows of a page on their way to the file. */
@@ -119,16 +119,19 @@ ALWAYS int measure_text(struct walk *k, const struct step *s, struct render_valu
         k->bytes += render_field_length(k->style, v.p, v.len);
         return 0;
     }
-    if (!s->bare || !s->type->ops->length)
+    if (s->bare && s->type->ops->length)
+        rc = s->type->ops->length(k->w, s->type, v, &n);
+    else
+        rc = s->field ? s->type->ops->field(k->w, s->type, v, k->style, &n) : 1;
+    if (rc > 0)
         return measure_aside(k, s->type, v);
-    rc = s->type->ops->length(k->w, s->type, v, &n);
     k->bytes += n;
     return rc;
 }
 
 ALWAYS int put_text(struct walk *k, const struct step *s, struct render_value v)
 {
-    size_t at = k->o->n;
+    size_t at = k->o->n, mark = k->w->used;
     int rc;
 
     if (s->verbatim) {
@@ -137,7 +140,8 @@ ALWAYS int put_text(struct walk *k, const struct step *s, struct render_value v)
     }
     rc = s->type->ops->put(k->w, s->type, v, k->o);
     if (rc == 0 && !s->bare)
-        render_field_close(k->style, k->o, at);
+        render_field_close(k->style, k->o, at, render_work_buffer(k->w));
+    k->w->used = mark;
     return rc;
 }
 
@@ -312,6 +316,7 @@ static void prepare_steps(struct walk *k)
         s->type = r->attributes[r->columns[i]].type;
         s->bare = s->type->ops->bare;
         s->verbatim = s->type->ops->verbatim;
+        s->field = s->type->ops->field;
     }
 }
 

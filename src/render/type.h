@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "render/out.h"
+#include "render/field.h"
 
 struct render_work;
 
@@ -37,6 +37,10 @@ struct render_ops {
      * is no quicker way. */
     int (*length)(struct render_work *w, const struct render_type *t, struct render_value v,
                   size_t *n);
+    /* What the text that put appends takes as a field (render_field_length), quicker than that: the same, or
+     * the same fault, for every input. 1: there is no quicker way for this value. NULL: nor for any. */
+    int (*field)(struct render_work *w, const struct render_type *t, struct render_value v,
+                 struct render_style s, size_t *n);
     bool bare; /* the text never needs quotes in CSV, nor escapes in the text format, and is not
                   empty */
     bool verbatim; /* the text is the value's bytes as they are: who has those need not call put */

@@ -43,6 +43,31 @@ static void check_length(struct render_work *w, const struct render_type *t, str
     require(w->fault == fault, "the length has another fault");
 }
 
+static void check_field(struct render_work *w, const struct render_type *t, struct render_value v,
+                        struct render_style s, int rc, const char *text, size_t n)
+{
+    const char *fault = w->fault;
+    size_t length = 0;
+    int measured;
+
+    w->fault = NULL;
+    measured = t->ops->field(w, t, v, s, &length);
+    require(measured == 1 || measured == rc, "a field is a fault, or its text is");
+    require(measured || length == render_field_length(s, text, n), "a field has another length");
+    require(measured == 1 || w->fault == fault, "a field has another fault");
+    w->fault = fault;
+}
+
+static void check_fields(struct render_work *w, const struct render_type *t, struct render_value v,
+                         int rc, const char *text, size_t n)
+{
+    if (!t->ops->field)
+        return;
+    check_field(w, t, v, (struct render_style){RENDER_CSV, false}, rc, text, n);
+    check_field(w, t, v, (struct render_style){RENDER_CSV, true}, rc, text, n);
+    check_field(w, t, v, (struct render_style){RENDER_TEXT, false}, rc, text, n);
+}
+
 char *rendered_text(const struct render_type *t, const char *p, size_t n, const char **fault)
 {
     struct render_settings settings = {0};
@@ -55,6 +80,7 @@ char *rendered_text(const struct render_type *t, const char *p, size_t n, const 
     out_put(&o, "x", 1); /* what is there already stays */
     rc = t->ops->put(&w, t, v, &o);
     check_length(&w, t, v, rc, o.n - 1);
+    check_fields(&w, t, v, rc, o.p + 1, o.n - 1);
     require(w.used == 0 && w.nesting == 0, "buffers are left in use");
     require((rc < 0) == (w.fault != NULL), "a fault without words");
     require(o.p[0] == 'x', "what was there is gone");

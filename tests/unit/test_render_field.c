@@ -50,7 +50,7 @@ static void put_plainly_as_text(const char *s, size_t n, struct out *o)
 /* All three ways give the same; the text stands in memory of just its size. */
 static void check_field(struct render_style style, const char *s, size_t n)
 {
-    struct out want = {0}, got = {0}, closed = {0};
+    struct out want = {0}, got = {0}, closed = {0}, aside = {0};
     char *exact = mem_alloc(n ? n : 1);
 
     memcpy(exact, s, n);
@@ -63,7 +63,7 @@ static void check_field(struct render_style style, const char *s, size_t n)
     render_field_put(style, exact, n, &got);
     out_put(&closed, "ab", 2);
     out_put(&closed, exact, n);
-    render_field_close(style, &closed, 2);
+    render_field_close(style, &closed, 2, &aside);
     assert_int_equal(got.n, want.n);
     assert_memory_equal(got.p, want.p, want.n);
     assert_int_equal(closed.n, want.n);
@@ -73,6 +73,7 @@ static void check_field(struct render_style style, const char *s, size_t n)
     out_free(&want);
     out_free(&got);
     out_free(&closed);
+    out_free(&aside);
 }
 
 static void check_all(const char *s, size_t n)
