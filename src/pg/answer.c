@@ -126,6 +126,7 @@ static bool is_right(char letter, const char *v)
         return (*v == 't' || *v == 'f') && !v[1];
     case 'n':
         return parse_number(v, &u);
+    case 'k':
     case 'o':
         return parse_number(v, &u) && u <= UINT32_MAX;
     case 'i':
@@ -165,11 +166,8 @@ static size_t bytes_of(const struct pg_answer *a)
     return n < PG_ANSWER_BYTES ? n : PG_ANSWER_BYTES;
 }
 
-static int take_value(struct pg_answer *a, const PGresult *r, int row, int column, struct err *err)
+static int add_value(struct pg_answer *a, char letter, const char *v, size_t len, struct err *err)
 {
-    char letter = a->wanted->columns[column];
-    const char *v = PQgetvalue(r, row, column);
-    size_t len = (size_t)PQgetlength(r, row, column);
     uint32_t *cell;
 
     a->cells = mem_grow(a->cells, a->ncells, &a->room, sizeof(*a->cells));
@@ -177,7 +175,7 @@ static int take_value(struct pg_answer *a, const PGresult *r, int row, int colum
     *cell = IS_NULL;
     if (len >= PG_ANSWER_BYTES - bytes_of(a))
         return pg_odd_answer(err, "more than %u MiB", PG_ANSWER_BYTES >> 20);
-    if (PQgetisnull(r, row, column)) {
+    if (!v) {
         if (isupper((unsigned char)letter))
             return 0;
         return pg_odd_answer(err, "NULL where %s is due", name_of(letter));
@@ -191,6 +189,13 @@ static int take_value(struct pg_answer *a, const PGresult *r, int row, int colum
     return 0;
 }
 
+static int take_value(struct pg_answer *a, const PGresult *r, int row, int column, struct err *err)
+{
+    const char *v = PQgetisnull(r, row, column) ? NULL : PQgetvalue(r, row, column);
+
+    return add_value(a, a->wanted->columns[column], v, (size_t)PQgetlength(r, row, column), err);
+}
+
 int pg_answer_take(struct pg_answer *a, const PGresult *r, struct err *err)
 {
     int row, i, n = PQntuples(r), rc = check_columns(a, r, err);
@@ -201,6 +206,17 @@ int pg_answer_take(struct pg_answer *a, const PGresult *r, struct err *err)
         for (i = 0; (size_t)i < a->columns && rc == 0; i++)
             rc = take_value(a, r, row, i, err);
     }
+    return rc;
+}
+
+int pg_answer_add(struct pg_answer *a, const char *value, size_t len, struct err *err)
+{
+    int rc;
+
+    if (a->rows == a->wanted->most)
+        return pg_odd_answer(err, "more than %zu row%s", a->rows, plural((int)a->rows));
+    rc = add_value(a, a->wanted->columns[a->ncells % a->columns], value, len, err);
+    a->rows = a->ncells / a->columns;
     return rc;
 }
 
@@ -226,6 +242,11 @@ static const char *value(const struct pg_answer *a, size_t row, size_t column)
 size_t pg_rows(const struct pg_answer *a)
 {
     return a->rows;
+}
+
+size_t pg_columns(const struct pg_answer *a)
+{
+    return a->columns;
 }
 
 bool pg_is_null(const struct pg_answer *a, size_t row, size_t column)

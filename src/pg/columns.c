@@ -160,7 +160,7 @@ static int check_sendable(const struct pg_catalog *c, struct err *err)
 
 int pg_columns_read(struct pg_conn *conn, struct pg_catalog *c, bool binary, struct err *err)
 {
-    static const struct pg_wanted wanted = {"otobTtT", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"ktobTtT", 0, PG_MANY};
     struct buf oids = {0};
     const char *values[2];
     struct pg_answer *r = NULL;

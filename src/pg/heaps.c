@@ -23,7 +23,7 @@ static int read_facts(struct pg_conn *conn, struct pg_heaps *h, struct err *err)
     int rc = pg_ask(conn, sql, 0, NULL, &wanted, &r, err);
 
     if (rc == 0) {
-        h->version = PQserverVersion(conn->pq);
+        h->version = pg_version(conn);
         h->encoding = mem_strdup(pg_text(r, 0, 0));
         h->checksums = pg_true(r, 0, 1);
         h->block_bytes = pg_oid(r, 0, 2);
@@ -118,7 +118,7 @@ static void take_heap(struct pg_heap *h, const struct pg_answer *r, size_t row)
 static int read_heaps(struct pg_conn *conn, const char *const *relations, struct pg_heaps *h,
                       struct err *err)
 {
-    static const struct pg_wanted wanted = {"otbbtTbT", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"ktbbtTbT", 0, PG_MANY};
     struct pg_answer *r = NULL;
     int rc = pg_ask(conn, heaps_sql, 1, relations, &wanted, &r, err);
     size_t row;
@@ -188,7 +188,7 @@ static int take_attribute(struct pg_heap *h, const struct pg_answer *r, size_t r
 static int read_attributes(struct pg_conn *conn, const char *const *relations, struct pg_heaps *h,
                            struct err *err)
 {
-    static const struct pg_wanted wanted = {"ontoitbbTI", 0, PG_MANY};
+    static const struct pg_wanted wanted = {"kntoitbbTI", 0, PG_MANY};
     struct pg_answer *r = NULL;
     int rc = pg_ask(conn, attributes_sql, 1, relations, &wanted, &r, err);
     size_t row, i = 0;

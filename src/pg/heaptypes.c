@@ -128,7 +128,7 @@ static const struct belongings fields = {
     " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid"
     " WHERE t.oid = ANY ($1::pg_catalog.oid[]) AND t.typtype = 'c' AND a.attnum > 0"
     " ORDER BY t.oid, a.attnum",
-    {"onoit", 0, PG_MANY},
+    {"knoit", 0, PG_MANY},
     take_field};
 
 static int take_label(struct pg_heap_type *t, const struct pg_answer *r, size_t row,
@@ -146,7 +146,7 @@ static int take_label(struct pg_heap_type *t, const struct pg_answer *r, size_t 
 static const struct belongings labels = {
     "SELECT e.enumtypid, e.oid, e.enumlabel FROM pg_catalog.pg_enum e"
     " WHERE e.enumtypid = ANY ($1::pg_catalog.oid[]) ORDER BY e.enumtypid, e.oid",
-    {"oot", 0, PG_MANY},
+    {"kot", 0, PG_MANY},
     take_label};
 
 static int read_belongings(struct pg_conn *conn, const struct belongings *b, const char *types,

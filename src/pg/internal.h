@@ -10,8 +10,12 @@
 
 #define PG_MOST_AT_ONCE (16u << 20) /* bytes that a server may send between two results */
 
+struct pg_memory;
+
 struct pg_conn {
-    PGconn *pq;
+    PGconn *pq;                     /* NULL: it answers from `memory` */
+    const struct pg_memory *memory; /* else NULL */
+    struct pg_memory *keeper;       /* answers are kept in it too (memory.h); NULL: they are not */
     int stop_fd;
     int64_t query_timeout_ms;
     int64_t deadline;             /* clock_ms: of the result that is waited for; 0: none */
@@ -36,6 +40,9 @@ int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const
 
 /* After LISTEN, outside of a transaction: until something was notified, or for so long; both are 0. */
 int pg_await_notice(struct pg_conn *conn, int64_t timeout_ms, struct err *err);
+
+/* Of the server: 150004. */
+int pg_version(const struct pg_conn *conn);
 
 /* For who waits by himself for the end of what he sent (pg_flush), as pg/statements.h says. */
 int pg_step(struct pg_conn *conn, struct err *err);

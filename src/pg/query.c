@@ -8,6 +8,7 @@
  * connection stays in the middle of that statement, and every later one on it fails at once.
  */
 #include "pg/internal.h"
+#include "pg/recalled.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -352,9 +353,12 @@ int pg_run_with(struct pg_conn *conn, const char *sql, int nparams, const char *
 int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const *values,
            const struct pg_wanted *wanted, struct pg_answer **answer, struct err *err)
 {
-    struct pg_answer *a = pg_answer_new(wanted);
+    struct pg_answer *a;
     int rc, sent;
 
+    if (conn->memory)
+        return pg_memory_answer(conn->memory, sql, nparams ? values[0] : NULL, wanted, answer, err);
+    a = pg_answer_new(wanted);
     if (nparams)
         sent = PQsendQueryParams(conn->pq, sql, nparams, NULL, values, NULL, NULL, 0);
     else
@@ -364,6 +368,8 @@ int pg_ask(struct pg_conn *conn, const char *sql, int nparams, const char *const
     rc = finish_query(conn, sent, a, err);
     if (rc == 0)
         rc = pg_answer_end(a, err);
+    if (rc == 0 && conn->keeper)
+        pg_memory_keep(conn->keeper, sql, a);
     *answer = rc == 0 ? a : NULL;
     if (rc < 0)
         pg_answer_free(a);

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "pg/internal.h"
 #include "pg/refusals.h"
+#include "pg/usable.h"
 
 /* ---- asking ---- */
 
@@ -16,14 +17,9 @@
  * pattern: 'e' exact, 'w' with wildcards, 'x' excluding; as arrays. $4: the schemas of the user's
  * search path. $5: exact sizes.
  *
- * pg_relation_size() takes a lock and waits for it, so before our locks are held the size is
- * relpages. A partition that is being detached is no longer part of what a new query sees. One row
+ * A partition that is being detached is no longer part of what a new query sees. One row
  * for each relation, with `root` = itself or the partitioned table it is a leaf of. A pattern that
  * matched nothing gives a row with oid NULL.
- *
- * LOCK TABLE refuses materialized views, so they are locked after the snapshot was taken; a REFRESH
- * in between is seen by the file node that is current (pg_relation_filenode) being another than the
- * snapshot's.
  */
 static const char relations_sql[] =
     "WITH RECURSIVE pattern AS ("
@@ -32,18 +28,10 @@ static const char relations_sql[] =
     "     pg_catalog.unnest($3::pg_catalog.text[])) WITH ORDINALITY AS p(nsp, rel, kind, no)"
     "), usable AS ("
     "  SELECT c.oid, c.relname, c.relkind, c.relispartition, n.nspname,"
-    "    n.nspname = ANY ($4::pg_catalog.name[]) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class d"
-    "      JOIN pg_catalog.pg_namespace m ON m.oid = d.relnamespace"
-    "      WHERE d.relname = c.relname AND m.nspname = ANY ($4::pg_catalog.name[])"
-    "      AND pg_catalog.array_position($4::pg_catalog.name[], m.nspname)"
-    "        < pg_catalog.array_position($4::pg_catalog.name[], n.nspname)) AS visible"
-    "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    "  WHERE c.relkind IN ('r', 'p', 'm', 'f', 'v', 'S') AND c.relpersistence <> 't'"
-    "    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-    "    AND n.oid NOT IN (SELECT d.objoid FROM pg_catalog.pg_description d WHERE" /* our own */
-    "      d.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass"
-    "      AND d.description = 'asofs: format 1')"
-    "), hit AS ("
+    "  " PG_VISIBLE " AS visible"
+    "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,"
+    "    (SELECT $4::pg_catalog.name[]) AS path(names)"
+    "  WHERE " PG_USABLE "), hit AS ("
     "  SELECT u.oid, u.relkind, pg_catalog.bool_or(p.exact) AS exact,"
     "    pg_catalog.array_agg(p.no) FILTER (WHERE NOT p.exclude) AS patterns,"
     "    pg_catalog.bool_or(p.exclude) AS exclude FROM usable u JOIN pattern p"
@@ -65,31 +53,11 @@ static const char relations_sql[] =
     "  UNION ALL SELECT p.root, p.oid, p.exact, p.patterns FROM part p WHERE p.oid <> p.root"
     ")"
     " SELECT m.root, c.oid, c.relkind, n.nspname, c.relname,"
-    /* NULL: dropped since the snapshot of this query; so no AND, of which false is stronger */
-    "  (pg_catalog.has_table_privilege(c.oid, 'SELECT')::pg_catalog.int4"
-    "    & pg_catalog.has_schema_privilege(n.oid, 'USAGE')::pg_catalog.int4) = 1,"
-    "  pg_catalog.row_security_active(c.oid), m.exact, coalesce(a.amname = 'heap', false),"
-    "  CASE WHEN c.relkind NOT IN ('r', 'm') THEN 0"
-    "    WHEN $5::pg_catalog.bool THEN pg_catalog.pg_relation_size(c.oid)"
-    "    ELSE c.relpages::pg_catalog.int8 * b.size END,"
-    "  CASE WHEN c.relkind NOT IN ('r', 'm') OR c.reltoastrelid = 0 THEN 0"
-    "    WHEN $5::pg_catalog.bool THEN pg_catalog.pg_relation_size(c.reltoastrelid)"
-    "    ELSE t.relpages::pg_catalog.int8 * b.size END,"
-    "  b.size, CASE WHEN c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery() THEN 'standby'"
-    /* said by a private server (private.c): its recovery has emptied them */
-    "    WHEN c.relpersistence = 'u'"
-    "      AND pg_catalog.current_setting('asofs.recovered', true) = 'on' THEN 'past'"
-    "    WHEN c.relkind <> 'm' THEN '' WHEN NOT c.relispopulated THEN 'empty'"
-    "    WHEN $5::pg_catalog.bool AND pg_catalog.pg_relation_filenode(c.oid)"
-    "      IS DISTINCT FROM c.relfilenode THEN 'refreshed' ELSE '' END,"
-    "  pg_catalog.array_to_string(m.patterns, ' '),"
-    "  coalesce(pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'), false),"
-    "  NULL::pg_catalog.int8"
+    " " PG_RELATION_FACTS ","
+    " m.exact, pg_catalog.array_to_string(m.patterns, ' '), NULL::pg_catalog.int8"
     " FROM member m JOIN pg_catalog.pg_class c ON c.oid = m.oid"
-    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    "  LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam"
-    "  LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid,"
-    "  (SELECT pg_catalog.current_setting('block_size')::pg_catalog.int8) AS b(size)"
+    " " PG_RELATION_FACTS_FROM ","
+    " (SELECT " PG_BLOCK_SIZE ", $5::pg_catalog.bool) AS b(size, exact)"
     " WHERE c.relkind <> 'p' OR c.oid = m.root"
     " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
     "NULL, NULL, NULL, p.no"
@@ -97,28 +65,7 @@ static const char relations_sql[] =
     "(h.patterns))"
     " ORDER BY 16 NULLS FIRST, 1, 2";
 
-enum {
-    ROOT,
-    OID,
-    KIND,
-    SCHEMA,
-    NAME,
-    READABLE,
-    POLICY,
-    EXACT,
-    HEAP,
-    BYTES,
-    TOAST,
-    BLOCK,
-    STATE,
-    PATTERNS,
-    LOCKABLE,
-    MISS
-};
-
-/* All NULL but for the last where a pattern matched nothing. READABLE is NULL of what is gone, and
- * so can be what else a function of the server says. */
-static const struct pg_wanted relations_wanted = {"OOTTTBBBBIIITTBN", 0, PG_MANY};
+static const struct pg_wanted relations_wanted = {PG_REL_LETTERS, 0, PG_MANY};
 
 static char every_table[] = "every table"; /* the `where` of the entry that stands for no entries */
 
@@ -150,6 +97,8 @@ static int query_relations(struct pg_conn *conn, const struct pg_server *server,
     size_t i;
     int rc;
 
+    if (conn->memory)
+        return pg_usable_choose(conn, server, entries, n, &relations_wanted, r, err);
     buf_putc(&a.schemas, '{');
     buf_putc(&a.names, '{');
     buf_putc(&a.kinds, '{');
@@ -214,21 +163,22 @@ static bool names_entries(const char *list, size_t n)
 
 static bool is_relation(const struct pg_answer *r, size_t row, size_t n)
 {
-    static const int due[] = {ROOT, OID, KIND, SCHEMA, NAME};
+    static const int due[] = {PG_REL_ROOT, PG_REL_OID, PG_REL_KIND, PG_REL_SCHEMA, PG_REL_NAME};
     size_t i;
 
     for (i = 0; i < sizeof(due) / sizeof(*due); i++)
         if (pg_is_null(r, row, (size_t)due[i]))
             return false;
-    return names_entries(pg_text(r, row, PATTERNS), n);
+    return names_entries(pg_text(r, row, PG_REL_PATTERNS), n);
 }
 
 /* By root and OID, each once. */
 static bool follows(const struct pg_answer *r, size_t row)
 {
-    uint32_t before = pg_oid(r, row - 1, ROOT), root = pg_oid(r, row, ROOT);
+    uint32_t before = pg_oid(r, row - 1, PG_REL_ROOT), root = pg_oid(r, row, PG_REL_ROOT);
 
-    return before < root || (before == root && pg_oid(r, row - 1, OID) < pg_oid(r, row, OID));
+    return before < root ||
+           (before == root && pg_oid(r, row - 1, PG_REL_OID) < pg_oid(r, row, PG_REL_OID));
 }
 
 /* What the code that takes the rows relies on; n: how many entries there are. */
@@ -236,11 +186,11 @@ static int check_relations(const struct pg_answer *r, size_t n, struct err *err)
 {
     size_t row, rows = pg_rows(r);
 
-    for (row = 0; row < rows && pg_is_null(r, row, MISS); row++)
+    for (row = 0; row < rows && pg_is_null(r, row, PG_REL_MISS); row++)
         if (!is_relation(r, row, n) || (row && !follows(r, row)))
             return pg_odd_answer(err, "a table that is none");
     for (; row < rows; row++)
-        if (pg_number(r, row, MISS) < 1 || pg_number(r, row, MISS) > n)
+        if (pg_number(r, row, PG_REL_MISS) < 1 || pg_number(r, row, PG_REL_MISS) > n)
             return pg_odd_answer(err, "a pattern that is none");
     return 0;
 }
@@ -275,30 +225,31 @@ static uint64_t get_size(const struct pg_answer *r, size_t row, size_t column)
 
 static bool has_state(const struct pg_answer *r, size_t row, const char *state)
 {
-    return strcmp(pg_text(r, row, STATE), state) == 0;
+    return strcmp(pg_text(r, row, PG_REL_STATE), state) == 0;
 }
 
 /* Why this relation cannot be taken; PG_WHYS: it can. */
 static enum pg_why why_not(const struct pg_answer *r, size_t row)
 {
-    return pg_text(r, row, KIND)[0] == 'f' ? PG_FOREIGN
-           : has_state(r, row, "standby")  ? PG_STANDBY
-           : has_state(r, row, "past")     ? PG_PAST
-           : has_state(r, row, "empty")    ? PG_UNFILLED
-           : !pg_true(r, row, READABLE)    ? PG_DENIED
-           : pg_true(r, row, POLICY)       ? PG_POLICY
-                                           : PG_WHYS;
+    return pg_text(r, row, PG_REL_KIND)[0] == 'f' ? PG_FOREIGN
+           : has_state(r, row, "standby")         ? PG_STANDBY
+           : has_state(r, row, "past")            ? PG_PAST
+           : has_state(r, row, "empty")           ? PG_UNFILLED
+           : !pg_true(r, row, PG_REL_READABLE)    ? PG_DENIED
+           : pg_true(r, row, PG_REL_POLICY)       ? PG_POLICY
+                                                  : PG_WHYS;
 }
 
 static bool is_gone(const struct pg_answer *r, size_t row)
 {
-    return pg_is_null(r, row, READABLE);
+    return pg_is_null(r, row, PG_REL_READABLE);
 }
 
 /* What only wildcards match is left out, and told; named exactly it is refused. */
 static bool may_leave_out(const struct taking *t, size_t row, enum pg_why why)
 {
-    return why == PG_DENIED || why == PG_POLICY ? t->how->readable : !pg_true(t->r, row, EXACT);
+    return why == PG_DENIED || why == PG_POLICY ? t->how->readable
+                                                : !pg_true(t->r, row, PG_REL_EXACT);
 }
 
 /* The table that a row makes trouble for. */
@@ -306,10 +257,10 @@ static char *name_of(const struct taking *t, const struct rows *g, size_t row)
 {
     struct buf b = {0};
 
-    pg_pattern_put(&b, pg_text(t->r, g->own, SCHEMA), pg_text(t->r, g->own, NAME));
+    pg_pattern_put(&b, pg_text(t->r, g->own, PG_REL_SCHEMA), pg_text(t->r, g->own, PG_REL_NAME));
     if (row != g->own) {
         buf_puts(&b, " (its partition ");
-        pg_pattern_put(&b, pg_text(t->r, row, SCHEMA), pg_text(t->r, row, NAME));
+        pg_pattern_put(&b, pg_text(t->r, row, PG_REL_SCHEMA), pg_text(t->r, row, PG_REL_NAME));
         buf_putc(&b, ')');
     }
     return buf_steal(&b);
@@ -334,7 +285,7 @@ static bool leave_out(struct taking *t, const struct rows *g)
 
 static void note_problems(struct taking *t, const struct rows *g)
 {
-    char kind = pg_text(t->r, g->own, KIND)[0], *name;
+    char kind = pg_text(t->r, g->own, PG_REL_KIND)[0], *name;
     bool is_table = kind != 'v' && kind != 'S';
     enum pg_why why;
     size_t row;
@@ -351,18 +302,18 @@ static void note_problems(struct taking *t, const struct rows *g)
 
 static void fill_relation(struct pg_relation *rel, const struct pg_answer *r, size_t row)
 {
-    uint64_t heap = get_size(r, row, BYTES), block = get_size(r, row, BLOCK);
+    uint64_t heap = get_size(r, row, PG_REL_BYTES), block = get_size(r, row, PG_REL_BLOCK);
 
     *rel = (struct pg_relation){
-        .oid = pg_oid(r, row, OID),
-        .kind = pg_text(r, row, KIND)[0],
-        .schema = mem_strdup(pg_text(r, row, SCHEMA)),
-        .name = mem_strdup(pg_text(r, row, NAME)),
-        .bytes = heap + get_size(r, row, TOAST),
-        .blocks = pg_true(r, row, HEAP) && block ? heap / block : 0,
-        .readable = pg_true(r, row, READABLE),
-        .lockable = pg_true(r, row, LOCKABLE) || pg_text(r, row, KIND)[0] == 'm',
-        .row_security = pg_true(r, row, POLICY),
+        .oid = pg_oid(r, row, PG_REL_OID),
+        .kind = pg_text(r, row, PG_REL_KIND)[0],
+        .schema = mem_strdup(pg_text(r, row, PG_REL_SCHEMA)),
+        .name = mem_strdup(pg_text(r, row, PG_REL_NAME)),
+        .bytes = heap + get_size(r, row, PG_REL_TOAST),
+        .blocks = pg_true(r, row, PG_REL_HEAP) && block ? heap / block : 0,
+        .readable = pg_true(r, row, PG_REL_READABLE),
+        .lockable = pg_true(r, row, PG_REL_LOCKABLE) || pg_text(r, row, PG_REL_KIND)[0] == 'm',
+        .row_security = pg_true(r, row, PG_REL_POLICY),
         .refreshed = has_state(r, row, "refreshed"),
     };
 }
@@ -434,7 +385,7 @@ static void add_table(struct taking *t, const struct rows *g)
             fill_relation(&table->leaves[table->nleaves++], t->r, row);
     }
     if (!t->selecting.code)
-        select_entry(table, t->entries, pg_text(t->r, g->own, PATTERNS), &t->selecting);
+        select_entry(table, t->entries, pg_text(t->r, g->own, PG_REL_PATTERNS), &t->selecting);
 }
 
 static void take_table(struct taking *t, const struct rows *g)
@@ -461,11 +412,12 @@ static void take_miss(struct taking *t, size_t number)
 static struct rows find_rows(const struct pg_answer *r, size_t first)
 {
     struct rows g = {.first = first, .end = first, .own = NO_ROW};
-    uint32_t root = pg_oid(r, first, ROOT);
+    uint32_t root = pg_oid(r, first, PG_REL_ROOT);
 
-    for (; g.end < pg_rows(r) && pg_is_null(r, g.end, MISS) && pg_oid(r, g.end, ROOT) == root;
+    for (; g.end < pg_rows(r) && pg_is_null(r, g.end, PG_REL_MISS) &&
+           pg_oid(r, g.end, PG_REL_ROOT) == root;
          g.end++)
-        if (pg_oid(r, g.end, OID) == root)
+        if (pg_oid(r, g.end, PG_REL_OID) == root)
             g.own = g.end;
     return g;
 }
@@ -484,14 +436,14 @@ static int take_relations(struct taking *t, struct err *err)
 
     t->c->tables = mem_array(rows, sizeof(*t->c->tables));
     t->c->missed = mem_array(rows, sizeof(*t->c->missed));
-    while (row < rows && pg_is_null(t->r, row, MISS)) {
+    while (row < rows && pg_is_null(t->r, row, PG_REL_MISS)) {
         struct rows g = find_rows(t->r, row);
 
         take_table(t, &g);
         row = g.end;
     }
     for (; row < rows; row++)
-        take_miss(t, pg_number(t->r, row, MISS) - 1);
+        take_miss(t, pg_number(t->r, row, PG_REL_MISS) - 1);
     if (t->c->nleft_out)
         qsort(t->c->left_out, t->c->nleft_out, sizeof(*t->c->left_out), by_words);
     rc = pg_problems_refuse(&t->problems, err);

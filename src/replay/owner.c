@@ -35,8 +35,8 @@ static int check_writable(const char *path, const struct pg_programs *p, uid_t o
                : -err->code;
 }
 
-static int find_programs(const struct store *s, const char *bindir, struct pg_programs *p,
-                         struct err *err)
+int owner_find_programs(const struct store *s, const char *bindir, struct pg_programs *p,
+                        struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
     struct pg_identity as = p->as;
@@ -51,8 +51,8 @@ static int find_programs(const struct store *s, const char *bindir, struct pg_pr
 }
 
 /* Whose the store is, root may look at: it opens nothing for that. */
-int owner_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
-                     struct pg_programs *p, struct err *err)
+int owner_open(const char *path, const char *run_as, struct store **s, struct pg_programs *p,
+               struct err *err)
 {
     bool is_store = store_is(path);
     struct stat st;
@@ -70,7 +70,13 @@ int owner_open_store(const char *path, const char *run_as, const char *bindir, s
         p->as.change = false; /* nothing to leave */
     if (rc == 0 && is_store)
         rc = check_writable(path, p, st.st_uid, err);
-    if (rc == 0)
-        rc = store_open(path, s, err); /* says what is no store */
-    return rc == 0 ? find_programs(*s, bindir, p, err) : rc;
+    return rc == 0 ? store_open(path, s, err) : rc; /* says what is no store */
+}
+
+int owner_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
+                     struct pg_programs *p, struct err *err)
+{
+    int rc = owner_open(path, run_as, s, p, err);
+
+    return rc == 0 ? owner_find_programs(*s, bindir, p, err) : rc;
 }

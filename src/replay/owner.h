@@ -13,6 +13,12 @@
 int owner_open_store(const char *path, const char *run_as, const char *bindir, struct store **s,
                      struct pg_programs *p, struct err *err);
 
+/* The same without the programs, which are looked for when they are needed. */
+int owner_open(const char *path, const char *run_as, struct store **s, struct pg_programs *p,
+               struct err *err);
+int owner_find_programs(const struct store *s, const char *bindir, struct pg_programs *p,
+                        struct err *err);
+
 /* The same again, later. */
 int owner_enter(const struct pg_programs *p, struct err *err);
 void owner_leave(const struct pg_programs *p);

@@ -120,6 +120,13 @@ static int look_for_view(struct pageview *v, struct err *err)
     return rc;
 }
 
+/* Once. */
+static int find_programs(struct pageview *v, struct err *err)
+{
+    return v->programs.bindir ? 0
+                              : owner_find_programs(v->store, v->req->bindir, &v->programs, err);
+}
+
 static int make_view(struct pageview *v, struct err *err)
 {
     struct replay_result result = {.prepared = v->prepared};
@@ -153,6 +160,8 @@ static int find_or_make(struct pageview *v, struct err *err)
     rc = lock_name(v, err);
     if (rc == 0)
         rc = look_for_view(v, err);
+    if (rc == 0)
+        rc = find_programs(v, err);
     if (rc == 0)
         rc = make_view(v, err);
     unlock_name(v);
@@ -197,13 +206,9 @@ static int start_reader(struct pageview *v, struct err *err)
     return rc;
 }
 
-static int start_reading(struct pageview *v, struct err *err)
+static int open_pages(struct pageview *v, struct err *err)
 {
-    int rc = v->server ? 0 : start_reader(v, err);
-
-    if (rc == 0 && v->req->pages)
-        rc = making_open_pages(v->store, v->name, &v->pages, err);
-    return rc;
+    return v->pages ? 0 : making_open_pages(v->store, v->name, &v->pages, err);
 }
 
 int pageview_open(const struct pageview_request *req, struct pageview **result, struct err *err)
@@ -214,11 +219,11 @@ int pageview_open(const struct pageview_request *req, struct pageview **result, 
     v->req = req;
     v->making_fd = -1;
     v->prepared = MAKING_FEW_PREPARED;
-    rc = owner_open_store(req->store, req->run_as, req->bindir, &v->store, &v->programs, err);
+    rc = owner_open(req->store, req->run_as, &v->store, &v->programs, err);
     if (rc == 0)
         rc = find_or_make(v, err);
-    if (rc == 0)
-        rc = start_reading(v, err);
+    if (rc == 0 && req->pages)
+        rc = open_pages(v, err);
     owner_leave(&v->programs);
     if (rc < 0) {
         pageview_close(v);
@@ -226,6 +231,19 @@ int pageview_open(const struct pageview_request *req, struct pageview **result, 
     }
     *result = v;
     return 0;
+}
+
+int pageview_serve(struct pageview *v, struct err *err)
+{
+    int rc = v->server ? 0 : owner_enter(&v->programs, err);
+
+    if (rc < 0 || v->server)
+        return rc;
+    rc = find_programs(v, err);
+    if (rc == 0)
+        rc = start_reader(v, err);
+    owner_leave(&v->programs);
+    return rc;
 }
 
 char *const *pageview_databases(const struct pageview *v)
@@ -315,8 +333,8 @@ static int freeze_pages(struct pageview *v, struct pg_control *c, struct err *er
 {
     int rc = stop_server(v, err);
 
-    if (rc == 0 && !v->pages)
-        rc = making_open_pages(v->store, v->name, &v->pages, err);
+    if (rc == 0)
+        rc = open_pages(v, err);
     if (rc == 0)
         rc = viewcontrol_read(store_view_datadir(v->pages), &v->programs, c, err);
     if (rc < 0)
@@ -331,6 +349,43 @@ int pageview_freeze(struct pageview *v, struct pg_control *c, struct err *err)
     if (rc < 0)
         return rc;
     rc = freeze_pages(v, c, err);
+    owner_leave(&v->programs);
+    return rc;
+}
+
+int pageview_open_pages(struct pageview *v, struct err *err)
+{
+    int rc = owner_enter(&v->programs, err);
+
+    if (rc < 0)
+        return rc;
+    rc = open_pages(v, err);
+    owner_leave(&v->programs);
+    return rc;
+}
+
+/* ---- notes ---- */
+
+int pageview_read_note(struct pageview *v, const char *name, char **bytes, size_t *len,
+                       struct err *err)
+{
+    int rc = owner_enter(&v->programs, err);
+
+    *bytes = NULL;
+    if (rc < 0)
+        return rc;
+    rc = store_read_note(v->store, v->name, name, bytes, len, err);
+    owner_leave(&v->programs);
+    return rc;
+}
+
+int pageview_write_note(struct pageview *v, const char *name, const struct buf *b, struct err *err)
+{
+    int rc = owner_enter(&v->programs, err);
+
+    if (rc < 0)
+        return rc;
+    rc = store_write_note(v->store, v->name, name, b->data, b->len, err);
     owner_leave(&v->programs);
     return rc;
 }

@@ -5,8 +5,8 @@
  *
  * A page view: a past moment of a cluster, out of a base and its log, without a restore.
  *
- *   pageview_open      the moment is reached (the log is replayed, unless the view exists already),
- *                      and a private server shows it
+ *   pageview_open      the moment is reached (the log is replayed, unless the view exists already)
+ *   pageview_serve     a private server shows it
  *   pageview_source    where a live view of one of its databases finds it (snapshot.h)
  *   pageview_freeze    the server is gone, and what it showed can be read as pages
  *   pageview_release   or: the server is gone, it is not needed any more
@@ -50,6 +50,10 @@ struct pageview;
 /* The request is borrowed until pageview_close. */
 int pageview_open(const struct pageview_request *req, struct pageview **v, struct err *err);
 
+/* PostgreSQL's programs are looked for, and a private server is started, unless it is there. What follows up to
+ * pageview_source needs it, but pageview_shown. */
+int pageview_serve(struct pageview *v, struct err *err);
+
 /* Names of its databases, sorted, templates left out; NULL-terminated. Owned by v, until
  * pageview_release. */
 char *const *pageview_databases(const struct pageview *v);
@@ -57,7 +61,7 @@ char *const *pageview_databases(const struct pageview *v);
 /* Those that cannot be shown, and why; ends with name NULL. The same. */
 const struct pg_omitted *pageview_omitted(const struct pageview *v);
 
-/* Where PostgreSQL's programs are. Owned by v. */
+/* Where PostgreSQL's programs are. Owned by v; NULL: not looked for. */
 const char *pageview_bindir(const struct pageview *v);
 
 /* Of a view that is kept, the same each time. */
@@ -77,8 +81,16 @@ uint64_t pageview_replayed(const struct pageview *v);
 int pageview_freeze(struct pageview *v, struct pg_control *c, struct err *err);
 
 /* The data directory as of the split point, open for reading until pageview_close; NULL unless it
- * was asked for, or frozen. */
+ * was asked for, or opened, or frozen. */
 struct store_view *pageview_pages(const struct pageview *v);
+
+/* Of a view that is complete, with a server or without one. */
+int pageview_open_pages(struct pageview *v, struct err *err);
+
+/* Notes of a view that is kept (store.h). */
+int pageview_read_note(struct pageview *v, const char *name, char **bytes, size_t *len,
+                       struct err *err);
+int pageview_write_note(struct pageview *v, const char *name, const struct buf *b, struct err *err);
 
 /* Who reads those pages does it as their owner: in the thread that serves (pg/identity.h); NULL and
  * a view of something else are fine. */

@@ -6,6 +6,7 @@
  *   contents      the directories: names, locks, what is made, renamed and removed
  *   base          bases, resolved and made
  *   view, rebase  views; a base that was moved
+ *   note          what is remembered beside a view
  *   drop          a base that goes: nothing may stand on it
  *   store         the store itself, and whose cluster it is
  *
@@ -22,6 +23,7 @@
 #define STORE_LOCK "lock"       /* of the store, and of each view */
 #define STORE_MAKING "making"   /* in a base that is not complete: its maker's lock */
 #define STORE_MANIFEST "files"  /* in a base that is a directory */
+#define STORE_NOTES "notes"     /* in a view: a directory */
 #define STORE_OVER_VIEW "view/" /* what a parent begins with that is a view */
 
 struct store {

@@ -177,6 +177,17 @@ int store_view_facts(struct store *s, const char *name, struct store_view_facts 
                      struct err *err);
 void store_view_facts_free(struct store_view_facts *f);
 
+/*
+ * A note: bytes that are remembered of a complete view, beside what it shows (view/<view>/notes/<name>), until it is
+ * dropped. Whoever cannot read one can do without. Replaced as a whole, or as it was; when somebody else is
+ * writing one of this view, nothing is written.
+ */
+int store_write_note(struct store *s, const char *view, const char *name, const void *bytes,
+                     size_t len, struct err *err);
+/* *bytes is freed by the caller. -ENOENT: there is none; -EINVAL: it is damaged, or of another version. */
+int store_read_note(struct store *s, const char *view, const char *name, char **bytes, size_t *len,
+                    struct err *err);
+
 enum { STORE_READ_ONLY = 1, STORE_DURABLE = 2, STORE_NO_BASE_CHECK = 4 };
 
 /* A view of a store, open. Its parts live as long as it. -EBUSY: another process serves it.

@@ -47,7 +47,8 @@ static void add_database(struct databases *d, const struct databases_request *r,
     b->shown_source = mem_printf("%s of %s", name, r->store);
     b->shown = (struct snapshot_shown){.unix_us = shown.time_us, .lsn = shown.lsn};
     b->request = *r->request;
-    b->request.source = pageview_source(r->page, name);
+    b->request.recalled = r->recalled ? remembered_find(r->recalled, name) : NULL;
+    b->request.source = r->recalled ? NULL : pageview_source(r->page, name);
     b->request.may_miss = true;
     b->request.pages = false; /* they are of all together */
 }
@@ -63,21 +64,21 @@ static void point_at_shown(struct databases *d)
     }
 }
 
-static void note_omitted(const struct pageview *page)
+static void note_omitted(const struct pg_omitted *omitted)
 {
     const struct pg_omitted *o;
 
-    for (o = pageview_omitted(page); o->name; o++)
+    for (o = omitted; o->name; o++)
         log_note("the database \"%s\" is left out: %s", o->name, o->why);
 }
 
 static int open_databases(const struct databases_request *r, struct databases *d, struct err *err)
 {
-    char *const *names = pageview_databases(r->page);
+    char *const *names = r->recalled ? r->recalled->names : pageview_databases(r->page);
     size_t n = 0;
 
     *d = (struct databases){0};
-    note_omitted(r->page);
+    note_omitted(r->recalled ? r->recalled->omitted : pageview_omitted(r->page));
     while (names[n])
         n++;
     if (!n)

@@ -9,6 +9,7 @@
 #define ASOFS_VIEW_DATABASES_H
 
 #include "replay/pageview.h"
+#include "view/remember.h"
 #include "view/snapshot.h"
 #include "view/view.h"
 
@@ -16,7 +17,9 @@ struct databases_request {
     /* Of each; what it points at is borrowed until view_free. `source` and `shown` are not used. */
     const struct snapshot_request *request;
     const struct pageview *page; /* borrowed for the call */
-    const char *store;           /* as people know it; borrowed for the call */
+    const struct remembered
+        *recalled;     /* borrowed until view_free; NULL: the page view has a server */
+    const char *store; /* as people know it; borrowed for the call */
 };
 
 /*

@@ -18,17 +18,17 @@
 #include "render/zone.h"
 #include "view/describe.h"
 #include "view/internal.h"
+#include "view/remember.h"
 #include "view/rendering.h"
 
 #define CONNECT_TIMEOUT_MS 30000
 
 /* SQL_ASCII says nothing about bytes above 127; the server refuses to take them for UTF8. */
-static int choose_encoding(struct snapshot *s, struct err *err)
+static void choose_encoding(struct snapshot *s)
 {
     s->encoding = s->req.encoding                                ? s->req.encoding
                   : strcmp(s->server.encoding, "SQL_ASCII") == 0 ? "SQL_ASCII"
                                                                  : "UTF8";
-    return pg_conn_check_encoding(s->leader, &s->server, s->encoding, err);
 }
 
 static int connect_leader(struct snapshot *s, struct err *err)
@@ -47,9 +47,10 @@ static int connect_leader(struct snapshot *s, struct err *err)
     pg_conn_pin(s->leader, &s->target);
     s->source = pg_target_describe(s->leader);
     rc = pg_conn_inspect(s->leader, &s->server, err);
-    if (rc == 0)
-        rc = choose_encoding(s, err);
-    return rc;
+    if (rc < 0)
+        return rc;
+    choose_encoding(s);
+    return pg_conn_check_encoding(s->leader, &s->server, s->encoding, err);
 }
 
 static void tell_left_out(const struct snapshot *s)
@@ -218,7 +219,7 @@ static int describe_snapshot(struct snapshot *s, struct err *err)
                                  .timezone = s->req.timezone,
                                  .has_zone = zone,
                                  .zone = zone};
-    struct pg_heaps *heaps;
+    struct pg_heaps *heaps = NULL;
     int rc = pg_heaps_read(s->leader, s->catalog, &heaps, err);
 
     if (rc == 0) {
@@ -278,6 +279,55 @@ static int look_at_tables(struct snapshot *s, struct err *err)
     return rc;
 }
 
+/* ---- what is remembered ---- */
+
+/* What only a server can refuse, or take. */
+static int check_recalled(const struct snapshot *s, struct err *err)
+{
+    struct render_zone *zone = render_zone_new(s->req.timezone);
+    bool known = zone && s->req.shown && s->req.shown->unix_us;
+    size_t i;
+
+    render_zone_free(zone);
+    if (!known || (s->req.encoding && !s->catalog->ntables))
+        return err_set(err, EREMOTE, "settings that a server looks at");
+    for (i = 0; i < s->catalog->ntables; i++)
+        if (!snapshot_renders(s, i))
+            return err_set(err, EREMOTE, "a table is copied");
+    return 0;
+}
+
+static int recall_tables(struct snapshot *s, struct err *err)
+{
+    const struct snapshot_request *req = &s->req;
+    const struct pg_catalog_how how = {
+        .exact_sizes = true, .may_miss = req->may_miss, .readable = req->readable};
+    int rc;
+
+    s->leader = pg_memory_connect(req->recalled->memory);
+    pg_memory_server(req->recalled->memory, &s->server);
+    choose_encoding(s);
+    s->locked = clock_ms();
+    rc = pg_catalog_read(s->leader, &s->server, req->tables.entries, req->tables.n, &how,
+                         &s->catalog, err);
+    if (rc == 0)
+        rc = look_at_tables(s, err);
+    pg_conn_close(s->leader);
+    s->leader = NULL;
+    return rc == 0 ? check_recalled(s, err) : rc;
+}
+
+static int ask_server(struct snapshot *s, struct err *err)
+{
+    int rc = connect_leader(s, err);
+
+    if (rc == 0 && s->of_store && s->req.render == SNAPSHOT_COPY && !s->req.trust_base)
+        rc = pg_refuse_foreign_code(s->leader, err);
+    if (rc == 0)
+        rc = freeze_tables(s, err);
+    return rc == 0 ? look_at_tables(s, err) : rc;
+}
+
 int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapshot, struct err *err)
 {
     struct snapshot *s = mem_alloc(sizeof(*s));
@@ -289,13 +339,7 @@ int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapsh
     s->started = clock_ms();
     pg_target_init(&s->target, req->source);
     s->workers = make_workers(s);
-    rc = connect_leader(s, err);
-    if (rc == 0 && req->shown && req->render == SNAPSHOT_COPY && !req->trust_base)
-        rc = pg_refuse_foreign_code(s->leader, err);
-    if (rc == 0)
-        rc = freeze_tables(s, err);
-    if (rc == 0)
-        rc = look_at_tables(s, err);
+    rc = req->recalled ? recall_tables(s, err) : ask_server(s, err);
     if (rc < 0) {
         snapshot_free(s);
         return rc;
@@ -367,6 +411,18 @@ static void start_dump(struct snapshot *s, bool shown)
         results_set_schema(s->results, NULL, why.text);
 }
 
+/* The definitions of all the database: of some tables alone pg_dump would have to be asked. */
+static void recall_schema(struct snapshot *s)
+{
+    struct buf text = {0};
+
+    if (s->req.tables.n)
+        buf_puts(&text, "-- All of the database, and not only the tables that were chosen.\n");
+    buf_put(&text, s->req.recalled->schema.data, s->req.recalled->schema.len);
+    results_set_schema(s->results, &text, NULL);
+    buf_free(&text);
+}
+
 void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
 {
     struct coordinator_config config = {
@@ -391,18 +447,29 @@ void snapshot_prepare(struct snapshot *s, const struct snapshot_job *job)
         .guest = s->req.guest,
     };
 
-    s->workers->spool_dir = job->spool_dir;
-    start_dump(s, !s->req.guest || s->req.guest->wants_schema || job->out_fd >= 0);
     s->results->settled = job->settled;
     s->results->settled_arg = job->settled_arg;
     progress_start(&s->progress, s->req.quiet);
+    if (s->req.recalled) {
+        recall_schema(s);
+        return;
+    }
+    s->workers->spool_dir = job->spool_dir;
+    start_dump(s, !s->req.guest || s->req.guest->wants_schema || job->out_fd >= 0);
     s->coordinator = coordinator_new(&config);
 }
 
 int snapshot_run(struct snapshot *s, struct err *err)
 {
-    int rc = coordinator_run(s->coordinator, err);
+    int rc;
 
+    if (!s->coordinator) { /* nothing is copied */
+        results_release(s->results);
+        results_end(s->results);
+        progress_end(&s->progress);
+        return 0;
+    }
+    rc = coordinator_run(s->coordinator, err);
     pg_conn_close(s->leader);
     s->leader = NULL;
     return rc;

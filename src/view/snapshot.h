@@ -25,6 +25,8 @@ struct snapshot_shown {
     uint64_t lsn;
 };
 
+struct remembered_database;
+
 /* Of a page view: are tables rendered from its pages (rendering.h), as far as they can be? */
 enum snapshot_render { SNAPSHOT_COPY, SNAPSHOT_RENDER_WHERE_IT_PAYS, SNAPSHOT_RENDER };
 
@@ -56,6 +58,9 @@ struct snapshot_request {
         *encoding;   /* NULL: UTF8, or the bytes as they are where the server knows no encoding */
     bool trust_base; /* of a page view: code that the base brings may run */
     const char *bindir; /* of a page view: PostgreSQL's programs; NULL: those in PATH */
+    /* Of a page view: no server is asked (remember.h); NULL: one is. Then snapshot_freeze fails with -EREMOTE where
+     * only a server helps, and with -EPROTO where what is remembered makes no sense. */
+    const struct remembered_database *recalled;
     const struct extract_guest *guest; /* NULL: none (extract/guest.h) */
     bool quiet;
     int stop_fd; /* readable: give up (-EINTR); -1: none */

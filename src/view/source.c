@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "pg/conn.h"
 #include "store/store.h"
@@ -128,8 +129,9 @@ static int refuse_place(const struct source *s, struct err *err)
 
 static const char *find_database(const struct source *s, struct err *err)
 {
-    char *const *names = pageview_databases(s->pageview), *const * n;
-    const struct pg_omitted *left = pageview_omitted(s->pageview);
+    const struct remembered *r = s->recalled;
+    char *const *names = r ? r->names : pageview_databases(s->pageview), *const * n;
+    const struct pg_omitted *left = r ? r->omitted : pageview_omitted(s->pageview);
     const char *wanted = s->page.database;
     struct buf all = {0};
 
@@ -151,12 +153,49 @@ static void show_database(struct source *s, const char *database)
 {
     struct moment_shown shown = pageview_shown(s->pageview);
 
-    s->conninfo = pageview_source(s->pageview, database);
+    free(s->shown_source);
     s->shown_source = mem_printf("%s of %s", database, s->place);
     s->shown = (struct snapshot_shown){
         .source = s->shown_source, .unix_us = shown.time_us, .lsn = shown.lsn};
-    s->request.source = s->conninfo;
     s->request.shown = &s->shown;
+    s->request.recalled = s->recalled ? remembered_find(s->recalled, database) : NULL;
+    if (s->recalled)
+        return;
+    s->conninfo = pageview_source(s->pageview, database);
+    s->request.source = s->conninfo;
+}
+
+/* Of a store: from now on a server is asked. */
+static int need_server(struct source *s, struct err *err)
+{
+    const char *database;
+    int rc = pageview_serve(s->pageview, err);
+
+    remembered_free(s->recalled);
+    s->recalled = NULL;
+    s->request.recalled = NULL;
+    if (rc < 0)
+        return rc;
+    s->request.bindir = pageview_bindir(s->pageview);
+    if (s->several || s->conninfo)
+        return 0;
+    database = find_database(s, err);
+    if (!database)
+        return -err->code;
+    show_database(s, database);
+    return 0;
+}
+
+/* Nothing is asked of a server as long as tables are rendered, and what is to be known of them is. */
+static void recall(struct source *s)
+{
+    struct err err;
+
+    if (!s->page.view || s->request.render == SNAPSHOT_COPY)
+        return;
+    if (pageview_open_pages(s->pageview, &err) == 0)
+        s->recalled = remembered_read(s->pageview, s->page.database);
+    s->forgets = !s->recalled;
 }
 
 static int reach_moment(struct source *s, struct err *err)
@@ -184,15 +223,15 @@ int source_open(struct source *s, struct err *err)
     rc = reach_moment(s, err);
     if (rc < 0)
         return rc;
-    s->request.bindir = pageview_bindir(s->pageview);
     s->request.replayed = pageview_is_complete(s->pageview) ? 0 : pageview_replayed(s->pageview);
-    if (!s->page.database)
-        return 0;
-    database = find_database(s, err);
-    if (!database)
-        return -err->code;
-    show_database(s, database);
-    return 0;
+    s->several = !s->page.database;
+    recall(s);
+    if (!s->recalled)
+        return need_server(s, err);
+    database = s->several ? NULL : find_database(s, err);
+    if (database)
+        show_database(s, database);
+    return s->several || database ? 0 : -err->code;
 }
 
 /* ---- freeze ---- */
@@ -200,22 +239,52 @@ int source_open(struct source *s, struct err *err)
 /* What looks like a path libpq takes for the name of a database. */
 static int hint_no_store(const struct source *s, struct err *err)
 {
-    if (s->conninfo || !strchr(s->place, '/') || strchr(s->place, '=') || strstr(s->place, "://"))
+    if (s->pageview || !strchr(s->place, '/') || strchr(s->place, '=') || strstr(s->place, "://"))
         return -err->code;
     return err_hint(err, "and %s is no store (no store.json there)", s->place);
 }
 
-int source_freeze(const struct source *s, struct view **v, struct err *err)
+/* Of a store, where what is remembered does not do. */
+static int need_whole_server(struct source *s, struct err *err)
+{
+    return s->recalled ? need_server(s, err) : 0;
+}
+
+static int freeze_view(const struct source *s, struct view **v, struct err *err)
 {
     return view_freeze(&s->request, v, err) < 0 ? hint_no_store(s, err) : 0;
 }
 
+int source_freeze(struct source *s, struct view **v, struct err *err)
+{
+    int rc = need_whole_server(s, err);
+
+    return rc == 0 ? freeze_view(s, v, err) : rc;
+}
+
 bool source_shows_several(const struct source *s)
 {
-    return s->pageview && !s->conninfo;
+    return s->pageview && s->several;
 }
 
 /* ---- rendering ---- */
+
+/* What pg_control says: remembered, or read once the server has stopped; then it is remembered too. */
+static int freeze_pages(struct source *s, struct pg_control *control, struct err *err)
+{
+    int rc;
+
+    if (s->recalled) {
+        *control = s->recalled->control;
+        return 0;
+    }
+    rc = pageview_freeze(s->pageview, control, err);
+    if (rc == 0 && s->remembered) {
+        s->remembered->control = *control;
+        remembered_write(s->remembered, s->pageview);
+    }
+    return rc;
+}
 
 static int render_entered(struct source *s, struct view *v, const struct pg_control *control,
                           bool eager, struct err *err)
@@ -238,14 +307,14 @@ int source_render(struct source *s, struct view *v, bool eager, struct err *err)
         source_release(s);
         return 0;
     }
-    rc = pageview_freeze(s->pageview, &control, err);
+    rc = freeze_pages(s, &control, err);
     return rc == 0 ? render_entered(s, v, &control, eager, err) : rc;
 }
 
 static int begin_entered(struct source *s, struct view *v, struct err *err)
 {
     struct pg_control control;
-    int rc = pageview_freeze(s->pageview, &control, err);
+    int rc = freeze_pages(s, &control, err);
 
     if (rc == 0)
         rc = pageview_enter(s->pageview, err);
@@ -263,42 +332,94 @@ static int write_rendered(struct source *s, struct view *v, struct err *err)
     return rc == 0 ? view_write_rendered(v, err) : rc;
 }
 
+/* ---- extraction ---- */
+
 static struct databases_request all_databases(const struct source *s)
 {
-    return (struct databases_request){&s->request, s->pageview, s->place};
+    return (struct databases_request){&s->request, s->pageview, s->recalled, s->place};
 }
 
-int source_extract(const struct source *s, struct view **v, struct err *err)
+/* d: of plain files; NULL: into the spool. */
+static int extract_database(const struct source *s, const struct outdir *d, struct view **v,
+                            struct err *err)
+{
+    int rc = freeze_view(s, v, err);
+
+    if (rc < 0)
+        return rc;
+    return d ? view_extract_files(*v, d->fd, d->hidden, err) : view_extract(*v, err);
+}
+
+static int extract_databases(const struct source *s, const struct outdir *d, struct view **v,
+                             struct err *err)
 {
     struct databases_request all = all_databases(s);
+
+    return d ? databases_extract_files(&all, d->fd, d->hidden, v, err)
+             : databases_extract(&all, v, err);
+}
+
+static int extract_any(const struct source *s, const struct outdir *d, struct view **v,
+                       struct err *err)
+{
+    return source_shows_several(s) ? extract_databases(s, d, v, err)
+                                   : extract_database(s, d, v, err);
+}
+
+/* Only of what is rendered; a failure is no reason not to show it. */
+static int remember(struct source *s, const struct view *v, struct err *err)
+{
+    struct err why;
     int rc;
 
-    if (source_shows_several(s))
-        return databases_extract(&all, v, err);
-    rc = source_freeze(s, v, err);
-    return rc == 0 ? view_extract(*v, err) : rc;
+    if (!s->forgets || !view_is_rendered(v))
+        return 0;
+    rc = remembered_make(s->pageview, v, s->request.stop_fd, &s->remembered, &why);
+    if (rc == -EINTR) {
+        *err = why;
+        return rc;
+    }
+    if (rc < 0)
+        log_note("%s; the next mount starts a server, too", why.text);
+    return 0;
+}
+
+/* That what is remembered does not do is found before anything is extracted. */
+static int extract(struct source *s, const struct outdir *d, struct view **v, struct err *err)
+{
+    int rc = extract_any(s, d, v, err);
+
+    if (s->recalled && (rc == -EREMOTE || rc == -EPROTO)) {
+        log_debug("a server is needed: %s", err->text);
+        s->forgets = rc == -EPROTO;
+        rc = need_server(s, err);
+        if (rc == 0)
+            rc = extract_any(s, d, v, err);
+    }
+    return rc == 0 ? remember(s, *v, err) : rc;
+}
+
+int source_extract(struct source *s, struct view **v, struct err *err)
+{
+    return extract(s, NULL, v, err);
 }
 
 int source_extract_files(struct source *s, const struct outdir *d, struct view **v, struct err *err)
 {
-    struct databases_request all = all_databases(s);
-    int rc;
+    int rc = extract(s, d, v, err);
 
-    if (source_shows_several(s)) {
-        rc = databases_extract_files(&all, d->fd, d->hidden, v, err);
-    } else {
-        rc = source_freeze(s, v, err);
-        if (rc == 0)
-            rc = view_extract_files(*v, d->fd, d->hidden, err);
-    }
     return rc == 0 && view_is_rendered(*v) ? write_rendered(s, *v, err) : rc;
 }
 
-int source_print_plan(const struct source *s, FILE *out, struct err *err)
+int source_print_plan(struct source *s, FILE *out, struct err *err)
 {
-    struct databases_request all = all_databases(s);
+    struct databases_request all;
     struct snapshot *snapshot;
+    int rc = need_whole_server(s, err);
 
+    if (rc < 0)
+        return rc;
+    all = all_databases(s);
     if (source_shows_several(s))
         return databases_print_plan(&all, out, err);
     if (snapshot_freeze(&s->request, &snapshot, err) < 0)
@@ -342,6 +463,10 @@ void source_close(struct source *s)
 {
     pageview_close(s->pageview);
     s->pageview = NULL;
+    remembered_free(s->recalled);
+    s->recalled = NULL;
+    remembered_free(s->remembered);
+    s->remembered = NULL;
     free(s->conninfo);
     s->conninfo = NULL;
     free(s->shown_source);
@@ -349,4 +474,5 @@ void source_close(struct source *s)
     s->request.shown = NULL;
     s->request.source = NULL;
     s->request.bindir = NULL;
+    s->request.recalled = NULL;
 }

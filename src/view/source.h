@@ -5,7 +5,8 @@
  *   source_init       the defaults; whoever takes options puts them into request and page
  *   source_take       SOURCE itself
  *   source_check…     what can be refused before anything is done
- *   source_open       of a store: the moment is reached, a private server shows it
+ *   source_open       of a store: the moment is reached; a private server shows it, unless all that is
+ *                     wanted is remembered (remember.h)
  *   source_freeze, source_extract, source_extract_files, source_print_plan
  *   source_render     what is rendered instead, of what source_extract made
  *   source_release    the private server is not needed any more
@@ -19,6 +20,7 @@
 
 #include "replay/pageview.h"
 #include "view/outdir.h"
+#include "view/remember.h"
 #include "view/snapshot.h"
 #include "view/view.h"
 
@@ -36,7 +38,11 @@ struct source {
 
     /* From source_open on, of a store. */
     struct pageview *pageview;
-    char *conninfo; /* of its one database; NULL: all are meant */
+    bool several;                  /* all databases are meant */
+    char *conninfo;                /* of the one database; NULL: there is no server yet */
+    struct remembered *recalled;   /* what is shown of it; NULL: a server is asked */
+    struct remembered *remembered; /* what the server said, to be written down; NULL: nothing new */
+    bool forgets; /* it is a view that is kept, of which too little is remembered */
     char *shown_source;
     struct snapshot_shown shown;
 };
@@ -63,11 +69,11 @@ int source_open(struct source *s, struct err *err);
 bool source_shows_several(const struct source *s);
 
 /* view_freeze; of a source that may have been meant for a store, it is said that it is none. */
-int source_freeze(const struct source *s, struct view **v, struct err *err);
+int source_freeze(struct source *s, struct view **v, struct err *err);
 
 /* Freeze and extract: into the spool, or into the directory. *v is the caller's to free, also after
  * a failure. */
-int source_extract(const struct source *s, struct view **v, struct err *err);
+int source_extract(struct source *s, struct view **v, struct err *err);
 int source_extract_files(struct source *s, const struct outdir *d, struct view **v,
                          struct err *err);
 
@@ -76,7 +82,7 @@ int source_extract_files(struct source *s, const struct outdir *d, struct view *
 int source_render(struct source *s, struct view *v, bool eager, struct err *err);
 
 /* Freeze, print tables, sizes and chunks, let go. */
-int source_print_plan(const struct source *s, FILE *out, struct err *err);
+int source_print_plan(struct source *s, FILE *out, struct err *err);
 
 /* The private server is not needed any more, nor is anything else of a page view but its pages. */
 void source_release(struct source *s);
