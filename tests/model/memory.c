@@ -1,7 +1,7 @@
 /*
  * What a memory answers (pg/memory.h), against the server that it is of: for tests/mount/memory.test.
  *
- * usage: memory CONNINFO <LINES
+ * usage: memory CONNINFO [FILE] <LINES   (FILE: where its bytes are left; an input of tests/fuzz/fuzz_memory)
  *
  * Each line is a copy-table list: patterns with a tab between them; "!" before one excludes what it matches, "~" in front of
  * all lets them match nothing. What both make of it is compared: tables, columns, leaves, sizes, what is left out,
@@ -228,8 +228,16 @@ static bool try_line(struct pg_conn *conn, const struct pg_server *server,
     return same;
 }
 
+static void leave_bytes(const char *path, const struct buf *b)
+{
+    FILE *f = fopen(path, "wb");
+
+    if (!f || fwrite(b->data, 1, b->len, f) != b->len || fclose(f) != 0)
+        exit(1);
+}
+
 /* As it comes back from a file. */
-static struct pg_memory *remember(struct pg_conn *conn)
+static struct pg_memory *remember(struct pg_conn *conn, const char *path)
 {
     struct pg_memory *m, *again;
     struct buf bytes = {0};
@@ -244,6 +252,8 @@ static struct pg_memory *remember(struct pg_conn *conn)
         if (pg_memory_get(bytes.data, bytes.len - cut))
             printf("what is cut by %zu is a memory\n", cut);
     again = pg_memory_get(bytes.data, bytes.len);
+    if (path)
+        leave_bytes(path, &bytes);
     buf_free(&bytes);
     if (!again)
         exit(1);
@@ -266,13 +276,13 @@ int main(int argc, char **argv)
     size_t n = 0;
     bool same = true;
 
-    if (argc != 2)
+    if (argc != 2 && argc != 3)
         return 2;
     pg_target_init(&target, argv[1]);
     if (pg_conn_open(&conn, &target, &session, &err) < 0 ||
         pg_conn_inspect(conn, &server, &err) < 0)
         give_up(&err);
-    m = remember(conn);
+    m = remember(conn, argv[2]);
     for (; fgets(line, sizeof(line), stdin); n++)
         same = try_line(conn, &server, m, line) && same;
     printf("%zu lines\n", n);
