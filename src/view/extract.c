@@ -310,15 +310,19 @@ struct sums {
 
 static void add_snapshot(const struct snapshot *s, struct sums *sums)
 {
-    const struct results *r = snapshot_results(s);
+    struct results *r = snapshot_results(s);
     size_t t;
 
     sums->tables += r->n;
+    pthread_mutex_lock(&r->lock); /* what is rendered may be being measured */
     for (t = 0; t < r->n; t++) {
-        sums->bytes += r->tables[t].bytes;
+        if (snapshot_renders(s, t))
+            sums->rendered++;
+        else
+            sums->bytes += r->tables[t].bytes;
         sums->failed += r->tables[t].state == TABLE_FAILED;
-        sums->rendered += snapshot_renders(s, t);
     }
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* How long a table is that is rendered nobody knows before he asks. */
