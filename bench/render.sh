@@ -221,7 +221,7 @@ render_cpu_round() {
 		render_note "$key-measure" "$(sed -E 's/^measure ([0-9.]+) s.*/\1/' "$bench_dir/time")"
 		render_note "$key-render" "$(sed -E 's/.*write ([0-9.]+) s.*/\1/' "$bench_dir/time")"
 		"$render_file" --parts --threads=2 "${by[@]}" 2>"$bench_dir/time"
-		render_note "$key-two" "$(sed -E 's/^read ([0-9.]+) s.*/\1/' "$bench_dir/time")"
+		render_note "$key-two" "$(sed -E 's/^read ([0-9.]+) s,.*/\1/' "$bench_dir/time")"
 	done
 }
 

@@ -68,9 +68,11 @@ static int open_array(struct render_work *w, const struct render_type *t, struct
 
     if (v.len < HEADER - 4)
         return render_fail(w, "an array without a header");
-    *a = (struct array){.element = t->element,
-                        .plain = nested_is_plain(t->element),
-                        .dimensions = (int)bytes_u32(v.p)};
+    a->element = t->element;
+    a->plain = nested_is_plain(t->element);
+    a->dimensions = (int)bytes_u32(v.p);
+    a->bitmap = NULL;
+    a->elements = (struct nested_parts){0};
     if (a->dimensions < 0 || a->dimensions > DIMENSIONS)
         return render_fail(w, "an array of an impossible number of dimensions");
     if (bytes_u32(v.p + 8) != t->element->oid)

@@ -21,12 +21,16 @@ static inline unsigned copy_csv(char *to, const char *text, size_t n)
     return mask;
 }
 
-static bool has_csv_specials(const char *text, size_t n)
+static inline bool has_csv_specials(const char *text, size_t n)
 {
-    for (; n >= CHUNK; text += CHUNK, n -= CHUNK)
-        if (csv_specials_in(chunk_whole(text)))
+    size_t i;
+
+    if (n < CHUNK)
+        return csv_specials_in(chunk_part(text, n)) != 0;
+    for (i = 0; i + CHUNK < n; i += CHUNK)
+        if (csv_specials_in(chunk_whole(text + i)))
             return true;
-    return csv_specials_in(chunk_part(text, n)) != 0;
+    return csv_specials_in(chunk_whole(text + n - CHUNK)) != 0;
 }
 
 /* Those that become two bytes: the quotes of CSV. */

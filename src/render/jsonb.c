@@ -84,8 +84,8 @@ static size_t find_start(const struct walk *k, const struct level *l, size_t i)
 }
 
 /* The i-th entry's, which begins at *start; that is moved behind it. */
-static int take_item(struct walk *k, const struct level *l, size_t i, size_t *start,
-                     struct item *item)
+static inline int take_item(struct walk *k, const struct level *l, size_t i, size_t *start,
+                            struct item *item)
 {
     uint32_t e = entry(k, l, i);
     size_t end = (e & IS_END ? 0 : *start) + (e & LENGTH), padded = *start;
@@ -190,7 +190,7 @@ static int take_element(struct walk *k, struct level *l, struct item *item)
 static int walk_container(struct walk *k)
 {
     struct level *top = (void *)(k->levels->p + k->levels->n - sizeof(*top)), l = *top;
-    struct item item;
+    struct item item = {0};
     int rc = 0;
 
     while (rc == 0 && l.i < l.n) {

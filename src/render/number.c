@@ -323,8 +323,10 @@ static int length_numeric(struct render_work *w, const struct render_type *t, st
 
 static const struct render_ops bool_ops = {.put = put_bool, .length = length_bool, .bare = true};
 static const struct render_ops int2_ops = {.put = put_int2, .length = length_int2, .bare = true};
-static const struct render_ops int4_ops = {.put = put_int4, .length = length_int4, .bare = true};
-static const struct render_ops int8_ops = {.put = put_int8, .length = length_int8, .bare = true};
+static const struct render_ops int4_ops = {
+    .put = put_int4, .length = length_int4, .bare = true, .integer = true};
+static const struct render_ops int8_ops = {
+    .put = put_int8, .length = length_int8, .bare = true, .integer = true};
 static const struct render_ops oid_ops = {.put = put_oid, .length = length_oid, .bare = true};
 static const struct render_ops xid8_ops = {.put = put_xid8, .length = length_xid8, .bare = true};
 static const struct render_ops float4_ops = {

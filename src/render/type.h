@@ -44,6 +44,7 @@ struct render_ops {
     bool bare; /* the text never needs quotes in CSV, nor escapes in the text format, and is not
                   empty */
     bool verbatim; /* the text is the value's bytes as they are: who has those need not call put */
+    bool integer;  /* the value is a signed number of 4 or 8 bytes: the same */
 };
 
 struct render_label { /* of an enum; of a reg* type, which prints names of OIDs */

@@ -9,7 +9,7 @@
  *   --read=OFFSET,SIZE  that part alone
  *   --random=N          N parts at random are those of the whole
  *   --time=N            render and measure to nowhere, N times; MB/s of each to standard error
- *   --parts             measure, then read all to nowhere in parts of 1 MiB; seconds that this took to
+ *   --parts             measure, then read all to nowhere in parts of 1 MiB; how long this took to
  *                       standard error
  *   --threads=N         for all of these
  *
@@ -256,15 +256,17 @@ static int read_parts(const struct job *j)
 {
     atomic_ullong next = 0;
     struct job with = *j;
-    double from;
+    double from, cpu;
 
     with.next = &next;
     if (run_threads(j, run_measure))
         return 1;
     from = seconds_of(CLOCK_MONOTONIC);
+    cpu = cpu_seconds();
     if (run_threads(&with, run_parts))
         return 1;
-    fprintf(stderr, "read %.3f s\n", seconds_of(CLOCK_MONOTONIC) - from);
+    fprintf(stderr, "read %.3f s, CPU %.3f s\n", seconds_of(CLOCK_MONOTONIC) - from,
+            cpu_seconds() - cpu);
     return 0;
 }
 
