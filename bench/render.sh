@@ -333,16 +333,17 @@ render_until_read() {
 
 # --- reading in other ways ---
 
-# FILE: the median of 400 reads of 128 KiB at random places, in microseconds; nothing of it is in a cache.
+# FILE: the median of some reads of 128 KiB at random places, in microseconds; nothing of it is in a cache. So few that
+# hardly any finds what another one left there.
 render_random() {
 	perl -MTime::HiRes=time -e '
 		open(my $f, "<", $ARGV[0]) or die; my $size = -s $f; srand(1); my @took;
-		for (1 .. 400) {
+		for (1 .. $ARGV[1]) {
 			my $from = int(rand($size - 131072)); my $was = time;
 			sysseek($f, $from, 0); sysread($f, my $part, 131072) == 131072 or die;
 			push @took, time - $was;
 		}
-		@took = sort { $a <=> $b } @took; printf "%.1f\n", 1e6 * $took[200]' "$1"
+		@took = sort { $a <=> $b } @took; printf "%.1f\n", 1e6 * $took[@took / 2]' "$1" $((render_scale * 4))
 }
 
 render_both() {

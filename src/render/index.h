@@ -14,8 +14,8 @@
 #define RENDER_INDEX_STEP 16 /* blocks */
 
 /* A block with more text than this has marks within, a part apart or more. */
-#define RENDER_INDEX_LARGE (256u << 10)
-#define RENDER_INDEX_PART (128u << 10)
+#define RENDER_INDEX_LARGE (64u << 10)
+#define RENDER_INDEX_PART (32u << 10)
 
 /* The line of this item begins so many bytes behind the first of its block. */
 struct render_mark {
