@@ -212,14 +212,13 @@ const char *making_enough_locks(struct store *s, const char *view, unsigned tran
     return out;
 }
 
-int making_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err)
+int making_open_pages(struct store *s, const char *view, bool check, struct store_view **v,
+                      struct err *err)
 {
     struct datadir_recovery recovery;
     const char *const *name;
-    /* All files of the base were compared for the server a moment ago; each is once more when it is
-     * opened. */
-    int rc = store_open_view(s, view, STORE_READ_ONLY | STORE_NO_BASE_CHECK, log_complaint, NULL, v,
-                             &recovery, err);
+    unsigned flags = STORE_READ_ONLY | (check ? 0 : STORE_NO_BASE_CHECK);
+    int rc = store_open_view(s, view, flags, log_complaint, NULL, v, &recovery, err);
 
     for (name = shown_settings; rc == 0 && *name; name++)
         rc = dirtree_show(datadir_tree(store_view_datadir(*v)), *name, err);

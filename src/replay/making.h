@@ -56,9 +56,11 @@ const char *making_enough_locks(struct store *s, const char *view, unsigned tran
 
 /*
  * A complete view as a restored cluster would have it: read only, and with the settings of the
- * base, which the view itself does not show.
+ * base, which the view itself does not show. check: all files of the base are compared; not needed where they were a moment
+ * ago, for a server: each is once more when it is opened.
  */
-int making_open_pages(struct store *s, const char *view, struct store_view **v, struct err *err);
+int making_open_pages(struct store *s, const char *view, bool check, struct store_view **v,
+                      struct err *err);
 
 /* Of an error for want of room, with the store's disk full: which disk that is. Before what was
  * made there is dropped. */

@@ -206,9 +206,10 @@ static int start_reader(struct pageview *v, struct err *err)
     return rc;
 }
 
-static int open_pages(struct pageview *v, struct err *err)
+/* checked: a server has just had the base's files compared. */
+static int open_pages(struct pageview *v, bool checked, struct err *err)
 {
-    return v->pages ? 0 : making_open_pages(v->store, v->name, &v->pages, err);
+    return v->pages ? 0 : making_open_pages(v->store, v->name, !checked, &v->pages, err);
 }
 
 int pageview_open(const struct pageview_request *req, struct pageview **result, struct err *err)
@@ -223,7 +224,7 @@ int pageview_open(const struct pageview_request *req, struct pageview **result, 
     if (rc == 0)
         rc = find_or_make(v, err);
     if (rc == 0 && req->pages)
-        rc = open_pages(v, err);
+        rc = open_pages(v, v->made, err);
     owner_leave(&v->programs);
     if (rc < 0) {
         pageview_close(v);
@@ -334,7 +335,7 @@ static int freeze_pages(struct pageview *v, struct pg_control *c, struct err *er
     int rc = stop_server(v, err);
 
     if (rc == 0)
-        rc = open_pages(v, err);
+        rc = open_pages(v, true, err);
     if (rc == 0)
         rc = viewcontrol_read(store_view_datadir(v->pages), &v->programs, c, err);
     if (rc < 0)
@@ -359,7 +360,7 @@ int pageview_open_pages(struct pageview *v, struct err *err)
 
     if (rc < 0)
         return rc;
-    rc = open_pages(v, err);
+    rc = open_pages(v, v->made, err);
     owner_leave(&v->programs);
     return rc;
 }
