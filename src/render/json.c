@@ -35,29 +35,40 @@ static size_t escaped_length(const char *p, size_t n)
     return sum;
 }
 
-/* Has it something to be escaped? */
-static inline bool has_specials(const char *p, size_t n)
+/* n bytes, less than CHUNK; others of a chunk may be anything. */
+static inline chunk part_of(const char *p, size_t n, size_t left)
 {
-    for (; n >= CHUNK; p += CHUNK, n -= CHUNK)
+    return left >= CHUNK ? chunk_whole(p) : chunk_part(p, n);
+}
+
+static inline unsigned specials_of(chunk c, size_t n)
+{
+    return json_specials_in(c) & ((1u << n) - 1);
+}
+
+/* Has it something to be escaped? */
+static inline bool has_specials(const char *p, size_t n, size_t left)
+{
+    for (; n >= CHUNK; p += CHUNK, n -= CHUNK, left -= CHUNK)
         if (json_specials_in(chunk_whole(p)))
             return true;
-    return n && json_specials_in(chunk_part(p, n)) & ((1u << n) - 1);
+    return specials_of(part_of(p, n, left), n);
 }
 
 /* The same, while it is copied to `to`, where CHUNK bytes more may be written. */
-static inline bool copy_has_specials(char *to, const char *p, size_t n)
+static inline bool copy_has_specials(char *to, const char *p, size_t n, size_t left)
 {
     unsigned mask = 0;
     chunk c;
 
-    for (; n >= CHUNK; to += CHUNK, p += CHUNK, n -= CHUNK) {
+    for (; n >= CHUNK; to += CHUNK, p += CHUNK, n -= CHUNK, left -= CHUNK) {
         c = chunk_whole(p);
         mask |= json_specials_in(c);
         chunk_store(to, c);
     }
-    c = chunk_part(p, n);
+    c = part_of(p, n, left);
     chunk_store(to, c);
-    return mask || json_specials_in(c) & ((1u << n) - 1);
+    return mask || specials_of(c, n);
 }
 
 static size_t measure_escapes(const char *p, size_t n, struct nested_text *text)
@@ -73,9 +84,10 @@ static size_t measure_escapes(const char *p, size_t n, struct nested_text *text)
     return escaped_length(p, n);
 }
 
-static int measure_string(struct render_work *w, const char *p, size_t n, struct nested_text *text)
+static int measure_string(struct render_work *w, const char *p, size_t n, size_t left,
+                          struct nested_text *text)
 {
-    size_t sum = has_specials(p, n) ? measure_escapes(p, n, text) : n + 2;
+    size_t sum = has_specials(p, n, left) ? measure_escapes(p, n, text) : n + 2;
 
     if (text->n + sum > NESTED_LONGEST)
         return render_fail(w, "a text of more than 1 GiB");
@@ -100,17 +112,18 @@ static void put_escapes(const char *p, size_t n, struct nested_text *text)
     nested_write(text, "\"", 1);
 }
 
-int json_put_string(struct render_work *w, const char *p, size_t n, struct nested_text *text)
+int json_put_string(struct render_work *w, const char *p, size_t n, size_t left,
+                    struct nested_text *text)
 {
     struct out *o = text->o;
     char *to;
 
     if (!o)
-        return measure_string(w, p, n, text);
+        return measure_string(w, p, n, left, text);
     if (n > NESTED_LONGEST / 8 && text->n + escaped_length(p, n) > NESTED_LONGEST)
         return render_fail(w, "a text of more than 1 GiB");
     to = out_place(o, n + 2 + CHUNK);
-    if (copy_has_specials(to + 1, p, n)) {
+    if (copy_has_specials(to + 1, p, n, left)) {
         put_escapes(p, n, text);
         return 0;
     }

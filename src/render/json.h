@@ -9,8 +9,9 @@
 
 #include "render/nested.h"
 
-/* In quotes, escaped as escape_json does. 0, or -EIO: the text would be longer than NESTED_LONGEST. */
-int json_put_string(struct render_work *w, const char *p, size_t n, struct nested_text *text);
+/* In quotes, escaped as escape_json does. `left`: bytes from p on that may be read, n or more. 0, or -EIO: the text would be longer than NESTED_LONGEST. */
+int json_put_string(struct render_work *w, const char *p, size_t n, size_t left,
+                    struct nested_text *text);
 
 /* A varlena of type numeric that stands in the n bytes at p, never compressed. 0 or -EIO. */
 int json_put_number(struct render_work *w, const char *p, size_t n, struct nested_text *text);

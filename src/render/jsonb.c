@@ -139,7 +139,7 @@ static int put_scalar(struct walk *k, struct item item)
 {
     switch (item.kind) {
     case STRING:
-        return json_put_string(k->w, k->p + item.at, item.len, &k->text);
+        return json_put_string(k->w, k->p + item.at, item.len, k->len - item.at, &k->text);
     case NUMBER:
         return json_put_number(k->w, k->p + item.at, item.len, &k->text);
     case FALSE:
@@ -164,7 +164,7 @@ static int put_key(struct walk *k, struct level *l)
     if (rc == 0 && item.kind != STRING)
         rc = fail(k, "a key in a jsonb is not a string");
     if (rc == 0)
-        rc = json_put_string(k->w, k->p + item.at, item.len, &k->text);
+        rc = json_put_string(k->w, k->p + item.at, item.len, k->len - item.at, &k->text);
     put(k, ": ", 2);
     return rc;
 }

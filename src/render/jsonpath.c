@@ -267,7 +267,7 @@ static bool may_lack(enum shape shape, size_t i)
 /* The length stands at `at`, the bytes behind it. */
 static int put_string(struct walk *k, size_t at)
 {
-    return json_put_string(k->w, k->p + at + 4, bytes_u32(k->p + at), &k->text);
+    return json_put_string(k->w, k->p + at + 4, bytes_u32(k->p + at), k->len - at - 4, &k->text);
 }
 
 static int put_number(struct walk *k, const struct item *item)
