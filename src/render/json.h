@@ -9,7 +9,8 @@
 
 #include "render/nested.h"
 
-/* In quotes, escaped as escape_json does. `left`: bytes from p on that may be read, n or more. 0, or -EIO: the text would be longer than NESTED_LONGEST. */
+/* In quotes, escaped as escape_json does. `left`: bytes from p on that may be read, n or more. 0, or
+ * -EIO: the text would be longer than NESTED_LONGEST. */
 int json_put_string(struct render_work *w, const char *p, size_t n, size_t left,
                     struct nested_text *text);
 
