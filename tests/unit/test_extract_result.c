@@ -149,6 +149,27 @@ static void a_measured_table_is_told_of_and_can_get_an_error_yet(void **state)
     assert_int_equal(told->n, 1);
 }
 
+static void a_table_written_by_others_has_their_chunks(void **state)
+{
+    static const struct results_chunk chunks[] = {{100, 4, 11}, {50, 2, 22}};
+    struct told *told = *state;
+    struct results *r = told->r;
+    const struct table_result *t = &r->tables[0];
+
+    results_start_table(r, 0);
+    results_write_table(r, 0, chunks, 2, 0xabc);
+    assert_int_equal(told->state, TABLE_COMPLETE);
+    assert_int_equal(t->chunks, 2);
+    assert_int_equal(t->chunks_done, 2);
+    assert_int_equal(t->bytes, 150);
+    assert_int_equal(t->rows, 6);
+    assert_int_equal(t->checksum, 0xabc);
+    assert_int_equal(t->lengths[1], 50);
+    assert_int_equal(t->chunk_rows[0], 4);
+    assert_int_equal(t->chunk_sums[1], 22);
+    assert_null(t->file);
+}
+
 static void a_complete_table_is_told_of_with_its_file(void **state)
 {
     struct told *told = *state;
@@ -253,6 +274,7 @@ int main(void)
         WITH_RESULTS(a_table_starts_once),
         WITH_RESULTS(chunks_add_up_in_the_order_of_the_file),
         WITH_RESULTS(a_measured_table_is_told_of_and_can_get_an_error_yet),
+        WITH_RESULTS(a_table_written_by_others_has_their_chunks),
         WITH_RESULTS(a_complete_table_is_told_of_with_its_file),
         WITH_RESULTS(a_failed_table_is_told_of_with_the_reason),
         WITH_RESULTS(the_schema_is_told_of_behind_the_tables),
