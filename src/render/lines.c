@@ -61,7 +61,8 @@ struct render_lines *render_lines_new(const struct render_settings *s, const cha
 
     l->settings = s;
     l->header = mem_alloc(nheader + 1);
-    memcpy(l->header, header, nheader);
+    if (nheader) /* a file may have none, and then nothing is pointed at */
+        memcpy(l->header, header, nheader);
     l->nheader = nheader;
     l->relations = mem_array(n + 1, sizeof(*relations));
     l->first = mem_array(n + 1, sizeof(*l->first));
