@@ -182,27 +182,6 @@ bool view_is_rendered(const struct view *v)
     return false;
 }
 
-/* Of the tables of a snapshot that are rendered, so far. */
-static void show_written(struct snapshot *s)
-{
-    const struct results *r = snapshot_results(s);
-    struct progress_state p = {0};
-    size_t i;
-
-    for (i = 0; i < r->n; i++) {
-        if (!snapshot_renders(s, i))
-            continue;
-        p.files++;
-        p.total += r->tables[i].estimate;
-        if (r->tables[i].state != TABLE_COMPLETE)
-            continue;
-        p.files_done++;
-        p.done += r->tables[i].estimate;
-        p.bytes += r->tables[i].bytes;
-    }
-    progress_show(&s->progress, &p, clock_ms());
-}
-
 static void give_pages(struct view *v, struct datadir *pages, const struct pg_control *control)
 {
     size_t i;
@@ -255,22 +234,51 @@ static int write_table(struct view *v, const struct member *m, struct rendered *
     return rc;
 }
 
+static struct progress_state count_rendered(const struct snapshot *s)
+{
+    const struct results *r = snapshot_results(s);
+    struct progress_state p = {0};
+    size_t i;
+
+    for (i = 0; i < r->n; i++) {
+        if (!snapshot_renders(s, i))
+            continue;
+        p.files++;
+        p.total += r->tables[i].estimate;
+    }
+    return p;
+}
+
+static void show_written(struct snapshot *s, struct progress_state *p, uint32_t table)
+{
+    const struct table_result *t = &snapshot_results(s)->tables[table];
+
+    p->files_done++;
+    p->done += t->estimate;
+    p->bytes += t->bytes;
+    progress_show(&s->progress, p, clock_ms());
+}
+
 static int write_member(struct view *v, size_t i, struct err *err)
 {
     struct member *m = &v->members[i];
-    struct progress *progress = &m->snapshot->progress;
+    struct snapshot *s = m->snapshot;
+    struct progress_state p = count_rendered(s);
     struct rendered *t;
-    size_t k;
+    uint32_t k;
     int rc = 0;
 
-    progress_start(progress, m->snapshot->req.quiet);
-    for (k = 0; k < m->snapshot->catalog->ntables && rc == 0; k++) {
+    progress_start(&s->progress, s->req.quiet);
+    for (k = 0; k < s->catalog->ntables && rc == 0; k++) {
         t = rendering_table(v->rendering, i, k);
-        if (t)
-            rc = write_table(v, m, t, err);
-        show_written(m->snapshot);
+        if (!t)
+            continue;
+        rc = write_table(v, m, t, err);
+        if (rc == 0)
+            show_written(s, &p, k);
     }
-    progress_end(progress);
+    progress_end(&s->progress);
+    results_end(snapshot_results(s)); /* once more: not before all was written */
     return rc;
 }
 
@@ -308,7 +316,8 @@ struct sums {
     uint64_t bytes;
 };
 
-static void add_snapshot(const struct snapshot *s, struct sums *sums)
+/* written: what is rendered is in plain files. */
+static void add_snapshot(const struct snapshot *s, bool written, struct sums *sums)
 {
     struct results *r = snapshot_results(s);
     size_t t;
@@ -316,7 +325,7 @@ static void add_snapshot(const struct snapshot *s, struct sums *sums)
     sums->tables += r->n;
     pthread_mutex_lock(&r->lock); /* what is rendered may be being measured */
     for (t = 0; t < r->n; t++) {
-        if (snapshot_renders(s, t))
+        if (snapshot_renders(s, t) && !written)
             sums->rendered++;
         else
             sums->bytes += r->tables[t].bytes;
@@ -360,7 +369,7 @@ void view_print_summary(const struct view *v, const char *what)
     size_t i;
 
     for (i = 0; i < v->n; i++)
-        add_snapshot(v->members[i].snapshot, &sums);
+        add_snapshot(v->members[i].snapshot, v->writing, &sums);
     if (joined)
         buf_printf(&b, "%zu database%s, ", v->n, units_s(v->n));
     put_sums(&sums, &b);

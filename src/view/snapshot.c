@@ -502,15 +502,12 @@ void snapshot_print_plan(const struct snapshot *s, FILE *out)
 {
     char size[32];
     uint64_t total = 0;
-    size_t i, k;
+    size_t i;
 
     fprintf(out, "%10s %7s  %s\n", "size", "chunks", "file");
     for (i = 0; i < s->catalog->ntables; i++) {
-        const struct pg_table *t = &s->catalog->tables[i];
-        uint64_t bytes = t->rel.bytes;
+        uint64_t bytes = table_bytes(&s->catalog->tables[i]);
 
-        for (k = 0; k < t->nleaves; k++)
-            bytes += t->leaves[k].bytes;
         total += bytes;
         fprintf(out, "%10s %7zu  %s\n", units_format_size(bytes, size, sizeof(size)),
                 plan_table_chunks(&s->plan, i), s->tree.paths[i]);
