@@ -158,7 +158,7 @@ static int put_scalar(struct walk *k, struct item item)
 
 static int put_key(struct walk *k, struct level *l)
 {
-    struct item item;
+    struct item item = {0};
     int rc = take_item(k, l, l->i, &l->key, &item);
 
     if (rc == 0 && item.kind != STRING)

@@ -270,14 +270,17 @@ static int put_string(struct walk *k, size_t at)
     return json_put_string(k->w, k->p + at + 4, bytes_u32(k->p + at), k->len - at - 4, &k->text);
 }
 
+/* In parentheses where more of the path follows; before PostgreSQL 15 without them. */
 static int put_number(struct walk *k, const struct item *item)
 {
+    unsigned major = k->w->settings->major;
+    bool closes = item->next && (major == 0 || major >= 15);
     int rc;
 
-    if (item->next)
+    if (closes)
         put(k, "(");
     rc = json_put_number(k->w, k->p + item->body, k->len - item->body, &k->text);
-    if (item->next)
+    if (closes)
         put(k, ")");
     return rc;
 }

@@ -18,8 +18,8 @@ struct render_blocks;
 
 struct render_settings {
     const struct render_zone *zone; /* zone.h; NULL: UTC */
-    /* Of the server, 0: newest. From 16 on "char" has its high bytes as \ooo, from 17 on intervals may
-     * be infinite. */
+    /* Of the server, 0: newest. From 15 on a jsonpath has a number in parentheses where more follows, from 16 on
+     * "char" has its high bytes as \ooo, from 17 on intervals may be infinite. */
     unsigned major;
 };
 

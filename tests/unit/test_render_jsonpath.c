@@ -167,6 +167,23 @@ static void damaged_paths_are_faults(void **state)
     rendering_check(render_documents, NULL, damaged, sizeof(damaged) / sizeof(*damaged));
 }
 
+static void parentheses_of_numbers_depend_on_the_version(void **state)
+{
+    static const struct render_settings newest = {0}, before = {.major = 14}, since = {.major = 15};
+    static const char hex[] = "01000080020000001200000028000000008101008813210000000000";
+    static const struct rendering_case alone[] = {
+        {4072, "01000080020000000000000028000000008101008813", "1.50"}};
+    const struct rendering_case bare[] = {{4072, hex, "1.50.abs()"}};
+    const struct rendering_case closed[] = {{4072, hex, "(1.50).abs()"}};
+
+    (void)state;
+    rendering_check(render_documents, &before, alone, 1);
+    rendering_check(render_documents, &newest, alone, 1);
+    rendering_check(render_documents, &before, bare, 1);
+    rendering_check(render_documents, &since, closed, 1);
+    rendering_check(render_documents, &newest, closed, 1);
+}
+
 static void put_item(struct out *o, uint32_t kind, uint32_t next, uint32_t inside)
 {
     const uint32_t words[3] = {kind, next, inside};
@@ -216,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_are_written_as_the_server_does),
         cmocka_unit_test(damaged_paths_are_faults),
+        cmocka_unit_test(parentheses_of_numbers_depend_on_the_version),
         cmocka_unit_test(long_paths_need_no_stack),
     };
 
