@@ -1,4 +1,4 @@
-/* fuzz_NAME DIR: every input in DIR, then mutations of them, from a fixed seed. */
+/* fuzz_NAME DIR [SEED]: every input in DIR, then mutations of them, from a fixed seed unless another is given. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,15 +84,17 @@ static int run_file(const char *path)
 
 int main(int argc, char **argv)
 {
-    DIR *d = argc == 2 ? opendir(argv[1]) : NULL;
+    DIR *d = argc == 2 || argc == 3 ? opendir(argv[1]) : NULL;
     struct dirent *e;
     char path[4096];
     int files = 0;
 
     if (!d) {
-        fprintf(stderr, "usage: %s DIR\n", argv[0]);
+        fprintf(stderr, "usage: %s DIR [SEED]\n", argv[0]);
         return 2;
     }
+    if (argc == 3)
+        state = (uint32_t)strtoul(argv[2], NULL, 10) | 1; /* never 0: that would stay so */
     while ((e = readdir(d))) {
         if (e->d_name[0] == '.')
             continue;
