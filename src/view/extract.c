@@ -294,7 +294,7 @@ int view_write_rendered(struct view *v, struct err *err)
         if (rc == 0)
             rc = finish_files(v, &v->members[i], v->members[i].out_fd, err);
     }
-    return rc;
+    return rc == 0 ? writing_sync(v->writing, err) : rc;
 }
 
 /* ---- and what others read ---- */

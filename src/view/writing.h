@@ -2,7 +2,7 @@
  * Tables that are rendered (rendered.h), as plain files: each is written from its beginning to its end,
  * by all threads together.
  *
- *   writing_begin → writing_table … → writing_end
+ *   writing_begin → writing_table … → writing_sync → writing_end
  */
 #ifndef ASOFS_VIEW_WRITING_H
 #define ASOFS_VIEW_WRITING_H
@@ -28,5 +28,9 @@ struct writing_request {
 /* One table after the other; the calling thread waits. What became of it, and of what chunks it is, is
  * in the results then. */
 int writing_table(struct writing *w, const struct writing_request *r, struct err *err);
+
+/* After the last table: what was written of all of them is on disk, but for what is left to whoever syncs
+ * their file system; or could not be brought there. */
+int writing_sync(struct writing *w, struct err *err);
 
 #endif
