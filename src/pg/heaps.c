@@ -16,9 +16,9 @@ static int read_facts(struct pg_conn *conn, struct pg_heaps *h, struct err *err)
         "SELECT pg_catalog.current_setting('server_encoding'),"
         " pg_catalog.current_setting('data_checksums') = 'on',"
         " pg_catalog.current_setting('block_size')::pg_catalog.int4, i.max_data_alignment,"
-        " pg_catalog.current_setting('TimeZone')"
+        " pg_catalog.current_setting('TimeZone'), i.max_toast_chunk_size"
         " FROM pg_catalog.pg_control_init() i";
-    static const struct pg_wanted wanted = {"tboot", 1, 1};
+    static const struct pg_wanted wanted = {"tbooto", 1, 1};
     struct pg_answer *r = NULL;
     int rc = pg_ask(conn, sql, 0, NULL, &wanted, &r, err);
 
@@ -29,6 +29,7 @@ static int read_facts(struct pg_conn *conn, struct pg_heaps *h, struct err *err)
         h->block_bytes = pg_oid(r, 0, 2);
         h->max_align = pg_oid(r, 0, 3);
         h->timezone = mem_strdup(pg_text(r, 0, 4));
+        h->toast_chunk = pg_oid(r, 0, 5);
     }
     pg_answer_free(r);
     return rc;

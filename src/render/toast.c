@@ -10,7 +10,7 @@
 #include "render/varlena.h"
 #include "render/xacts.h"
 
-#define CHUNK 1996u
+#define CHUNK RENDER_TOAST_CHUNK
 #define RUN 32u /* blocks that the pass reads at once */
 
 struct chunk {

@@ -16,6 +16,9 @@
 #include "render/heap.h"
 #include "render/work.h"
 
+/* Another size is one of a server that was built otherwise (pg_control has it), and not read here. */
+#define RENDER_TOAST_CHUNK 1996u
+
 struct render_toast;
 
 /* pages and xacts are borrowed. checksums as in render_page_items. */

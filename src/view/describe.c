@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "common/mem.h"
-#include "render/work.h"
+#include "render/toast.h"
 
 #define OLDEST_MAJOR 14
 #define NEWEST_MAJOR 18
@@ -240,7 +240,7 @@ static char *choose_columns(const struct describing *g, const struct pg_table *t
 
 /* ---- relations and tables ---- */
 
-static char *why_not_heap(const struct pg_heap *h)
+static char *why_not_heap(const struct pg_heaps *all, const struct pg_heap *h)
 {
     if (!h || !h->path)
         return mem_strdup("dropped meanwhile");
@@ -248,6 +248,8 @@ static char *why_not_heap(const struct pg_heap *h)
         return mem_printf("access method %s", h->method);
     if (h->persistence != 'p')
         return mem_strdup(h->persistence == 'u' ? "unlogged" : "temporary");
+    if (h->toast_path && all->toast_chunk != RENDER_TOAST_CHUNK)
+        return mem_printf("TOAST in chunks of %u bytes", all->toast_chunk);
     return NULL;
 }
 
@@ -266,7 +268,7 @@ static void describe_relation(const struct describing *g, const struct pg_table 
     struct described_relation *to = &t->relations[t->nrelations++];
     size_t i;
 
-    t->copied = why_not_heap(h);
+    t->copied = why_not_heap(g->r->heaps, h);
     if (t->copied)
         return;
     to->name = name_relation(rel);

@@ -82,8 +82,8 @@ static void print_all(const struct pg_heaps *h)
 {
     size_t i;
 
-    printf("cluster|%s|%u|%u|%s|%s\n", h->encoding, h->block_bytes, h->max_align, yes(h->checksums),
-           h->timezone);
+    printf("cluster|%s|%u|%u|%s|%s|%u\n", h->encoding, h->block_bytes, h->max_align,
+           yes(h->checksums), h->timezone, h->toast_chunk);
     for (i = 0; i < h->nheaps; i++)
         print_heap(&h->heaps[i]);
     for (i = 0; i < h->ntypes; i++)

@@ -60,8 +60,8 @@ static void put_heaps(struct buf *b, const struct pg_heaps *h)
 {
     size_t i, k;
 
-    buf_printf(b, "%d %u %u %d %s %s\n", h->version, h->block_bytes, h->max_align, h->checksums,
-               h->encoding, h->timezone);
+    buf_printf(b, "%d %u %u %u %d %s %s\n", h->version, h->block_bytes, h->max_align, h->toast_chunk,
+               h->checksums, h->encoding, h->timezone);
     for (i = 0; i < h->nheaps; i++) {
         const struct pg_heap *p = &h->heaps[i];
 

@@ -123,6 +123,7 @@ static void fill_heaps(struct example *e)
     e->heaps = (struct pg_heaps){.version = 150004,
                                  .block_bytes = 8192,
                                  .max_align = 8,
+                                 .toast_chunk = 1996,
                                  .encoding = text("UTF8"),
                                  .timezone = text("UTC"),
                                  .heaps = e->relations,
@@ -327,6 +328,7 @@ CHANGE(set_old, e->heaps.version = 130012)
 CHANGE(set_new, e->heaps.version = 190000)
 CHANGE(set_blocks, e->heaps.block_bytes = 16384)
 CHANGE(set_align, e->heaps.max_align = 4)
+CHANGE(set_chunks, e->heaps.toast_chunk = 2000; e->relations[2].toast_path = text("base/5/203"))
 CHANGE(convert, e->heaps.encoding = text("LATIN1"))
 CHANGE(convert_to, e->r.encoding = "latin1")
 CHANGE(validate, e->heaps.encoding = text("SQL_ASCII"))
@@ -364,6 +366,7 @@ static const struct {
     {set_new, "PostgreSQL 19"},
     {set_blocks, "block size 16384"},
     {set_align, "alignment to 4 bytes"},
+    {set_chunks, "TOAST in chunks of 2000 bytes"},
     {convert, "conversion from LATIN1 to UTF8"},
     {convert_to, "conversion from UTF8 to latin1"},
     {validate, "conversion from SQL_ASCII to UTF8"},
@@ -415,6 +418,7 @@ static void others_are_rendered_all_the_same(void **state)
 
     (void)state;
     e->tables[0].filter = text("true");
+    e->heaps.toast_chunk = 4000; /* nothing of it is in TOAST */
     e->second[2].is_virtual = e->second[2].missing_unread = true;
     d = describe_tables(&e->r);
     assert_string_equal(d->tables[0].copied, "row filter");
