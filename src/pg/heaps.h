@@ -75,11 +75,12 @@ struct pg_heap_type {
 struct pg_heaps {
     int version; /* of the server, 150004 */
     uint32_t block_bytes;
-    uint32_t max_align;    /* MAXALIGN */
-    uint32_t toast_chunk;  /* TOAST_MAX_CHUNK_SIZE: bytes of a value that a row of its TOAST table has */
-    bool checksums;        /* pages have them */
-    char *encoding;        /* of the database */
-    char *timezone;        /* of the session: missing values are shown in it */
+    uint32_t max_align; /* MAXALIGN */
+    uint32_t
+        toast_chunk; /* TOAST_MAX_CHUNK_SIZE: bytes of a value that a row of its TOAST table has */
+    bool checksums;  /* pages have them */
+    char *encoding;  /* of the database */
+    char *timezone;  /* of the session: missing values are shown in it */
     struct pg_heap *heaps; /* of tables that are not partitioned, and of leaves */
     size_t nheaps;
     struct pg_heap_type *types; /* of the attributes, and those that they are made of */

@@ -89,61 +89,86 @@ static inline bool put_eight(struct pglz *z)
     return true;
 }
 
-/* Where so much is left on both sides, what one control byte is for needs no look at the ends: 8 matches of
- * three bytes, of 273 each, and what is written behind the last one. */
-#define AMPLE_FROM (1 + 8 * 3 + 8)
-#define AMPLE_TO (8 * 273 + 16)
+/*
+ * Where so much is left on both sides, what one control byte is for needs no look at the ends: 8 matches of
+ * three bytes, of 273 each, and what is read and written behind the last one.
+ */
+#define STEP 16
+#define FARTHEST 4096u /* back, of a match, and less */
+#define AMPLE_FROM (1 + 8 * 3 + STEP)
+#define AMPLE_TO (8 * 273 + STEP)
 
-/* Up to 8 bytes as they are; more are written. */
-static inline void put_literals(struct pglz *z, unsigned n)
-{
-    memcpy(z->to, z->from, 8);
-    z->from += n;
-    z->to += n;
-}
+/* A byte as it is, or a match: which, nobody foresees, so it is all ones (match) or zeros (byte), and no
+ * branch. */
+struct token {
+    size_t match;
+    size_t back, n; /* of a match: n without the third byte; of a byte 1 */
+};
 
-/* A match that ends far enough from the end of the value for steps of 16. */
-static inline void put_repeated(struct pglz *z, size_t back, size_t n)
+static inline struct token take_token(const uint8_t **from, unsigned bit)
 {
-    if (back >= 16)
-        repeat_in_steps(z->to, back, n);
-    else
-        repeat(z->to, back, n);
-    z->to += n;
-}
-
-static inline bool put_ample_match(struct pglz *z)
-{
+    struct token t = {.match = 0 - (size_t)bit};
     uint16_t head;
-    size_t back, n;
 
-    memcpy(&head, z->from, sizeof(head));
-    n = (head & 15u) + 3;
-    back = ((size_t)(head & 0xf0) << 4) | head >> 8;
-    z->from += 2;
+    memcpy(&head, *from, sizeof(head));
+    t.back = (size_t)(head & 0xf0) << 4 | head >> 8;
+    t.n = (((head & 15u) + 2) & t.match) + 1;
+    *from += 1 + bit;
+    return t;
+}
+
+/* A match from before the beginning, or from nowhere, of a value that has a byte already. */
+static inline bool is_beyond(const struct token *t, size_t made)
+{
+    return ((t->back - 1) & t->match) >= made;
+}
+
+static __attribute__((noinline)) void put_unusual(struct pglz *z, const struct token *t)
+{
+    size_t n = t->n;
+
     if (n == 18)
         n += *z->from++;
-    if (back == 0 || back > (size_t)(z->to - z->to_start))
+    if (t->back >= STEP)
+        repeat_in_steps(z->to, t->back, n);
+    else
+        repeat(z->to, t->back, n);
+    z->to += n;
+}
+
+/* STEP bytes are copied, whatever it is. */
+static inline bool put_token(struct pglz *z, unsigned bit)
+{
+    uintptr_t byte = (uintptr_t)z->from, source;
+    struct token t = take_token(&z->from, bit);
+
+    if (is_beyond(&t, (size_t)(z->to - z->to_start)))
         return false;
-    put_repeated(z, back, n);
+    if (t.n > STEP || (t.back | ~t.match) < STEP) {
+        put_unusual(z, &t);
+        return true;
+    }
+    source = (((uintptr_t)z->to - t.back) & t.match) | (byte & ~t.match);
+    memcpy(z->to, (const void *)source, STEP);
+    z->to += t.n;
     return true;
 }
 
 static inline bool put_eight_ample(struct pglz *z)
 {
-    unsigned control = *z->from++ | 0x100u, n;
+    unsigned control = *z->from++, i;
 
-    for (;;) {
-        n = (unsigned)__builtin_ctz(control);
-        if (n)
-            put_literals(z, n);
-        control >>= n;
-        if (control == 1)
-            return true;
-        if (!put_ample_match(z))
-            return false;
-        control >>= 1;
+    if (control == 0) {
+        memcpy(z->to, z->from, 8);
+        z->from += 8;
+        z->to += 8;
+        return true;
     }
+#pragma GCC unroll 8
+    for (i = 0; i < 8; i++)
+        if (!put_token(z, control >> i & 1))
+            return false;
+    return true;
 }
 
 static inline bool pglz_ample(const struct pglz *z)
@@ -157,6 +182,8 @@ static bool decompress_pglz(const char *p, size_t n, char *to, size_t size)
 
     z.from_end = z.from + n;
     z.to_end = z.to + size;
+    if (pglz_more(&z) && !put_eight(&z)) /* from here on it has a byte */
+        return false;
     while (pglz_ample(&z))
         if (!put_eight_ample(&z))
             return false;
@@ -164,6 +191,104 @@ static bool decompress_pglz(const char *p, size_t n, char *to, size_t size)
         if (!put_eight(&z))
             return false;
     return z.from == z.from_end && z.to == z.to_end;
+}
+
+/* ---- looked through, without making the value ---- */
+
+struct look {
+    const uint8_t *from, *from_end;
+    const uint8_t *kinds;
+    size_t made, size;
+    unsigned seen;
+};
+
+/* Matches repeat what is there already: only bytes that are written as they are, are looked at. */
+static inline bool look_at_one(struct look *l, unsigned bit)
+{
+    const uint8_t *from = l->from;
+    struct token t;
+
+    if (!bit) {
+        l->seen |= l->kinds[*l->from++];
+        l->made++;
+        return true;
+    }
+    if (l->from_end - from < 2)
+        return false;
+    t = take_token(&l->from, 1);
+    if (t.n == 18) {
+        if (l->from == l->from_end)
+            return false;
+        t.n += *l->from++;
+    }
+    if (is_beyond(&t, l->made) || t.n > l->size - l->made)
+        return false;
+    l->made += t.n;
+    return true;
+}
+
+static inline bool look_has_more(const struct look *l)
+{
+    return l->from < l->from_end && l->made < l->size;
+}
+
+static inline bool look_at_eight(struct look *l)
+{
+    unsigned control = *l->from++, i;
+
+    for (i = 0; i < 8 && look_has_more(l); i++, control >>= 1)
+        if (!look_at_one(l, control & 1))
+            return false;
+    return true;
+}
+
+/* As put_eight_ample, where no match can be from before the beginning: but from nowhere. */
+static inline bool look_at_eight_ample(struct look *l)
+{
+    const uint8_t *from = l->from;
+    unsigned control = *from++, i, seen = 0;
+    size_t made = 0, nowhere = 0;
+
+#pragma GCC unroll 8
+    for (i = 0; i < 8; i++) {
+        unsigned bit = control >> i & 1;
+        uint8_t byte = *from;
+        struct token t = take_token(&from, bit);
+
+        seen |= l->kinds[byte] & (bit - 1);
+        nowhere |= (t.back - 1) & t.match;
+        made += t.n;
+        if (t.n == 18)
+            made += *from++;
+    }
+    l->from = from;
+    l->made += made;
+    l->seen |= seen;
+    return nowhere < FARTHEST;
+}
+
+static inline bool look_is_ample(const struct look *l)
+{
+    return l->from_end - l->from >= AMPLE_FROM && l->size - l->made >= AMPLE_TO;
+}
+
+bool render_look_through(const char *p, size_t n, size_t size, const uint8_t kinds[256],
+                         unsigned enough, unsigned *seen)
+{
+    struct look l = {.from = (const uint8_t *)p, .kinds = kinds, .size = size};
+
+    l.from_end = l.from + n;
+    while (look_has_more(&l) && l.made < FARTHEST && !(l.seen & enough))
+        if (!look_at_eight(&l))
+            return false;
+    while (look_is_ample(&l) && !(l.seen & enough))
+        if (!look_at_eight_ample(&l))
+            return false;
+    while (look_has_more(&l) && !(l.seen & enough))
+        if (!look_at_eight(&l))
+            return false;
+    *seen = l.seen;
+    return l.seen & enough || (l.from == l.from_end && l.made == size);
 }
 
 bool render_decompress_plausible(unsigned method, size_t n, size_t size)

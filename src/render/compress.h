@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { RENDER_PGLZ, RENDER_LZ4 }; /* toast_compression.h, ToastCompressionId */
 
@@ -20,5 +21,13 @@ bool render_decompress_plausible(unsigned method, size_t n, size_t size);
 
 /* Exactly `size` bytes (at most 1 GiB) from all of the n at p. false: damaged; `to` may be written. */
 bool render_decompress(unsigned method, const char *p, size_t n, char *to, size_t size);
+
+/*
+ * Which kinds of bytes are in the value of `size` bytes that the n at p make with pglz: kinds[b] is a set of bits for
+ * byte b, *seen is that of all. Much quicker than to make it. false: render_decompress would return false. It
+ * ends early where one of the bits `enough` is seen: then the value may be damaged all the same.
+ */
+bool render_look_through(const char *p, size_t n, size_t size, const uint8_t kinds[256],
+                         unsigned enough, unsigned *seen);
 
 #endif

@@ -39,6 +39,14 @@ static inline unsigned doubled_in(enum render_format f, chunk c)
     return f == RENDER_CSV ? quotes_in(c) : text_specials_in(c);
 }
 
+static inline bool has_doubled(enum render_format f, const char *text, size_t n)
+{
+    for (; n >= CHUNK; text += CHUNK, n -= CHUNK)
+        if (doubled_in(f, chunk_whole(text)))
+            return true;
+    return doubled_in(f, chunk_part(text, n)) != 0;
+}
+
 static inline size_t count_doubled(enum render_format f, const char *text, size_t n)
 {
     size_t count = 0;
@@ -192,6 +200,64 @@ void render_field_close(struct render_style s, struct out *o, size_t at, struct 
         put_quoted(aside->p, n, o);
     else
         put_doubled(RENDER_TEXT, aside->p, n, o);
+}
+
+size_t render_field_open(struct render_style s, struct out *o)
+{
+    size_t at = o->n;
+
+    if (s.format == RENDER_CSV)
+        out_putc(o, '"');
+    return at;
+}
+
+static void end_csv(struct render_style s, struct out *o, size_t at, struct out *aside)
+{
+    char *text = o->p + at + 1;
+    size_t n = o->n - at - 1;
+
+    if (!is_odd(s, text, n) && !has_csv_specials(text, n)) {
+        memmove(text - 1, text, n);
+        o->n--;
+    } else if (has_doubled(RENDER_CSV, text, n)) {
+        out_put(aside, text, n);
+        o->n = at;
+        put_quoted(aside->p, n, o);
+    } else {
+        out_putc(o, '"');
+    }
+}
+
+void render_field_end(struct render_style s, struct out *o, size_t at, struct out *aside)
+{
+    if (s.format == RENDER_CSV)
+        end_csv(s, o, at, aside);
+    else
+        render_field_close(s, o, at, aside);
+}
+
+#define BOTH (RENDER_BYTE_QUOTED | RENDER_BYTE_DOUBLED)
+
+const uint8_t *render_field_kinds(enum render_format f)
+{
+    static const uint8_t kinds[][256] = {[RENDER_CSV] = {[','] = RENDER_BYTE_QUOTED,
+                                                         ['\n'] = RENDER_BYTE_QUOTED,
+                                                         ['\r'] = RENDER_BYTE_QUOTED,
+                                                         ['"'] = BOTH},
+                                         [RENDER_TEXT] = {['\\'] = BOTH,
+                                                          ['\b'] = BOTH,
+                                                          ['\t'] = BOTH,
+                                                          ['\n'] = BOTH,
+                                                          ['\v'] = BOTH,
+                                                          ['\f'] = BOTH,
+                                                          ['\r'] = BOTH}};
+
+    return kinds[f];
+}
+
+size_t render_field_length_of_kinds(struct render_style s, size_t n, unsigned kinds)
+{
+    return s.format == RENDER_CSV && kinds & RENDER_BYTE_QUOTED ? n + 2 : n;
 }
 
 void render_field_null(enum render_format f, struct out *o)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "render/out.h"
 
@@ -33,6 +34,19 @@ void render_field_put(struct render_style s, const char *text, size_t n, struct 
 /* The same for a text that has been appended already: what stands in *o from `at` on. `aside` is empty, and may
  * be written. */
 void render_field_close(struct render_style s, struct out *o, size_t at, struct out *aside);
+
+/*
+ * The same where a field ends that was begun with render_field_open: its text stands in *o, behind one byte for a
+ * quote where the format has them. For long texts: nothing is copied where none of their bytes is doubled.
+ */
+size_t render_field_open(struct render_style s, struct out *o); /* where it begins */
+void render_field_end(struct render_style s, struct out *o, size_t at, struct out *aside);
+
+/* Kinds of bytes, by byte, and what a text takes that has some of those kinds, none of which is doubled. */
+#define RENDER_BYTE_QUOTED 1u
+#define RENDER_BYTE_DOUBLED 2u
+const uint8_t *render_field_kinds(enum render_format f);
+size_t render_field_length_of_kinds(struct render_style s, size_t n, unsigned kinds);
 
 /* What these would append, in bytes. */
 size_t render_field_length(struct render_style s, const char *text, size_t n);

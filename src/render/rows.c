@@ -146,14 +146,51 @@ ALWAYS int put_text(struct walk *k, const struct step *s, struct render_value v)
     return rc;
 }
 
-/* One that is compressed or in a TOAST table. */
+/* Of a text that is compressed, most often nothing needs to be made but its length. */
+static int measure_closed_text(struct walk *k, const struct step *s, struct render_value v)
+{
+    const uint8_t *kinds = render_field_kinds(k->style.format);
+    unsigned seen;
+    int rc = render_varlena_look(k->w, v.p, v.len, kinds, RENDER_BYTE_DOUBLED, &v, &seen);
+
+    if (rc < 0)
+        return rc;
+    if (v.p)
+        return measure_text(k, s, v);
+    k->bytes += render_field_length_of_kinds(k->style, v.len, seen);
+    return 0;
+}
+
+/* It is made where it is to stand. */
+static int put_closed_text(struct walk *k, struct render_value v)
+{
+    size_t at = render_field_open(k->style, k->o);
+    int rc = render_varlena_append(k->w, v.p, v.len, k->o);
+
+    if (rc == 0)
+        render_field_end(k->style, k->o, at, render_work_buffer(k->w));
+    return rc;
+}
+
 static int write_opened(struct walk *k, const struct step *s, struct render_value v, bool measures)
 {
-    size_t mark = k->w->used;
     int rc = render_varlena_open(k->w, v.p, v.len, &v);
 
     if (rc == 0)
         rc = measures ? measure_text(k, s, v) : put_text(k, s, v);
+    return rc;
+}
+
+/* One that is compressed or in a TOAST table. */
+static int write_closed(struct walk *k, const struct step *s, struct render_value v, bool measures)
+{
+    size_t mark = k->w->used;
+    int rc;
+
+    if (!s->verbatim)
+        rc = write_opened(k, s, v, measures);
+    else
+        rc = measures ? measure_closed_text(k, s, v) : put_closed_text(k, v);
     k->w->used = mark;
     return rc;
 }
@@ -174,18 +211,15 @@ ALWAYS void write_integer(struct walk *k, struct render_value v, bool measures)
 
 ALWAYS int write_value(struct walk *k, const struct step *s, struct render_value v, bool measures)
 {
-    unsigned char h;
-
     if (s->integer) {
         write_integer(k, v, measures);
         return 0;
     }
     if (s->len == -1) { /* varlena.h */
-        h = (unsigned char)*v.p;
-        if (h == 1 || (h & 3) == 2)
-            return write_opened(k, s, v, measures);
-        v = h & 1 ? (struct render_value){v.p + 1, v.len - 1}
-                  : (struct render_value){v.p + 4, v.len - 4};
+        if (varlena_is_closed(v.p))
+            return write_closed(k, s, v, measures);
+        v = *v.p & 1 ? (struct render_value){v.p + 1, v.len - 1}
+                     : (struct render_value){v.p + 4, v.len - 4};
     }
     return measures ? measure_text(k, s, v) : put_text(k, s, v);
 }

@@ -32,20 +32,33 @@ static inline size_t varlena_size(const char *p, size_t left)
     return n <= left && (h & 1 || n >= 4) ? n : 0;
 }
 
+/* Compressed, or in a TOAST table: it has to be opened. */
+static inline bool varlena_is_closed(const char *p)
+{
+    unsigned char h = (unsigned char)*p;
+
+    return h == 1 || (h & 3) == 2;
+}
+
 /* The value: where it is, or in a buffer of w. `size` is what varlena_size said. 0 or -EIO. */
 int render_varlena_open(struct render_work *w, const char *p, size_t size, struct render_value *v);
+
+/* The same for one that is closed, appended to *o. */
+int render_varlena_append(struct render_work *w, const char *p, size_t size, struct out *o);
+
+/*
+ * The same for one of whose bytes only the kinds are asked for (compress.h, render_look_through). v->p NULL: it was
+ * looked through, *seen are its kinds, none of them of `enough`, and v->len its length: so it is of long ones compressed with pglz; else it was opened.
+ */
+int render_varlena_look(struct render_work *w, const char *p, size_t size, const uint8_t kinds[256],
+                        unsigned enough, struct render_value *v, unsigned *seen);
 
 static inline int render_varlena(struct render_work *w, const char *p, size_t size,
                                  struct render_value *v)
 {
-    unsigned char h = (unsigned char)*p;
-
-    if (h & 1 && h != 1)
-        *v = (struct render_value){p + 1, size - 1};
-    else if ((h & 3) == 0)
-        *v = (struct render_value){p + 4, size - 4};
-    else
+    if (varlena_is_closed(p))
         return render_varlena_open(w, p, size, v);
+    *v = *p & 1 ? (struct render_value){p + 1, size - 1} : (struct render_value){p + 4, size - 4};
     return 0;
 }
 

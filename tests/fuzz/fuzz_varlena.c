@@ -9,9 +9,20 @@
 /* Into memory of exactly the size. */
 static void try_decompress(unsigned method, const char *p, size_t n, size_t size)
 {
+    static const uint8_t kinds[256] = {[0] = 1, [1] = 2, ['a'] = 4, ['"'] = 8};
     char *to = malloc(size ? size : 1);
+    unsigned seen = 0, want = 0;
+    size_t i;
+    bool ok;
 
-    render_decompress(method, p, n, to, size);
+    ok = render_decompress(method, p, n, to, size);
+    if (method == RENDER_PGLZ && render_decompress_plausible(method, n, size) &&
+        ok != render_look_through(p, n, size, kinds, 0, &seen))
+        abort();
+    for (i = 0; ok && i < size; i++)
+        want |= kinds[(unsigned char)to[i]];
+    if (ok && method == RENDER_PGLZ && seen != want)
+        abort();
     free(to);
 }
 

@@ -12,6 +12,34 @@
 
 #include "render/compress.h"
 
+static unsigned kinds_of(const uint8_t kinds[256], const char *bytes, size_t n)
+{
+    unsigned seen = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        seen |= kinds[(unsigned char)bytes[i]];
+    return seen;
+}
+
+/* Who only looks through finds out the same as who makes the value. */
+static void look_too(const char *p, size_t n, size_t size, bool ok, const char *want)
+{
+    uint8_t kinds[256] = {0};
+    unsigned i, seen = 0;
+
+    for (i = 0; i < 8; i++)
+        kinds[(i * 77 + n) % 256] |= (uint8_t)(1 << i);
+    assert_int_equal(render_look_through(p, n, size, kinds, 0, &seen), ok);
+    if (!ok)
+        return;
+    assert_int_equal(seen, kinds_of(kinds, want, size));
+    for (i = 1; i < 256; i *= 2) {
+        assert_true(render_look_through(p, n, size, kinds, i, &seen));
+        assert_int_equal(seen & i, kinds_of(kinds, want, size) & i);
+    }
+}
+
 /* From memory of exactly that size, into memory of exactly that size. */
 static bool try(unsigned method, const char *p, size_t n, size_t size, const char *want)
 {
@@ -22,6 +50,8 @@ static bool try(unsigned method, const char *p, size_t n, size_t size, const cha
     ok = render_decompress(method, from + 1, n, to + 1, size);
     if (ok)
         assert_memory_equal(to + 1, want, size);
+    if (method == RENDER_PGLZ && render_decompress_plausible(method, n, size))
+        look_too(from + 1, n, size, ok, want);
     free(from);
     free(to);
     return ok;

@@ -47,7 +47,36 @@ static void put_plainly_as_text(const char *s, size_t n, struct out *o)
     }
 }
 
-/* All three ways give the same; the text stands in memory of just its size. */
+static bool has_doubled(struct render_style style, const char *s, size_t n, unsigned *kinds)
+{
+    const uint8_t *all = render_field_kinds(style.format);
+    size_t i;
+
+    for (*kinds = 0, i = 0; i < n; i++)
+        *kinds |= all[(unsigned char)s[i]];
+    return *kinds & RENDER_BYTE_DOUBLED;
+}
+
+/* A field that is made where it stands, and its length by the kinds of its bytes. */
+static void check_made(struct render_style style, const char *s, size_t n, const struct out *want)
+{
+    struct out made = {0}, aside = {0};
+    unsigned kinds;
+    size_t at;
+
+    out_put(&made, "ab", 2);
+    at = render_field_open(style, &made);
+    out_put(&made, s, n);
+    render_field_end(style, &made, at, &aside);
+    assert_int_equal(made.n, want->n);
+    assert_memory_equal(made.p, want->p, want->n);
+    if (n > 2 && !has_doubled(style, s, n, &kinds))
+        assert_int_equal(render_field_length_of_kinds(style, n, kinds), want->n - 2);
+    out_free(&made);
+    out_free(&aside);
+}
+
+/* All ways give the same; the text stands in memory of just its size. */
 static void check_field(struct render_style style, const char *s, size_t n)
 {
     struct out want = {0}, got = {0}, closed = {0}, aside = {0};
@@ -69,6 +98,7 @@ static void check_field(struct render_style style, const char *s, size_t n)
     assert_int_equal(closed.n, want.n);
     assert_memory_equal(closed.p, want.p, want.n);
     assert_int_equal(render_field_length(style, exact, n), want.n - 2);
+    check_made(style, exact, n, &want);
     free(exact);
     out_free(&want);
     out_free(&got);

@@ -57,6 +57,41 @@ static int teardown(void **state)
 }
 
 /* From memory of exactly that size. Frees what is compared with a value as it stands. */
+/* A value that is appended, and one that is looked through: the same, or the same fault. */
+static void open_otherwise(struct fixture *f, const char *p, size_t n, int rc, const char *fault,
+                           const char *want, size_t len)
+{
+    static const uint8_t kinds[256] = {['x'] = 1, ['b'] = 2};
+    struct out o = {0};
+    struct render_value v;
+    unsigned seen, enough;
+    size_t mark = f->w.used;
+
+    out_put(&o, "ab", 2);
+    f->w.fault = NULL;
+    assert_int_equal(render_varlena_append(&f->w, p, n, &o), rc);
+    assert_ptr_equal(f->w.fault, fault);
+    if (rc == 0) {
+        assert_int_equal(o.n, 2 + len);
+        assert_memory_equal(o.p, "ab", 2);
+        assert_memory_equal(o.p + 2, want, len);
+    }
+    out_free(&o);
+    for (enough = 0; enough < 4; enough++) {
+        f->w.used = mark;
+        assert_int_equal(render_varlena_look(&f->w, p, n, kinds, enough, &v, &seen), rc);
+        if (rc < 0)
+            continue;
+        assert_int_equal(v.len, len);
+        if (v.p)
+            assert_memory_equal(v.p, want, len);
+        else
+            assert_int_equal(seen,
+                             (memchr(want, 'x', len) ? 1 : 0) | (memchr(want, 'b', len) ? 2 : 0));
+    }
+    f->w.used = mark;
+}
+
 static int open_value(struct fixture *f, const char *p, size_t n, const char *want, size_t len)
 {
     char *copy = malloc(n);
@@ -76,6 +111,8 @@ static int open_value(struct fixture *f, const char *p, size_t n, const char *wa
             assert_memory_equal(v.p, want, len);
     }
     f->w.used = mark;
+    if (varlena_is_closed(copy))
+        open_otherwise(f, copy, size, rc, f->w.fault, want, len);
     free(copy);
     return rc;
 }
