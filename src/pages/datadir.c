@@ -33,6 +33,11 @@ struct dirtree *datadir_tree(struct datadir *d)
     return d->stack.tree;
 }
 
+uint64_t datadir_base_id(const struct datadir *d)
+{
+    return manifest_id(d->stack.manifest);
+}
+
 /* ---- a new layer ---- */
 
 static int hide_names(struct disk *layer, const struct manifest *m, const char *const *hidden,

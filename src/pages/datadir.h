@@ -56,6 +56,9 @@ int datadir_complete(struct datadir *d, struct err *err);
 
 struct dirtree *datadir_tree(struct datadir *d);
 
+/* Of the base, random since it was added (manifest.h). */
+uint64_t datadir_base_id(const struct datadir *d);
+
 /* ---- names: as dirtree, and the storage of files that end with their last name ---- */
 
 int datadir_stat(struct datadir *d, uint64_t id, struct stat *st); /* no uid, gid */

@@ -5,6 +5,9 @@
 
 #include "common/mem.h"
 
+#define ITEMS 2048     /* of a page, more than fit (ItemIdData has 4 bytes) */
+#define MARK_BYTES 16u /* as bytes */
+
 void render_index_init(struct render_index *x, uint64_t blocks)
 {
     *x = (struct render_index){.blocks = blocks};
@@ -120,4 +123,81 @@ struct render_place render_index_find(const struct render_index *x, uint64_t off
     if (p.length > RENDER_INDEX_LARGE)
         narrow(x, offset, &p);
     return p;
+}
+
+/* ---- as bytes ---- */
+
+void render_index_put(const struct render_index *x, struct buf *b)
+{
+    size_t i;
+
+    buf_put_u64(b, x->blocks);
+    buf_put_u64(b, x->size);
+    buf_put_u64(b, x->rows);
+    buf_put_u64(b, x->nmarks);
+    buf_put(b, x->length, x->blocks * sizeof(*x->length));
+    for (i = 0; i < x->nmarks; i++) {
+        buf_put_u64(b, x->marks[i].block);
+        buf_put_u32(b, x->marks[i].item);
+        buf_put_u32(b, x->marks[i].before);
+    }
+}
+
+/* Within its block, of much text, and behind the one before it. */
+static bool is_mark(const struct render_index *x, const struct render_mark *m,
+                    const struct render_mark *last)
+{
+    if (m->block >= x->blocks || x->length[m->block] <= RENDER_INDEX_LARGE || m->item < 2 ||
+        m->item > ITEMS || m->before == 0 || m->before >= x->length[m->block])
+        return false;
+    return !last || m->block > last->block ||
+           (m->block == last->block && m->item > last->item && m->before > last->before);
+}
+
+static bool get_marks(struct render_index *x, struct reader *r, uint64_t n)
+{
+    struct render_mark m;
+    uint64_t i;
+
+    if (n != r->left / MARK_BYTES || r->left % MARK_BYTES)
+        return false;
+    for (i = 0; i < n; i++) {
+        m.block = reader_u64(r);
+        m.item = reader_u32(r);
+        m.before = reader_u32(r);
+        if (!is_mark(x, &m, i ? &x->marks[i - 1] : NULL))
+            return false;
+        render_index_mark(x, &m, 1);
+    }
+    return true;
+}
+
+static void forget(struct render_index *x)
+{
+    uint64_t blocks = x->blocks;
+
+    render_index_free(x);
+    render_index_init(x, blocks);
+}
+
+bool render_index_get(struct render_index *x, uint64_t header, const char *bytes, size_t n)
+{
+    struct reader r = {bytes, n, false};
+    uint64_t blocks = reader_u64(&r), size = reader_u64(&r), rows = reader_u64(&r);
+    uint64_t marks = reader_u64(&r);
+
+    if (r.bad || blocks != x->blocks || r.left / sizeof(*x->length) < blocks)
+        return false;
+    if (blocks)
+        memcpy(x->length, r.p, blocks * sizeof(*x->length));
+    r.p += blocks * sizeof(*x->length);
+    r.left -= blocks * sizeof(*x->length);
+    if (get_marks(x, &r, marks)) {
+        x->rows = rows;
+        render_index_finish(x, header);
+        if (x->size == size && rows <= size - header)
+            return true;
+    }
+    forget(x);
+    return false;
 }

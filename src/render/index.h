@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
+
 #define RENDER_INDEX_STEP 16 /* blocks */
 
 /* A block with more text than this has marks within, a part apart or more. */
@@ -48,6 +50,14 @@ void render_index_mark(struct render_index *x, const struct render_mark *marks, 
 
 /* All lengths and marks are there. */
 void render_index_finish(struct render_index *x, uint64_t header);
+
+/*
+ * A finished index as bytes (docs/formats.md), and back into one that was made for as many blocks: finished then. false:
+ * it is not of such a file, or makes no sense, and x is as it was made. What it says need not be true even so, but never
+ * leads out of the file.
+ */
+void render_index_put(const struct render_index *x, struct buf *b);
+bool render_index_get(struct render_index *x, uint64_t header, const char *bytes, size_t n);
 
 /* The place with the byte at `offset`, which is not in the header and not beyond the end. */
 struct render_place render_index_find(const struct render_index *x, uint64_t offset);

@@ -377,6 +377,20 @@ uint64_t render_lines_blocks(const struct render_lines *l)
     return l->index.blocks;
 }
 
+void render_lines_put(const struct render_lines *l, struct buf *b)
+{
+    render_index_put(&l->index, b);
+}
+
+bool render_lines_get(struct render_lines *l, const char *bytes, size_t n)
+{
+    if (!render_index_get(&l->index, l->nheader, bytes, n))
+        return false;
+    l->next = l->index.blocks;
+    atomic_store(&l->measured, true);
+    return true;
+}
+
 /* ---- reading ---- */
 
 /* Blocks from that of the place on, whose text begins before `end`: as many as one run has. */

@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "common/buf.h"
 #include "render/rows.h"
 
 /* What is damaged, or cannot be read. */
@@ -47,6 +48,15 @@ bool render_lines_has_more(struct render_lines *l);
 bool render_lines_measured(const struct render_lines *l);
 uint64_t render_lines_size(const struct render_lines *l); /* bytes */
 uint64_t render_lines_rows(const struct render_lines *l);
+
+/*
+ * What was measured, as bytes, and back into a file that nobody measures or reads yet, of the same pages, settings and
+ * version. false: it is not of such a file, or makes no sense; then it is to be measured.
+ */
+#define RENDER_LINES_VERSION                                                                       \
+    1 /* another one where some page's text has another length than before */
+void render_lines_put(const struct render_lines *l, struct buf *b);
+bool render_lines_get(struct render_lines *l, const char *bytes, size_t n);
 
 /* Blocks of all relations together. */
 uint64_t render_lines_blocks(const struct render_lines *l);

@@ -321,6 +321,18 @@ void render_zone_free(struct render_zone *z)
     free(z);
 }
 
+void render_zone_put(const struct render_zone *z, struct buf *b)
+{
+    size_t i;
+
+    buf_put_u32(b, (uint32_t)z->before);
+    buf_put_u32(b, z->repeats);
+    for (i = 0; i < z->n; i++) {
+        buf_put_u64(b, (uint64_t)z->transitions[i].at);
+        buf_put_u32(b, (uint32_t)z->transitions[i].east);
+    }
+}
+
 int32_t render_zone_offset(const struct render_zone *z, int64_t at)
 {
     const struct transition *t = z->transitions;

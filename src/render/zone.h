@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
+
 struct render_zone;
 
 /* A name as SET TIME ZONE takes it, which is also the name of a file of the system's, or UTC.
@@ -18,6 +20,9 @@ struct render_zone *render_zone_new(const char *name);
 struct render_zone *render_zone_parse(const char *bytes, size_t n);
 
 void render_zone_free(struct render_zone *z); /* NULL is fine */
+
+/* All that it says of any moment, as bytes: whoever has the same has the same offsets. */
+void render_zone_put(const struct render_zone *z, struct buf *b);
 
 /* Seconds east of UTC at a moment in seconds since 1970. */
 int32_t render_zone_offset(const struct render_zone *z, int64_t unix_seconds);

@@ -391,6 +391,18 @@ int pageview_write_note(struct pageview *v, const char *name, const struct buf *
     return rc;
 }
 
+int pageview_read_note_entered(struct pageview *v, const char *name, char **bytes, size_t *len,
+                               struct err *err)
+{
+    return store_read_note(v->store, v->name, name, bytes, len, err);
+}
+
+int pageview_write_note_entered(struct pageview *v, const char *name, const struct buf *b,
+                                struct err *err)
+{
+    return store_write_note(v->store, v->name, name, b->data, b->len, err);
+}
+
 /* As the owner, or, if this thread cannot become that user, not at all: the next mount does. */
 static void do_entered(struct pageview *v, void (*what)(struct pageview *v))
 {

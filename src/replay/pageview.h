@@ -92,6 +92,12 @@ int pageview_read_note(struct pageview *v, const char *name, char **bytes, size_
                        struct err *err);
 int pageview_write_note(struct pageview *v, const char *name, const struct buf *b, struct err *err);
 
+/* The same for threads that have entered, any number of them, one at a time. */
+int pageview_read_note_entered(struct pageview *v, const char *name, char **bytes, size_t *len,
+                               struct err *err);
+int pageview_write_note_entered(struct pageview *v, const char *name, const struct buf *b,
+                                struct err *err);
+
 /* Who reads those pages does it as their owner: in the thread that serves (pg/identity.h); NULL and
  * a view of something else are fine. */
 int pageview_enter(const struct pageview *v, struct err *err);

@@ -182,22 +182,23 @@ bool view_is_rendered(const struct view *v)
     return false;
 }
 
-static void give_pages(struct view *v, struct datadir *pages, const struct pg_control *control)
+static void give_pages(struct view *v, struct datadir *pages, const struct pg_control *control,
+                       const struct lengths_notes *notes)
 {
     size_t i;
 
-    v->rendering = rendering_new(pages, control, v->members[0].snapshot->req.jobs);
+    v->rendering = rendering_new(pages, control, v->members[0].snapshot->req.jobs, notes);
     for (i = 0; i < v->n; i++)
         rendering_add(v->rendering, v->members[i].snapshot);
 }
 
-int view_render(struct view *v, struct datadir *pages, const struct pg_control *control, bool eager,
-                struct err *err)
+int view_render(struct view *v, struct datadir *pages, const struct pg_control *control,
+                const struct lengths_notes *notes, bool eager, struct err *err)
 {
     const struct snapshot_request *req = &v->members[0].snapshot->req;
     int rc;
 
-    give_pages(v, pages, control);
+    give_pages(v, pages, control, notes);
     rc = rendering_begin(v->rendering, eager, req->stop_fd, err);
     if (rc < 0 && rc != -EINTR && req->partial) {
         log_error("%s", err->text);
@@ -209,7 +210,7 @@ int view_render(struct view *v, struct datadir *pages, const struct pg_control *
 int view_write_begin(struct view *v, struct datadir *pages, const struct pg_control *control,
                      struct err *err)
 {
-    give_pages(v, pages, control);
+    give_pages(v, pages, control, NULL);
     return writing_begin(&v->writing, v->members[0].snapshot->req.jobs, err);
 }
 

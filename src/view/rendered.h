@@ -25,6 +25,7 @@ struct rendered {
     struct snapshot *snapshot;
     uint32_t table;
     struct render_settings settings;
+    uint64_t of; /* lengths_of */
     void (*was_read)(void *arg, struct rendered *t); /* from any thread */
     void *arg;
 

@@ -4,6 +4,9 @@
  * ends: what somebody waits for goes to the front, and a thread leaves what takes long for it: that goes
  * back to the end, and on from where it was.
  *
+ * What is remembered of a table (lengths.h) is as good as a measurement. What is new is written down when
+ * nothing is left to be measured, or by the last thread that ends: they alone have entered as the owner.
+ *
  * A table's files are looked up when it is measured, so what nobody asks for costs nothing.
  */
 #include "view/rendering.h"
@@ -56,6 +59,8 @@ struct added {                /* a snapshot */
 
 struct rendering {
     struct rendered_from from;
+    struct lengths *lengths; /* NULL: nothing is remembered */
+    uint64_t base_id;
     struct added *snapshots;
     size_t n;
 
@@ -71,6 +76,7 @@ struct rendering {
     size_t urgent;                   /* of those in it */
     struct measured **helped;        /* by thread: the table that it measures; NULL: none */
     size_t open;                     /* tables that are queued or being measured */
+    unsigned active;                 /* threads that have not ended */
     struct err failed;               /* of the first that failed; code 0: none has */
     struct rendered *recent[RECENT]; /* that were read: note_read */
     size_t next_recent;
@@ -219,8 +225,17 @@ static void note_failure(struct rendering *r, const struct rendered *t, const ch
     free(name);
 }
 
-static void end_table(struct rendering *r, struct measured *t, const char *why)
+static void write_lengths(struct rendering *r)
 {
+    if (r->lengths)
+        lengths_write(r->lengths);
+}
+
+/* new: it was measured, or failed, just now. */
+static void end_table(struct rendering *r, struct measured *t, const char *why, bool new)
+{
+    bool all;
+
     if (!settle(r, t))
         return;
     if (t->rendered.lines)
@@ -228,10 +243,14 @@ static void end_table(struct rendering *r, struct measured *t, const char *why)
     if (why)
         note_failure(r, &t->rendered, why);
     tell_results(&t->rendered, why);
+    if (new && !why && r->lengths)
+        lengths_keep(r->lengths, &t->rendered);
     pthread_mutex_lock(&r->lock);
-    r->open--;
+    all = --r->open == 0;
     pthread_cond_broadcast(&r->less);
     pthread_mutex_unlock(&r->lock);
+    if (all)
+        write_lengths(r);
 }
 
 /* For something urgent. The first that leaves it does that. */
@@ -257,20 +276,32 @@ static void measure(struct rendering *r, struct measured *t)
     else if (rc < 0)
         why = rendered_fault_text(&t->rendered, &fault);
     if (rc == 1 || why)
-        end_table(r, t, why);
+        end_table(r, t, why, true);
     free(why);
 }
 
-/* Open it for all to see, if nobody had it before, and measure it. */
-static void measure_first(struct rendering *r, struct measured *t, struct measured **place)
+/* false: nothing is left to be done. */
+static bool open_table(struct rendering *r, struct measured *t)
 {
     struct err err;
 
+    if (t->rendered.lines) /* somebody left it */
+        return true;
+    if (rendered_open(&t->rendered, &err) < 0)
+        end_table(r, t, err.text, true);
+    else if (r->lengths && lengths_recall(r->lengths, &t->rendered))
+        end_table(r, t, NULL, false);
+    else
+        return true;
+    return false;
+}
+
+/* For all to see, so that others can help. */
+static void measure_first(struct rendering *r, struct measured *t, struct measured **place)
+{
     results_start_table(snapshot_results(t->rendered.snapshot), t->rendered.table);
-    if (!t->rendered.lines && rendered_open(&t->rendered, &err) < 0) {
-        end_table(r, t, err.text);
+    if (!open_table(r, t))
         return;
-    }
     pthread_mutex_lock(&r->lock);
     *place = t;
     pthread_cond_broadcast(&r->more);
@@ -302,9 +333,11 @@ static void *measure_thread(void *arg)
     struct measurer m = *(struct measurer *)arg;
     struct rendering *r = m.r;
     struct measured *t, *helped;
+    bool last;
 
     free(arg);
     pthread_mutex_lock(&r->lock);
+    r->active++;
     while (!atomic_load(&r->stop)) {
         t = take_first(r);
         helped = t ? NULL : find_helped(r);
@@ -319,13 +352,17 @@ static void *measure_thread(void *arg)
             measure(r, helped);
         pthread_mutex_lock(&r->lock);
     }
+    last = --r->active == 0;
     pthread_mutex_unlock(&r->lock);
+    if (last)
+        write_lengths(r);
     return NULL;
 }
 
 /* ---- its life ---- */
 
-struct rendering *rendering_new(struct datadir *pages, const struct pg_control *c, unsigned threads)
+struct rendering *rendering_new(struct datadir *pages, const struct pg_control *c, unsigned threads,
+                                const struct lengths_notes *notes)
 {
     struct rendering *r = mem_alloc(sizeof(*r));
     struct render_xacts_request xacts = {.read = frozenfiles_read_slru,
@@ -337,6 +374,8 @@ struct rendering *rendering_new(struct datadir *pages, const struct pg_control *
 
     xacts.arg = frozenfiles_new(pages);
     r->from = (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums};
+    r->lengths = notes ? lengths_new(notes) : NULL;
+    r->base_id = datadir_base_id(pages);
     r->threads = mem_array(threads, sizeof(*r->threads));
     r->helped = mem_array(threads, sizeof(struct measured *));
     r->nthreads = threads;
@@ -349,11 +388,13 @@ struct rendering *rendering_new(struct datadir *pages, const struct pg_control *
 void rendering_add(struct rendering *r, struct snapshot *s)
 {
     struct added *a;
+    uint64_t of;
     size_t i;
 
     r->snapshots = mem_resize(r->snapshots, r->n + 1, sizeof(*r->snapshots));
     a = &r->snapshots[r->n++];
     *a = (struct added){.n = s->catalog->ntables, .zone = render_zone_new(s->req.timezone)};
+    of = lengths_of(s, r->base_id, a->zone);
     a->tables = mem_array(a->n + 1, sizeof(struct measured *));
     for (i = 0; i < a->n; i++) {
         if (!snapshot_renders(s, i))
@@ -364,6 +405,7 @@ void rendering_add(struct rendering *r, struct snapshot *s)
             .snapshot = s,
             .table = (uint32_t)i,
             .settings = {.zone = a->zone, .major = (unsigned)s->server.version / 10000},
+            .of = of,
             .was_read = note_read,
             .arg = r};
     }
@@ -484,6 +526,7 @@ void rendering_free(struct rendering *r)
     for (i = 0; i < r->n; i++)
         free_added(&r->snapshots[i]);
     free(r->snapshots);
+    lengths_free(r->lengths);
     render_xacts_free(r->from.xacts);
     frozenfiles_free(r->from.files);
     pthread_mutex_destroy(&r->lock);

@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "pages/datadir.h"
 #include "pg/control.h"
+#include "view/lengths.h"
 
 struct rendering;
 struct snapshot;
@@ -24,9 +25,9 @@ struct snapshot;
  */
 bool rendering_pays(uint64_t bytes, uint64_t replayed);
 
-/* The directory is borrowed until rendering_free. */
-struct rendering *rendering_new(struct datadir *pages, const struct pg_control *c,
-                                unsigned threads);
+/* The directory is borrowed until rendering_free. notes: what is measured is remembered there; NULL: nowhere. */
+struct rendering *rendering_new(struct datadir *pages, const struct pg_control *c, unsigned threads,
+                                const struct lengths_notes *notes);
 void rendering_free(struct rendering *r); /* stopped first; NULL is fine */
 
 /* What is rendered of one more snapshot, which outlives r; its number is that of the call, from 0. */

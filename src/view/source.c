@@ -13,6 +13,7 @@
 #include "pg/conn.h"
 #include "store/store.h"
 #include "view/databases.h"
+#include "view/lengths.h"
 
 #define MAX_DEFAULT_JOBS 8
 #define OTHER_CONNECTIONS 5 /* to a private server, besides those of the workers */
@@ -286,14 +287,26 @@ static int freeze_pages(struct source *s, struct pg_control *control, struct err
     return rc;
 }
 
+static int read_note(void *pageview, const char *name, char **bytes, size_t *len, struct err *err)
+{
+    return pageview_read_note_entered(pageview, name, bytes, len, err);
+}
+
+static int write_note(void *pageview, const char *name, const struct buf *b, struct err *err)
+{
+    return pageview_write_note_entered(pageview, name, b, err);
+}
+
 static int render_entered(struct source *s, struct view *v, const struct pg_control *control,
                           bool eager, struct err *err)
 {
+    struct lengths_notes notes = {read_note, write_note, s->pageview};
     int rc = pageview_enter(s->pageview, err);
 
     if (rc < 0)
         return rc;
-    rc = view_render(v, store_view_datadir(pageview_pages(s->pageview)), control, eager, err);
+    rc = view_render(v, store_view_datadir(pageview_pages(s->pageview)), control,
+                     s->page.view ? &notes : NULL, eager, err);
     pageview_leave(s->pageview);
     return rc;
 }

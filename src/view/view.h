@@ -45,8 +45,9 @@ int view_extract_begin(struct view *v, struct err *err);
  * returns when all that is small enough is measured; with `eager`, all. What fails then fails the call, but
  * with `partial`. `settled` is called from those threads, too. */
 bool view_is_rendered(const struct view *v);
-int view_render(struct view *v, struct datadir *pages, const struct pg_control *control, bool eager,
-                struct err *err);
+struct lengths_notes; /* lengths.h: of a view that is kept; else NULL */
+int view_render(struct view *v, struct datadir *pages, const struct pg_control *control,
+                const struct lengths_notes *notes, bool eager, struct err *err);
 
 /* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. Of a page
  * view, what is rendered (view_is_rendered) is not there yet, nor the files of .asofs/. */

@@ -485,6 +485,110 @@ static void an_error_of_the_sink_ends_writing(void **state)
     render_lines_free(NULL);
 }
 
+/* ---- what was measured, as bytes ---- */
+
+static struct file *measured_file(struct buf *b)
+{
+    struct file *f = new_file();
+
+    add_relation(f, 20, false);
+    add_relation(f, 5, true);
+    open_file(f);
+    write_file(f);
+    measure_alone(f);
+    render_lines_put(f->lines, b);
+    return f;
+}
+
+static void open_again(struct file *f)
+{
+    render_lines_free(f->lines);
+    open_file(f);
+}
+
+static void what_was_measured_is_taken_back(void **state)
+{
+    struct buf b = {0}, again = {0};
+    struct file *f = measured_file(&b);
+    struct render_fault fault;
+    uint64_t rows = render_lines_rows(f->lines);
+
+    (void)state;
+    open_again(f);
+    assert_true(render_lines_get(f->lines, b.data, b.len));
+    assert_true(render_lines_measured(f->lines));
+    assert_false(render_lines_has_more(f->lines));
+    assert_int_equal(render_lines_measure(f->lines, NULL, &fault), 0);
+    assert_int_equal(render_lines_size(f->lines), f->size);
+    assert_int_equal(render_lines_rows(f->lines), rows);
+    check_reads_at_random(f, 11, 100);
+    render_lines_put(f->lines, &again);
+    assert_int_equal(again.len, b.len);
+    assert_memory_equal(again.data, b.data, b.len);
+    buf_free(&again);
+    buf_free(&b);
+    free_file(f);
+}
+
+/* Whatever it says: the size is known only if it is believed, and no read leaves the file, or gives bytes that are not
+ * in it. */
+static void check_believed(struct file *f, const char *bytes, size_t n, unsigned seed)
+{
+    char buffer[5000];
+    struct render_fault fault;
+    uint64_t size, offset;
+    size_t some;
+
+    open_again(f);
+    if (!render_lines_get(f->lines, bytes, n)) {
+        assert_false(render_lines_measured(f->lines));
+        measure_alone(f);
+        assert_int_equal(render_lines_size(f->lines), f->size);
+        return;
+    }
+    size = render_lines_size(f->lines);
+    offset = size ? (uint64_t)rand_r(&seed) * 1009 % size : 0;
+    some = size - offset < sizeof(buffer) ? (size_t)(size - offset) : sizeof(buffer);
+    (void)render_lines_read(f->lines, buffer, some, offset, &fault);
+}
+
+static void what_makes_no_sense_is_measured_anew(void **state)
+{
+    struct buf b = {0};
+    struct file *f = measured_file(&b);
+    size_t i, step = getenv("UNDER_VALGRIND") ? 97 : 5;
+
+    (void)state;
+    for (i = 0; i < b.len; i++) {
+        open_again(f);
+        assert_false(render_lines_get(f->lines, b.data, i));
+        assert_false(render_lines_measured(f->lines));
+    }
+    for (i = 0; i < b.len; i += step) {
+        b.data[i] ^= (char)(1 << i % 8);
+        check_believed(f, b.data, b.len, (unsigned)i);
+        b.data[i] ^= (char)(1 << i % 8);
+    }
+    buf_putc(&b, 0);
+    open_again(f);
+    assert_false(render_lines_get(f->lines, b.data, b.len));
+    buf_free(&b);
+    free_file(f);
+}
+
+static void of_other_pages_nothing_is_taken_back(void **state)
+{
+    struct buf b = {0};
+    struct file *f = measured_file(&b);
+
+    (void)state;
+    add_relation(f, 1, false);
+    open_again(f);
+    assert_false(render_lines_get(f->lines, b.data, b.len));
+    buf_free(&b);
+    free_file(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +601,9 @@ int main(void)
         cmocka_unit_test(measuring_can_be_stopped_and_goes_on),
         cmocka_unit_test(a_page_that_changes_is_an_error),
         cmocka_unit_test(an_error_of_the_sink_ends_writing),
+        cmocka_unit_test(what_was_measured_is_taken_back),
+        cmocka_unit_test(what_makes_no_sense_is_measured_anew),
+        cmocka_unit_test(of_other_pages_nothing_is_taken_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
