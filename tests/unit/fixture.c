@@ -25,6 +25,11 @@ uint32_t fixture_random_below(uint64_t *seed, uint32_t n)
     return (uint32_t)(*seed >> 33) % n;
 }
 
+unsigned fixture_step(unsigned step)
+{
+    return getenv("UNDER_VALGRIND") ? step : 1;
+}
+
 char *fixture_make_dir(void)
 {
     const char *tmp = getenv("TMPDIR");

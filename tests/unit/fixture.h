@@ -17,6 +17,9 @@
 /* xorshift: the same numbers on every machine. */
 uint32_t fixture_random_below(uint64_t *seed, uint32_t n);
 
+/* `step` under valgrind, where each of many tries takes fifty times as long; 1 without it. */
+unsigned fixture_step(unsigned step);
+
 /* A new directory below TMPDIR, by its real path; free it with fixture_remove_dir. */
 char *fixture_make_dir(void);
 

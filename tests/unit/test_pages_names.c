@@ -484,7 +484,7 @@ static void random_changes_do_what_they_do_to_a_real_directory(void **state)
     (void)state;
     world_begin(&w);
     assert_same_as_real(&w);
-    for (i = 1; i <= 20000; i++) {
+    for (i = 1; i <= 20000 / (int)fixture_step(4); i++) {
         random_operation(&w);
         if (i % 5000 == 0 && w.layers < LAYERS)
             add_layer(&w);
@@ -660,7 +660,7 @@ static void a_process_that_ends_leaves_a_change_whole_or_not_done(void **state)
     close_tree(&w);
     for (i = 0; i < CHANGES; i++) {
         new = text_after(&w, changes[i]);
-        for (tear = 0; tear <= 3072; tear += 512)
+        for (tear = 0; tear <= 3072; tear += 512 * fixture_step(3))
             for (n = 1; end_within(&w, changes[i], n, tear, old, new); n++)
                 ;
         assert_true(n > 1);
@@ -1178,7 +1178,7 @@ static void every_bit_that_is_flipped_is_noticed(void **state)
     assert_int_equal(change_rmdir(&w), 0);
     close_tree(&w);
     size = memdisk_size(w.disk, "names0");
-    for (at = 0; at < size * 8; at++) {
+    for (at = 0; at < size * 8; at += fixture_step(13)) {
         memdisk_flip(w.disk, "names0", at / 8, (unsigned)(at % 8));
         if (try_apply(&w, &good, &err) < 0)
             assert_non_null(strstr(err.text, "journal of names"));

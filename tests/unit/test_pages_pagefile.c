@@ -777,7 +777,7 @@ static void *stir(void *arg)
     uint32_t seed = (uint32_t)s->number + 1;
     unsigned i, k;
 
-    for (i = 0; i < 3000; i++) {
+    for (i = 0; i < 3000 / fixture_step(10); i++) {
         seed = seed * 1664525 + 1013904223;
         uint64_t page = (seed >> 8) % (BIG_PAGES - 4);
         if (i % 2) {

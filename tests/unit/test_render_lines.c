@@ -166,7 +166,7 @@ static void check_reads_at_random(struct file *f, unsigned seed, int n)
     size_t size;
 
     if (getenv("UNDER_VALGRIND")) /* where each takes fifty times as long */
-        n /= 10;
+        n /= 20;
     while (n--) {
         offset = ((uint64_t)rand_r(&seed) << 16 ^ (uint64_t)rand_r(&seed)) % f->size;
         size = (size_t)rand_r(&seed) % (n % 2 ? 300 : 131072) + 1;
@@ -217,7 +217,7 @@ static void any_part_is_that_of_the_whole(void **state)
         assert_int_equal(render_lines_blocks(f->lines), blocks[i]);
         write_file(f);
         assert_int_equal(render_lines_size(f->lines), f->size);
-        for (at = 0; at < f->size; at += at < 20 ? 1 : 997 * (getenv("UNDER_VALGRIND") ? 20 : 1))
+        for (at = 0; at < f->size; at += at < 20 ? 1 : 997 * (getenv("UNDER_VALGRIND") ? 100 : 1))
             check_read(f, at, f->size - at < 4000 ? f->size - at : 4000);
         check_reads_at_random(f, 3, 50);
         check_read(f, 0, f->size);
