@@ -42,6 +42,8 @@ static const struct option_def defs[] = {
     OPTION_CHOICE("render", 0, struct mount_options, common.source.request.render,
                   source_render_names),
     OPTION_CHOICE("index", 0, struct mount_options, index, index_names),
+    OPTION_SIZE("render-memory", 0, struct mount_options, common.source.request.render_memory, 0,
+                "is not a size; write 64MiB, 1GiB"),
     OPTION_FLAG("allow_other", OPTION_ONLY_O, struct mount_options, fs.allow_other),
     OPTION_FLAG("no_passthrough", OPTION_ONLY_O, struct mount_options, fs.no_passthrough),
     OPTION_NUMBER("uid", OPTION_ONLY_O, struct mount_options, fs.uid, 10, 0, MAX_ID,
@@ -70,6 +72,8 @@ static int print_help(void)
         "                            quicker than copying them), always (all that can be), never\n"
         "      --index=WHEN          work out the sizes of those tables lazy (when somebody asks)\n"
         "                            or eager (before the mount appears) (default: lazy)\n"
+        "      --render-memory=SIZE  keep their text in so much memory from when sizes are worked\n"
+        "                            out (default: 256MiB)\n"
         "  -f, --foreground          stay in the foreground\n"
         "  -o OPTION[,OPTION]...     any of the above as name=value, and:\n"
         "      allow_other           let other users read the mount\n"

@@ -11,6 +11,7 @@
  *   xacts           what became of a transaction
  *   rows            a block's visible rows as lines (field: their fields)
  *   lines           a table's flat file: lengths, index, any part of it
+ *   memory          how much may be kept
  *
  * What is read of PostgreSQL's formats is the same in majors 14 to 18, block size 8192,
  * little-endian. Here: pages.

@@ -59,9 +59,7 @@ void render_index_finish(struct render_index *x, uint64_t header)
         x->before[x->blocks / RENDER_INDEX_STEP] = x->size;
 }
 
-/* The last step that begins at or before the offset. Blocks without text make some begin at the
- * same byte: the last of those is meant. */
-static uint64_t find_step(const struct render_index *x, uint64_t offset)
+uint64_t render_index_step(const struct render_index *x, uint64_t offset)
 {
     uint64_t low = 0, high = x->blocks / RENDER_INDEX_STEP + 1, middle;
 
@@ -111,7 +109,7 @@ static void narrow(const struct render_index *x, uint64_t offset, struct render_
 
 struct render_place render_index_find(const struct render_index *x, uint64_t offset)
 {
-    uint64_t step = find_step(x, offset);
+    uint64_t step = render_index_step(x, offset);
     struct render_place p = {.block = step * RENDER_INDEX_STEP,
                              .item = 1,
                              .begin = x->before[step],

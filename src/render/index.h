@@ -59,6 +59,10 @@ void render_index_finish(struct render_index *x, uint64_t header);
 void render_index_put(const struct render_index *x, struct buf *b);
 bool render_index_get(struct render_index *x, uint64_t header, const char *bytes, size_t n);
 
+/* The last step that begins at or before the offset: where blocks without text make several begin at the same byte, the
+ * last of them. */
+uint64_t render_index_step(const struct render_index *x, uint64_t offset);
+
 /* The place with the byte at `offset`, which is not in the header and not beyond the end. */
 struct render_place render_index_find(const struct render_index *x, uint64_t offset);
 

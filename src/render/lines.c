@@ -6,6 +6,8 @@
  * Measuring: runs of blocks are given out in order, so when a fault is found, all blocks before it are
  * measured or being measured; no more are given out then, and of all faults the first counts. It
  * is the same, however many threads there are.
+ *
+ * A run may be rendered in place of being measured, to the same lengths, marks and faults; its text is kept then.
  */
 #include "render/lines.h"
 
@@ -19,6 +21,7 @@
 #define RUN 32                  /* blocks that are read at once */
 #define WRITE_SIZE (256u << 10) /* bytes that the sink gets at once, or more: what caches hold */
 #define KEEP (1u << 20)         /* a buffer of more is not kept for the next */
+#define KEPT_RUN (4u << 20)     /* the text of a run is not kept where it is longer */
 
 struct worker {
     struct worker *next; /* in the list of those that nobody has */
@@ -32,6 +35,12 @@ struct worker {
     struct render_fault fault;
     struct render_mark *marks; /* found in the run being measured */
     size_t nmarks, marks_room;
+    bool keeps; /* that run is rendered into the text, to be kept */
+};
+
+struct kept { /* the text of a run; NULL: not kept */
+    char *text;
+    size_t n;
 };
 
 struct render_lines {
@@ -43,6 +52,12 @@ struct render_lines {
     size_t n;
     struct render_index index; /* see index.h; finished when measured is set */
     atomic_bool measured;
+
+    struct render_memory *memory; /* NULL: nothing is kept */
+    atomic_bool keeps;            /* and there was enough of it so far */
+    pthread_rwlock_t kept_lock;   /* of what follows, once it is measured */
+    struct kept *kept;            /* by run; NULL: none */
+    uint64_t nkept;               /* bytes */
 
     pthread_mutex_t lock; /* of all below */
     struct worker *workers;
@@ -73,6 +88,7 @@ struct render_lines *render_lines_new(const struct render_settings *s, const cha
     }
     render_index_init(&l->index, l->first[n]);
     pthread_mutex_init(&l->lock, NULL);
+    pthread_rwlock_init(&l->kept_lock, NULL);
     return l;
 }
 
@@ -154,6 +170,8 @@ void render_lines_free(struct render_lines *l)
     if (!l)
         return;
     render_lines_trim(l);
+    render_lines_give_back(l);
+    pthread_rwlock_destroy(&l->kept_lock);
     pthread_mutex_destroy(&l->lock);
     render_index_free(&l->index);
     free(l->header);
@@ -233,17 +251,34 @@ static int fail_changed(const struct render_lines *l, struct worker *k, uint64_t
 
 /* ---- measuring ---- */
 
+static int measure_part(const struct render_lines *l, struct worker *k, uint64_t block,
+                        uint64_t *bytes, uint64_t *rows, int *item)
+{
+    size_t r = relation_of(l, block), was = k->text.n;
+    const char *page = page_of(k, block);
+    uint64_t n = block - l->first[r];
+    int rc;
+
+    if (!k->keeps)
+        return render_rows_measure_from(&k->work, &l->relations[r], n, page, RENDER_INDEX_PART,
+                                        bytes, rows, item);
+    rc = render_rows_put_from(&k->work, &l->relations[r], n, page, RENDER_INDEX_PART, &k->text,
+                              rows, item);
+    *bytes += k->text.n - was;
+    k->keeps = k->text.n <= KEPT_RUN;
+    return rc;
+}
+
 /* With marks where a part ends, which are kept if there is much. */
 static int measure_block(const struct render_lines *l, struct worker *k, uint64_t block,
                          uint64_t *bytes, uint64_t *rows)
 {
-    size_t r = relation_of(l, block), marks = k->nmarks;
+    size_t marks = k->nmarks;
     int item = 1, rc;
 
     *bytes = 0;
     do {
-        rc = render_rows_measure_from(&k->work, &l->relations[r], block - l->first[r],
-                                      page_of(k, block), RENDER_INDEX_PART, bytes, rows, &item);
+        rc = measure_part(l, k, block, bytes, rows, &item);
         if (rc < 0)
             return fail_at(l, k, block, item, k->work.fault, rc);
         if (*bytes > UINT32_MAX)
@@ -265,6 +300,9 @@ static int measure_run(struct render_lines *l, struct worker *k, uint64_t block,
     int rc = 0;
 
     k->nmarks = 0;
+    k->place = (struct render_place){0};
+    k->text.n = 0;
+    k->keeps = atomic_load(&l->keeps);
     for (; block < end && rc == 0; block++) {
         if (block >= k->block + k->n || block < k->block)
             rc = read_pages(l, k, block, (unsigned)(end - block));
@@ -274,6 +312,26 @@ static int measure_run(struct render_lines *l, struct worker *k, uint64_t block,
             l->index.length[block] = (uint32_t)bytes;
     }
     return rc;
+}
+
+/* Of the run that begins there. */
+static void keep_text(struct render_lines *l, const struct worker *k, uint64_t block)
+{
+    size_t n = k->text.n;
+    char *text;
+
+    if (!k->keeps || n == 0)
+        return;
+    if (!render_memory_take(l->memory, n)) {
+        atomic_store(&l->keeps, false);
+        return;
+    }
+    text = mem_alloc(n);
+    memcpy(text, k->text.p, n);
+    pthread_rwlock_wrlock(&l->kept_lock);
+    l->kept[block / RUN] = (struct kept){text, n};
+    l->nkept += n;
+    pthread_rwlock_unlock(&l->kept_lock);
 }
 
 /* Under the lock: what a run has brought. */
@@ -306,6 +364,8 @@ static int measure_runs(struct render_lines *l, struct worker *k, const atomic_b
         pthread_mutex_unlock(&l->lock);
         rows = 0;
         rc = measure_run(l, k, begin, end, &rows);
+        if (rc == 0)
+            keep_text(l, k, begin);
         pthread_mutex_lock(&l->lock);
         keep_run(l, k, rows, rc);
     }
@@ -345,6 +405,63 @@ int render_lines_measure(struct render_lines *l, const atomic_bool *stop,
     pthread_mutex_unlock(&l->lock);
     leave_worker(l, k, UINT64_MAX);
     return rc;
+}
+
+/* ---- what is kept ---- */
+
+void render_lines_keep(struct render_lines *l, struct render_memory *m)
+{
+    l->memory = m;
+    l->kept = mem_array(l->index.blocks / RUN + 1, sizeof(*l->kept));
+    atomic_store(&l->keeps, true);
+}
+
+uint64_t render_lines_kept(struct render_lines *l)
+{
+    uint64_t n;
+
+    pthread_rwlock_rdlock(&l->kept_lock);
+    n = l->nkept;
+    pthread_rwlock_unlock(&l->kept_lock);
+    return n;
+}
+
+void render_lines_give_back(struct render_lines *l)
+{
+    uint64_t i;
+
+    pthread_rwlock_wrlock(&l->kept_lock);
+    for (i = 0; l->kept && i <= l->index.blocks / RUN; i++)
+        free(l->kept[i].text);
+    free(l->kept);
+    l->kept = NULL;
+    if (l->nkept)
+        render_memory_give(l->memory, l->nkept);
+    l->nkept = 0;
+    pthread_rwlock_unlock(&l->kept_lock);
+}
+
+/* Of what is wanted from `offset` on, bytes that are kept: those of one run at most; 0: the first is not. */
+static size_t read_kept(struct render_lines *l, char *buffer, size_t size, uint64_t offset)
+{
+    const struct kept *k = NULL;
+    uint64_t run, skip = 0;
+    size_t n = 0;
+
+    if (!l->memory)
+        return 0;
+    pthread_rwlock_rdlock(&l->kept_lock);
+    if (l->kept) {
+        run = render_index_step(&l->index, offset) * RENDER_INDEX_STEP / RUN;
+        skip = offset - l->index.before[run * RUN / RENDER_INDEX_STEP];
+        k = &l->kept[run];
+    }
+    if (k && k->text && skip < k->n) {
+        n = k->n - skip < size ? (size_t)(k->n - skip) : size;
+        memcpy(buffer, k->text + skip, n);
+    }
+    pthread_rwlock_unlock(&l->kept_lock);
+    return n;
 }
 
 bool render_lines_has_more(struct render_lines *l)
@@ -453,7 +570,7 @@ int render_lines_read(struct render_lines *l, char *buffer, size_t size, uint64_
                       struct render_fault *fault)
 {
     struct worker *k;
-    size_t n = 0;
+    size_t n = 0, some = 1;
     int rc;
 
     *fault = (struct render_fault){0};
@@ -461,6 +578,8 @@ int render_lines_read(struct render_lines *l, char *buffer, size_t size, uint64_
         n = l->nheader - offset < size ? (size_t)(l->nheader - offset) : size;
         memcpy(buffer, l->header + offset, n);
     }
+    for (; n < size && some; n += some)
+        some = read_kept(l, buffer + n, size - n, offset + n);
     if (n == size)
         return 0;
     k = take_worker(l, offset + n);

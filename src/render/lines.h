@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "common/buf.h"
+#include "render/memory.h"
 #include "render/rows.h"
 
 /* What is damaged, or cannot be read. */
@@ -40,6 +41,14 @@ void render_lines_free(struct render_lines *l); /* NULL is fine */
  */
 int render_lines_measure(struct render_lines *l, const atomic_bool *stop,
                          struct render_fault *fault);
+
+/*
+ * Before it is measured: keep what is rendered for it, while there is memory, so that readers find it. It takes longer
+ * than measuring alone. m is borrowed until free. What is kept is given back with the last function, or by free.
+ */
+void render_lines_keep(struct render_lines *l, struct render_memory *m);
+uint64_t render_lines_kept(struct render_lines *l); /* bytes */
+void render_lines_give_back(struct render_lines *l);
 
 /* Is there something left to take? */
 bool render_lines_has_more(struct render_lines *l);

@@ -185,9 +185,11 @@ bool view_is_rendered(const struct view *v)
 static void give_pages(struct view *v, struct datadir *pages, const struct pg_control *control,
                        const struct lengths_notes *notes)
 {
+    const struct snapshot_request *req = &v->members[0].snapshot->req;
+    struct rendering_request q = {pages, control, req->jobs, req->render_memory, notes};
     size_t i;
 
-    v->rendering = rendering_new(pages, control, v->members[0].snapshot->req.jobs, notes);
+    v->rendering = rendering_new(&q);
     for (i = 0; i < v->n; i++)
         rendering_add(v->rendering, v->members[i].snapshot);
 }

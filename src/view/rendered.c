@@ -10,6 +10,8 @@
 #include "view/describe.h"
 #include "view/internal.h"
 
+#define LITTLE (UINT64_C(8) << 20) /* bytes of pages: what is kept of its text stays */
+
 static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset);
 
 static void keep_file(struct flatfile *f) /* whoever has the table frees it */
@@ -70,6 +72,8 @@ static int read_rendered(const struct flatfile *f, void *buffer, size_t size, ui
     char *text, *name;
 
     t->was_read(t->arg, t);
+    if (offset + size == f->size && rendered_pages(t) > LITTLE)
+        render_lines_give_back(t->lines); /* the kernel has it now */
     if (rc == 0)
         return 0;
     text = rendered_fault_text(t, &fault);
@@ -166,6 +170,16 @@ void rendered_close(struct rendered *t)
     free(t->toast_pages);
     free(t->toasts);
     free(t->relations);
+}
+
+uint64_t rendered_pages(const struct rendered *t)
+{
+    uint64_t blocks = render_lines_blocks(t->lines);
+    size_t i;
+
+    for (i = 0; i < t->nrelations; i++)
+        blocks += t->toast_pages[i].blocks;
+    return blocks * RENDER_BLOCK;
 }
 
 void rendered_complete(struct rendered *t)

@@ -25,7 +25,7 @@ struct rendered {
     struct snapshot *snapshot;
     uint32_t table;
     struct render_settings settings;
-    uint64_t of; /* lengths_of */
+    uint64_t of;                                     /* lengths_of */
     void (*was_read)(void *arg, struct rendered *t); /* from any thread */
     void *arg;
 
@@ -44,6 +44,9 @@ void rendered_close(struct rendered *t); /* also of one that was not opened */
 
 /* It is measured: the flat file is complete. */
 void rendered_complete(struct rendered *t);
+
+/* Bytes of its pages, in heap and TOAST, of one that is open. */
+uint64_t rendered_pages(const struct rendered *t);
 
 /* The table, for messages: with its database, where there are several. Owned by the caller. */
 char *rendered_name(const struct rendered *t);

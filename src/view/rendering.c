@@ -61,6 +61,7 @@ struct rendering {
     struct rendered_from from;
     struct lengths *lengths; /* NULL: nothing is remembered */
     uint64_t base_id;
+    struct render_memory *memory;
     struct added *snapshots;
     size_t n;
 
@@ -240,6 +241,8 @@ static void end_table(struct rendering *r, struct measured *t, const char *why, 
         return;
     if (t->rendered.lines)
         render_lines_trim(t->rendered.lines);
+    if (t->rendered.lines && why)
+        render_lines_give_back(t->rendered.lines);
     if (why)
         note_failure(r, &t->rendered, why);
     tell_results(&t->rendered, why);
@@ -280,6 +283,14 @@ static void measure(struct rendering *r, struct measured *t)
     free(why);
 }
 
+/* To render takes up to twice as long as to measure; but who asks for a size reads, as a rule, and then only copies. What it
+ * costs where he does not is bounded by the memory. */
+static void keep_text(struct rendering *r, struct rendered *t)
+{
+    if (rendered_pages(t) <= render_memory_left(r->memory))
+        render_lines_keep(t->lines, r->memory);
+}
+
 /* false: nothing is left to be done. */
 static bool open_table(struct rendering *r, struct measured *t)
 {
@@ -291,8 +302,10 @@ static bool open_table(struct rendering *r, struct measured *t)
         end_table(r, t, err.text, true);
     else if (r->lengths && lengths_recall(r->lengths, &t->rendered))
         end_table(r, t, NULL, false);
-    else
+    else {
+        keep_text(r, &t->rendered);
         return true;
+    }
     return false;
 }
 
@@ -361,10 +374,10 @@ static void *measure_thread(void *arg)
 
 /* ---- its life ---- */
 
-struct rendering *rendering_new(struct datadir *pages, const struct pg_control *c, unsigned threads,
-                                const struct lengths_notes *notes)
+struct rendering *rendering_new(const struct rendering_request *q)
 {
     struct rendering *r = mem_alloc(sizeof(*r));
+    const struct pg_control *c = q->control;
     struct render_xacts_request xacts = {.read = frozenfiles_read_slru,
                                          .next_xid = c->limits.next_xid,
                                          .oldest_xid = c->limits.oldest_xid,
@@ -372,13 +385,14 @@ struct rendering *rendering_new(struct datadir *pages, const struct pg_control *
                                          .oldest_multi = c->limits.oldest_multi,
                                          .next_multi_offset = c->limits.next_multi_offset};
 
-    xacts.arg = frozenfiles_new(pages);
+    xacts.arg = frozenfiles_new(q->pages);
     r->from = (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums};
-    r->lengths = notes ? lengths_new(notes) : NULL;
-    r->base_id = datadir_base_id(pages);
-    r->threads = mem_array(threads, sizeof(*r->threads));
-    r->helped = mem_array(threads, sizeof(struct measured *));
-    r->nthreads = threads;
+    r->lengths = q->notes ? lengths_new(q->notes) : NULL;
+    r->memory = render_memory_new(q->memory);
+    r->base_id = datadir_base_id(q->pages);
+    r->threads = mem_array(q->threads, sizeof(*r->threads));
+    r->helped = mem_array(q->threads, sizeof(struct measured *));
+    r->nthreads = q->threads;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->more, NULL);
     pthread_cond_init(&r->less, NULL);
@@ -527,6 +541,7 @@ void rendering_free(struct rendering *r)
         free_added(&r->snapshots[i]);
     free(r->snapshots);
     lengths_free(r->lengths);
+    render_memory_free(r->memory); /* after the tables */
     render_xacts_free(r->from.xacts);
     frozenfiles_free(r->from.files);
     pthread_mutex_destroy(&r->lock);

@@ -25,9 +25,15 @@ struct snapshot;
  */
 bool rendering_pays(uint64_t bytes, uint64_t replayed);
 
-/* The directory is borrowed until rendering_free. notes: what is measured is remembered there; NULL: nowhere. */
-struct rendering *rendering_new(struct datadir *pages, const struct pg_control *c, unsigned threads,
-                                const struct lengths_notes *notes);
+struct rendering_request {
+    struct datadir *pages; /* borrowed until rendering_free */
+    const struct pg_control *control;
+    unsigned threads;
+    uint64_t memory; /* bytes that may be taken to keep text that was rendered to measure it */
+    const struct lengths_notes *notes; /* what is measured is remembered there; NULL: nowhere */
+};
+
+struct rendering *rendering_new(const struct rendering_request *q);
 void rendering_free(struct rendering *r); /* stopped first; NULL is fine */
 
 /* What is rendered of one more snapshot, which outlives r; its number is that of the call, from 0. */

@@ -50,7 +50,8 @@ struct snapshot_request {
     bool partial;     /* a table that fails does not end the view */
     bool pages;       /* of a page view: the tree has .asofs/pages */
     enum snapshot_render render;
-    uint64_t replayed; /* rendering_pays */
+    uint64_t replayed;      /* rendering_pays */
+    uint64_t render_memory; /* bytes: rendering.h */
     int64_t worker_timeout_ms;
     const char *spool_dir;
     const char *timezone;

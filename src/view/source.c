@@ -33,6 +33,7 @@ void source_init(struct source *s)
                              .lock_timeout_ms = 10000,
                              .freeze_timeout_ms = 5000,
                              .worker_timeout_ms = 60000,
+                             .render_memory = UINT64_C(256) << 20,
                              .spool_dir = mem_strdup("/var/tmp"),
                              .timezone = mem_strdup("UTC"),
                              .stop_fd = -1,

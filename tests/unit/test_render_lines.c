@@ -589,6 +589,126 @@ static void of_other_pages_nothing_is_taken_back(void **state)
     free_file(f);
 }
 
+/* ---- what is kept ---- */
+
+static struct file *kept_file(struct render_memory *m)
+{
+    struct file *f = new_file();
+
+    add_relation(f, 70, false);
+    add_relation(f, 0, false);
+    add_relation(f, 3, true);
+    add_relation(f, 33, false);
+    open_file(f);
+    write_file(f);
+    render_lines_keep(f->lines, m);
+    measure_alone(f);
+    assert_int_equal(render_lines_size(f->lines), f->size);
+    assert_int_equal(render_lines_rows(f->lines), count_lines(f));
+    return f;
+}
+
+static void lose_pages(struct file *f)
+{
+    size_t i;
+
+    for (i = 0; i < f->n; i++)
+        f->pages[i].bad = 1;
+}
+
+static void what_is_kept_is_read_without_pages(void **state)
+{
+    struct render_memory *m = render_memory_new(64 << 20);
+    struct file *f = kept_file(m);
+    struct render_fault fault;
+    char byte;
+
+    (void)state;
+    assert_int_equal(render_lines_kept(f->lines), f->size - strlen(HEADER));
+    assert_int_equal(render_memory_left(m), (64 << 20) - render_lines_kept(f->lines));
+    check_reads_at_random(f, 13, 100);
+    lose_pages(f);
+    render_lines_trim(f->lines);
+    check_reads_at_random(f, 17, 100);
+    check_read(f, 0, f->size);
+    render_lines_give_back(f->lines);
+    assert_int_equal(render_memory_left(m), 64 << 20);
+    assert_int_equal(render_lines_kept(f->lines), 0);
+    assert_int_equal(render_lines_read(f->lines, &byte, 1, f->size - 1, &fault), -ESTALE);
+    render_lines_give_back(f->lines);
+    free_file(f);
+    render_memory_free(m);
+}
+
+static void as_much_is_kept_as_there_is_memory_for(void **state)
+{
+    static const uint64_t sizes[] = {0, 1000, 100000, 300000, 1000000, 3000000};
+    struct render_memory *m;
+    struct file *f;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        m = render_memory_new(sizes[i]);
+        f = kept_file(m);
+        assert_true(render_lines_kept(f->lines) <= sizes[i]);
+        assert_int_equal(render_memory_left(m), sizes[i] - render_lines_kept(f->lines));
+        check_reads_at_random(f, 19, 100);
+        check_read(f, 0, f->size);
+        free_file(f);
+        assert_int_equal(render_memory_left(m), sizes[i]);
+        render_memory_free(m);
+    }
+}
+
+static void *give_back_in_thread(void *arg)
+{
+    struct file *f = arg;
+
+    render_lines_give_back(f->lines);
+    return NULL;
+}
+
+static void who_reads_is_not_disturbed_when_it_is_given_back(void **state)
+{
+    struct render_memory *m = render_memory_new(64 << 20);
+    struct file *f = kept_file(m);
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, give_back_in_thread, f), 0);
+    check_reads_at_random(f, 23, 50);
+    pthread_join(thread, NULL);
+    check_reads_at_random(f, 29, 20);
+    free_file(f);
+    render_memory_free(m);
+}
+
+/* As it is without. */
+static void a_fault_is_told_the_same_and_nothing_stays(void **state)
+{
+    struct render_memory *m = render_memory_new(64 << 20);
+    struct file *f = new_file();
+    struct render_fault without, with;
+
+    (void)state;
+    add_relation(f, 80, false);
+    f->pages[0].bytes[50 * RENDER_BLOCK + 12] = (char)0xff; /* pd_lower */
+    f->pages[0].bytes[50 * RENDER_BLOCK + 13] = (char)0xff;
+    open_file(f);
+    assert_true(render_lines_measure(f->lines, NULL, &without) < 0);
+    open_again(f);
+    render_lines_keep(f->lines, m);
+    assert_true(render_lines_measure(f->lines, NULL, &with) < 0);
+    assert_int_equal(with.block, without.block);
+    assert_int_equal(with.item, without.item);
+    assert_string_equal(with.what, without.what);
+    free_file(f);
+    assert_int_equal(render_memory_left(m), 64 << 20);
+    render_memory_free(m);
+    render_memory_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -604,6 +724,10 @@ int main(void)
         cmocka_unit_test(what_was_measured_is_taken_back),
         cmocka_unit_test(what_makes_no_sense_is_measured_anew),
         cmocka_unit_test(of_other_pages_nothing_is_taken_back),
+        cmocka_unit_test(what_is_kept_is_read_without_pages),
+        cmocka_unit_test(as_much_is_kept_as_there_is_memory_for),
+        cmocka_unit_test(who_reads_is_not_disturbed_when_it_is_given_back),
+        cmocka_unit_test(a_fault_is_told_the_same_and_nothing_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
