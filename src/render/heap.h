@@ -6,6 +6,7 @@
  *   type            types, and those that write them: number, text, datetime (zone), network, shape,
  *                   binary, search, labels, jsonb and jsonpath (json), nested (array, row, range)
  *   varlena, toast  values of variable length, compressed (compress), or in a TOAST table
+ *   toastmap        where the chunks of a TOAST table are, in memory (memory) or in a file
  *   heap            where pages come from; a page's header, checksum, items
  *   blocks          pages read here and there, some at once
  *   xacts           what became of a transaction

@@ -11,22 +11,8 @@
 #include "render/xacts.h"
 
 #define CHUNK RENDER_TOAST_CHUNK
+#define NO_FILE "the file with the map of the TOAST table cannot be used"
 #define RUN 32u /* blocks that the pass reads at once */
-
-struct chunk {
-    uint32_t value, number, block;
-    uint16_t item;
-    bool deleted;
-    bool twice; /* another row says that it is this chunk */
-};
-
-_Static_assert(sizeof(struct chunk) == 16, "toast.h says so");
-
-struct map {
-    struct chunk *chunks; /* by value and number, once they are sorted */
-    size_t n, room;
-    const char *damage; /* what was left out: the first; NULL: nothing */
-};
 
 enum { NOT_MADE, MADE, FAILED };
 
@@ -37,13 +23,14 @@ struct render_toast {
     struct render_source *source;
     pthread_mutex_t lock; /* of who makes the map */
     atomic_int state;     /* what follows is written before it leaves NOT_MADE, and read after */
-    struct map map;
-    int rc; /* FAILED: why */
+    struct toastmap *map;
+    const char *damage; /* what was left out of it: the first; NULL: nothing */
+    int rc;             /* FAILED: why */
     const char *fault;
 };
 
 struct render_toast *render_toast_new(const struct render_pages *pages, struct render_xacts *xacts,
-                                      bool checksums)
+                                      bool checksums, const struct toastmap_room *room)
 {
     struct render_toast *t = mem_alloc(sizeof(*t));
 
@@ -51,6 +38,7 @@ struct render_toast *render_toast_new(const struct render_pages *pages, struct r
     t->xacts = xacts;
     t->checksums = checksums;
     t->source = render_source_new(pages, checksums);
+    t->map = toastmap_new(room);
     pthread_mutex_init(&t->lock, NULL);
     return t;
 }
@@ -59,7 +47,7 @@ void render_toast_free(struct render_toast *t)
 {
     if (!t)
         return;
-    free(t->map.chunks);
+    toastmap_free(t->map);
     render_source_drop(t->source);
     pthread_mutex_destroy(&t->lock);
     free(t);
@@ -94,20 +82,14 @@ static const char *read_chunk(const char *p, size_t len, struct row *row)
 
 /* ---- the pass over the table ---- */
 
-static void leave_out(struct map *m, const char *damage)
+static void leave_out(struct render_toast *t, const char *damage)
 {
-    if (!m->damage)
-        m->damage = damage;
+    if (!t->damage)
+        t->damage = damage;
 }
 
-static void add_chunk(struct map *m, struct chunk c)
-{
-    m->chunks = mem_grow(m->chunks, m->n, &m->room, sizeof(*m->chunks));
-    m->chunks[m->n++] = c;
-}
-
-static void map_row(struct render_toast *t, struct map *m, uint64_t block, int item, const char *p,
-                    size_t len)
+/* c says where it is. */
+static int map_row(struct render_toast *t, struct toastmap_chunk *c, const char *p, size_t len)
 {
     const char *fault = NULL;
     int inserted = render_xacts_inserted(t->xacts, p, &fault);
@@ -117,30 +99,43 @@ static void map_row(struct render_toast *t, struct map *m, uint64_t block, int i
     if (inserted > 0 && shows >= 0)
         fault = read_chunk(p, len, &row);
     if (fault)
-        leave_out(m, fault);
-    else if (inserted > 0)
-        add_chunk(m, (struct chunk){row.value, row.number, (uint32_t)block, (uint16_t)item, !shows,
-                                    false});
+        leave_out(t, fault);
+    if (fault || inserted <= 0)
+        return 0;
+    c->value = row.value;
+    c->number = row.number;
+    c->deleted = !shows;
+    return toastmap_add(t->map, c);
 }
 
-static void map_page(struct render_toast *t, struct map *m, uint64_t block, const char *page)
+static int map_page(struct render_toast *t, uint32_t block, const char *page)
 {
     const char *fault = NULL, *row = NULL;
-    int i, rc, n = render_page_items(page, t->checksums, block, &fault);
+    int i, found, rc = 0, n = render_page_items(page, t->checksums, block, &fault);
     size_t len = 0;
 
-    for (i = 1; i <= n; i++) {
-        rc = render_page_row(page, i, &row, &len, &fault);
-        if (rc > 0)
-            map_row(t, m, block, i, row, len);
-        else if (rc < 0)
-            leave_out(m, fault);
+    for (i = 1; i <= n && rc == 0; i++) {
+        struct toastmap_chunk c = {.block = block, .item = i, .last = i == n};
+
+        found = render_page_row(page, i, &row, &len, &fault);
+        if (found > 0)
+            rc = map_row(t, &c, row, len);
+        else if (found < 0)
+            leave_out(t, fault);
     }
     if (n < 0)
-        leave_out(m, fault);
+        leave_out(t, fault);
+    return rc;
 }
 
-static int map_pages(struct render_toast *t, struct map *m)
+static int fail_map(struct render_toast *t, int rc, const char *fault)
+{
+    if (rc < 0)
+        t->fault = fault;
+    return rc;
+}
+
+static int map_pages(struct render_toast *t)
 {
     uint64_t block, left = t->pages.blocks;
     unsigned i, n = left < RUN ? (unsigned)left : RUN;
@@ -151,116 +146,14 @@ static int map_pages(struct render_toast *t, struct map *m)
         left = t->pages.blocks - block;
         n = left < RUN ? (unsigned)left : RUN;
         rc = t->pages.read(t->pages.arg, block, n, pages);
+        if (rc < 0)
+            fail_map(t, rc, "the TOAST table cannot be read");
         for (i = 0; rc == 0 && i < n; i++)
-            map_page(t, m, block + i, pages + (size_t)i * RENDER_BLOCK);
+            rc = fail_map(t, map_page(t, (uint32_t)(block + i), pages + (size_t)i * RENDER_BLOCK),
+                          NO_FILE);
     }
     free(pages);
     return rc;
-}
-
-/* ---- its order ---- */
-
-static uint64_t key_of(const struct chunk *c)
-{
-    return (uint64_t)c->value << 32 | c->number;
-}
-
-static bool in_order(const struct map *m)
-{
-    size_t i;
-
-    for (i = 1; i < m->n; i++)
-        if (key_of(&m->chunks[i - 1]) > key_of(&m->chunks[i]))
-            return false;
-    return true;
-}
-
-static void insert_sort(struct chunk *c, size_t n)
-{
-    struct chunk one;
-    size_t i, k;
-
-    for (i = 1; i < n; i++) {
-        one = c[i];
-        for (k = i; k > 0 && key_of(&c[k - 1]) > key_of(&one); k--)
-            c[k] = c[k - 1];
-        c[k] = one;
-    }
-}
-
-static size_t byte_of(const struct chunk *c, unsigned shift)
-{
-    return key_of(c) >> shift & 255;
-}
-
-/* Sorts by the byte of the key at `shift`, in place (qsort would take as much memory again): each chunk
- * changes places with one that lies where it belongs. ends[b]: behind those of byte b. */
-static void place_by_byte(struct chunk *c, size_t n, unsigned shift, size_t ends[256])
-{
-    size_t next[256], i, b, sum = 0;
-    struct chunk one;
-
-    memset(ends, 0, 256 * sizeof(*ends));
-    for (i = 0; i < n; i++)
-        ends[byte_of(&c[i], shift)]++;
-    for (b = 0; b < 256; b++) {
-        next[b] = sum;
-        sum += ends[b];
-        ends[b] = sum;
-    }
-    for (b = 0; b < 256; b++) {
-        while (next[b] < ends[b]) {
-            one = c[next[b]];
-            i = byte_of(&one, shift);
-            c[next[b]] = c[next[i]];
-            c[next[i]++] = one;
-        }
-    }
-}
-
-static void sort_chunks(struct chunk *c, size_t n, unsigned shift)
-{
-    size_t ends[256], b, from = 0;
-
-    if (n < 64) {
-        insert_sort(c, n);
-        return;
-    }
-    place_by_byte(c, n, shift, ends);
-    for (b = 0; shift > 0 && b < 256; b++) {
-        sort_chunks(c + from, ends[b] - from, shift - 8);
-        from = ends[b];
-    }
-}
-
-/* Of rows that say they are the same chunk one stays: the one that is not deleted, as values that are gone
- * leave their numbers to others. */
-static void keep_one_of_each(struct map *m)
-{
-    struct chunk *last, *c;
-    size_t i, n = 0;
-
-    for (i = 0; i < m->n; i++) {
-        c = &m->chunks[i];
-        last = n ? &m->chunks[n - 1] : NULL;
-        if (!last || key_of(last) != key_of(c))
-            m->chunks[n++] = *c;
-        else if (last->deleted)
-            *last = *c;
-        else if (!c->deleted)
-            last->twice = true;
-    }
-    m->n = n;
-}
-
-static void order_map(struct map *m)
-{
-    if (!in_order(m))
-        sort_chunks(m->chunks, m->n, 56);
-    keep_one_of_each(m);
-    if (m->n < m->room)
-        m->chunks = mem_resize(m->chunks, m->n, sizeof(*m->chunks));
-    m->room = m->n;
 }
 
 /* ---- once ---- */
@@ -268,19 +161,17 @@ static void order_map(struct map *m)
 static int make_map(struct render_toast *t)
 {
     if (t->pages.blocks > UINT32_MAX) {
-        t->fault = "the TOAST table is too long";
-        t->rc = -EIO;
+        t->rc = fail_map(t, -EIO, "the TOAST table is too long");
         return FAILED;
     }
-    t->rc = map_pages(t, &t->map);
-    if (t->rc < 0) {
-        free(t->map.chunks);
-        t->map = (struct map){0};
-        t->fault = "the TOAST table cannot be read";
-        return FAILED;
-    }
-    order_map(&t->map);
-    return MADE;
+    t->rc = map_pages(t);
+    if (t->rc == 0)
+        t->rc = fail_map(t, toastmap_finish(t->map), NO_FILE);
+    if (t->rc == 0)
+        return MADE;
+    toastmap_free(t->map);
+    t->map = NULL;
+    return FAILED;
 }
 
 static int need_map(struct render_work *w, struct render_toast *t)
@@ -304,80 +195,178 @@ static int need_map(struct render_work *w, struct render_toast *t)
 
 /* ---- a value ---- */
 
-/* The first that is not before number 0 of the value. */
-static size_t find_value(const struct map *m, uint32_t value)
-{
-    size_t from = 0, to = m->n, middle;
+/* Chunks that follow each other, of one run. */
+struct piece {
+    const struct toastmap_run *run;
+    size_t skip, n; /* of the run's chunks */
+};
 
-    while (from < to) {
-        middle = from + (to - from) / 2;
-        if (m->chunks[middle].value < value)
-            from = middle + 1;
-        else
-            to = middle;
+/* On its way through the runs of a value, chunk by chunk. */
+struct sweep {
+    const struct toastmap_run *runs;
+    size_t nruns, next;
+    size_t at;                          /* chunks before it are found */
+    const struct toastmap_run *here[8]; /* that reach beyond `at`, and do not begin behind it */
+    size_t nhere;
+};
+
+static size_t end_of(const struct toastmap_run *r)
+{
+    return (size_t)r->number + toastmap_count(r);
+}
+
+/* false: there are more than anybody writes. */
+static bool move_on(struct sweep *s)
+{
+    size_t i, n = 0;
+
+    for (i = 0; i < s->nhere; i++)
+        if (end_of(s->here[i]) > s->at)
+            s->here[n++] = s->here[i];
+    for (; s->next < s->nruns && s->runs[s->next].number <= s->at; s->next++) {
+        if (end_of(&s->runs[s->next]) <= s->at)
+            continue;
+        if (n == sizeof(s->here) / sizeof(s->here[0]))
+            return false;
+        s->here[n++] = &s->runs[s->next];
     }
-    return from;
+    s->nhere = n;
+    return true;
 }
 
-/* A chunk that is deleted is a last resort, but not where damage may hide the one that is not. */
-static bool is_number(const struct map *m, size_t at, uint32_t value, size_t number)
+/* Of rows that say they are the same chunk the one counts that is not deleted, as values that are gone leave their
+ * numbers to others. One that is deleted is a last resort, but not where damage may hide the one that is not. */
+static const char *choose(const struct sweep *s, const char *damage, struct piece *p)
 {
-    const struct chunk *c = at < m->n ? &m->chunks[at] : NULL;
+    size_t i, live = 0;
 
-    return c && c->value == value && c->number == number && !(c->deleted && m->damage);
+    p->run = NULL;
+    for (i = 0; i < s->nhere; i++) {
+        if (!toastmap_deleted(s->here[i]))
+            live++;
+        if (!p->run || !toastmap_deleted(s->here[i]))
+            p->run = s->here[i];
+    }
+    if (live > 1 || (live == 0 && s->nhere > 1))
+        return "a chunk is twice in the TOAST table";
+    if (live == 0 && (damage || !p->run))
+        return damage ? damage : "a chunk is missing in the TOAST table";
+    return NULL;
 }
 
-/* Are numbers 0 to n - 1 there from `at` on, once each, and no more of the value? */
-static int check_chunks(struct render_work *w, const struct map *m, size_t at, uint32_t value,
-                        size_t n)
+/* The next chunks, up to number n; or what is wrong with the first of them. */
+static const char *next_piece(struct sweep *s, const char *damage, size_t n, struct piece *p)
+{
+    const char *fault = "a chunk is many times in the TOAST table";
+    size_t i, end = n;
+
+    if (move_on(s))
+        fault = choose(s, damage, p);
+    if (fault)
+        return fault;
+    for (i = 0; i < s->nhere; i++)
+        end = end_of(s->here[i]) < end ? end_of(s->here[i]) : end;
+    if (s->next < s->nruns && s->runs[s->next].number < end)
+        end = s->runs[s->next].number;
+    p->skip = s->at - p->run->number;
+    p->n = end - s->at;
+    s->at = end;
+    return NULL;
+}
+
+static bool is_longer(const struct toastmap_run *runs, size_t nruns, size_t n)
 {
     size_t i;
 
-    for (i = 0; i < n; i++) {
-        if (!is_number(m, at + i, value, i))
-            return render_fail(w, m->damage ? m->damage : "a chunk is missing in the TOAST table");
-        if (m->chunks[at + i].twice)
-            return render_fail(w, "a chunk is twice in the TOAST table");
-    }
-    if (at + n < m->n && m->chunks[at + n].value == value && !m->chunks[at + n].deleted)
-        return render_fail(w, "a value in the TOAST table is longer than its pointer says");
-    return 0;
+    for (i = 0; i < nruns; i++)
+        if (end_of(&runs[i]) > n && !toastmap_deleted(&runs[i]))
+            return true;
+    return false;
 }
 
-static int append_chunk(struct render_work *w, const struct chunk *c, size_t size, struct out *o)
+/* Are chunks 0 to n - 1 there, once each, and no more of the value? */
+static int check_chunks(struct render_work *w, struct sweep s, size_t n)
 {
-    const char *page = NULL, *p = NULL, *fault = NULL;
+    const char *fault = NULL;
+    struct piece p;
+
+    while (s.at < n && !fault)
+        fault = next_piece(&s, w->toast->damage, n, &p);
+    if (!fault && is_longer(s.runs, s.nruns, n))
+        fault = "a value in the TOAST table is longer than its pointer says";
+    return fault ? render_fail(w, fault) : 0;
+}
+
+/* A row of a page with so many items: `left` is what is left of the value from it on. */
+static int append_row(struct render_work *w, const char *page, int items, int item,
+                      const struct row *want, size_t left, struct out *o)
+{
+    const char *p = NULL, *fault = NULL;
     size_t len = 0;
     struct row row = {0};
-    int rc = render_blocks_page(w->blocks, w->toast->source, c->block, &page, &w->fault);
 
-    if (rc < 0)
-        return rc;
-    if (c->item > rc || render_page_row(page, c->item, &p, &len, &fault) != 1 ||
-        read_chunk(p, len, &row) || row.value != c->value || row.number != c->number)
+    if (item > items || render_page_row(page, item, &p, &len, &fault) != 1 ||
+        read_chunk(p, len, &row) || row.value != want->value || row.number != want->number)
         return render_fail(w, "a chunk is no longer where it was in the TOAST table");
-    if (row.size != size)
+    if (row.size != (left < CHUNK ? left : CHUNK))
         return render_fail(w, "a chunk in the TOAST table has a wrong length");
     out_put(o, row.bytes, row.size);
     return 0;
 }
 
-int render_toast_fetch(struct render_work *w, uint32_t value, size_t size, struct out *o)
+static int append_piece(struct render_work *w, const struct piece *p, size_t size, struct out *o)
 {
-    size_t n = (size + CHUNK - 1) / CHUNK, at, i;
-    const struct map *m = &w->toast->map;
-    int rc = need_map(w, w->toast);
+    struct row want = {.value = p->run->value, .number = p->run->number};
+    uint64_t block = p->run->block;
+    int item = toastmap_item(p->run), items, rc = 0;
+    const char *page = NULL;
+    size_t i;
 
-    if (rc < 0)
-        return rc;
-    at = find_value(m, value);
-    rc = check_chunks(w, m, at, value, n);
+    for (i = 0; i < p->skip + p->n && rc == 0; i++, want.number++) {
+        items = render_blocks_page(w->blocks, w->toast->source, block, &page, &w->fault);
+        if (items < 0)
+            return items;
+        if (i >= p->skip)
+            rc = append_row(w, page, items, item, &want, size - (size_t)want.number * CHUNK, o);
+        if (item++ >= items) {
+            block++;
+            item = 1;
+        }
+    }
+    return rc;
+}
+
+static int append_value(struct render_work *w, struct sweep s, size_t size, struct out *o)
+{
+    size_t n = (size + CHUNK - 1) / CHUNK;
+    struct piece p = {0};
+    int rc = check_chunks(w, s, n);
+
     if (rc < 0)
         return rc;
     if (!w->blocks)
         w->blocks = render_blocks_new();
     out_place(o, size);
-    for (i = 0; rc == 0 && i < n; i++)
-        rc = append_chunk(w, &m->chunks[at + i], i + 1 < n ? CHUNK : size - i * CHUNK, o);
+    while (s.at < n && rc == 0) {
+        next_piece(&s, w->toast->damage, n, &p);
+        rc = append_piece(w, &p, size, o);
+    }
+    return rc;
+}
+
+int render_toast_fetch(struct render_work *w, uint32_t value, size_t size, struct out *o)
+{
+    size_t mark = w->used;
+    struct sweep s = {0};
+    int rc = need_map(w, w->toast);
+
+    if (rc < 0)
+        return rc;
+    rc = toastmap_find(w->toast->map, value, render_work_buffer(w), &s.runs, &s.nruns);
+    if (rc < 0)
+        w->fault = NO_FILE;
+    else
+        rc = append_value(w, s, size, o);
+    w->used = mark;
     return rc;
 }

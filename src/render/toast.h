@@ -4,8 +4,8 @@
  * whose row was inserted by a transaction that did not commit are none. Thread safe: one makes the
  * map, and the others wait; who fails to read the table tells all that come.
  *
- * A chunk is 16 bytes of the map: value, number, block and item. A page or row of the TOAST table that is
- * damaged is left out, so that only values that lack a chunk fail.
+ * The map (toastmap.h) has 16 bytes for chunks that lie side by side, and goes to a file where it needs more memory than
+ * there is. A page or row of the TOAST table that is damaged is left out, so that only values that lack a chunk fail.
  *
  * A row of the table (toast_internals.c): chunk_id oid, chunk_seq int4 from 0 on, chunk_data bytea, all
  * there; a chunk has 1996 bytes (TOAST_MAX_CHUNK_SIZE, heaptoast.h, for pages of 8192), the last what is left.
@@ -14,6 +14,7 @@
 #define ASOFS_RENDER_TOAST_H
 
 #include "render/heap.h"
+#include "render/toastmap.h"
 #include "render/work.h"
 
 /* Another size is one of a server that was built otherwise (pg_control has it), and not read here. */
@@ -21,9 +22,9 @@
 
 struct render_toast;
 
-/* pages and xacts are borrowed. checksums as in render_page_items. */
+/* pages and xacts are borrowed; the room is copied, what it points at is borrowed. checksums as in render_page_items. */
 struct render_toast *render_toast_new(const struct render_pages *pages, struct render_xacts *xacts,
-                                      bool checksums);
+                                      bool checksums, const struct toastmap_room *room);
 void render_toast_free(struct render_toast *t); /* NULL is fine */
 
 /* Append the chunks of a value of w->toast, which are `size` bytes together; memory is taken for what is

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "extract/spool.h"
 #include "render/toast.h"
 #include "view/describe.h"
 #include "view/internal.h"
@@ -93,11 +94,26 @@ static int open_files(const struct rendered *t, const char *path, struct frozenr
     return rc < 0 ? err_set(err, -rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
+/* A file for what has no room in memory: in the spool directory, without a name. */
+static int open_file(void *snapshot)
+{
+    const struct snapshot *s = snapshot;
+    struct spool file;
+    struct err err;
+    int rc = spool_open(&file, s->req.spool_dir, &err);
+
+    if (rc == 0)
+        return file.fd;
+    log_error("%s", err.text);
+    return rc;
+}
+
 static int open_relation(struct rendered *t, size_t i, const struct described_relation *d,
                          struct err *err)
 {
     const struct rendered_from *r = t->from;
     struct render_relation *rel = &t->relations[i];
+    struct toastmap_room room = {r->memory, open_file, t->snapshot};
     int rc = open_files(t, d->path, &t->files[2 * i], err);
 
     if (rc == 0)
@@ -106,7 +122,7 @@ static int open_relation(struct rendered *t, size_t i, const struct described_re
         return rc;
     if (d->toast_path) {
         t->toast_pages[i] = frozenrelation_pages(t->files[2 * i + 1]);
-        t->toasts[i] = render_toast_new(&t->toast_pages[i], r->xacts, r->checksums);
+        t->toasts[i] = render_toast_new(&t->toast_pages[i], r->xacts, r->checksums, &room);
     }
     *rel = (struct render_relation){
         .pages = frozenrelation_pages(t->files[2 * i]),

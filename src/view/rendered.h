@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/flatfile.h"
 #include "render/lines.h"
+#include "render/memory.h"
 #include "view/frozenfiles.h"
 
 /* What the tables of a view share. */
@@ -15,6 +16,7 @@ struct rendered_from {
     struct frozenfiles *files;
     struct render_xacts *xacts;
     bool checksums; /* pages have them */
+    struct render_memory *memory;
 };
 
 struct snapshot;

@@ -386,9 +386,9 @@ struct rendering *rendering_new(const struct rendering_request *q)
                                          .next_multi_offset = c->limits.next_multi_offset};
 
     xacts.arg = frozenfiles_new(q->pages);
-    r->from = (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums};
-    r->lengths = q->notes ? lengths_new(q->notes) : NULL;
     r->memory = render_memory_new(q->memory);
+    r->from = (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums, r->memory};
+    r->lengths = q->notes ? lengths_new(q->notes) : NULL;
     r->base_id = datadir_base_id(q->pages);
     r->threads = mem_array(q->threads, sizeof(*r->threads));
     r->helped = mem_array(q->threads, sizeof(struct measured *));

@@ -48,7 +48,7 @@ static void try_table(struct render_xacts *x, char *page, uint64_t blocks)
     size_t i;
 
     render_work_init(&w, NULL);
-    w.toast = render_toast_new(&pages, x, false);
+    w.toast = render_toast_new(&pages, x, false, NULL);
     for (value = 20000; value < 20004; value++)
         for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
             try_value(&w, value, sizes[i]);

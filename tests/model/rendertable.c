@@ -340,7 +340,7 @@ static struct render_relation open_relation(struct table *t, struct relation *r,
     open_heap(t->data_dir, r->path, &r->heap);
     if (r->toast_path) {
         open_heap(t->data_dir, r->toast_path, &r->toast);
-        r->map = render_toast_new(&r->toast.pages, t->xacts, t->checksums);
+        r->map = render_toast_new(&r->toast.pages, t->xacts, t->checksums, NULL);
     }
     return (struct render_relation){.pages = r->heap.pages,
                                     .checksums = t->checksums,

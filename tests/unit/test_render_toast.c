@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "heapbytes.h"
 #include "render/blocks.h"
@@ -31,6 +32,7 @@ struct table {
     struct render_pages reader;
     struct render_xacts *xacts;
     struct render_toast *toast;
+    const struct toastmap_room *room; /* of its map; NULL: memory is not limited */
     struct render_work w;
     struct out o;
     char bytes[20 * CHUNK]; /* of values */
@@ -90,7 +92,7 @@ static int teardown(void **state)
 static void begin(struct table *t, bool checksums)
 {
     render_toast_free(t->toast);
-    t->toast = render_toast_new(&t->reader, t->xacts, checksums);
+    t->toast = render_toast_new(&t->reader, t->xacts, checksums, t->room);
     t->w.toast = t->toast;
 }
 
@@ -209,6 +211,82 @@ static void of_two_the_one_that_is_not_deleted_counts(void **state)
     expect(t, 100, 40);
     expect(t, 200, 60);
     expect_fault(t, 300, 70, "a chunk is twice in the TOAST table");
+}
+
+/* Of two writers; and chunks of a value that went on elsewhere, beside dead rows. */
+static void values_may_lie_interleaved(void **state)
+{
+    struct table *t = *state;
+    uint32_t i;
+
+    for (i = 0; i < 8; i++) {
+        put(t, i / 2, live, 100, i, CHUNK);
+        put(t, i / 2, i % 3 ? live : aborted, 200, i % 3 ? i - 1 - i / 3 : 0, CHUNK);
+    }
+    put(t, 4, gone, 300, 0, CHUNK);
+    put(t, 4, gone, 300, 1, CHUNK);
+    put(t, 4, live, 300, 0, CHUNK);
+    put(t, 5, gone, 300, 2, 9);
+    put(t, 5, live, 300, 1, 10);
+    begin(t, false);
+    expect(t, 100, 8 * CHUNK);
+    expect(t, 200, 5 * CHUNK);
+    expect(t, 300, CHUNK + 10);
+    expect_fault(t, 300, 2 * CHUNK + 9, "a chunk in the TOAST table has a wrong length");
+}
+
+static void of_two_that_are_deleted_none_counts(void **state)
+{
+    struct table *t = *state;
+
+    put(t, 0, gone, 100, 0, 30);
+    put(t, 1, gone, 100, 0, 30);
+    begin(t, false);
+    expect_fault(t, 100, 30, "a chunk is twice in the TOAST table");
+}
+
+static int make_file(void *made)
+{
+    FILE *f = tmpfile();
+    int fd = *(int *)made < 0 ? *(int *)made : dup(fileno(f));
+
+    fclose(f);
+    *(int *)made += fd >= 0;
+    return fd;
+}
+
+/* More runs than a map always has memory for, and no memory. */
+static void fill_up(struct table *t)
+{
+    uint32_t block, i;
+
+    for (block = 0; block < BLOCKS; block++)
+        for (i = 0; i < 60; i++)
+            put(t, block, live, 100 + (block * 60 + i) * 7 % (BLOCKS * 60), 0, 20);
+}
+
+static void a_map_may_be_in_a_file(void **state)
+{
+    struct table *t = *state;
+    struct render_memory *memory = render_memory_new(0);
+    int made = 0;
+    struct toastmap_room room = {memory, make_file, &made};
+    uint32_t i;
+
+    fill_up(t);
+    t->room = &room;
+    begin(t, false);
+    for (i = 0; i < BLOCKS * 60; i += 11)
+        expect(t, 100 + i, 20);
+    expect_fault(t, 99, 20, "a chunk is missing in the TOAST table");
+    assert_int_equal(made, 2);
+    made = -ENOSPC;
+    begin(t, false);
+    expect_fault(t, 100, 20, "the file with the map of the TOAST table cannot be used");
+    assert_int_equal(render_toast_fetch(&t->w, 100, 20, &t->o), -ENOSPC);
+    render_toast_free(t->toast);
+    t->toast = NULL;
+    render_memory_free(memory);
 }
 
 static void damage_fails_those_that_need_it(void **state)
@@ -408,6 +486,9 @@ int main(void)
         CASE(wrong_lengths_are_told),
         CASE(what_was_not_committed_is_no_chunk),
         CASE(of_two_the_one_that_is_not_deleted_counts),
+        CASE(values_may_lie_interleaved),
+        CASE(of_two_that_are_deleted_none_counts),
+        CASE(a_map_may_be_in_a_file),
         CASE(damage_fails_those_that_need_it),
         CASE(rows_that_are_no_chunks_are_damage),
         CASE(checksums_are_compared),
