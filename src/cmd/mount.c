@@ -150,6 +150,7 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     int rc = stop_open(&stop, err);
 
     o->common.source.request.stop_fd = stop.fd;
+    o->fs.jobs = o->common.source.request.jobs;
     o->common.source.request.own_files = o->fs.no_passthrough ? 0 : viewfs_own_files();
     if (rc == 0 && parent_fd >= 0)
         rc = stop_watch(&stop, parent_fd, err);

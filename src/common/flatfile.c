@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/mem.h"
 
@@ -15,6 +16,42 @@ int64_t flatfile_read(const struct flatfile *f, void *buffer, size_t size, uint6
         size = (size_t)(f->size - offset);
     rc = f->ops->read(f, buffer, size, offset);
     return rc < 0 ? rc : (int64_t)size;
+}
+
+bool flatfile_works(const struct flatfile *f)
+{
+    return f->ops->try;
+}
+
+int flatfile_try(const struct flatfile *f, void *buffer, size_t size, uint64_t offset)
+{
+    return f->ops->try(f, buffer, size, offset);
+}
+
+/* Who splices a part that is not there would hand on less than he said. */
+static bool are_whole(const struct flatfile_piece *pieces, size_t n)
+{
+    struct stat st;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (fstat(pieces[i].fd, &st) < 0 ||
+            (uint64_t)st.st_size < pieces[i].offset + pieces[i].size)
+            return false;
+    return true;
+}
+
+size_t flatfile_pieces(const struct flatfile *f, size_t size, uint64_t offset,
+                       struct flatfile_piece *pieces, size_t most)
+{
+    size_t n;
+
+    if (!f->ops->pieces || size == 0 || offset >= f->size)
+        return 0;
+    if (size > f->size - offset)
+        size = (size_t)(f->size - offset);
+    n = f->ops->pieces(f, size, offset, pieces, most);
+    return are_whole(pieces, n) ? n : 0;
 }
 
 int flatfile_fd(const struct flatfile *f)

@@ -85,6 +85,21 @@ static int read_spooled(const struct flatfile *f, void *buffer, size_t size, uin
     return 0;
 }
 
+static size_t pieces_of_spooled(const struct flatfile *f, size_t size, uint64_t offset,
+                                struct flatfile_piece *pieces, size_t most)
+{
+    const struct spooled *s = (const struct spooled *)f;
+    struct extent e;
+    size_t n = 0;
+
+    while (size && n < most && spooled_locate(s, offset, size, &e)) {
+        pieces[n++] = (struct flatfile_piece){e.fd, e.offset, (size_t)e.length};
+        size -= (size_t)e.length;
+        offset += e.length;
+    }
+    return size ? 0 : n;
+}
+
 static int fd_of_spooled(const struct flatfile *f)
 {
     return ((const struct spooled *)f)->alone;
@@ -97,8 +112,10 @@ static void free_spooled(struct flatfile *f)
 
 struct flatfile *spooled_seal(struct spooled *s)
 {
-    static const struct flatfile_ops ops = {
-        .read = read_spooled, .fd = fd_of_spooled, .free = free_spooled};
+    static const struct flatfile_ops ops = {.read = read_spooled,
+                                            .pieces = pieces_of_spooled,
+                                            .fd = fd_of_spooled,
+                                            .free = free_spooled};
     size_t i, n = 0;
 
     for (i = 0; i < s->n; i++) {

@@ -18,6 +18,8 @@
 #include "common/log.h"
 #include "fs/internal.h"
 
+#define PIECES 4 /* of files, that one read is answered with */
+
 /* ---- names and attributes ---- */
 
 /* The kernel's root is 1, the tree's is 0. */
@@ -114,11 +116,42 @@ static void reply_attr(struct viewstate *fs, fuse_req_t req, uint32_t node)
     fuse_reply_attr(req, &st, timeout);
 }
 
-/* The handle of a live text: what it was when it was opened, so that its reader sees one state. Of
- * other files there is none (NULL): they stay the view's. */
-static struct flatfile *live_text_of(const struct fuse_file_info *fi)
+/*
+ * The handle of a text is what it was when it was opened, if it is a live one, so that its reader sees one
+ * state; of a table it is its reader, if its bytes take work. Else there is none (NULL): files stay the view's.
+ */
+static bool is_table(const struct viewstate *fs, uint32_t node)
 {
-    return (struct flatfile *)(uintptr_t)fi->fh;
+    return fs->tree->nodes[node].kind == NODE_TABLE;
+}
+
+static struct flatfile *live_text_of(const struct viewstate *fs, uint32_t node,
+                                     const struct fuse_file_info *fi)
+{
+    return is_table(fs, node) ? NULL : (struct flatfile *)(uintptr_t)fi->fh;
+}
+
+static struct ahead_reader *reader_of(const struct viewstate *fs, uint32_t node,
+                                      const struct fuse_file_info *fi)
+{
+    return is_table(fs, node) ? (struct ahead_reader *)(uintptr_t)fi->fh : NULL;
+}
+
+static void end_handle(const struct viewstate *fs, uint32_t node, const struct fuse_file_info *fi)
+{
+    struct ahead_reader *reader = reader_of(fs, node, fi);
+
+    flatfile_free(live_text_of(fs, node, fi));
+    if (reader)
+        ahead_close(reader);
+}
+
+/* Who asked may be gone, and then nobody closes it. */
+static void reply_handle(const struct viewstate *fs, fuse_req_t req, uint32_t node,
+                         struct fuse_file_info *fi)
+{
+    if (fuse_reply_open(req, fi) < 0)
+        end_handle(fs, node, fi);
 }
 
 static void reply_open(struct viewstate *fs, fuse_req_t req, uint32_t node,
@@ -128,19 +161,22 @@ static void reply_open(struct viewstate *fs, fuse_req_t req, uint32_t node,
 
     fi->fh = 0;
     fi->noflush = 1;
-    readahead_begin(&fs->readahead);
+    if (readahead_begin(&fs->readahead))
+        ahead_leave_order(fs->ahead);
     switch (view_state(fs->view, node)) {
     case VIEW_FINAL:
         f = view_file(fs->view, node);
         if (f && passthrough_reply_open(fs->passthrough, req, node, flatfile_fd(f)))
             return;
+        if (f && flatfile_works(f) && is_table(fs, node))
+            fi->fh = (uintptr_t)ahead_open(fs->ahead, f);
         fi->keep_cache = 1;
-        fuse_reply_open(req, fi);
+        reply_handle(fs, req, node, fi);
         return;
     case VIEW_LIVE:
         fi->fh = (uintptr_t)view_live_text(fs->view, node);
         fi->direct_io = 1;
-        fuse_reply_open(req, fi);
+        reply_handle(fs, req, node, fi);
         return;
     default:
         fuse_reply_err(req, EIO);
@@ -191,6 +227,34 @@ static void flat_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- open files ---- */
 
+/* The kernel copies it from the files themselves. false: it is to be read. */
+static bool reply_pieces(fuse_req_t req, const struct flatfile *f, size_t size, off_t offset)
+{
+    struct flatfile_piece pieces[PIECES];
+    size_t i, n = f ? flatfile_pieces(f, size, (uint64_t)offset, pieces, PIECES) : 0;
+    struct fuse_bufvec *v = n ? calloc(1, sizeof(*v) + n * sizeof(v->buf[0])) : NULL;
+
+    if (!v)
+        return false;
+    v->count = n;
+    for (i = 0; i < n; i++)
+        v->buf[i] = (struct fuse_buf){.size = pieces[i].size,
+                                      .flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK,
+                                      .fd = pieces[i].fd,
+                                      .pos = (off_t)pieces[i].offset};
+    fuse_reply_data(req, v, 0);
+    free(v);
+    return true;
+}
+
+static int64_t read_bytes(struct ahead_reader *reader, const struct flatfile *f, char *buffer,
+                          size_t size, uint64_t offset)
+{
+    if (reader)
+        return ahead_read(reader, buffer, size, offset);
+    return f ? flatfile_read(f, buffer, size, offset) : -EIO;
+}
+
 /*
  * A copy is replied, of a live text too: as soon as the kernel has the answer the reader may close
  * the file, and the text is freed in another thread while this one still returns from its write.
@@ -199,12 +263,18 @@ static void flat_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                       struct fuse_file_info *fi)
 {
     struct viewstate *fs = fuse_req_userdata(req);
-    const struct flatfile *f = fi->fh ? live_text_of(fi) : view_file(fs->view, node_of(ino));
-    char *buffer = malloc(size);
+    struct ahead_reader *reader = reader_of(fs, node_of(ino), fi);
+    const struct flatfile *f = live_text_of(fs, node_of(ino), fi);
+    char *buffer;
     int64_t n = -ENOMEM;
 
+    if (!f)
+        f = view_file(fs->view, node_of(ino));
+    if (reply_pieces(req, f, size, offset))
+        return;
+    buffer = malloc(size);
     if (buffer)
-        n = f ? flatfile_read(f, buffer, size, (uint64_t)offset) : -EIO;
+        n = read_bytes(reader, f, buffer, size, (uint64_t)offset);
     if (n < 0) {
         log_error("reading %s failed: %s", fs->tree->nodes[node_of(ino)].name, strerror((int)-n));
         fuse_reply_err(req, (int)-n);
@@ -216,8 +286,7 @@ static void flat_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 static void flat_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
-    flatfile_free(live_text_of(fi));
+    end_handle(fuse_req_userdata(req), node_of(ino), fi);
     fuse_reply_err(req, 0);
 }
 
@@ -347,12 +416,14 @@ void flattree_statfs(fuse_req_t req, fuse_ino_t ino)
 
 void flattree_begin(struct viewstate *fs)
 {
+    fs->ahead = ahead_new();
     fs->parking = parking_new(is_pending, answer_parked, fs);
 }
 
 void flattree_end(struct viewstate *fs)
 {
     parking_free(fs->parking);
+    ahead_free(fs->ahead);
 }
 
 const struct fuse_lowlevel_ops flattree_requests = {

@@ -20,12 +20,14 @@ void readahead_open(struct readahead *r, const char *path)
     free(device);
 }
 
-void readahead_begin(struct readahead *r)
+bool readahead_begin(struct readahead *r)
 {
     if (r->fd < 0 || atomic_exchange(&r->begun, true))
-        return;
-    if (write(r->fd, KIB, sizeof(KIB) - 1) < 0)
-        log_debug("the kernel does not read further ahead: %m");
+        return false;
+    if (write(r->fd, KIB, sizeof(KIB) - 1) >= 0)
+        return true;
+    log_debug("the kernel does not read further ahead: %m");
+    return false;
 }
 
 void readahead_close(struct readahead *r)

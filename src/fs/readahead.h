@@ -19,7 +19,8 @@ struct readahead {
 
 /* Of what is mounted at the path. Where it may not be said, the rest does nothing. */
 void readahead_open(struct readahead *r, const char *path);
-void readahead_begin(struct readahead *r); /* with a later request; once more is fine. Any thread */
+/* With a later request; once more is fine. Any thread. True: now it does. */
+bool readahead_begin(struct readahead *r);
 void readahead_close(struct readahead *r);
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "fs/internal.h"
 #include "fs/viewstate.h"
@@ -177,6 +178,8 @@ static void fs_init(void *arg, struct fuse_conn_info *conn)
     (void)arg;
     conn->max_readahead = MAX_READAHEAD;
     conn->want |= conn->capable & FUSE_CAP_EXPORT_SUPPORT;
+    /* What lies in files of ours is not copied twice. */
+    conn->want |= conn->capable & FUSE_CAP_SPLICE_WRITE;
     /* readdirplus always: sizes cost us nothing, and `ls -l` needs them. */
     conn->want &= ~FUSE_CAP_READDIRPLUS_AUTO;
 }
@@ -253,9 +256,17 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *viewfs
     return passthrough_writev(((struct viewstate *)viewfs)->passthrough, fd, iov, count);
 }
 
+static ssize_t session_splice(int fd_in, off_t *off_in, int fd_out, off_t *off_out, size_t len,
+                              unsigned flags, void *viewfs)
+{
+    (void)viewfs;
+    return splice(fd_in, off_in, fd_out, off_out, len, flags);
+}
+
 static int watch_messages(struct viewfs *fs, struct err *err)
 {
-    static const struct fuse_custom_io io = {.read = session_read, .writev = session_writev};
+    static const struct fuse_custom_io io = {
+        .read = session_read, .writev = session_writev, .splice_send = session_splice};
     int rc;
 
     if (!fs->options.no_passthrough)
@@ -303,7 +314,10 @@ int viewfs_serve(struct viewfs *fs, struct err *err)
         return err_set(err, ENOMEM, "libfuse cannot be prepared");
     fuse_loop_cfg_set_clone_fd(config, 0);
     fs_prepare_heap();
+    if (ahead_begin(fs->s.ahead, fs->options.jobs, err) < 0)
+        log_error("%s", err->text); /* then who asks reads */
     rc = fuse_session_loop_mt(fs->session, config);
+    ahead_end(fs->s.ahead);
     fuse_loop_cfg_destroy(config);
     /* A positive number is the signal that asked for the end. */
     return rc < 0 ? err_set(err, -rc, "the connection to the kernel failed: %s", strerror(-rc)) : 0;

@@ -44,8 +44,9 @@
 struct viewfs_options {
     bool allow_other;
     bool no_passthrough;
-    bool debug; /* libfuse prints every request */
-    uid_t uid;  /* owner of everything */
+    bool debug;    /* libfuse prints every request */
+    unsigned jobs; /* threads that read ahead (view/ahead.h) */
+    uid_t uid;     /* owner of everything */
     gid_t gid;
     mode_t umask; /* bits taken from 0444 and 0555 */
     /* What .asofs/pages shows, when the view's tree has it; its modes and owner are kept. Borrowed

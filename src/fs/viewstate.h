@@ -15,6 +15,7 @@
 #include "fs/parking.h"
 #include "fs/passthrough.h"
 #include "fs/readahead.h"
+#include "view/ahead.h"
 #include "view/view.h"
 
 /* The session's userdata begins with it. */
@@ -30,6 +31,7 @@ struct viewstate {
     struct parking *parking;
     struct passthrough *passthrough; /* NULL: not to be had */
     struct readahead readahead;
+    struct ahead *ahead; /* where the kernel does not: view/ahead.h */
 };
 
 /* What the tree needs besides view, tree, owner and generation, which are there. What was left open

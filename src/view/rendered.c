@@ -14,13 +14,15 @@
 #define LITTLE (UINT64_C(8) << 20) /* bytes of pages: what is kept of its text stays */
 
 static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset);
+static int try_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset);
 
 static void keep_file(struct flatfile *f) /* whoever has the table frees it */
 {
     (void)f;
 }
 
-static const struct flatfile_ops rendered_ops = {.read = read_rendered, .free = keep_file};
+static const struct flatfile_ops rendered_ops = {
+    .read = read_rendered, .try = try_rendered, .free = keep_file};
 
 static const struct described_table *description_of(const struct rendered *t)
 {
@@ -65,16 +67,36 @@ char *rendered_fault_text(const struct rendered *t, const struct render_fault *f
     return b.data;
 }
 
-static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset)
+static struct rendered *rendered_of(const struct flatfile *f)
 {
-    struct rendered *t = (struct rendered *)(uintptr_t)f; /* not const: the maker's */
-    struct render_fault fault = {0};
-    int rc = render_lines_read(t->lines, buffer, size, offset, &fault);
-    char *text, *name;
+    return (struct rendered *)(uintptr_t)f; /* not const: the maker's */
+}
+
+static int read_part(struct rendered *t, void *buffer, size_t size, uint64_t offset,
+                     struct render_fault *fault)
+{
+    int rc = render_lines_read(t->lines, buffer, size, offset, fault);
 
     t->was_read(t->arg, t);
-    if (offset + size == f->size && rendered_pages(t) > LITTLE)
+    if (offset + size == t->file.size && rendered_pages(t) > LITTLE)
         render_lines_give_back(t->lines); /* the kernel has it now */
+    return rc;
+}
+
+static int try_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset)
+{
+    struct render_fault fault = {0};
+
+    return read_part(rendered_of(f), buffer, size, offset, &fault) < 0 ? -EIO : 0;
+}
+
+static int read_rendered(const struct flatfile *f, void *buffer, size_t size, uint64_t offset)
+{
+    struct rendered *t = rendered_of(f);
+    struct render_fault fault = {0};
+    int rc = read_part(t, buffer, size, offset, &fault);
+    char *text, *name;
+
     if (rc == 0)
         return 0;
     text = rendered_fault_text(t, &fault);

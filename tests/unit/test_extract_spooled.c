@@ -64,6 +64,37 @@ static void spooled_locates_every_boundary(void **state)
     flatfile_free(f);
 }
 
+static void spooled_tells_its_pieces(void **state)
+{
+    static const char bytes[16] = "0123456789abcdef";
+    int fd = file_of(bytes, sizeof(bytes)), other = file_of(bytes, 5);
+    struct spooled *s = spooled_new(2);
+    struct flatfile_piece p[2];
+    struct flatfile *f;
+
+    (void)state;
+    spooled_set(s, 0, fd, 6, 10);
+    spooled_set(s, 1, other, 0, 5);
+    f = spooled_seal(s);
+    assert_int_equal(flatfile_pieces(f, 100, 8, p, 2), 2);
+    assert_int_equal(p[0].fd, fd);
+    assert_int_equal(p[0].offset, 14);
+    assert_int_equal(p[0].size, 2);
+    assert_int_equal(p[1].fd, other);
+    assert_int_equal(p[1].offset, 0);
+    assert_int_equal(p[1].size, 5);
+    assert_int_equal(flatfile_pieces(f, 2, 0, p, 2), 1);
+    assert_int_equal(p[0].size, 2);
+    assert_int_equal(flatfile_pieces(f, 100, 8, p, 1), 0); /* they are two */
+    assert_int_equal(flatfile_pieces(f, 100, 15, p, 2), 0);
+    assert_int_equal(ftruncate(other, 4), 0); /* whoever reads it is told */
+    assert_int_equal(flatfile_pieces(f, 100, 8, p, 2), 0);
+    assert_int_equal(flatfile_pieces(f, 2, 8, p, 2), 1);
+    flatfile_free(f);
+    close(other);
+    close(fd);
+}
+
 static void spooled_skips_empty_chunks(void **state)
 {
     struct spooled *s = spooled_new(5);
@@ -294,6 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spooled_locates_every_boundary),
+        cmocka_unit_test(spooled_tells_its_pieces),
         cmocka_unit_test(spooled_skips_empty_chunks),
         cmocka_unit_test(spooled_without_bytes_has_no_place_to_read),
         cmocka_unit_test(spooled_shows_nothing_before_it_is_sealed),
