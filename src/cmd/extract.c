@@ -10,6 +10,8 @@
 #include "cmd/subcommand.h"
 #include "common/log.h"
 #include "common/stop.h"
+#include "store/store.h"
+#include "view/frame.h"
 
 struct options {
     struct source_command c;
@@ -17,9 +19,15 @@ struct options {
     char *name;
 };
 
+static int set_compress(void *level, const char *v, struct err *err)
+{
+    return frame_read_level(v, level, err);
+}
+
 static const struct option_def options[] = {
     OPTION_ROWS(struct options, c, source_command_options),
     OPTION_CHOICE("render", 0, struct options, c.source.request.render, source_render_names),
+    OPTION_CALL("compress", 0, struct options, c.source.request.compress, set_compress),
     OPTION_FLAG("large-objects", 0, struct options, large_objects),
     OPTION_TEXT("name", 0, struct options, name),
     OPTION_END,
@@ -37,6 +45,9 @@ static int print_help(void)
         "      --render=WHEN         of a store: tables straight from its pages: auto (where it "
         "is\n"
         "                            quicker than copying them), always (all that can be), never\n"
+        "      --compress=zstd[:LEVEL]  tables that are rendered as .csv.zst (level 1 to 19, "
+        "default: 3);\n"
+        "                            all that can be rendered are\n"
         "      --large-objects       SOURCE holds the files as large objects, put there by\n"
         "                            asofs copy --large-objects: write them to DIR\n"
         "      --name=NAME           of that copy (default: the only one there is)\n\n"
@@ -90,9 +101,25 @@ static const char *without_effect(const struct options *o)
     if (!o->large_objects)
         return o->name ? "--name" : NULL;
     return s->request.format != PG_FORMAT_CSV   ? "--format"
+           : s->request.compress                ? "--compress"
            : s->page.moment.kind != MOMENT_NONE ? "a moment"
            : o->c.dry_run                       ? "--dry-run"
                                                 : NULL;
+}
+
+/* Then everything that can be is rendered. */
+static int check_compress(struct snapshot_request *r, const char *place, struct err *err)
+{
+    if (!r->compress)
+        return 0;
+    if (!store_is(place))
+        return err_set(err, EINVAL,
+                       "--compress is possible where tables are rendered, and so only of a store");
+    if (r->render == SNAPSHOT_COPY || r->format == PG_FORMAT_BINARY)
+        return err_set(err, EINVAL, "--compress does not go with --%s",
+                       r->render == SNAPSHOT_COPY ? "render=never" : "format=binary");
+    r->render = SNAPSHOT_RENDER;
+    return 0;
 }
 
 static int check_and_extract(struct options *o, char **operands)
@@ -105,6 +132,8 @@ static int check_and_extract(struct options *o, char **operands)
                 o->large_objects ? "with" : "without");
         return usage_error("extract", &err);
     }
+    if (check_compress(&o->c.source.request, operands[0], &err) < 0)
+        return usage_error("extract", &err);
     source_command_begin(&o->c, operands[0]);
     return o->c.dry_run       ? source_dry_run(&o->c.source)
            : o->large_objects ? objects_extract(&o->c.source, o->name, operands[1])

@@ -147,7 +147,7 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
 {
     struct buf b = {0};
     json_t *j = NULL;
-    const char *format, *encoding, *timezone, *lc_monetary, *lsn, *database;
+    const char *format, *encoding, *timezone, *lc_monetary, *lsn, *database, *compression = NULL;
     int rc = inspect_read_meta(dir, "snapshot.json", &b, err);
 
     if (rc < 0)
@@ -155,12 +155,21 @@ static int read_settings(struct contents *c, const char *dir, struct err *err)
     j = json_loadb(b.data, strlen(b.data), 0, NULL);
     buf_free(&b);
     if (!j ||
-        json_unpack(j, "{s:s,s:{s:s},s:{s:s,s:s,s:s,s:s}}", "lsn", &lsn, "server", "database",
+        json_unpack(j, "{s:s,s:{s:s},s:{s:s,s:s,s:s,s:s,s?:s}}", "lsn", &lsn, "server", "database",
                     &database, "settings", "format", &format, "encoding", &encoding, "timezone",
-                    &timezone, "lc_monetary", &lc_monetary) < 0 ||
+                    &timezone, "lc_monetary", &lc_monetary, "compression", &compression) < 0 ||
         !find_format(format, &c->format)) {
         json_decref(j);
         return err_set(err, EINVAL, "%s/.asofs/snapshot.json lacks what it should hold", dir);
+    }
+    if (compression) {
+        err_set(err, EINVAL,
+                "the files of %s are compressed (%s), and only plain ones can be read: extract it "
+                "again "
+                "without --compress",
+                dir, compression);
+        json_decref(j);
+        return -err->code;
     }
     c->encoding = mem_strdup(encoding);
     c->timezone = mem_strdup(timezone);

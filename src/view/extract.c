@@ -212,8 +212,10 @@ int view_render(struct view *v, struct datadir *pages, const struct pg_control *
 int view_write_begin(struct view *v, struct datadir *pages, const struct pg_control *control,
                      struct err *err)
 {
+    const struct snapshot_request *req = &v->members[0].snapshot->req;
+
     give_pages(v, pages, control, NULL);
-    return writing_begin(&v->writing, v->members[0].snapshot->req.jobs, err);
+    return writing_begin(&v->writing, req->jobs, req->compress, err);
 }
 
 static int write_table(struct view *v, const struct member *m, struct rendered *t, struct err *err)

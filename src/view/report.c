@@ -48,11 +48,11 @@ static json_t *server_json(const struct snapshot *s)
 /* Everything that shapes the text of values. */
 static json_t *settings_json(const struct snapshot *s)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "timezone", s->req.timezone,
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:s*}", "timezone", s->req.timezone,
                      "encoding", s->encoding, "server_encoding", s->server.encoding, "datestyle",
                      "ISO, MDY", "intervalstyle", "postgres", "bytea_output", "hex",
                      "extra_float_digits", 1, "lc_monetary", s->server.lc_monetary, "format",
-                     pg_format_name(s->req.format));
+                     pg_format_name(s->req.format), "compression", s->req.compress ? "zstd" : NULL);
 }
 
 static void snapshot(struct snapshot *s, struct buf *out)

@@ -350,7 +350,7 @@ int snapshot_freeze(const struct snapshot_request *req, struct snapshot **snapsh
     tell_left_out(s);
     s->results = results_new(&s->plan);
     estimate_rendered(s);
-    tree_make(&s->tree, s->catalog, req->format, req->pages);
+    tree_make(&s->tree, s->catalog, req->format, req->pages, req->compress ? s->rendered : NULL);
     *snapshot = s;
     return 0;
 }

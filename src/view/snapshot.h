@@ -50,6 +50,7 @@ struct snapshot_request {
     bool partial;     /* a table that fails does not end the view */
     bool pages;       /* of a page view: the tree has .asofs/pages */
     enum snapshot_render render;
+    int compress;           /* files of tables that are rendered: level (frame.h); 0: plain */
     uint64_t replayed;      /* rendering_pays */
     uint64_t render_memory; /* bytes: rendering.h */
     int64_t worker_timeout_ms;

@@ -6,6 +6,7 @@
 #include "common/escape.h"
 #include "common/hash.h"
 #include "common/mem.h"
+#include "view/frame.h"
 
 #define META_DIR ".asofs"
 #define PAGES_DIR "pages"
@@ -31,7 +32,8 @@ static int by_place(const void *a, const void *b)
     return d ? d : strcmp(x->file, y->file);
 }
 
-static struct name *collect_names(struct tree *t, const struct pg_catalog *c, enum pg_format format)
+static struct name *collect_names(struct tree *t, const struct pg_catalog *c, enum pg_format format,
+                                  const bool *compressed)
 {
     struct name *names = mem_array(c->ntables, sizeof(*names));
     size_t i;
@@ -42,7 +44,8 @@ static struct name *collect_names(struct tree *t, const struct pg_catalog *c, en
         char *file = escape_name(c->tables[i].rel.name);
 
         names[i].dir = escape_name(c->tables[i].rel.schema);
-        names[i].file = mem_printf("%s%s", file, pg_format_extension(format));
+        names[i].file = mem_printf("%s%s%s", file, pg_format_extension(format),
+                                   compressed && compressed[i] ? FRAME_SUFFIX : "");
         names[i].table = (uint32_t)i;
         t->paths[i] = mem_printf("%s/%s", names[i].dir, names[i].file);
         free(file);
@@ -135,13 +138,14 @@ static void number_inodes(struct tree *t)
     hash_free(h);
 }
 
-void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format, bool pages)
+void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format, bool pages,
+               const bool *compressed)
 {
     struct name *names;
     size_t i;
 
     *t = (struct tree){0};
-    names = collect_names(t, c, format);
+    names = collect_names(t, c, format, compressed);
     /* root, .asofs, its files and pages, and at most one directory for each table */
     t->nodes = mem_array(3 + META_FILES + 2 * c->ntables, sizeof(*t->nodes));
     add_directories(t, names, c->ntables);

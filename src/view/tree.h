@@ -51,8 +51,9 @@ struct tree {
     size_t npaths;
 };
 
-/* pages: with .asofs/pages. */
-void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format, bool pages);
+/* pages: with .asofs/pages. compressed: by table, which file has a name that says so; NULL: none. */
+void tree_make(struct tree *t, const struct pg_catalog *c, enum pg_format format, bool pages,
+               const bool *compressed);
 void tree_free(struct tree *t);
 
 /*

@@ -22,6 +22,7 @@
 #include "common/io.h"
 #include "common/mem.h"
 #include "common/proc.h"
+#include "view/frame.h"
 #include "view/internal.h"
 
 #define PART_HEAP ((uint64_t)4 << 20) /* of heap and TOAST, as an average */
@@ -33,6 +34,7 @@
 struct writing {
     pthread_t *threads, syncer;
     unsigned n;
+    int compress;
     bool syncs; /* there is the thread */
 
     pthread_mutex_t lock;   /* protects the rest, but what is said to be of whose turn it is */
@@ -65,6 +67,8 @@ struct part {
     uint64_t number;
     bool has_turn;
     struct out text;
+    struct frame *frame; /* NULL: text is written as it is */
+    struct out framed;   /* the text, to be written */
 };
 
 /* ---- a part ---- */
@@ -95,29 +99,53 @@ static int wait_for_turn(struct part *p)
     return rc;
 }
 
-/* In its turn: where its text is to be written. */
+/* Before its turn: others do the same meanwhile. */
+static int compress_text(struct part *p)
+{
+    p->framed.n = 0;
+    return p->frame && p->text.n ? frame_make(p->frame, p->text.p, p->text.n, &p->framed) : 0;
+}
+
+/* In its turn: a table without text has a frame, too, since an empty file is none of zstd's. */
+static int compress_nothing(struct part *p)
+{
+    const struct writing *w = p->w;
+
+    if (!p->frame || p->number + 1 < w->parts || w->offset || p->framed.n)
+        return 0;
+    return frame_make(p->frame, "", 0, &p->framed);
+}
+
+static const struct out *bytes_of(const struct part *p)
+{
+    return p->frame ? &p->framed : &p->text;
+}
+
+/* In its turn: where its bytes are to be written. */
 static uint64_t take_place(const struct part *p)
 {
     struct writing *w = p->w;
+    const struct out *bytes = bytes_of(p);
     uint64_t offset = w->offset;
 
-    hash_update(w->whole, p->text.p, p->text.n);
+    hash_update(w->whole, bytes->p, bytes->n);
     if (w->nchunks) /* of the first chunk, that is its own sum */
-        hash_update(w->chunk, p->text.p, p->text.n);
-    w->offset += p->text.n;
-    w->now.bytes += p->text.n;
+        hash_update(w->chunk, bytes->p, bytes->n);
+    w->offset += bytes->n;
+    w->now.bytes += bytes->n;
     return offset;
 }
 
-static int write_text(struct part *p, uint64_t offset)
+static int write_bytes(struct part *p, uint64_t offset)
 {
     struct writing *w = p->w;
-    int rc = io_pwrite_all(w->request->fd, p->text.p, p->text.n, offset);
+    const struct out *bytes = bytes_of(p);
+    int rc = io_pwrite_all(w->request->fd, bytes->p, bytes->n, offset);
 
-    if (rc == 0 && p->text.n) /* the kernel begins, and nobody waits */
-        sync_file_range(w->request->fd, (off64_t)offset, (off64_t)p->text.n, SYNC_FILE_RANGE_WRITE);
+    if (rc == 0 && bytes->n) /* the kernel begins, and nobody waits */
+        sync_file_range(w->request->fd, (off64_t)offset, (off64_t)bytes->n, SYNC_FILE_RANGE_WRITE);
     pthread_mutex_lock(&w->lock);
-    w->unsynced += p->text.n;
+    w->unsynced += bytes->n;
     if (w->unsynced >= SYNC_BYTES)
         pthread_cond_signal(&w->written);
     pthread_mutex_unlock(&w->lock);
@@ -128,14 +156,15 @@ static int write_text(struct part *p, uint64_t offset)
 static int take_text(void *arg, const char *bytes, size_t n)
 {
     struct part *p = arg;
-    int rc = 0;
+    int rc;
 
     out_put(&p->text, bytes, n);
     if (p->text.n < PART_BYTES)
         return 0;
-    if (!p->has_turn)
+    rc = compress_text(p);
+    if (rc == 0 && !p->has_turn)
         rc = wait_for_turn(p);
-    return rc == 0 ? write_text(p, take_place(p)) : rc;
+    return rc == 0 ? write_bytes(p, take_place(p)) : rc;
 }
 
 static void end_chunk(struct writing *w)
@@ -174,12 +203,16 @@ static void write_part(struct part *p)
     p->has_turn = false;
     p->text.n = 0;
     rc = render_lines_write_part(l, first, n, take_text, p, &rows, &fault);
+    if (rc == 0)
+        rc = compress_text(p);
     if (rc == 0 && !p->has_turn)
         rc = wait_for_turn(p);
+    if (rc == 0)
+        rc = compress_nothing(p);
     if (rc == 0) {
         offset = take_place(p);
         pass_turn(p, rows);
-        rc = write_text(p, offset);
+        rc = write_bytes(p, offset);
     }
     if (rc < 0)
         fail(p->w, rc, &fault);
@@ -195,7 +228,7 @@ static bool has_part(const struct writing *w)
 static void *write_thread(void *arg)
 {
     struct writing *w = arg;
-    struct part p = {.w = w};
+    struct part p = {.w = w, .frame = w->compress ? frame_new(w->compress) : NULL};
 
     pthread_mutex_lock(&w->lock);
     for (;;) {
@@ -213,6 +246,8 @@ static void *write_thread(void *arg)
     }
     pthread_mutex_unlock(&w->lock);
     out_free(&p.text);
+    out_free(&p.framed);
+    frame_free(p.frame);
     return NULL;
 }
 
@@ -261,11 +296,12 @@ static int start_threads(struct writing *w, unsigned threads)
     return rc;
 }
 
-int writing_begin(struct writing **result, unsigned threads, struct err *err)
+int writing_begin(struct writing **result, unsigned threads, int compress, struct err *err)
 {
     struct writing *w = mem_alloc(sizeof(*w));
     int rc;
 
+    w->compress = compress;
     w->threads = mem_array(threads, sizeof(*w->threads));
     w->whole = hash_new();
     w->chunk = hash_new();

@@ -12,8 +12,9 @@
 
 struct writing;
 
-/* The threads are what the calling thread is: who reads the pages has entered as their owner. */
-int writing_begin(struct writing **w, unsigned threads, struct err *err);
+/* The threads are what the calling thread is: who reads the pages has entered as their owner.
+ * compress: the level of the frames (frame.h) that the files are, of some MiB of text each; 0: plain text. */
+int writing_begin(struct writing **w, unsigned threads, int compress, struct err *err);
 void writing_end(struct writing *w); /* NULL is fine */
 
 struct writing_request {
@@ -21,7 +22,7 @@ struct writing_request {
     int fd;                 /* of an empty file */
     const char *path;       /* it, for messages */
     uint64_t
-        chunk_size; /* bytes of text after which a chunk of chunks.csv ends with the next row */
+        chunk_size; /* bytes of the file after which a chunk of chunks.csv ends with the next row */
     int stop_fd;    /* readable: give up (-EINTR); -1: none */
 };
 

@@ -128,7 +128,7 @@ static void tree_has_a_place_for_every_odd_name(void **state)
     for (f = PG_FORMAT_CSV; f <= PG_FORMAT_BINARY; f++) {
         struct tree t;
 
-        tree_make(&t, c, f, false);
+        tree_make(&t, c, f, false, NULL);
         assert_tree(&t, c, extensions[f]);
         tree_free(&t);
     }
@@ -143,7 +143,7 @@ static void assert_root(const struct place *places, size_t n, const char *expect
     struct tree t;
     uint32_t i;
 
-    tree_make(&t, c, PG_FORMAT_CSV, false);
+    tree_make(&t, c, PG_FORMAT_CSV, false, NULL);
     assert_tree(&t, c, ".csv");
     for (i = 0; i < t.nodes[0].nchildren; i++)
         buf_printf(&b, "%s ", t.nodes[t.nodes[0].children + i].name);
@@ -177,7 +177,7 @@ static void tree_sorts_by_names_as_they_are_shown(void **state)
 
     (void)state;
     assert_root(places, 4, ".asofs a a! a%0A ");
-    tree_make(&t, c, PG_FORMAT_TEXT, false);
+    tree_make(&t, c, PG_FORMAT_TEXT, false, NULL);
     dir = tree_lookup(&t, 0, "a");
     assert_string_equal(t.nodes[t.nodes[dir].children].name, "t-1.txt");
     assert_int_equal(t.nodes[t.nodes[dir].children].item, 3);
@@ -198,7 +198,7 @@ static void tree_does_not_find_what_is_not_there(void **state)
     size_t i;
 
     (void)state;
-    tree_make(&t, c, PG_FORMAT_CSV, false);
+    tree_make(&t, c, PG_FORMAT_CSV, false, NULL);
     for (i = 0; i < sizeof(absent) / sizeof(*absent); i++)
         assert_int_equal(tree_lookup(&t, 0, absent[i]), -1);
     dir = tree_lookup(&t, 0, "public");
@@ -223,8 +223,8 @@ static void trees_of_several_databases_are_joined(void **state)
     int64_t dir, schema, file;
 
     (void)state;
-    tree_make(&one, full, PG_FORMAT_CSV, false);
-    tree_make(&two, none, PG_FORMAT_CSV, false);
+    tree_make(&one, full, PG_FORMAT_CSV, false, NULL);
+    tree_make(&two, none, PG_FORMAT_CSV, false, NULL);
     tree_join(&t, members, dirs, 3, false);
     assert_int_equal(t.nodes[0].nchildren, 3);
     assert_int_equal(t.nodes[0].subdirs, 3);
@@ -268,7 +268,7 @@ static void trees_have_pages_when_asked(void **state)
     int64_t dir, pages;
 
     (void)state;
-    tree_make(&t, c, PG_FORMAT_CSV, true);
+    tree_make(&t, c, PG_FORMAT_CSV, true, NULL);
     dir = tree_lookup(&t, 0, ".asofs");
     assert_int_equal(t.nodes[dir].nchildren, 8);
     assert_int_equal(t.nodes[dir].subdirs, 1);
@@ -279,7 +279,7 @@ static void trees_have_pages_when_asked(void **state)
     assert_int_equal(t.nodes[pages].parent, dir);
     tree_free(&t);
 
-    tree_make(&one, c, PG_FORMAT_CSV, false);
+    tree_make(&one, c, PG_FORMAT_CSV, false, NULL);
     tree_join(&t, members, dirs, 3, true);
     assert_int_equal(t.nodes[0].nchildren, 4);
     assert_string_equal(t.nodes[t.nodes[0].children + 1].name, ".asofs"); /* after "-x" */
@@ -318,8 +318,8 @@ static void tree_numbers_last_whatever_else_there_is(void **state)
     struct tree a, b;
 
     (void)state;
-    tree_make(&a, few, PG_FORMAT_CSV, false);
-    tree_make(&b, many, PG_FORMAT_CSV, false);
+    tree_make(&a, few, PG_FORMAT_CSV, false, NULL);
+    tree_make(&b, many, PG_FORMAT_CSV, false, NULL);
     /* printf 'public\0orders.csv' | xxhsum -H3 gives ddd05ad82b0afea9: two bits less, bit 4 set */
     assert_int_equal(ino_of(&a, "public", "orders.csv"), orders);
     assert_int_equal(ino_of(&b, "public", "orders.csv"), orders);
@@ -347,7 +347,7 @@ static void tree_of_many_random_names_is_right(void **state)
                                     "-./\n"[fixture_random_below(&seed, 4)]);
     }
     c = viewfixture_catalog(places, TABLES);
-    tree_make(&t, c, PG_FORMAT_BINARY, false);
+    tree_make(&t, c, PG_FORMAT_BINARY, false, NULL);
     assert_tree(&t, c, ".bin");
     tree_free(&t);
     pg_catalog_free(c);

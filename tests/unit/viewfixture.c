@@ -77,7 +77,7 @@ struct snapshot *viewfixture_snapshot(const char *source, const char *schema_err
                                    .lsn = mem_strdup("0/16B3748")};
     s->started = 1000, s->locked = 1200, s->frozen = 1500;
     plan_make(&s->plan, s->catalog, 8192);
-    tree_make(&s->tree, s->catalog, PG_FORMAT_CSV, false);
+    tree_make(&s->tree, s->catalog, PG_FORMAT_CSV, false, NULL);
     s->workers = workers_new(2, 1000);
     s->results = results_new(&s->plan);
     if (schema_error)
