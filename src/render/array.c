@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "render/bytes.h"
+#include "render/digits.h"
 #include "render/nested.h"
 
 #define HEADER 16         /* up to the sizes */
@@ -17,7 +18,8 @@
 
 struct array {
     const struct render_type *element;
-    bool plain; /* nested_is_plain: of the element */
+    bool plain;    /* nested_is_plain: of the element */
+    bool verbatim; /* of its ops, and commas are between such elements */
     int dimensions;
     int32_t sizes[DIMENSIONS], lower[DIMENSIONS];
     int64_t count;      /* of all elements */
@@ -70,6 +72,7 @@ static int open_array(struct render_work *w, const struct render_type *t, struct
         return render_fail(w, "an array without a header");
     a->element = t->element;
     a->plain = nested_is_plain(t->element);
+    a->verbatim = t->element->ops->verbatim && t->element->delimiter == ',';
     a->dimensions = (int)bytes_u32(v.p);
     a->bitmap = NULL;
     a->elements = (struct nested_parts){0};
@@ -114,12 +117,64 @@ static int put_element(struct render_work *w, struct array *a, int64_t i, struct
         return nested_check(w, text);
     }
     rc = nested_take(w, &a->elements, t->len, t->align, false, &v);
-    if (rc == 0)
+    if (rc == 0 && a->verbatim)
+        rc = nested_put_text(w, v, t->delimiter, text);
+    else if (rc == 0)
         rc = a->plain ? nested_put_plain(w, t, v, text)
                       : nested_put(w, t, v, NESTED_ARRAY, t->delimiter, text);
     w->used = mark;
     return rc;
 }
+
+/* ---- integers, one after the other in one dimension ---- */
+
+/* What is damaged in them, those who take them one by one find. */
+static bool is_integers(const struct array *a)
+{
+    size_t size = (size_t)a->element->len;
+
+    return a->element->ops->integer && (size == 4 || size == 8) && a->dimensions == 1 &&
+           a->lower[0] == 1 && !a->bitmap && (size_t)a->count * size <= a->elements.len;
+}
+
+static inline int64_t integer_at(const struct array *a, int64_t i)
+{
+    const char *p = a->elements.p + i * a->element->len;
+
+    return a->element->len == 4 ? (int32_t)bytes_u32(p) : (int64_t)bytes_u64(p);
+}
+
+static char *put_integers(const struct array *a, char *p)
+{
+    int64_t i;
+
+    for (i = 0; i < a->count; i++) {
+        *p++ = i ? a->element->delimiter : '{';
+        p = digits_signed(p, integer_at(a, i));
+    }
+    *p++ = '}';
+    return p;
+}
+
+static int write_integers(struct render_work *w, const struct array *a, struct nested_text *text)
+{
+    size_t n = (size_t)a->count + 1;
+    int64_t i;
+    char *p;
+
+    if (text->o) {
+        p = out_place(text->o, (size_t)a->count * DIGITS_MAX + 1);
+        n = (size_t)(put_integers(a, p) - p);
+        text->o->n += n;
+    } else {
+        for (i = 0; i < a->count; i++)
+            n += digits_count_signed(integer_at(a, i));
+    }
+    text->n += n;
+    return nested_check(w, text);
+}
+
+/* ---- all ---- */
 
 /* Behind an element: the braces that end with it, a delimiter, the braces of the next one. `at`: which one
  * it is, in each dimension. */
@@ -148,6 +203,8 @@ static int write_elements(struct render_work *w, struct array *a, struct nested_
         nested_write(text, "{}", 2);
         return 0;
     }
+    if (is_integers(a))
+        return write_integers(w, a, text);
     put_bounds(a, text);
     nested_write(text, "{{{{{{", (size_t)a->dimensions);
     for (i = 0; i < a->count && rc == 0; i++) {
@@ -180,7 +237,13 @@ static int array_length(struct render_work *w, const struct render_type *t, stru
     return rc;
 }
 
-/* Numbers and the like have no quotes and no backslashes; what is between them may be a comma. */
+/* Numbers and the like have no quotes and no backslashes; and a text with something that makes a field of CSV be quoted
+ * has quotes of its own. What is between them may be a comma. */
+static bool field_is_known(const struct array *a, enum render_format f)
+{
+    return a->element->delimiter == ',' && (a->plain || (a->verbatim && f == RENDER_CSV));
+}
+
 static int array_field(struct render_work *w, const struct render_type *t, struct render_value v,
                        struct render_style s, size_t *n)
 {
@@ -188,12 +251,38 @@ static int array_field(struct render_work *w, const struct render_type *t, struc
     struct array a;
     int rc = open_array(w, t, v, &a);
 
-    if (rc < 0 || !a.plain || t->element->delimiter != ',')
+    if (rc < 0 || !field_is_known(&a, s.format))
         return rc < 0 ? rc : 1;
     rc = write_elements(w, &a, &text);
-    *n = text.n + (s.format == RENDER_CSV && a.count > 1 ? 2 : 0);
+    *n = text.n + text.quotes;
+    if (s.format == RENDER_CSV && (a.count > 1 || text.quotes))
+        *n += 2;
     return rc;
 }
 
+/* Quotes around it come first, and are taken away where there is no need for them. */
+static int put_array_field(struct render_work *w, const struct render_type *t,
+                           struct render_value v, struct render_style s, struct out *o)
+{
+    struct nested_text text = {.o = o, .doubled = true};
+    size_t at = o->n;
+    struct array a;
+    int rc = s.format == RENDER_CSV ? open_array(w, t, v, &a) : 1;
+
+    if (rc != 0 || !field_is_known(&a, s.format))
+        return rc ? rc : 1;
+    out_putc(o, '"');
+    rc = write_elements(w, &a, &text);
+    if (rc < 0)
+        return rc;
+    if (a.count > 1 || text.quotes) {
+        out_putc(o, '"');
+    } else {
+        o->n--;
+        memmove(o->p + at, o->p + at + 1, o->n - at);
+    }
+    return 0;
+}
+
 const struct render_ops render_array_ops = {
-    .put = put_array, .length = array_length, .field = array_field};
+    .put = put_array, .length = array_length, .field = array_field, .put_field = put_array_field};

@@ -3,7 +3,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "render/chunk.h"
 #include "render/varlena.h"
 
 /* ---- strings ---- */
@@ -24,6 +23,11 @@ static void put_escaped(struct nested_text *text, unsigned char c)
     if (widths[c] == 2)
         escape[1] = name ? letters[name - named] : (char)c;
     nested_write(text, escape, widths[c]);
+    if (c == '"') {
+        text->quotes++;
+        if (text->doubled)
+            out_putc(text->o, '"');
+    }
 }
 
 static size_t escaped_length(const char *p, size_t n)
@@ -35,24 +39,13 @@ static size_t escaped_length(const char *p, size_t n)
     return sum;
 }
 
-/* n bytes, less than CHUNK; others of a chunk may be anything. */
-static inline chunk part_of(const char *p, size_t n, size_t left)
-{
-    return left >= CHUNK ? chunk_whole(p) : chunk_part(p, n);
-}
-
-static inline unsigned specials_of(chunk c, size_t n)
-{
-    return json_specials_in(c) & ((1u << n) - 1);
-}
-
 /* Has it something to be escaped? */
 static inline bool has_specials(const char *p, size_t n, size_t left)
 {
     for (; n >= CHUNK; p += CHUNK, n -= CHUNK, left -= CHUNK)
         if (json_specials_in(chunk_whole(p)))
             return true;
-    return specials_of(part_of(p, n, left), n);
+    return json_short_specials(json_short(p, n, left), n);
 }
 
 /* The same, while it is copied to `to`, where CHUNK bytes more may be written. */
@@ -66,9 +59,9 @@ static inline bool copy_has_specials(char *to, const char *p, size_t n, size_t l
         mask |= json_specials_in(c);
         chunk_store(to, c);
     }
-    c = part_of(p, n, left);
+    c = json_short(p, n, left);
     chunk_store(to, c);
-    return mask || specials_of(c, n);
+    return mask || json_short_specials(c, n);
 }
 
 static size_t measure_escapes(const char *p, size_t n, struct nested_text *text)
@@ -96,11 +89,18 @@ static int measure_string(struct render_work *w, const char *p, size_t n, size_t
     return 0;
 }
 
+static void put_quote(struct nested_text *text)
+{
+    out_put(text->o, "\"\"", text->doubled ? 2 : 1);
+    text->quotes++;
+    text->n++;
+}
+
 static void put_escapes(const char *p, size_t n, struct nested_text *text)
 {
     size_t i, from = 0;
 
-    nested_write(text, "\"", 1);
+    put_quote(text);
     for (i = 0; i < n; i++) {
         if (widths[(unsigned char)p[i]] == 1)
             continue;
@@ -109,7 +109,7 @@ static void put_escapes(const char *p, size_t n, struct nested_text *text)
         from = i + 1;
     }
     nested_write(text, p + from, n - from);
-    nested_write(text, "\"", 1);
+    put_quote(text);
 }
 
 int json_put_string(struct render_work *w, const char *p, size_t n, size_t left,
@@ -122,14 +122,11 @@ int json_put_string(struct render_work *w, const char *p, size_t n, size_t left,
         return measure_string(w, p, n, left, text);
     if (n > NESTED_LONGEST / 8 && text->n + escaped_length(p, n) > NESTED_LONGEST)
         return render_fail(w, "a text of more than 1 GiB");
-    to = out_place(o, n + 2 + CHUNK);
-    if (copy_has_specials(to + 1, p, n, left)) {
+    to = out_place(o, n + 4 + CHUNK);
+    if (copy_has_specials(to + 1 + text->doubled, p, n, left))
         put_escapes(p, n, text);
-        return 0;
-    }
-    to[0] = to[n + 1] = '"';
-    o->n += n + 2;
-    text->n += n + 2;
+    else
+        json_close_string(to, n, text);
     return 0;
 }
 

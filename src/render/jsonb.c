@@ -56,9 +56,17 @@ static int fail(struct walk *k, const char *what)
     return render_fail(k->w, what);
 }
 
-static void put(struct walk *k, const char *p, size_t n)
+/* What is made of a jsonb: its text, a field of CSV with that, or the length alone. It is one code, compiled for
+ * each. */
+enum making { MAKE_TEXT, MAKE_FIELD, MAKE_LENGTH };
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS void put(struct walk *k, enum making m, const char *p, size_t n)
 {
-    nested_write(&k->text, p, n);
+    if (m != MAKE_LENGTH)
+        out_put(k->text.o, p, n);
+    k->text.n += n;
 }
 
 /* ---- containers ---- */
@@ -122,7 +130,7 @@ static int read_header(struct walk *k, size_t at, size_t end, struct level *l)
     return 0;
 }
 
-static int open_container(struct walk *k, size_t at, size_t end)
+ALWAYS int open_container(struct walk *k, enum making m, size_t at, size_t end)
 {
     struct level l;
     int rc = read_header(k, at, end, &l);
@@ -131,32 +139,56 @@ static int open_container(struct walk *k, size_t at, size_t end)
         return rc;
     out_put(k->levels, &l, sizeof(l));
     if (!(l.flags & SCALAR))
-        put(k, l.flags == OBJECT ? "{" : "[", 1);
+        put(k, m, l.flags == OBJECT ? "{" : "[", 1);
     return 0;
 }
 
-static int put_scalar(struct walk *k, struct item item)
+/* Most are short, and nothing in them is escaped. */
+ALWAYS int put_string(struct walk *k, enum making m, size_t at, size_t n)
+{
+    const char *p = k->p + at;
+    size_t left = k->len - at;
+    chunk c;
+    char *to;
+
+    if (n >= CHUNK)
+        return json_put_string(k->w, p, n, left, &k->text);
+    c = json_short(p, n, left);
+    if (json_short_specials(c, n))
+        return json_put_string(k->w, p, n, left, &k->text);
+    if (m == MAKE_LENGTH) {
+        k->text.quotes += 2;
+        k->text.n += n + 2;
+        return 0;
+    }
+    to = out_place(k->text.o, n + 4 + CHUNK);
+    chunk_store(to + (m == MAKE_FIELD ? 2 : 1), c);
+    json_close_string(to, n, &k->text);
+    return 0;
+}
+
+ALWAYS int put_scalar(struct walk *k, enum making m, struct item item)
 {
     switch (item.kind) {
     case STRING:
-        return json_put_string(k->w, k->p + item.at, item.len, k->len - item.at, &k->text);
+        return put_string(k, m, item.at, item.len);
     case NUMBER:
         return json_put_number(k->w, k->p + item.at, item.len, &k->text);
     case FALSE:
-        put(k, "false", 5);
+        put(k, m, "false", 5);
         return 0;
     case TRUE:
-        put(k, "true", 4);
+        put(k, m, "true", 4);
         return 0;
     case NIL:
-        put(k, "null", 4);
+        put(k, m, "null", 4);
         return 0;
     default:
         return fail(k, "a jsonb has an element of an unknown kind");
     }
 }
 
-static int put_key(struct walk *k, struct level *l)
+ALWAYS int put_key(struct walk *k, enum making m, struct level *l)
 {
     struct item item = {0};
     int rc = take_item(k, l, l->i, &l->key, &item);
@@ -164,22 +196,22 @@ static int put_key(struct walk *k, struct level *l)
     if (rc == 0 && item.kind != STRING)
         rc = fail(k, "a key in a jsonb is not a string");
     if (rc == 0)
-        rc = json_put_string(k->w, k->p + item.at, item.len, k->len - item.at, &k->text);
-    put(k, ": ", 2);
+        rc = put_string(k, m, item.at, item.len);
+    put(k, m, ": ", 2);
     return rc;
 }
 
 /* What is before the next element, and where that is. */
-static int take_element(struct walk *k, struct level *l, struct item *item)
+ALWAYS int take_element(struct walk *k, enum making m, struct level *l, struct item *item)
 {
     int rc = 0;
 
     if (l->i > 0) {
         k->commas = true;
-        put(k, ", ", 2);
+        put(k, m, ", ", 2);
     }
     if (l->flags == OBJECT)
-        rc = put_key(k, l);
+        rc = put_key(k, m, l);
     if (rc == 0)
         rc = take_item(k, l, (size_t)l->i + (l->flags == OBJECT ? l->n : 0), &l->value, item);
     l->i++;
@@ -187,40 +219,42 @@ static int take_element(struct walk *k, struct level *l, struct item *item)
 }
 
 /* On with the innermost container: until there is one more inside of it, or it ends. */
-static int walk_container(struct walk *k)
+ALWAYS int walk_container(struct walk *k, enum making m)
 {
     struct level *top = (void *)(k->levels->p + k->levels->n - sizeof(*top)), l = *top;
     struct item item = {0};
     int rc = 0;
 
     while (rc == 0 && l.i < l.n) {
-        rc = take_element(k, &l, &item);
+        rc = take_element(k, m, &l, &item);
         if (rc < 0)
             return rc;
         if (item.kind == CONTAINER && !(l.flags & SCALAR)) {
             *top = l; /* now: a new level may move it */
-            return open_container(k, item.at, item.at + item.len);
+            return open_container(k, m, item.at, item.at + item.len);
         }
-        rc = put_scalar(k, item);
+        rc = put_scalar(k, m, item);
         if (rc == 0)
             rc = nested_check(k->w, &k->text);
     }
     if (!(l.flags & SCALAR))
-        put(k, l.flags == OBJECT ? "}" : "]", 1);
+        put(k, m, l.flags == OBJECT ? "}" : "]", 1);
     k->levels->n -= sizeof(l);
     return rc;
 }
 
-static int write_jsonb(struct walk *k, struct render_work *w, struct render_value v, struct out *o)
+ALWAYS int write_jsonb(struct walk *k, enum making m, struct render_work *w, struct render_value v,
+                       struct out *o)
 {
     size_t mark = w->used;
     int rc;
 
-    *k = (struct walk){.w = w, .p = v.p, .len = v.len, .text = {.o = o}};
+    *k =
+        (struct walk){.w = w, .p = v.p, .len = v.len, .text = {.o = o, .doubled = m == MAKE_FIELD}};
     k->levels = render_work_buffer(w);
-    rc = open_container(k, 0, v.len);
+    rc = open_container(k, m, 0, v.len);
     while (rc == 0 && k->levels->n > 0)
-        rc = walk_container(k);
+        rc = walk_container(k, m);
     w->used = mark;
     return rc;
 }
@@ -231,14 +265,19 @@ static int put_jsonb(struct render_work *w, const struct render_type *t, struct 
     struct walk k;
 
     (void)t;
-    return write_jsonb(&k, w, v, o);
+    return write_jsonb(&k, MAKE_TEXT, w, v, o);
+}
+
+static int measure_jsonb(struct walk *k, struct render_work *w, struct render_value v)
+{
+    return write_jsonb(k, MAKE_LENGTH, w, v, NULL);
 }
 
 static int jsonb_length(struct render_work *w, const struct render_type *t, struct render_value v,
                         size_t *n)
 {
     struct walk k;
-    int rc = write_jsonb(&k, w, v, NULL);
+    int rc = measure_jsonb(&k, w, v);
 
     (void)t;
     *n = k.text.n;
@@ -246,23 +285,52 @@ static int jsonb_length(struct render_work *w, const struct render_type *t, stru
 }
 
 /* Only strings have quotes, and backslashes; and control characters are escaped in them. */
+static bool needs_quotes(const struct walk *k)
+{
+    return k->text.quotes || k->commas;
+}
+
 static int jsonb_field(struct render_work *w, const struct render_type *t, struct render_value v,
                        struct render_style s, size_t *n)
 {
     struct walk k;
-    int rc = write_jsonb(&k, w, v, NULL);
+    int rc = measure_jsonb(&k, w, v);
 
     (void)t;
     *n = k.text.n;
     if (s.format == RENDER_TEXT)
         *n += k.text.backslashes;
-    else if (k.text.quotes || k.commas)
+    else if (needs_quotes(&k))
         *n += 2 + k.text.quotes;
     return rc;
 }
 
+/* Quotes are the rule: where there is no need for them, the first is taken away again. */
+static int put_jsonb_field(struct render_work *w, const struct render_type *t,
+                           struct render_value v, struct render_style s, struct out *o)
+{
+    size_t at = o->n;
+    struct walk k;
+    int rc;
+
+    (void)t;
+    if (s.format != RENDER_CSV)
+        return 1;
+    out_putc(o, '"');
+    rc = write_jsonb(&k, MAKE_FIELD, w, v, o);
+    if (rc < 0)
+        return rc;
+    if (needs_quotes(&k)) {
+        out_putc(o, '"');
+    } else {
+        o->n--;
+        memmove(o->p + at, o->p + at + 1, o->n - at);
+    }
+    return 0;
+}
+
 static const struct render_ops jsonb_ops = {
-    .put = put_jsonb, .length = jsonb_length, .field = jsonb_field};
+    .put = put_jsonb, .length = jsonb_length, .field = jsonb_field, .put_field = put_jsonb_field};
 
 const struct render_builtin render_documents[] = {
     {3802, -1, 'i', ',', false, &jsonb_ops},           /* jsonb */

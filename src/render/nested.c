@@ -1,5 +1,6 @@
 #include "render/nested.h"
 
+#include <errno.h>
 #include <strings.h>
 
 #include "render/varlena.h"
@@ -107,6 +108,35 @@ static bool needs_quotes(const char *p, size_t n, enum nested_quoting quoting, c
     return needed || (quoting == NESTED_ARRAY && n == 4 && strncasecmp(p, "null", 4) == 0);
 }
 
+/* Between quotes, with a backslash before what is escaped. */
+static void write_escaped(const char *p, size_t n, struct nested_text *text)
+{
+    static const char quotes[] = "\"\"";
+    size_t i, from = 0;
+
+    out_put(text->o, quotes, text->doubled ? 2 : 1);
+    for (i = 0; i < n; i++) {
+        if (!(reasons[(unsigned char)p[i]] & ESCAPED))
+            continue;
+        out_put(text->o, p + from, i - from);
+        out_putc(text->o, '\\');
+        if (text->doubled && p[i] == '"')
+            out_putc(text->o, '"');
+        from = i;
+    }
+    out_put(text->o, p + from, n - from);
+    out_put(text->o, quotes, text->doubled ? 2 : 1);
+}
+
+static size_t count_quotes(const char *p, size_t n)
+{
+    size_t i, count = 0;
+
+    for (i = 0; i < n; i++)
+        count += p[i] == '"';
+    return count;
+}
+
 /* In its place, from the end on. A row and a range double what they escape, an array puts a backslash. */
 static void add_quotes(struct out *o, size_t from, size_t escapes, enum nested_quoting quoting)
 {
@@ -193,6 +223,26 @@ int nested_put_plain(struct render_work *w, const struct render_type *t, struct 
     }
     w->used = mark;
     return rc < 0 ? rc : nested_check(w, text);
+}
+
+int nested_put_text(struct render_work *w, struct render_value v, char delimiter,
+                    struct nested_text *text)
+{
+    size_t escapes;
+
+    if (w->nesting >= RENDER_NESTING)
+        return render_fail(w, "values nested too deeply");
+    if (!needs_quotes(v.p, v.len, NESTED_ARRAY, delimiter, &escapes)) {
+        nested_write(text, v.p, v.len);
+        return nested_check(w, text);
+    }
+    text->n += v.len + escapes + 2;
+    text->quotes += 2 + (escapes ? count_quotes(v.p, v.len) : 0);
+    if (nested_check(w, text) < 0)
+        return -EIO;
+    if (text->o)
+        write_escaped(v.p, v.len, text);
+    return 0;
 }
 
 int nested_put(struct render_work *w, const struct render_type *t, struct render_value v,

@@ -37,9 +37,11 @@ int nested_skip(struct render_work *w, struct nested_parts *s, int16_t len, char
 
 /* A text that is being written. */
 struct nested_text {
-    struct out *o;              /* NULL: only the length is wanted */
-    size_t n;                   /* so far */
-    size_t quotes, backslashes; /* of what json.h measured */
+    struct out *o;      /* NULL: only the length is wanted */
+    size_t n;           /* so far */
+    size_t quotes;      /* in strings of json.h, and of nested_put_text */
+    size_t backslashes; /* in what json.h measured */
+    bool doubled;       /* each of these quotes is written twice, as in CSV; n and quotes count one */
 };
 
 static inline void nested_write(struct nested_text *text, const char *p, size_t n)
@@ -71,5 +73,9 @@ bool nested_is_plain(const struct render_type *t);
 /* nested_put of a value of such a type. */
 int nested_put_plain(struct render_work *w, const struct render_type *t, struct render_value v,
                      struct nested_text *text);
+
+/* nested_put of a value of a type that is verbatim (type.h), in an array. */
+int nested_put_text(struct render_work *w, struct render_value v, char delimiter,
+                    struct nested_text *text);
 
 #endif

@@ -41,6 +41,10 @@ struct render_ops {
      * the same fault, for every input. 1: there is no quicker way for this value. NULL: nor for any. */
     int (*field)(struct render_work *w, const struct render_type *t, struct render_value v,
                  struct render_style s, size_t *n);
+    /* Append that field: the same, or the same fault, as put and render_field_put. 1, NULL: as above, and nothing
+     * is appended. */
+    int (*put_field)(struct render_work *w, const struct render_type *t, struct render_value v,
+                     struct render_style s, struct out *o);
     bool bare; /* the text never needs quotes in CSV, nor escapes in the text format, and is not
                   empty */
     bool verbatim; /* the text is the value's bytes as they are: who has those need not call put */

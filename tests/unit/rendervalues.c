@@ -58,14 +58,42 @@ static void check_field(struct render_work *w, const struct render_type *t, stru
     w->fault = fault;
 }
 
+static void check_put_field(struct render_work *w, const struct render_type *t,
+                            struct render_value v, struct render_style s, int rc, const char *text,
+                            size_t n)
+{
+    const char *fault = w->fault;
+    struct out o = {0}, field = {0};
+    int put;
+
+    out_putc(&field, 'x');
+    w->fault = NULL;
+    put = t->ops->put_field(w, t, v, s, &field);
+    require(put == 1 || put == rc, "a field that is put is a fault, or its text is");
+    require(put == 1 || w->fault == fault, "a field that is put has another fault");
+    out_putc(&o, 'x');
+    if (put == 0)
+        render_field_put(s, text, n, &o);
+    require(put < 0 || (field.n == o.n && memcmp(field.p, o.p, o.n) == 0),
+            "a field is put that is not that of the text");
+    w->fault = fault;
+    out_free(&field);
+    out_free(&o);
+}
+
 static void check_fields(struct render_work *w, const struct render_type *t, struct render_value v,
                          int rc, const char *text, size_t n)
 {
-    if (!t->ops->field)
-        return;
-    check_field(w, t, v, (struct render_style){RENDER_CSV, false}, rc, text, n);
-    check_field(w, t, v, (struct render_style){RENDER_CSV, true}, rc, text, n);
-    check_field(w, t, v, (struct render_style){RENDER_TEXT, false}, rc, text, n);
+    static const struct render_style styles[] = {
+        {RENDER_CSV, false}, {RENDER_CSV, true}, {RENDER_TEXT, false}};
+    size_t i;
+
+    for (i = 0; i < sizeof(styles) / sizeof(styles[0]); i++) {
+        if (t->ops->field)
+            check_field(w, t, v, styles[i], rc, text, n);
+        if (t->ops->put_field)
+            check_put_field(w, t, v, styles[i], rc, text, n);
+    }
 }
 
 char *rendered_text(const struct render_type *t, const char *p, size_t n, const char **fault)
