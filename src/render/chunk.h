@@ -5,6 +5,7 @@
 #ifndef ASOFS_RENDER_CHUNK_H
 #define ASOFS_RENDER_CHUNK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __SSE2__
@@ -38,14 +39,25 @@ static inline unsigned quotes_in(chunk c)
     return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(c, _mm_set1_epi8('"')));
 }
 
-static inline unsigned csv_specials_in(chunk c)
+/* Bytes that are not zero are where the specials of CSV are. */
+static inline chunk csv_marks_in(chunk c)
 {
     __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8('\n')),
                                 _mm_cmpeq_epi8(c, _mm_set1_epi8('\r')));
     __m128i others =
         _mm_or_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8(',')), _mm_cmpeq_epi8(c, _mm_set1_epi8('"')));
 
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(ends, others));
+    return _mm_or_si128(ends, others);
+}
+
+static inline chunk chunk_or(chunk a, chunk b)
+{
+    return _mm_or_si128(a, b);
+}
+
+static inline bool chunk_has_marks(chunk marks)
+{
+    return _mm_movemask_epi8(marks) != 0;
 }
 
 /* What jsonb escapes in a string: below 32, quote and backslash. */
@@ -103,15 +115,29 @@ static inline unsigned quotes_in(chunk c)
     return mask;
 }
 
-static inline unsigned csv_specials_in(chunk c)
+static inline chunk csv_marks_in(chunk c)
 {
-    unsigned mask = 0, i;
+    unsigned i;
 
     for (i = 0; i < CHUNK; i++)
-        mask |= (unsigned)(c.byte[i] == ',' || c.byte[i] == '"' || c.byte[i] == '\n' ||
-                           c.byte[i] == '\r')
-                << i;
-    return mask;
+        c.byte[i] = c.byte[i] == ',' || c.byte[i] == '"' || c.byte[i] == '\n' || c.byte[i] == '\r';
+    return c;
+}
+
+static inline chunk chunk_or(chunk a, chunk b)
+{
+    unsigned i;
+
+    for (i = 0; i < CHUNK; i++)
+        a.byte[i] = a.byte[i] | b.byte[i];
+    return a;
+}
+
+static inline bool chunk_has_marks(chunk marks)
+{
+    static const chunk none;
+
+    return memcmp(&marks, &none, sizeof(none)) != 0;
 }
 
 static inline unsigned json_specials_in(chunk c)

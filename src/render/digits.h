@@ -112,10 +112,10 @@ static inline char *digits_padded(char *p, uint64_t v, unsigned n)
     return digits_upto_eight(p, v, n);
 }
 
-/* All that it has; bytes behind as above. */
+/* All that it has; bytes behind as above. Most are short. */
 static inline char *digits_unsigned(char *p, uint64_t v)
 {
-    return digits_padded(p, v, digits_count(v));
+    return v < 10000 ? digits_short(p, (unsigned)v) : digits_padded(p, v, digits_count(v));
 }
 
 static inline uint64_t digits_absolute(int64_t v)

@@ -1,37 +1,8 @@
 #include "render/field.h"
 
-#include "render/chunk.h"
+#include "render/bare.h"
 
 #define PIECE 1024u /* of a text, that is written at once */
-
-/* Looks for specials in the n bytes, and copies them, CHUNK or more, to `to`. */
-static inline unsigned copy_csv(char *to, const char *text, size_t n)
-{
-    unsigned mask;
-    size_t i;
-    chunk c = chunk_whole(text + n - CHUNK);
-
-    mask = csv_specials_in(c);
-    chunk_store(to + n - CHUNK, c);
-    for (i = 0; i + CHUNK < n; i += CHUNK) {
-        c = chunk_whole(text + i);
-        mask |= csv_specials_in(c);
-        chunk_store(to + i, c);
-    }
-    return mask;
-}
-
-static inline bool has_csv_specials(const char *text, size_t n)
-{
-    size_t i;
-
-    if (n < CHUNK)
-        return csv_specials_in(chunk_part(text, n)) != 0;
-    for (i = 0; i + CHUNK < n; i += CHUNK)
-        if (csv_specials_in(chunk_whole(text + i)))
-            return true;
-    return csv_specials_in(chunk_whole(text + n - CHUNK)) != 0;
-}
 
 /* Those that become two bytes: the quotes of CSV. */
 static inline unsigned doubled_in(enum render_format f, chunk c)
@@ -60,17 +31,11 @@ static inline size_t count_doubled(enum render_format f, const char *text, size_
     return count + chunk_count(doubled_in(f, chunk_part(text, n)));
 }
 
-/* Quotes that no byte of it asks for. */
-static inline bool is_odd(struct render_style s, const char *text, size_t n)
-{
-    return n == 0 || (s.alone && n == 2 && memcmp(text, "\\.", 2) == 0);
-}
-
 size_t render_field_length(struct render_style s, const char *text, size_t n)
 {
     if (s.format == RENDER_TEXT)
         return n + count_doubled(RENDER_TEXT, text, n);
-    if (!is_odd(s, text, n) && !has_csv_specials(text, n))
+    if (render_field_is_bare(s, text, n))
         return n;
     return n + 2 + count_doubled(RENDER_CSV, text, n);
 }
@@ -158,24 +123,12 @@ static void put_quoted(const char *text, size_t n, struct out *o)
     out_putc(o, '"');
 }
 
-/* Most need no quotes: it is copied while it is looked at. */
-static inline void put_csv(struct render_style s, const char *text, size_t n, struct out *o)
+static void put_csv(struct render_style s, const char *text, size_t n, struct out *o)
 {
-    char *to = out_place(o, n + CHUNK);
-    unsigned mask = 0;
-    chunk c;
-
-    if (n >= CHUNK) {
-        mask = copy_csv(to, text, n);
-    } else {
-        c = chunk_part(text, n);
-        mask = csv_specials_in(c);
-        chunk_store(to, c);
-    }
-    if (mask || is_odd(s, text, n))
-        put_quoted(text, n, o);
-    else
+    if (render_field_copy(s, text, n, out_place(o, n + CHUNK)))
         o->n += n;
+    else
+        put_quoted(text, n, o);
 }
 
 void render_field_put(struct render_style s, const char *text, size_t n, struct out *o)
@@ -191,7 +144,7 @@ void render_field_close(struct render_style s, struct out *o, size_t at, struct 
     const char *text = o->p + at;
     size_t n = o->n - at;
 
-    if (s.format == RENDER_CSV ? !is_odd(s, text, n) && !has_csv_specials(text, n)
+    if (s.format == RENDER_CSV ? render_field_is_bare(s, text, n)
                                : !count_doubled(RENDER_TEXT, text, n))
         return;
     out_put(aside, text, n);
@@ -216,7 +169,7 @@ static void end_csv(struct render_style s, struct out *o, size_t at, struct out 
     char *text = o->p + at + 1;
     size_t n = o->n - at - 1;
 
-    if (!is_odd(s, text, n) && !has_csv_specials(text, n)) {
+    if (render_field_is_bare(s, text, n)) {
         memmove(text - 1, text, n);
         o->n--;
     } else if (has_doubled(RENDER_CSV, text, n)) {
@@ -258,15 +211,4 @@ const uint8_t *render_field_kinds(enum render_format f)
 size_t render_field_length_of_kinds(struct render_style s, size_t n, unsigned kinds)
 {
     return s.format == RENDER_CSV && kinds & RENDER_BYTE_QUOTED ? n + 2 : n;
-}
-
-void render_field_null(enum render_format f, struct out *o)
-{
-    if (f == RENDER_TEXT)
-        out_put(o, "\\N", 2);
-}
-
-size_t render_field_null_length(enum render_format f)
-{
-    return f == RENDER_TEXT ? 2 : 0;
 }

@@ -51,7 +51,11 @@ size_t render_field_length_of_kinds(struct render_style s, size_t n, unsigned ki
 /* What these would append, in bytes. */
 size_t render_field_length(struct render_style s, const char *text, size_t n);
 
-void render_field_null(enum render_format f, struct out *o);
-size_t render_field_null_length(enum render_format f);
+#define RENDER_FIELD_NULL "\\N" /* of the text format */
+
+static inline size_t render_field_null_length(enum render_format f)
+{
+    return f == RENDER_TEXT ? strlen(RENDER_FIELD_NULL) : 0;
+}
 
 #endif

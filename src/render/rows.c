@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "render/bare.h"
 #include "render/digits.h"
 #include "render/varlena.h"
 
@@ -27,9 +28,10 @@ struct tuple {
 struct step {
     const struct render_type *type; /* NULL: not wanted */
     const char *missing;
-    size_t padding;                      /* alignment - 1 */
-    int len;                             /* -1: varlena; 0: one that no column has */
-    bool bare, verbatim, integer, field; /* of its render_ops; field: it has one */
+    size_t padding;               /* alignment - 1 */
+    int len;                      /* -1: varlena; 0: one that no column has */
+    bool bare, verbatim, integer; /* of its render_ops */
+    bool field, put_field;        /* it has one */
 };
 
 /* The rows of a page on their way to the file. */
@@ -41,6 +43,7 @@ struct walk {
     struct render_value *values; /* of those, for columns in another order; NULL: they ascend */
     struct render_style style;
     struct out *o;  /* writing */
+    size_t room;    /* there, that the rest of a row takes at most */
     uint64_t bytes; /* measuring */
 };
 
@@ -96,41 +99,62 @@ ALWAYS int take_value(struct render_work *w, const struct step *s, size_t i, str
     return 0;
 }
 
-/* ---- fields ---- */
+/* ---- fields ----
+ *
+ * Where the next byte goes is kept in a variable of the row, not in memory: every byte that is written could change
+ * what is there, as far as the compiler knows. There is always room for what else a row may have: its own bytes, if they
+ * need no quotes, and for each column a number and a delimiter. Who needs more writes to the walk's text, between leave and
+ * enter.
+ */
+struct cursor {
+    char *to;       /* writing */
+    uint64_t bytes; /* measuring: of this row */
+};
+
+ALWAYS void enter(struct walk *k, struct cursor *c, bool measures)
+{
+    if (!measures)
+        c->to = out_place(k->o, k->room);
+}
+
+ALWAYS void leave(struct walk *k, const struct cursor *c, bool measures)
+{
+    if (measures)
+        k->bytes += c->bytes;
+    else
+        k->o->n = (size_t)(c->to - k->o->p);
+}
 
 /* What has no quicker way is written aside, and counted. */
-static int measure_aside(struct walk *k, const struct render_type *t, struct render_value v)
+static int measure_aside(struct walk *k, const struct render_type *t, struct render_value v,
+                         size_t *n)
 {
     size_t mark = k->w->used;
     struct out *o = render_work_buffer(k->w);
     int rc = t->ops->put(k->w, t, v, o);
 
     if (rc == 0)
-        k->bytes += t->ops->bare ? o->n : render_field_length(k->style, o->p, o->n);
+        *n = t->ops->bare ? o->n : render_field_length(k->style, o->p, o->n);
     k->w->used = mark;
     return rc;
 }
 
-ALWAYS int measure_text(struct walk *k, const struct step *s, struct render_value v)
+ALWAYS int measure_text(struct walk *k, const struct step *s, struct render_value v, size_t *n)
 {
-    size_t n = 0;
     int rc;
 
     if (s->verbatim) {
-        k->bytes += render_field_length(k->style, v.p, v.len);
+        *n = render_field_length(k->style, v.p, v.len);
         return 0;
     }
     if (s->bare && s->type->ops->length)
-        rc = s->type->ops->length(k->w, s->type, v, &n);
+        rc = s->type->ops->length(k->w, s->type, v, n);
     else
-        rc = s->field ? s->type->ops->field(k->w, s->type, v, k->style, &n) : 1;
-    if (rc > 0)
-        return measure_aside(k, s->type, v);
-    k->bytes += n;
-    return rc;
+        rc = s->field ? s->type->ops->field(k->w, s->type, v, k->style, n) : 1;
+    return rc > 0 ? measure_aside(k, s->type, v, n) : rc;
 }
 
-ALWAYS int put_text(struct walk *k, const struct step *s, struct render_value v)
+static int put_text(struct walk *k, const struct step *s, struct render_value v)
 {
     size_t at = k->o->n, mark = k->w->used;
     int rc;
@@ -139,6 +163,9 @@ ALWAYS int put_text(struct walk *k, const struct step *s, struct render_value v)
         render_field_put(k->style, v.p, v.len, k->o);
         return 0;
     }
+    rc = s->put_field ? s->type->ops->put_field(k->w, s->type, v, k->style, k->o) : 1;
+    if (rc <= 0)
+        return rc;
     rc = s->type->ops->put(k->w, s->type, v, k->o);
     if (rc == 0 && !s->bare)
         render_field_close(k->style, k->o, at, render_work_buffer(k->w));
@@ -146,8 +173,42 @@ ALWAYS int put_text(struct walk *k, const struct step *s, struct render_value v)
     return rc;
 }
 
+ALWAYS int write_text(struct walk *k, struct cursor *c, const struct step *s, struct render_value v,
+                      bool measures)
+{
+    size_t n = 0;
+    int rc;
+
+    if (measures) {
+        rc = measure_text(k, s, v, &n);
+        c->bytes += n;
+        return rc;
+    }
+    leave(k, c, measures);
+    rc = s->bare ? s->type->ops->put(k->w, s->type, v, k->o) : put_text(k, s, v);
+    enter(k, c, measures);
+    return rc;
+}
+
+/* One whose bytes are its text: most need no quotes. */
+ALWAYS int write_verbatim(struct walk *k, struct cursor *c, const struct step *s,
+                          struct render_value v, bool measures)
+{
+    if (k->style.format != RENDER_CSV)
+        return write_text(k, c, s, v, measures);
+    if (measures ? !render_field_is_bare(k->style, v.p, v.len)
+                 : !render_field_copy(k->style, v.p, v.len, c->to))
+        return write_text(k, c, s, v, measures);
+    if (measures)
+        c->bytes += v.len;
+    else
+        c->to += v.len;
+    return 0;
+}
+
 /* Of a text that is compressed, most often nothing needs to be made but its length. */
-static int measure_closed_text(struct walk *k, const struct step *s, struct render_value v)
+static int measure_closed_text(struct walk *k, const struct step *s, struct render_value v,
+                               size_t *n)
 {
     const uint8_t *kinds = render_field_kinds(k->style.format);
     unsigned seen;
@@ -156,8 +217,8 @@ static int measure_closed_text(struct walk *k, const struct step *s, struct rend
     if (rc < 0)
         return rc;
     if (v.p)
-        return measure_text(k, s, v);
-    k->bytes += render_field_length_of_kinds(k->style, v.len, seen);
+        return measure_text(k, s, v, n);
+    *n = render_field_length_of_kinds(k->style, v.len, seen);
     return 0;
 }
 
@@ -172,97 +233,116 @@ static int put_closed_text(struct walk *k, struct render_value v)
     return rc;
 }
 
-static int write_opened(struct walk *k, const struct step *s, struct render_value v, bool measures)
+/* *n: measuring, its length. */
+static int write_opened(struct walk *k, const struct step *s, struct render_value v, size_t *n,
+                        bool measures)
 {
     int rc = render_varlena_open(k->w, v.p, v.len, &v);
 
     if (rc == 0)
-        rc = measures ? measure_text(k, s, v) : put_text(k, s, v);
+        rc = measures ? measure_text(k, s, v, n) : put_text(k, s, v);
     return rc;
 }
 
-/* One that is compressed or in a TOAST table. */
-static int write_closed(struct walk *k, const struct step *s, struct render_value v, bool measures)
+/* One that is compressed or in a TOAST table. *n as above. */
+static int write_closed(struct walk *k, const struct step *s, struct render_value v, size_t *n,
+                        bool measures)
 {
     size_t mark = k->w->used;
     int rc;
 
     if (!s->verbatim)
-        rc = write_opened(k, s, v, measures);
+        rc = write_opened(k, s, v, n, measures);
     else
-        rc = measures ? measure_closed_text(k, s, v) : put_closed_text(k, v);
+        rc = measures ? measure_closed_text(k, s, v, n) : put_closed_text(k, v);
     k->w->used = mark;
     return rc;
 }
 
 /* What half of all columns are needs no call. */
-ALWAYS void write_integer(struct walk *k, struct render_value v, bool measures)
+ALWAYS void write_integer(struct cursor *c, struct render_value v, bool measures)
 {
     int64_t number = v.len == 4 ? (int32_t)bytes_u32(v.p) : (int64_t)bytes_u64(v.p);
-    char *p;
 
-    if (measures) {
-        k->bytes += digits_count_signed(number);
-        return;
-    }
-    p = out_place(k->o, DIGITS_MAX);
-    k->o->n += (size_t)(digits_signed(p, number) - p);
+    if (measures)
+        c->bytes += digits_count_signed(number);
+    else
+        c->to = digits_signed(c->to, number);
 }
 
-ALWAYS int write_value(struct walk *k, const struct step *s, struct render_value v, bool measures)
+ALWAYS int write_varlena(struct walk *k, struct cursor *c, const struct step *s,
+                         struct render_value v, bool measures)
+{
+    size_t n = 0;
+    int rc;
+
+    if (varlena_is_closed(v.p)) { /* varlena.h */
+        leave(k, c, measures);
+        rc = write_closed(k, s, v, &n, measures);
+        *c = (struct cursor){.bytes = n};
+        enter(k, c, measures);
+        return rc;
+    }
+    v = *v.p & 1 ? (struct render_value){v.p + 1, v.len - 1}
+              : (struct render_value){v.p + 4, v.len - 4};
+    return s->verbatim ? write_verbatim(k, c, s, v, measures) : write_text(k, c, s, v, measures);
+}
+
+ALWAYS int write_value(struct walk *k, struct cursor *c, const struct step *s,
+                       struct render_value v, bool measures)
 {
     if (s->integer) {
-        write_integer(k, v, measures);
+        write_integer(c, v, measures);
         return 0;
     }
-    if (s->len == -1) { /* varlena.h */
-        if (varlena_is_closed(v.p))
-            return write_closed(k, s, v, measures);
-        v = *v.p & 1 ? (struct render_value){v.p + 1, v.len - 1}
-                     : (struct render_value){v.p + 4, v.len - 4};
-    }
-    return measures ? measure_text(k, s, v) : put_text(k, s, v);
+    return s->len == -1 ? write_varlena(k, c, s, v, measures) : write_text(k, c, s, v, measures);
 }
 
-ALWAYS void write_null(struct walk *k, bool measures)
+ALWAYS void write_null(struct walk *k, struct cursor *c, bool measures)
 {
+    size_t n = render_field_null_length(k->style.format);
+
     if (measures)
-        k->bytes += render_field_null_length(k->style.format);
-    else
-        render_field_null(k->style.format, k->o);
+        c->bytes += n;
+    else if (n)
+        c->to = mempcpy(c->to, RENDER_FIELD_NULL, n);
 }
 
 /* Of a row that is older than the column. */
-static void write_missing(struct walk *k, const char *text, bool measures)
+ALWAYS void write_missing(struct walk *k, struct cursor *c, const char *text, bool measures)
 {
-    if (!text)
-        write_null(k, measures);
-    else if (measures)
-        k->bytes += render_field_length(k->style, text, strlen(text));
-    else
+    if (!text) {
+        write_null(k, c, measures);
+    } else if (measures) {
+        c->bytes += render_field_length(k->style, text, strlen(text));
+    } else {
+        leave(k, c, measures);
         render_field_put(k->style, text, strlen(text), k->o);
+        enter(k, c, measures);
+    }
 }
 
-ALWAYS void write_char(struct walk *k, char c, bool measures)
+ALWAYS void write_char(struct cursor *c, char byte, bool measures)
 {
     if (measures)
-        k->bytes++;
+        c->bytes++;
     else
-        out_putc(k->o, c);
+        *c->to++ = byte;
 }
 
 /* ---- rows ---- */
 
-ALWAYS int write_field(struct walk *k, const struct step *s, struct render_value v, bool measures)
+ALWAYS int write_field(struct walk *k, struct cursor *c, const struct step *s,
+                       struct render_value v, bool measures)
 {
     if (v.p)
-        return write_value(k, s, v, measures);
-    write_null(k, measures);
+        return write_value(k, c, s, v, measures);
+    write_null(k, c, measures);
     return 0;
 }
 
 /* Columns in the order of the attributes: each is written as soon as it is found. */
-ALWAYS int write_ascending(struct walk *k, struct tuple *t, bool measures)
+ALWAYS int write_ascending(struct walk *k, struct cursor *c, struct tuple *t, bool measures)
 {
     const struct step *s = k->steps, *end = s + k->nsteps;
     char delimiter = render_field_delimiter(k->style.format);
@@ -277,33 +357,33 @@ ALWAYS int write_ascending(struct walk *k, struct tuple *t, bool measures)
         if (!s->type || rc < 0)
             continue;
         if (!first)
-            write_char(k, delimiter, measures);
+            write_char(c, delimiter, measures);
         first = false;
         if (i < t->n)
-            rc = write_field(k, s, v, measures);
+            rc = write_field(k, c, s, v, measures);
         else
-            write_missing(k, s->missing, measures);
+            write_missing(k, c, s->missing, measures);
     }
     return rc;
 }
 
 /* Columns in any order: all attributes are found first. */
-ALWAYS int write_permuted(struct walk *k, struct tuple *t, bool measures)
+ALWAYS int write_permuted(struct walk *k, struct cursor *c, struct tuple *t, bool measures)
 {
     const struct render_relation *r = k->r;
-    size_t c, i;
+    size_t column, i;
     int rc = 0;
 
     for (i = 0; i < k->nsteps && i < t->n && rc == 0; i++)
         rc = take_value(k->w, &k->steps[i], i, t, &k->values[i]);
-    for (c = 0; c < r->ncolumns && rc == 0; c++) {
-        i = r->columns[c];
-        if (c)
-            write_char(k, render_field_delimiter(k->style.format), measures);
+    for (column = 0; column < r->ncolumns && rc == 0; column++) {
+        i = r->columns[column];
+        if (column)
+            write_char(c, render_field_delimiter(k->style.format), measures);
         if (i >= t->n)
-            write_missing(k, k->steps[i].missing, measures);
+            write_missing(k, c, k->steps[i].missing, measures);
         else
-            rc = write_field(k, &k->steps[i], k->values[i], measures);
+            rc = write_field(k, c, &k->steps[i], k->values[i], measures);
     }
     return rc;
 }
@@ -311,16 +391,20 @@ ALWAYS int write_permuted(struct walk *k, struct tuple *t, bool measures)
 /* 1: it is written; 0: nobody sees it. */
 ALWAYS int write_row(struct walk *k, const char *row, size_t len, bool measures)
 {
+    struct cursor c = {0};
     struct tuple t;
     int rc = render_xacts_shows(k->r->xacts, row, &k->w->fault);
 
     if (rc <= 0)
         return rc;
     t = open_tuple(row, len);
-    rc = k->values ? write_permuted(k, &t, measures) : write_ascending(k, &t, measures);
+    k->room = len + CHUNK + (k->nsteps + 1) * (DIGITS_MAX + 1);
+    enter(k, &c, measures);
+    rc = k->values ? write_permuted(k, &c, &t, measures) : write_ascending(k, &c, &t, measures);
     if (rc < 0)
         return rc;
-    write_char(k, '\n', measures);
+    write_char(&c, '\n', measures);
+    leave(k, &c, measures);
     return 1;
 }
 
@@ -371,6 +455,7 @@ static void prepare_steps(struct walk *k)
         s->verbatim = s->type->ops->verbatim;
         s->integer = s->type->ops->integer && (s->len == 4 || s->len == 8);
         s->field = s->type->ops->field;
+        s->put_field = s->type->ops->put_field;
     }
 }
 
