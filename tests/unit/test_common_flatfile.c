@@ -159,7 +159,7 @@ static void free_asked(struct flatfile *f)
 
 static void maker_is_asked_for_what_is_there_only(void **state)
 {
-    static const struct flatfile_ops ops = {read_asked, fd_of_asked, free_asked};
+    static const struct flatfile_ops ops = {.read = read_asked, .fd = fd_of_asked, .free = free_asked};
     struct asked a = {.file = {.ops = &ops, .size = UINT64_C(1) << 40}};
     char byte;
 
