@@ -48,7 +48,8 @@ int render_varlena_append(struct render_work *w, const char *p, size_t size, str
 
 /*
  * The same for one of whose bytes only the kinds are asked for (compress.h, render_look_through). v->p NULL: it was
- * looked through, *seen are its kinds, none of them of `enough`, and v->len its length: so it is of long ones compressed with pglz; else it was opened.
+ * looked through, *seen are its kinds, none of them of `enough`, and v->len its length: so it is of long ones compressed
+ * with pglz; else it was opened.
  */
 int render_varlena_look(struct render_work *w, const char *p, size_t size, const uint8_t kinds[256],
                         unsigned enough, struct render_value *v, unsigned *seen);
