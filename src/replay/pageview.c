@@ -416,6 +416,11 @@ static void do_entered(struct pageview *v, void (*what)(struct pageview *v))
     owner_leave(&v->programs);
 }
 
+const struct pg_identity *pageview_identity(const struct pageview *v)
+{
+    return &v->programs.as;
+}
+
 int pageview_enter(const struct pageview *v, struct err *err)
 {
     return v ? owner_enter(&v->programs, err) : 0;

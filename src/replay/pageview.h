@@ -87,6 +87,9 @@ struct store_view *pageview_pages(const struct pageview *v);
 /* Of a view that is complete, with a server or without one. */
 int pageview_open_pages(struct pageview *v, struct err *err);
 
+/* Who the pages are read as; borrowed until pageview_close. */
+const struct pg_identity *pageview_identity(const struct pageview *v);
+
 /* Notes of a view that is kept (store.h). */
 int pageview_read_note(struct pageview *v, const char *name, char **bytes, size_t *len,
                        struct err *err);

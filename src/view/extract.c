@@ -182,11 +182,16 @@ bool view_is_rendered(const struct view *v)
     return false;
 }
 
-static void give_pages(struct view *v, struct datadir *pages, const struct pg_control *control,
+static void give_pages(struct view *v, const struct view_pages *pages,
                        const struct lengths_notes *notes)
 {
     const struct snapshot_request *req = &v->members[0].snapshot->req;
-    struct rendering_request q = {pages, control, req->jobs, req->render_memory, notes};
+    struct rendering_request q = {.pages = pages->dir,
+                                  .control = pages->control,
+                                  .as = pages->as,
+                                  .threads = req->jobs,
+                                  .memory = req->render_memory,
+                                  .notes = notes};
     size_t i;
 
     v->rendering = rendering_new(&q);
@@ -194,13 +199,13 @@ static void give_pages(struct view *v, struct datadir *pages, const struct pg_co
         rendering_add(v->rendering, v->members[i].snapshot);
 }
 
-int view_render(struct view *v, struct datadir *pages, const struct pg_control *control,
-                const struct lengths_notes *notes, bool eager, struct err *err)
+int view_render(struct view *v, const struct view_pages *pages, const struct lengths_notes *notes,
+                bool eager, struct err *err)
 {
     const struct snapshot_request *req = &v->members[0].snapshot->req;
     int rc;
 
-    give_pages(v, pages, control, notes);
+    give_pages(v, pages, notes);
     rc = rendering_begin(v->rendering, eager, req->stop_fd, err);
     if (rc < 0 && rc != -EINTR && req->partial) {
         log_error("%s", err->text);
@@ -209,12 +214,11 @@ int view_render(struct view *v, struct datadir *pages, const struct pg_control *
     return rc;
 }
 
-int view_write_begin(struct view *v, struct datadir *pages, const struct pg_control *control,
-                     struct err *err)
+int view_write_begin(struct view *v, const struct view_pages *pages, struct err *err)
 {
     const struct snapshot_request *req = &v->members[0].snapshot->req;
 
-    give_pages(v, pages, control, NULL);
+    give_pages(v, pages, NULL);
     return writing_begin(&v->writing, req->jobs, req->compress, err);
 }
 

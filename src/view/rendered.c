@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "extract/spool.h"
+#include "pg/identity.h"
 #include "render/toast.h"
 #include "view/describe.h"
 #include "view/internal.h"
@@ -116,14 +117,18 @@ static int open_files(const struct rendered *t, const char *path, struct frozenr
     return rc < 0 ? err_set(err, -rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
-/* A file for what has no room in memory: in the spool directory, without a name. */
-static int open_file(void *snapshot)
+/* A file for what has no room in memory: in the spool directory, without a name. That is ours, not of the
+ * owner of the pages, who this thread is. */
+static int open_file(void *rendered)
 {
-    const struct snapshot *s = snapshot;
+    const struct rendered *t = rendered;
     struct spool file;
     struct err err;
-    int rc = spool_open(&file, s->req.spool_dir, &err);
+    int rc;
 
+    pg_identity_leave(t->from->as);
+    rc = spool_open(&file, t->snapshot->req.spool_dir, &err);
+    pg_identity_enter_again(t->from->as);
     if (rc == 0)
         return file.fd;
     log_error("%s", err.text);
@@ -135,7 +140,7 @@ static int open_relation(struct rendered *t, size_t i, const struct described_re
 {
     const struct rendered_from *r = t->from;
     struct render_relation *rel = &t->relations[i];
-    struct toastmap_room room = {r->memory, open_file, t->snapshot};
+    struct toastmap_room room = {r->memory, open_file, t};
     int rc = open_files(t, d->path, &t->files[2 * i], err);
 
     if (rc == 0)

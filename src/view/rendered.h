@@ -11,12 +11,15 @@
 #include "render/memory.h"
 #include "view/frozenfiles.h"
 
+struct pg_identity;
+
 /* What the tables of a view share. */
 struct rendered_from {
     struct frozenfiles *files;
     struct render_xacts *xacts;
     bool checksums; /* pages have them */
     struct render_memory *memory;
+    const struct pg_identity *as; /* who the threads have entered as */
 };
 
 struct snapshot;

@@ -387,7 +387,8 @@ struct rendering *rendering_new(const struct rendering_request *q)
 
     xacts.arg = frozenfiles_new(q->pages);
     r->memory = render_memory_new(q->memory);
-    r->from = (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums, r->memory};
+    r->from =
+        (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums, r->memory, q->as};
     r->lengths = q->notes ? lengths_new(q->notes) : NULL;
     r->base_id = datadir_base_id(q->pages);
     r->threads = mem_array(q->threads, sizeof(*r->threads));

@@ -16,6 +16,7 @@
 #include "pg/control.h"
 #include "view/lengths.h"
 
+struct pg_identity;
 struct rendering;
 struct snapshot;
 
@@ -28,6 +29,7 @@ bool rendering_pays(uint64_t bytes, uint64_t replayed);
 struct rendering_request {
     struct datadir *pages; /* borrowed until rendering_free */
     const struct pg_control *control;
+    const struct pg_identity *as; /* borrowed too: who the threads have entered as */
     unsigned threads;
     uint64_t memory; /* bytes that may be taken to keep text that was rendered to measure it */
     const struct lengths_notes *notes; /* what is measured is remembered there; NULL: nowhere */

@@ -298,16 +298,23 @@ static int write_note(void *pageview, const char *name, const struct buf *b, str
     return pageview_write_note_entered(pageview, name, b, err);
 }
 
+static struct view_pages pages_to_render(const struct source *s, const struct pg_control *control)
+{
+    return (struct view_pages){.dir = store_view_datadir(pageview_pages(s->pageview)),
+                               .control = control,
+                               .as = pageview_identity(s->pageview)};
+}
+
 static int render_entered(struct source *s, struct view *v, const struct pg_control *control,
                           bool eager, struct err *err)
 {
     struct lengths_notes notes = {read_note, write_note, s->pageview};
+    struct view_pages pages = pages_to_render(s, control);
     int rc = pageview_enter(s->pageview, err);
 
     if (rc < 0)
         return rc;
-    rc = view_render(v, store_view_datadir(pageview_pages(s->pageview)), control,
-                     s->page.view ? &notes : NULL, eager, err);
+    rc = view_render(v, &pages, s->page.view ? &notes : NULL, eager, err);
     pageview_leave(s->pageview);
     return rc;
 }
@@ -328,13 +335,15 @@ int source_render(struct source *s, struct view *v, bool eager, struct err *err)
 static int begin_entered(struct source *s, struct view *v, struct err *err)
 {
     struct pg_control control;
+    struct view_pages pages;
     int rc = freeze_pages(s, &control, err);
 
     if (rc == 0)
         rc = pageview_enter(s->pageview, err);
     if (rc < 0)
         return rc;
-    rc = view_write_begin(v, store_view_datadir(pageview_pages(s->pageview)), &control, err);
+    pages = pages_to_render(s, &control);
+    rc = view_write_begin(v, &pages, err);
     pageview_leave(s->pageview);
     return rc;
 }

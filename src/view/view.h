@@ -39,6 +39,14 @@ int view_extract(struct view *v, struct err *err);
 /* The same in a thread of its own; view_free stops and joins it. Implies `partial`. */
 int view_extract_begin(struct view *v, struct err *err);
 
+struct pg_identity; /* pg/identity.h */
+
+struct view_pages {
+    struct datadir *dir; /* borrowed until view_free, as is `as` */
+    const struct pg_control *control;
+    const struct pg_identity *as; /* who the threads that render have entered as */
+};
+
 /* Of a page view, after everything was extracted: is there something to be rendered yet? Then its
  * pages are frozen (pageview_freeze), and given to the view, which measures tables in threads of its
  * own from now on. The calling thread has entered as the owner of the store, and so have its children. It
@@ -46,8 +54,8 @@ int view_extract_begin(struct view *v, struct err *err);
  * with `partial`. `settled` is called from those threads, too. */
 bool view_is_rendered(const struct view *v);
 struct lengths_notes; /* lengths.h: of a view that is kept; else NULL */
-int view_render(struct view *v, struct datadir *pages, const struct pg_control *control,
-                const struct lengths_notes *notes, bool eager, struct err *err);
+int view_render(struct view *v, const struct view_pages *pages, const struct lengths_notes *notes,
+                bool eager, struct err *err);
 
 /* Extract into plain files below dir_fd, which is empty, with intermediate data in spool_dir. Of a page
  * view, what is rendered (view_is_rendered) is not there yet, nor the files of .asofs/. */
@@ -55,8 +63,7 @@ int view_extract_files(struct view *v, int dir_fd, const char *spool_dir, struct
 
 /* Then its pages are given to the view, by a thread that has entered as their owner; and written by one
  * that may write below the directories. */
-int view_write_begin(struct view *v, struct datadir *pages, const struct pg_control *control,
-                     struct err *err);
+int view_write_begin(struct view *v, const struct view_pages *pages, struct err *err);
 int view_write_rendered(struct view *v, struct err *err);
 
 struct results;
