@@ -17,8 +17,7 @@
 
 #include "common/log.h"
 #include "fs/internal.h"
-
-#define PIECES 4 /* of files, that one read is answered with */
+#include "fs/pieces.h"
 
 /* ---- names and attributes ---- */
 
@@ -227,26 +226,6 @@ static void flat_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- open files ---- */
 
-/* The kernel copies it from the files themselves. false: it is to be read. */
-static bool reply_pieces(fuse_req_t req, const struct flatfile *f, size_t size, off_t offset)
-{
-    struct flatfile_piece pieces[PIECES];
-    size_t i, n = f ? flatfile_pieces(f, size, (uint64_t)offset, pieces, PIECES) : 0;
-    struct fuse_bufvec *v = n ? calloc(1, sizeof(*v) + n * sizeof(v->buf[0])) : NULL;
-
-    if (!v)
-        return false;
-    v->count = n;
-    for (i = 0; i < n; i++)
-        v->buf[i] = (struct fuse_buf){.size = pieces[i].size,
-                                      .flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK,
-                                      .fd = pieces[i].fd,
-                                      .pos = (off_t)pieces[i].offset};
-    fuse_reply_data(req, v, 0);
-    free(v);
-    return true;
-}
-
 static int64_t read_bytes(struct ahead_reader *reader, const struct flatfile *f, char *buffer,
                           size_t size, uint64_t offset)
 {
@@ -270,7 +249,7 @@ static void flat_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
     if (!f)
         f = view_file(fs->view, node_of(ino));
-    if (reply_pieces(req, f, size, offset))
+    if (f && pieces_reply(req, f, size, (uint64_t)offset))
         return;
     buffer = malloc(size);
     if (buffer)

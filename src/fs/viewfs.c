@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "fs/internal.h"
+#include "fs/pieces.h"
 #include "fs/viewstate.h"
 
 #define MAX_READAHEAD (1u << 20)
@@ -245,7 +246,7 @@ int viewfs_open(struct viewfs **out, struct view *v, const struct viewfs_options
     return rc;
 }
 
-/* libfuse's own I/O, with passthrough looking on. */
+/* libfuse's own I/O, with passthrough looking on, and at what is sent of files (pieces.h). */
 static ssize_t session_read(int fd, void *buffer, size_t size, void *viewfs)
 {
     return passthrough_read(((struct viewstate *)viewfs)->passthrough, fd, buffer, size);
@@ -253,14 +254,16 @@ static ssize_t session_read(int fd, void *buffer, size_t size, void *viewfs)
 
 static ssize_t session_writev(int fd, struct iovec *iov, int count, void *viewfs)
 {
-    return passthrough_writev(((struct viewstate *)viewfs)->passthrough, fd, iov, count);
+    int rc = pieces_check(fd, iov, count);
+
+    return rc ? rc : passthrough_writev(((struct viewstate *)viewfs)->passthrough, fd, iov, count);
 }
 
 static ssize_t session_splice(int fd_in, off_t *off_in, int fd_out, off_t *off_out, size_t len,
                               unsigned flags, void *viewfs)
 {
     (void)viewfs;
-    return splice(fd_in, off_in, fd_out, off_out, len, flags);
+    return pieces_splice(fd_in, off_in, fd_out, off_out, len, flags);
 }
 
 static int watch_messages(struct viewfs *fs, struct err *err)
@@ -271,8 +274,6 @@ static int watch_messages(struct viewfs *fs, struct err *err)
 
     if (!fs->options.no_passthrough)
         fs->s.passthrough = passthrough_new(fs->session, fs->s.tree->n);
-    if (!fs->s.passthrough)
-        return 0;
     rc = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
     return rc == 0 ? 0 : err_set(err, -rc, "libfuse cannot be prepared: %s", strerror(-rc));
 }
