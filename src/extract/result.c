@@ -116,12 +116,30 @@ void results_complete_table(struct results *r, size_t table, struct flatfile *fi
     tell_settled(r, table);
 }
 
-void results_measure_table(struct results *r, size_t table, struct flatfile *file, uint64_t rows)
+void results_measure_table(struct results *r, size_t table, struct flatfile *file, uint64_t rows,
+                           uint64_t checksum)
 {
     pthread_mutex_lock(&r->lock);
     r->tables[table].rows = rows;
     pthread_mutex_unlock(&r->lock);
-    results_complete_table(r, table, file, file->size, 0);
+    results_complete_table(r, table, file, file->size, checksum);
+}
+
+void results_sum_table(struct results *r, size_t table, uint64_t checksum)
+{
+    pthread_mutex_lock(&r->lock);
+    r->tables[table].checksum = checksum;
+    pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t results_checksum(struct results *r, size_t table)
+{
+    uint64_t checksum;
+
+    pthread_mutex_lock(&r->lock);
+    checksum = r->tables[table].checksum;
+    pthread_mutex_unlock(&r->lock);
+    return checksum;
 }
 
 void results_write_table(struct results *r, size_t table, const struct results_chunk *chunks,

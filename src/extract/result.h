@@ -21,7 +21,9 @@ struct table_result {
     uint64_t bytes;     /* of the flat file; of its complete chunks, unless complete */
     uint64_t under_way; /* bytes of chunks in work, as far as known */
     uint64_t estimate;  /* bytes of the table in the source */
-    uint64_t checksum;  /* XXH3 of the flat file; when complete. 0: not known (extract/guest.h) */
+    uint64_t
+        checksum; /* XXH3 of the flat file; when complete. 0: not known (extract/guest.h), or not
+                           yet (results_sum_table) */
     size_t chunks, chunks_done;
     int64_t started_at;    /* clock_ms of its first chunk; 0 while waiting */
     int64_t ended_at;      /* clock_ms when complete or failed; else 0 */
@@ -75,7 +77,12 @@ void results_add_chunk(struct results *r, size_t table, size_t chunk, uint64_t b
 void results_complete_table(struct results *r, size_t table, struct flatfile *file, uint64_t bytes,
                             uint64_t checksum);
 /* Of a table without chunks, which is rendered: its flat file is known, and stays its maker's. */
-void results_measure_table(struct results *r, size_t table, struct flatfile *file, uint64_t rows);
+void results_measure_table(struct results *r, size_t table, struct flatfile *file, uint64_t rows,
+                           uint64_t checksum);
+/* The checksum of such a file, where it becomes known later, and from any thread; it alone is not read without the
+ * lock. 0: it is not known. */
+void results_sum_table(struct results *r, size_t table, uint64_t checksum);
+uint64_t results_checksum(struct results *r, size_t table);
 /* The same, written into a directory, in these chunks; they are copied. */
 struct results_chunk {
     uint64_t bytes, rows, checksum;

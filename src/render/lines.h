@@ -62,8 +62,7 @@ uint64_t render_lines_rows(const struct render_lines *l);
  * What was measured, as bytes, and back into a file that nobody measures or reads yet, of the same pages, settings and
  * version. false: it is not of such a file, or makes no sense; then it is to be measured.
  */
-#define RENDER_LINES_VERSION                                                                       \
-    1 /* another one where some page's text has another length than before */
+#define RENDER_LINES_VERSION 2 /* another one where some page's text is another one than before */
 void render_lines_put(const struct render_lines *l, struct buf *b);
 bool render_lines_get(struct render_lines *l, const char *bytes, size_t n);
 

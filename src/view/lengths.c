@@ -18,7 +18,7 @@
 #define MOST ((size_t)64 << 20) /* bytes of it; what others have kept there stays within */
 
 struct entry { /* of a note */
-    uint64_t key;
+    uint64_t key, checksum;
     const char *bytes;
     size_t n;
 };
@@ -29,13 +29,18 @@ struct sheet { /* a note */
     size_t n, room;
 };
 
+struct tables {
+    const struct rendered **tables;
+    size_t n, room;
+};
+
 struct lengths {
     struct lengths_notes notes;
     struct sheet known; /* the little ones, as they were at the beginning */
 
-    pthread_mutex_t lock;          /* of notes, and of what follows */
-    const struct rendered **fresh; /* little ones that were measured, and are not written down */
-    size_t nfresh, room;
+    pthread_mutex_t lock; /* of notes, and of what follows */
+    /* Tables of which something is new that is not written down: little ones; and larger ones, whose checksum is. */
+    struct tables fresh, summed;
     bool told; /* that something cannot be written */
 };
 
@@ -142,6 +147,7 @@ static void parse_sheet(struct sheet *s, size_t len)
         return;
     while (in.left) {
         e.key = reader_u64(&in);
+        e.checksum = reader_u64(&in);
         n = reader_u64(&in);
         if (in.bad || n > in.left)
             break;
@@ -176,11 +182,12 @@ static const struct entry *find_entry(const struct sheet *s, uint64_t key)
     return s->n ? bsearch(&wanted, s->entries, s->n, sizeof(wanted), compare_entries) : NULL;
 }
 
-static void put_entry(uint64_t key, const char *bytes, size_t n, struct buf *b)
+static void put_entry(const struct entry *e, struct buf *b)
 {
-    buf_put_u64(b, key);
-    buf_put_u64(b, n);
-    buf_put(b, bytes, n);
+    buf_put_u64(b, e->key);
+    buf_put_u64(b, e->checksum);
+    buf_put_u64(b, e->n);
+    buf_put(b, e->bytes, e->n);
 }
 
 static void put_table(const struct rendered *t, uint64_t key, struct buf *b)
@@ -188,7 +195,9 @@ static void put_table(const struct rendered *t, uint64_t key, struct buf *b)
     struct buf one = {0};
 
     render_lines_put(t->lines, &one);
-    put_entry(key, one.data, one.len, b);
+    put_entry(&(struct entry){key, results_checksum(snapshot_results(t->snapshot), t->table),
+                              one.data, one.len},
+              b);
     buf_free(&one);
 }
 
@@ -221,7 +230,8 @@ void lengths_free(struct lengths *k)
         return;
     free_sheet(&k->known);
     pthread_mutex_destroy(&k->lock);
-    free(k->fresh);
+    free(k->fresh.tables);
+    free(k->summed.tables);
     free(k);
 }
 
@@ -237,14 +247,17 @@ static char *own_note(uint64_t key)
     return mem_printf("%016llx." TOGETHER, (unsigned long long)key);
 }
 
-static bool recall_from(const struct sheet *s, uint64_t key, const struct rendered *t)
+static bool recall_from(const struct sheet *s, uint64_t key, struct rendered *t)
 {
     const struct entry *e = find_entry(s, key);
 
-    return e && render_lines_get(t->lines, e->bytes, e->n);
+    if (!e || !render_lines_get(t->lines, e->bytes, e->n))
+        return false;
+    t->checksum = e->checksum;
+    return true;
 }
 
-static bool recall_large(struct lengths *k, uint64_t key, const struct rendered *t)
+static bool recall_large(struct lengths *k, uint64_t key, struct rendered *t)
 {
     char *name = own_note(key);
     struct sheet s = {0};
@@ -259,7 +272,7 @@ static bool recall_large(struct lengths *k, uint64_t key, const struct rendered 
     return known;
 }
 
-bool lengths_recall(struct lengths *k, const struct rendered *t)
+bool lengths_recall(struct lengths *k, struct rendered *t)
 {
     uint64_t key = key_of(t);
 
@@ -281,20 +294,36 @@ static void keep_large(struct lengths *k, const struct rendered *t)
     free(name);
 }
 
-static void keep_little(struct lengths *k, const struct rendered *t)
+static void append_table(struct tables *list, const struct rendered *t)
 {
+    list->tables = mem_grow(list->tables, list->n, &list->room, sizeof(*list->tables));
+    list->tables[list->n++] = t;
+}
+
+/* Once. */
+static void add_table(struct lengths *k, struct tables *list, const struct rendered *t)
+{
+    size_t i;
+
     pthread_mutex_lock(&k->lock);
-    k->fresh = mem_grow(k->fresh, k->nfresh, &k->room, sizeof(*k->fresh));
-    k->fresh[k->nfresh++] = t;
+    for (i = 0; i < list->n && list->tables[i] != t; i++)
+        ;
+    if (i == list->n)
+        append_table(list, t);
     pthread_mutex_unlock(&k->lock);
 }
 
 void lengths_keep(struct lengths *k, const struct rendered *t)
 {
     if (is_little(t))
-        keep_little(k, t);
+        add_table(k, &k->fresh, t);
     else
         keep_large(k, t);
+}
+
+void lengths_keep_sum(struct lengths *k, const struct rendered *t)
+{
+    add_table(k, is_little(t) ? &k->fresh : &k->summed, t);
 }
 
 /* Under the lock. Another mount may have written since this one read it: what there is of other tables, or of these in
@@ -306,30 +335,37 @@ static void put_all(struct lengths *k, struct buf *b)
     size_t i;
 
     put_version(b);
-    new.entries = mem_array(k->nfresh, sizeof(*new.entries));
-    for (i = 0; i < k->nfresh; i++) {
-        new.entries[new.n++].key = key_of(k->fresh[i]);
-        put_table(k->fresh[i], new.entries[i].key, b);
+    new.entries = mem_array(k->fresh.n, sizeof(*new.entries));
+    for (i = 0; i < k->fresh.n; i++) {
+        new.entries[new.n++].key = key_of(k->fresh.tables[i]);
+        put_table(k->fresh.tables[i], new.entries[i].key, b);
     }
     qsort(new.entries, new.n, sizeof(*new.entries), compare_entries);
     read_sheet(k, TOGETHER, &old);
     for (i = 0, e = old.entries; i < old.n; i++, e++)
         if (!find_entry(&new, e->key) && b->len + e->n <= MOST)
-            put_entry(e->key, e->bytes, e->n, b);
+            put_entry(e, b);
     free_sheet(&old);
     free_sheet(&new);
 }
 
 void lengths_write(struct lengths *k)
 {
+    struct tables summed;
     struct buf b = {0};
+    size_t i;
 
     pthread_mutex_lock(&k->lock);
-    if (k->nfresh) {
+    if (k->fresh.n) {
         put_all(k, &b);
         write_sheet(k, TOGETHER, &b);
-        k->nfresh = 0;
+        k->fresh.n = 0;
     }
+    summed = k->summed;
+    k->summed = (struct tables){0};
     pthread_mutex_unlock(&k->lock);
+    for (i = 0; i < summed.n; i++)
+        keep_large(k, summed.tables[i]);
+    free(summed.tables);
     buf_free(&b);
 }

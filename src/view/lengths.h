@@ -1,7 +1,7 @@
 /*
- * What was measured of the tables of a view that is kept (render/index.h): remembered in notes of the view, so that whoever
- * mounts it again need not measure them. Those of little are together in one note, each larger table has one
- * of its own (docs/formats.md).
+ * What was measured, and the checksums that became known, of the tables of a view that is kept (render/index.h): remembered in
+ * notes of the view, so that whoever mounts it again need not measure them. Those of little are together in one note, each larger
+ * table has one of its own (docs/formats.md).
  *
  * A table's lengths are found by its key, XXH3 of all that its text depends on: base and moment, database, files and their
  * blocks, columns, format, encoding, the zone and all its rules. So what is found is of that table, as it is
@@ -35,13 +35,16 @@ void lengths_free(struct lengths *k);                           /* NULL is fine 
 /* What the keys of all tables of a snapshot depend on: of struct rendered. zone NULL: it is not known. */
 uint64_t lengths_of(const struct snapshot *s, uint64_t base_id, const struct render_zone *zone);
 
-/* Of a table that was just opened: is it measured now? */
-bool lengths_recall(struct lengths *k, const struct rendered *t);
+/* Of a table that was just opened: is it measured now? Its checksum is what was remembered. */
+bool lengths_recall(struct lengths *k, struct rendered *t);
 
 /* It was measured, and is there until k is freed. What cannot be written is told once, and is no failure. */
 void lengths_keep(struct lengths *k, const struct rendered *t);
 
-/* Those of little are written down, if there are any new ones. */
+/* Its checksum became known: that is written down later. */
+void lengths_keep_sum(struct lengths *k, const struct rendered *t);
+
+/* Those of little are written down, if there are any new ones, and checksums. */
 void lengths_write(struct lengths *k);
 
 #endif

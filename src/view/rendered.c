@@ -73,12 +73,25 @@ static struct rendered *rendered_of(const struct flatfile *f)
     return (struct rendered *)(uintptr_t)f; /* not const: the maker's */
 }
 
+/* Of what was rendered without a fault. */
+static void add_to_sum(struct rendered *t, const void *bytes, size_t size, uint64_t offset)
+{
+    uint64_t checksum;
+
+    if (!t->sum || !sum_add(t->sum, bytes, size, offset, &checksum))
+        return;
+    results_sum_table(snapshot_results(t->snapshot), t->table, checksum);
+    t->was_summed(t->arg, t);
+}
+
 static int read_part(struct rendered *t, void *buffer, size_t size, uint64_t offset,
                      struct render_fault *fault)
 {
     int rc = render_lines_read(t->lines, buffer, size, offset, fault);
 
     t->was_read(t->arg, t);
+    if (rc == 0)
+        add_to_sum(t, buffer, size, offset);
     if (offset + size == t->file.size && rendered_pages(t) > LITTLE)
         render_lines_give_back(t->lines); /* the kernel has it now */
     return rc;
@@ -203,6 +216,7 @@ void rendered_close(struct rendered *t)
 {
     size_t i;
 
+    sum_free(t->sum);
     render_lines_free(t->lines);
     for (i = 0; i < t->nrelations; i++) {
         render_toast_free(t->toasts[i]);
@@ -228,4 +242,15 @@ uint64_t rendered_pages(const struct rendered *t)
 void rendered_complete(struct rendered *t)
 {
     t->file = (struct flatfile){.ops = &rendered_ops, .size = render_lines_size(t->lines)};
+    if (!t->file.size)
+        t->checksum = sum_of_nothing();
+    if (!t->checksum)
+        t->sum = sum_new(t->file.size, t->from->early);
+}
+
+void rendered_trim(struct rendered *t)
+{
+    render_lines_trim(t->lines);
+    if (t->sum)
+        sum_trim(t->sum);
 }

@@ -10,6 +10,7 @@
 #include "render/lines.h"
 #include "render/memory.h"
 #include "view/frozenfiles.h"
+#include "view/sum.h"
 
 struct pg_identity;
 
@@ -20,6 +21,7 @@ struct rendered_from {
     bool checksums; /* pages have them */
     struct render_memory *memory;
     const struct pg_identity *as; /* who the threads have entered as */
+    struct render_memory *early;  /* of all sums */
 };
 
 struct snapshot;
@@ -30,8 +32,9 @@ struct rendered {
     struct snapshot *snapshot;
     uint32_t table;
     struct render_settings settings;
-    uint64_t of;                                     /* lengths_of */
-    void (*was_read)(void *arg, struct rendered *t); /* from any thread */
+    uint64_t of;                                       /* lengths_of */
+    void (*was_read)(void *arg, struct rendered *t);   /* from any thread, as is what follows */
+    void (*was_summed)(void *arg, struct rendered *t); /* its results know the checksum now */
     void *arg;
 
     /* By relation; none before rendered_open. */
@@ -41,14 +44,19 @@ struct rendered {
     struct render_relation *relations;
     size_t nrelations;
     struct render_lines *lines; /* NULL: not open */
+    uint64_t checksum;          /* where it was known when it was measured; else 0 */
+    struct sum *sum;            /* else, then: of what is read; NULL: there is no need of it */
 };
 
 /* Its members down to arg are set. Once; 0 or -errno. */
 int rendered_open(struct rendered *t, struct err *err);
 void rendered_close(struct rendered *t); /* also of one that was not opened */
 
-/* It is measured: the flat file is complete. */
+/* It is measured: the flat file is complete. Its checksum is known once all of it was read in order. */
 void rendered_complete(struct rendered *t);
+
+/* Give back memory that readers left for those who come after them. */
+void rendered_trim(struct rendered *t);
 
 /* Bytes of its pages, in heap and TOAST, of one that is open. */
 uint64_t rendered_pages(const struct rendered *t);

@@ -28,6 +28,7 @@
 
 #define LITTLE (UINT64_C(8) << 20) /* bytes of heap: measured before it is asked for */
 #define RECENT 16
+#define EARLY (UINT64_C(16) << 20)           /* bytes that are read, but not in order: sum.h */
 #define WAIT_NS 100000000                    /* between two looks for a stop */
 #define COPY_SPEED UINT64_C(100000000)       /* bytes of heap a second, through the server */
 #define CHECKPOINT_SPEED UINT64_C(250000000) /* bytes of log a second */
@@ -61,7 +62,7 @@ struct rendering {
     struct rendered_from from;
     struct lengths *lengths; /* NULL: nothing is remembered */
     uint64_t base_id;
-    struct render_memory *memory;
+    struct render_memory *memory, *early;
     struct added *snapshots;
     size_t n;
 
@@ -182,7 +183,15 @@ static void note_read(void *rendering, struct rendered *t)
     }
     pthread_mutex_unlock(&r->lock);
     if (oldest)
-        render_lines_trim(oldest->lines);
+        rendered_trim(oldest);
+}
+
+static void note_sum(void *rendering, struct rendered *t)
+{
+    struct rendering *r = rendering;
+
+    if (r->lengths)
+        lengths_keep_sum(r->lengths, t);
 }
 
 /* ---- measuring ---- */
@@ -210,7 +219,7 @@ static void tell_results(struct rendered *t, const char *why)
         return;
     }
     rendered_complete(t);
-    results_measure_table(results, t->table, &t->file, render_lines_rows(t->lines));
+    results_measure_table(results, t->table, &t->file, render_lines_rows(t->lines), t->checksum);
 }
 
 /* The first is told by whoever waits for all. */
@@ -387,8 +396,9 @@ struct rendering *rendering_new(const struct rendering_request *q)
 
     xacts.arg = frozenfiles_new(q->pages);
     r->memory = render_memory_new(q->memory);
-    r->from =
-        (struct rendered_from){xacts.arg, render_xacts_new(&xacts), c->checksums, r->memory, q->as};
+    r->early = render_memory_new(EARLY);
+    r->from = (struct rendered_from){
+        xacts.arg, render_xacts_new(&xacts), c->checksums, r->memory, q->as, r->early};
     r->lengths = q->notes ? lengths_new(q->notes) : NULL;
     r->base_id = datadir_base_id(q->pages);
     r->threads = mem_array(q->threads, sizeof(*r->threads));
@@ -422,6 +432,7 @@ void rendering_add(struct rendering *r, struct snapshot *s)
             .settings = {.zone = a->zone, .major = (unsigned)s->server.version / 10000},
             .of = of,
             .was_read = note_read,
+            .was_summed = note_sum,
             .arg = r};
     }
 }
@@ -543,6 +554,7 @@ void rendering_free(struct rendering *r)
     free(r->snapshots);
     lengths_free(r->lengths);
     render_memory_free(r->memory); /* after the tables */
+    render_memory_free(r->early);
     render_xacts_free(r->from.xacts);
     frozenfiles_free(r->from.files);
     pthread_mutex_destroy(&r->lock);

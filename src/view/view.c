@@ -190,6 +190,11 @@ static const struct table_result *result_of(const struct view *v, const struct n
     return &snapshot_results(member_of(v, n)->snapshot)->tables[n->item];
 }
 
+static uint64_t checksum_of(const struct view *v, const struct node *n)
+{
+    return results_checksum(snapshot_results(member_of(v, n)->snapshot), n->item);
+}
+
 struct flatfile *view_live_text(struct view *v, uint32_t node)
 {
     const struct node *n = &v->tree->nodes[node];
@@ -228,14 +233,16 @@ int view_xattr(struct view *v, uint32_t node, const char *name, char value[VIEW_
 {
     const struct node *n = &v->tree->nodes[node];
     const struct table_result *r;
+    uint64_t sum;
 
     if (n->kind != NODE_TABLE || strncmp(name, "user.asofs.", 11) != 0)
         return -ENODATA;
     r = result_of(v, n);
     if (strcmp(name, "user.asofs.rows") == 0)
         return snprintf(value, VIEW_XATTR_MAX, "%llu", (unsigned long long)r->rows);
-    if (strcmp(name, "user.asofs.xxh3") == 0 && r->checksum)
-        return snprintf(value, VIEW_XATTR_MAX, "%016llx", (unsigned long long)r->checksum);
+    sum = checksum_of(v, n);
+    if (strcmp(name, "user.asofs.xxh3") == 0 && sum)
+        return snprintf(value, VIEW_XATTR_MAX, "%016llx", (unsigned long long)sum);
     if (strcmp(name, "user.asofs.lsn") == 0)
         return snprintf(value, VIEW_XATTR_MAX, "%s", member_of(v, n)->snapshot->moment.lsn);
     return -ENODATA;
@@ -249,7 +256,7 @@ size_t view_xattr_names(struct view *v, uint32_t node, const char **names)
     *names = all;
     if (n->kind != NODE_TABLE)
         return 0;
-    if (view_state(v, node) != VIEW_FINAL || result_of(v, n)->checksum)
+    if (view_state(v, node) != VIEW_FINAL || checksum_of(v, n))
         return sizeof(all);
     return sizeof("user.asofs.lsn\0user.asofs.rows");
 }

@@ -135,7 +135,7 @@ static void a_measured_table_is_told_of_and_can_get_an_error_yet(void **state)
     struct flatfile *file = spooled_alone(fixture_memory_file(), 0);
 
     file->size = 12;
-    results_measure_table(r, 1, file, 5);
+    results_measure_table(r, 1, file, 5, 0);
     assert_int_equal(told->n, 1);
     assert_int_equal(told->state, TABLE_COMPLETE);
     assert_int_equal(r->tables[1].bytes, 12);
