@@ -4,7 +4,7 @@
  * Everything that can be known to be wrong is found out before the server is asked for anything:
  * options, mount point, spool. The mount appears only when every file is complete, so nothing has
  * to be taken back from the eyes of readers when something fails before; with --nowait it appears
- * after the freeze.
+ * after the freeze, and copies from then on, unless all is rendered.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -142,6 +142,19 @@ static int mount_then_extract(struct mount_options *o, struct view **v, struct v
     return rc;
 }
 
+/* What is rendered is not waited for in any case. */
+static int mount_without_waiting(struct mount_options *o, const struct stop *stop, struct view **v,
+                                 struct viewfs **fs, struct err *err)
+{
+    bool rendered;
+    int rc = source_renders_all(&o->common.source, &rendered, err);
+
+    o->common.source.request.partial = true;
+    if (rc < 0)
+        return rc;
+    return rendered ? extract_then_mount(o, stop, v, fs, err) : mount_then_extract(o, v, fs, err);
+}
+
 /* Freeze, extract, mount. The stop descriptor covers all of it. */
 static int bring_up(struct mount_options *o, int parent_fd, struct view **v, struct viewfs **fs,
                     struct err *err)
@@ -157,7 +170,7 @@ static int bring_up(struct mount_options *o, int parent_fd, struct view **v, str
     if (rc == 0)
         rc = source_open(&o->common.source, err);
     if (rc == 0)
-        rc = o->nowait ? mount_then_extract(o, v, fs, err)
+        rc = o->nowait ? mount_without_waiting(o, &stop, v, fs, err)
                        : extract_then_mount(o, &stop, v, fs, err);
     stop_close(&stop, rc < 0); /* a signal that comes now ends viewfs_serve */
     return rc;

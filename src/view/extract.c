@@ -182,6 +182,17 @@ bool view_is_rendered(const struct view *v)
     return false;
 }
 
+bool view_is_all_rendered(const struct view *v)
+{
+    size_t i, t;
+
+    for (i = 0; i < v->n; i++)
+        for (t = 0; t < v->members[i].snapshot->catalog->ntables; t++)
+            if (!snapshot_renders(v->members[i].snapshot, t))
+                return false;
+    return true;
+}
+
 static void give_pages(struct view *v, const struct view_pages *pages,
                        const struct lengths_notes *notes)
 {

@@ -264,6 +264,23 @@ int source_freeze(struct source *s, struct view **v, struct err *err)
     return rc == 0 ? freeze_view(s, v, err) : rc;
 }
 
+int source_renders_all(struct source *s, bool *all, struct err *err)
+{
+    struct view *v = NULL;
+    int rc;
+
+    *all = false;
+    if (!s->pageview || s->several || s->request.render == SNAPSHOT_COPY)
+        return 0;
+    rc = freeze_view(s, &v, err);
+    if (rc == 0)
+        *all = view_is_all_rendered(v);
+    else if (s->recalled && (rc == -EREMOTE || rc == -EPROTO)) /* a server is needed */
+        rc = 0;
+    view_free(v);
+    return rc;
+}
+
 bool source_shows_several(const struct source *s)
 {
     return s->pageview && s->several;

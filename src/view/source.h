@@ -71,6 +71,10 @@ bool source_shows_several(const struct source *s);
 /* view_freeze; of a source that may have been meant for a store, it is said that it is none. */
 int source_freeze(struct source *s, struct view **v, struct err *err);
 
+/* Of a store, or false: is each table that is wanted rendered, so that there is nothing to be copied? Freeze, look,
+ * let go. */
+int source_renders_all(struct source *s, bool *all, struct err *err);
+
 /* Freeze and extract: into the spool, or into the directory. *v is the caller's to free, also after
  * a failure. */
 int source_extract(struct source *s, struct view **v, struct err *err);

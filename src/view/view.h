@@ -53,7 +53,8 @@ struct view_pages {
  * returns when all that is small enough is measured; with `eager`, all. What fails then fails the call, but
  * with `partial`. `settled` is called from those threads, too. */
 bool view_is_rendered(const struct view *v);
-struct lengths_notes; /* lengths.h: of a view that is kept; else NULL */
+bool view_is_all_rendered(const struct view *v); /* once it is frozen: nothing is copied */
+struct lengths_notes;                            /* lengths.h: of a view that is kept; else NULL */
 int view_render(struct view *v, const struct view_pages *pages, const struct lengths_notes *notes,
                 bool eager, struct err *err);
 
