@@ -16,6 +16,7 @@
 #define LITTLE 1024u            /* blocks: up to 4 KiB of lengths */
 #define TOGETHER "lengths"      /* the note of all little ones */
 #define MOST ((size_t)64 << 20) /* bytes of it; what others have kept there stays within */
+#define SHEET_MOST (1u << 20) /* entries that are looked at */
 
 struct entry { /* of a note */
     uint64_t key, checksum;
@@ -145,7 +146,7 @@ static void parse_sheet(struct sheet *s, size_t len)
 
     if (!is_of_this_version(&in))
         return;
-    while (in.left) {
+    while (in.left && s->n < SHEET_MOST) {
         e.key = reader_u64(&in);
         e.checksum = reader_u64(&in);
         n = reader_u64(&in);
