@@ -39,6 +39,8 @@ struct epoch {
     int dir;           /* descriptor */
     struct disk *disk; /* the same directory */
     bool durable;
+    bool suspect;        /* the operating system crashed: stored pages are checked (durable) */
+    bool emptied;        /* nothing is kept any more; covered by `tidying` (livestate.h) */
     atomic_bool saving;       /* what is changed while it is the newest is saved here */
     atomic_int state;         /* enum header_state; changed under `lock` */
     pthread_mutex_t lock;     /* covers header and journal */
@@ -71,6 +73,9 @@ int epoch_set_state(struct epoch *e, enum header_state state, const char *why);
 int epoch_say(struct epoch *e, const struct journal_record *records, size_t n);
 
 void epoch_kept_path(char path[EPOCH_KEPT_MAX], uint64_t id); /* below the epoch's directory */
+
+/* What it takes on the disk, counted anew. */
+void epoch_measure(struct epoch *e);
 
 /* Remove everything but header and directory; or all. */
 int epoch_empty(struct epoch *e);

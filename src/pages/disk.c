@@ -284,13 +284,18 @@ static const struct disk_ops posix_ops = {
 
 int disk_posix(const char *path, struct disk **d)
 {
+    return disk_posix_at(AT_FDCWD, path, d);
+}
+
+int disk_posix_at(int dir, const char *path, struct disk **d)
+{
     struct posix_disk *new = calloc(1, sizeof(*new));
     int rc;
 
     *d = NULL;
     if (!new)
         return -ENOMEM;
-    new->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    new->dir = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (new->dir < 0) {
         rc = -errno;
         free(new);

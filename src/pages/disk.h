@@ -89,6 +89,7 @@ struct disk_ops {
 /* The file system below a directory; the path is kept open, not looked up again. What is
  * made is of who makes it: root first becomes the owner of what he works on (pg/identity.h). */
 int disk_posix(const char *path, struct disk **d);
+int disk_posix_at(int dir, const char *path, struct disk **d); /* path below `dir` */
 
 /* A whole small file; *bytes is freed by the caller and has a NUL after its end. -EFBIG above max.
  */

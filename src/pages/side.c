@@ -608,6 +608,36 @@ int side_rebuild(struct side *s, struct disk_file *diff, struct side_findings *f
     return rc;
 }
 
+/* ---- an epoch's ---- */
+
+static int clear_unless_whole(struct side *s, struct disk_file *diff, uint64_t page)
+{
+    char bytes[PAGE_BYTES];
+    int64_t n = diff->ops->read(diff, bytes, sizeof(bytes), page * PAGE_BYTES);
+
+    if (n < 0)
+        return (int)n;
+    if (page_crc(bytes, (size_t)n) != side_crc(s, page))
+        side_clear(s, page);
+    return 0;
+}
+
+int side_accept(struct side *s, struct disk_file *diff, uint64_t pages, bool check)
+{
+    uint64_t page;
+    int rc = 0;
+
+    for (page = 0; check && rc == 0 && page < pages; page++)
+        if (side_stored(s, page))
+            rc = clear_unless_whole(s, diff, page);
+    if (rc == 0) {
+        free(s->unclean_blocks);
+        s->unclean_blocks = NULL;
+        s->unclean = 0;
+    }
+    return rc;
+}
+
 /* ---- closing ---- */
 
 static void clean_blocks(struct side *s)
@@ -622,6 +652,13 @@ static void clean_blocks(struct side *s)
         b->body_crc = body_crc(b);
         __atomic_store_n(&b->clean, 1, __ATOMIC_RELEASE);
     }
+}
+
+int side_sync_page(struct side *s, uint64_t page)
+{
+    struct side_block *b = used_block(s, page / SIDE_PAGES);
+
+    return b ? s->disk->ops->sync_map(s->disk, b, SIDE_BLOCK) : 0;
 }
 
 int side_sync(struct side *s)

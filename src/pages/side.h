@@ -77,6 +77,13 @@ struct side_findings {
 int side_rebuild(struct side *s, struct disk_file *diff, struct side_findings *found,
                  struct err *err);
 
+/*
+ * The rule of an epoch (live/epoch.h), whose pages are written once: after the end of a process all
+ * bits hold, and there is nothing to rebuild. check: after the end of the operating system a stored
+ * page whose checksum does not hold is absent; `pages` are looked at.
+ */
+int side_accept(struct side *s, struct disk_file *diff, uint64_t pages, bool check);
+
 /* What a page is, from what is known of it. Pure. */
 enum side_verdict { SIDE_ABSENT, SIDE_STORED, SIDE_DAMAGED };
 enum side_verdict side_judge(bool data, uint32_t crc_kept, uint32_t crc_found, bool all_zero);
@@ -102,6 +109,7 @@ void side_clear_from(struct side *s, uint64_t page); /* that page and all after 
 void side_clear(struct side *s, uint64_t page);
 void side_lower_limit(struct side *s, uint64_t limit); /* no effect if it is lower already */
 
+int side_sync_page(struct side *s, uint64_t page); /* its block reaches the disk as it is */
 int side_sync(struct side *s);     /* makes the blocks clean; nobody writes meanwhile */
 void side_close(struct side *s);   /* of a shared one: makes the blocks clean */
 void side_abandon(struct side *s); /* as if the process had ended: blocks stay as they are */

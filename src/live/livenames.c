@@ -1,0 +1,574 @@
+/*
+ * Names: what a name stands for is noted in the newest epoch before it is changed for the first
+ * time in it, and what loses its last name is moved there when a freeze sees it. The live name is
+ * missing at no time: what a renaming replaces is first linked into the epoch, then replaced.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "live/livestate.h"
+
+/* ---- a change ---- */
+
+struct change {
+    struct livedir *l;
+    unsigned entered;
+    struct epoch *e; /* that saves; NULL: none */
+};
+
+static struct change begin_change(struct livedir *l)
+{
+    struct change c = {.l = l, .entered = phase_enter(&l->phase)};
+
+    pthread_rwlock_wrlock(&l->tree);
+    c.e = live_saving(l);
+    live_step("names: took the newest");
+    return c;
+}
+
+static int end_change(struct change *c, int rc)
+{
+    pthread_rwlock_unlock(&c->l->tree);
+    phase_leave(&c->l->phase, c->entered);
+    return rc;
+}
+
+/* From now on it goes on without. */
+static void lost(struct change *c, int rc, const char *what)
+{
+    live_fail(c->l, rc, what);
+    c->e = NULL;
+}
+
+static void note(struct change *c, const struct node *dir, const char *name, uint64_t born)
+{
+    int rc = c->e ? live_note_name(c->l, c->e, dir, name, born) : 0;
+
+    if (rc < 0)
+        lost(c, rc, "a name");
+}
+
+static int check_name(const char *name)
+{
+    if (strlen(name) > NAME_MAX)
+        return -ENAMETOOLONG;
+    return !*name || !strcmp(name, ".") || !strcmp(name, "..") || strchr(name, '/') ? -EINVAL : 0;
+}
+
+/* The directory, and what the name in it stands for (NULL: nothing). */
+static int find(struct livedir *l, uint64_t number, const char *name, struct node **dir,
+                struct node **n)
+{
+    int rc = check_name(name);
+
+    if (rc < 0)
+        return rc;
+    *dir = nodes_of_number(&l->nodes, number);
+    if (!*dir || !(*dir)->linked)
+        return -ENOENT;
+    if (!S_ISDIR((*dir)->mode))
+        return -ENOTDIR;
+    *n = nodes_child(&l->nodes, *dir, name);
+    return 0;
+}
+
+/* ---- looking ---- */
+
+int livedir_lookup(struct livedir *l, uint64_t dir, const char *name, struct live_node *out)
+{
+    struct node *d, *n;
+    int rc;
+
+    pthread_rwlock_rdlock(&l->tree);
+    rc = find(l, dir, name, &d, &n);
+    if (rc == 0)
+        rc = n ? live_stat_node(l, n, out) : -ENOENT;
+    pthread_rwlock_unlock(&l->tree);
+    return rc;
+}
+
+int livedir_stat(struct livedir *l, uint64_t number, struct live_node *out)
+{
+    struct node *n;
+    int rc = -ESTALE;
+
+    pthread_rwlock_rdlock(&l->tree);
+    n = nodes_of_number(&l->nodes, number);
+    if (n)
+        rc = live_stat_node(l, n, out);
+    pthread_rwlock_unlock(&l->tree);
+    return rc;
+}
+
+/* The path of a node that has a name; the tree is locked. */
+static int path_of(struct livedir *l, uint64_t number, struct node **n, char path[PATH_MAX])
+{
+    *n = nodes_of_number(&l->nodes, number);
+    return *n && (*n)->linked ? nodes_path(*n, NULL, path) : -ESTALE;
+}
+
+int livedir_readlink(struct livedir *l, uint64_t number, char *target, size_t room)
+{
+    char path[PATH_MAX];
+    struct node *n;
+    ssize_t len;
+    int rc;
+
+    pthread_rwlock_rdlock(&l->tree);
+    rc = path_of(l, number, &n, path);
+    len = rc < 0 ? rc : readlinkat(l->dir, path, target, room - 1);
+    if (rc == 0 && len < 0)
+        rc = -errno;
+    pthread_rwlock_unlock(&l->tree);
+    if (rc == 0)
+        target[len] = '\0';
+    return rc;
+}
+
+int livedir_list(struct livedir *l, uint64_t dir,
+                 int (*each)(void *arg, const char *name, uint64_t number, mode_t mode), void *arg)
+{
+    struct node *d, *n;
+    int rc = 0;
+
+    pthread_rwlock_rdlock(&l->tree);
+    d = nodes_of_number(&l->nodes, dir);
+    if (!d || !S_ISDIR(d->mode))
+        rc = d ? -ENOTDIR : -ESTALE;
+    for (n = rc == 0 ? d->children : NULL; n && rc == 0; n = n->next)
+        rc = each(arg, n->name, node_number(n), n->mode);
+    pthread_rwlock_unlock(&l->tree);
+    return rc;
+}
+
+int livedir_parent(struct livedir *l, uint64_t dir, uint64_t *parent)
+{
+    struct node *d;
+
+    pthread_rwlock_rdlock(&l->tree);
+    d = nodes_of_number(&l->nodes, dir);
+    if (d)
+        *parent = node_number(d->parent);
+    pthread_rwlock_unlock(&l->tree);
+    return d ? 0 : -ESTALE;
+}
+
+/* ---- making ---- */
+
+/* What was just made at the path: a node, born now. On failure it stays, and is found at the next
+ * start. */
+static int add_made(struct change *c, struct node *dir, const char *name, const char *path,
+                    struct node **n)
+{
+    struct livedir *l = c->l;
+    struct stat st;
+
+    if (fstatat(l->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    *n = nodes_add(&l->nodes, dir, name, st.st_ino, st.st_mode);
+    if (!*n)
+        return -ENOMEM;
+    (*n)->born = live_newest_number(l);
+    if (c->e && !(*n)->exempt)
+        note(c, dir, name, st.st_ino);
+    return 0;
+}
+
+/* Where something new is to be; noted. */
+static int begin_making(struct change *c, uint64_t parent, const char *name, struct node **dir,
+                        char path[PATH_MAX])
+{
+    struct node *n;
+    int rc = find(c->l, parent, name, dir, &n);
+
+    if (rc == 0 && n)
+        rc = -EEXIST;
+    if (rc == 0)
+        rc = nodes_path(*dir, name, path);
+    if (rc == 0)
+        note(c, *dir, name, 0);
+    live_step("names: before something is made");
+    return rc;
+}
+
+static int create_file(struct change *c, uint64_t parent, const char *name, mode_t mode, int flags,
+                       struct node **n, struct livefile **f)
+{
+    char path[PATH_MAX];
+    struct node *dir;
+    int rc = begin_making(c, parent, name, &dir, path), fd;
+
+    if (rc < 0)
+        return rc;
+    fd = openat(c->l->dir, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode & 07777);
+    if (fd < 0)
+        return -errno;
+    rc = fchmod(fd, mode & 07777) < 0 ? -errno : 0; /* the process has a umask */
+    if (rc == 0)
+        rc = add_made(c, dir, name, path, n);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    return live_open_node(c->l, *n, flags, fd, f);
+}
+
+static int open_existing(struct livedir *l, struct node *n, int flags, struct livefile **f)
+{
+    if (flags & O_EXCL)
+        return -EEXIST;
+    if (!S_ISREG(n->mode))
+        return S_ISDIR(n->mode) ? -EISDIR : -ELOOP;
+    return live_open_node(l, n, flags, -1, f);
+}
+
+int livedir_create(struct livedir *l, uint64_t dir, const char *name, mode_t mode, int flags,
+                   struct live_node *out, struct livefile **f)
+{
+    struct change c = begin_change(l);
+    struct node *d, *n;
+    int rc = find(l, dir, name, &d, &n);
+
+    if (rc == 0)
+        rc = n ? open_existing(l, n, flags, f) : create_file(&c, dir, name, mode, flags, &n, f);
+    if (rc == 0)
+        rc = live_stat_node(l, n, out);
+    return end_change(&c, rc);
+}
+
+int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode,
+                  struct live_node *out)
+{
+    struct change c = begin_change(l);
+    char path[PATH_MAX];
+    struct node *d, *n;
+    int rc = begin_making(&c, dir, name, &d, path);
+
+    if (rc == 0 && mkdirat(l->dir, path, mode & 07777) < 0)
+        rc = -errno;
+    if (rc == 0 && fchmodat(l->dir, path, mode & 07777, 0) < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = add_made(&c, d, name, path, &n);
+    if (rc == 0)
+        rc = live_stat_node(l, n, out);
+    return end_change(&c, rc);
+}
+
+static bool is_tablespaces(const struct node *d)
+{
+    return d->parent != d && d->parent->parent == d->parent && strcmp(d->name, "pg_tblspc") == 0;
+}
+
+int livedir_symlink(struct livedir *l, uint64_t dir, const char *name, const char *target,
+                    struct live_node *out)
+{
+    struct change c = begin_change(l);
+    char path[PATH_MAX];
+    struct node *d, *n;
+    int rc = find(l, dir, name, &d, &n);
+
+    if (rc == 0 && is_tablespaces(d))
+        rc = -EPERM;
+    if (rc == 0)
+        rc = begin_making(&c, dir, name, &d, path);
+    if (rc == 0 && symlinkat(target, l->dir, path) < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = add_made(&c, d, name, path, &n);
+    if (rc == 0)
+        rc = live_stat_node(l, n, out);
+    return end_change(&c, rc);
+}
+
+int livedir_link(struct livedir *l, uint64_t number, uint64_t dir, const char *name,
+                 struct live_node *out)
+{
+    struct change c = begin_change(l);
+    char path[PATH_MAX], from[PATH_MAX];
+    struct node *d, *n, *made;
+    int rc = path_of(l, number, &n, from);
+
+    if (rc == 0)
+        rc = begin_making(&c, dir, name, &d, path);
+    if (rc == 0 && (!n->exempt || !nodes_exempt(d, name, n->mode) || !S_ISREG(n->mode)))
+        rc = -EPERM;
+    if (rc == 0 && linkat(l->dir, from, l->dir, path, 0) < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = add_made(&c, d, name, path, &made);
+    if (rc == 0)
+        rc = live_stat_node(l, made, out);
+    return end_change(&c, rc);
+}
+
+/* ---- removing ---- */
+
+static bool is_seen(const struct change *c, const struct node *n)
+{
+    /* of a directory "exempt" is what is in it */
+    return live_is_seen(c->e, S_ISDIR(n->mode) ? n->parent->exempt : n->exempt, n->born);
+}
+
+static void set_kept(struct change *c, struct node *n, const struct stat *st)
+{
+    struct past *p = past_get(&c->l->pasts, node_id(n), true);
+
+    if (!p) {
+        lost(c, -ENOMEM, "a removed file");
+        return;
+    }
+    past_set_kept(p, c->e);
+    past_put(p);
+    atomic_fetch_add(&c->l->kept, 1);
+    atomic_fetch_add(&c->e->bytes, (uint64_t)st->st_blocks * 512);
+}
+
+/* The live name goes, and the epoch has the file: true. */
+static bool move_away(struct change *c, struct node *n, const char *path)
+{
+    char kept[EPOCH_KEPT_MAX];
+    struct stat st;
+    int rc;
+
+    if (!is_seen(c, n))
+        return false;
+    epoch_kept_path(kept, node_id(n));
+    rc = fstatat(c->l->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    live_step("names: before a file is kept");
+    if (rc == 0 && renameat(c->l->dir, path, c->e->dir, kept) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        lost(c, rc, "a removed file");
+        return false;
+    }
+    set_kept(c, n, &st);
+    return true;
+}
+
+static int remove_name(struct change *c, struct node *n, const char *path)
+{
+    int flag = S_ISDIR(n->mode) ? AT_REMOVEDIR : 0;
+
+    note(c, n->parent, n->name, 0);
+    if (!move_away(c, n, path) && unlinkat(c->l->dir, path, flag) < 0)
+        return -errno;
+    nodes_unlink(&c->l->nodes, n);
+    return 0;
+}
+
+int livedir_unlink(struct livedir *l, uint64_t dir, const char *name)
+{
+    struct change c = begin_change(l);
+    char path[PATH_MAX];
+    struct node *d, *n;
+    int rc = find(l, dir, name, &d, &n);
+
+    if (rc == 0)
+        rc = !n ? -ENOENT : S_ISDIR(n->mode) ? -EISDIR : nodes_path(n, NULL, path);
+    if (rc == 0)
+        rc = remove_name(&c, n, path);
+    return end_change(&c, rc);
+}
+
+/* Also of what we were not told. */
+static int check_empty(struct livedir *l, const struct node *n, const char *path)
+{
+    int fd, empty;
+
+    if (n->children)
+        return -ENOTEMPTY;
+    fd = openat(l->dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    empty = io_is_empty(fd);
+    close(fd);
+    return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
+}
+
+int livedir_rmdir(struct livedir *l, uint64_t dir, const char *name)
+{
+    struct change c = begin_change(l);
+    char path[PATH_MAX];
+    struct node *d, *n;
+    int rc = find(l, dir, name, &d, &n);
+
+    if (rc == 0)
+        rc = !n ? -ENOENT : !S_ISDIR(n->mode) ? -ENOTDIR : nodes_path(n, NULL, path);
+    if (rc == 0)
+        rc = check_empty(l, n, path);
+    if (rc == 0)
+        rc = remove_name(&c, n, path);
+    return end_change(&c, rc);
+}
+
+/* ---- renaming ---- */
+
+/* A second name in the epoch: a crash before the renaming leaves a file of two names, of which the
+ * epoch's is removed at the next start. */
+static bool link_away(struct change *c, struct node *n, const char *path)
+{
+    char kept[EPOCH_KEPT_MAX];
+    struct stat st;
+    int rc;
+
+    if (!is_seen(c, n))
+        return false;
+    epoch_kept_path(kept, node_id(n));
+    rc = fstatat(c->l->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    if (rc == 0 && unlinkat(c->e->dir, kept, 0) < 0 && errno != ENOENT)
+        rc = -errno;
+    if (rc == 0 && linkat(c->l->dir, path, c->e->dir, kept, 0) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        lost(c, rc, "a replaced file");
+        return false;
+    }
+    return true;
+}
+
+/* What a renaming replaces: `over` loses its name. *kept: the epoch has it. */
+static int replace(struct change *c, const char *from, struct node *over, const char *to)
+{
+    struct livedir *l = c->l;
+    bool kept = !S_ISDIR(over->mode) && link_away(c, over, to);
+    struct stat st = {0};
+
+    live_step("rename: linked what is replaced");
+    if (kept)
+        fstatat(l->dir, to, &st, AT_SYMLINK_NOFOLLOW);
+    if (S_ISDIR(over->mode) && is_seen(c, over)) {
+        if (renameat2(l->dir, from, l->dir, to, RENAME_EXCHANGE) < 0)
+            return -errno;
+        if (!move_away(c, over, from) && unlinkat(l->dir, from, AT_REMOVEDIR) < 0)
+            return -errno;
+    } else if (renameat(l->dir, from, l->dir, to) < 0) {
+        return -errno;
+    }
+    if (kept)
+        set_kept(c, over, &st);
+    nodes_unlink(&l->nodes, over);
+    return 0;
+}
+
+static bool is_below(const struct node *n, const struct node *dir)
+{
+    for (; n->parent != n; n = n->parent)
+        if (n == dir)
+            return true;
+    return n == dir;
+}
+
+/* Whether the renaming can be at all. */
+static int check_renaming(struct livedir *l, const struct node *n, const struct node *dir,
+                          const char *name, const struct node *over, const char *to)
+{
+    if (S_ISDIR(n->mode) && is_below(dir, n))
+        return -EINVAL;
+    if (nodes_exempt(dir, name, n->mode) != n->exempt || dir->exempt != n->parent->exempt)
+        return -EXDEV;
+    if (!over)
+        return 0;
+    if (S_ISDIR(n->mode) != S_ISDIR(over->mode))
+        return S_ISDIR(over->mode) ? -EISDIR : -ENOTDIR;
+    return S_ISDIR(over->mode) ? check_empty(l, over, to) : 0;
+}
+
+static int rename_node(struct change *c, struct node *n, struct node *dir, const char *name,
+                       struct node *over)
+{
+    struct livedir *l = c->l;
+    char from[PATH_MAX], to[PATH_MAX];
+    int rc = nodes_path(n, NULL, from);
+
+    if (rc == 0)
+        rc = nodes_path(dir, name, to);
+    if (rc == 0)
+        rc = check_renaming(l, n, dir, name, over, to);
+    if (rc < 0)
+        return rc;
+    note(c, n->parent, n->name, 0);
+    note(c, dir, name, 0);
+    if (over)
+        rc = replace(c, from, over, to);
+    else
+        rc = renameat(l->dir, from, l->dir, to) < 0 ? -errno : 0;
+    return rc < 0 ? rc : nodes_move(&l->nodes, n, dir, name);
+}
+
+int livedir_rename(struct livedir *l, uint64_t dir, const char *name, uint64_t new_dir,
+                   const char *new_name, unsigned flags)
+{
+    struct change c;
+    struct node *d, *n, *to, *over = NULL;
+    int rc;
+
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
+        return -EINVAL;
+    c = begin_change(l);
+    rc = find(l, dir, name, &d, &n);
+    if (rc == 0)
+        rc = n ? find(l, new_dir, new_name, &to, &over) : -ENOENT;
+    if (rc == 0 && over && (flags & RENAME_NOREPLACE))
+        rc = -EEXIST;
+    if (rc == 0 && n != over)
+        rc = rename_node(&c, n, to, new_name, over);
+    return end_change(&c, rc);
+}
+
+/* ---- attributes ---- */
+
+int livedir_chmod(struct livedir *l, uint64_t number, mode_t mode)
+{
+    char path[PATH_MAX];
+    struct node *n;
+    int rc;
+
+    pthread_rwlock_rdlock(&l->tree);
+    rc = path_of(l, number, &n, path);
+    if (rc == 0)
+        rc = S_ISLNK(n->mode)                                       ? -EOPNOTSUPP
+             : fchmodat(l->dir, path, mode & 07777, 0) < 0 ? -errno
+                                                           : 0;
+    pthread_rwlock_unlock(&l->tree);
+    return rc;
+}
+
+int livedir_chown(struct livedir *l, uint64_t number, uid_t uid, gid_t gid)
+{
+    char path[PATH_MAX];
+    struct node *n;
+    int rc;
+
+    pthread_rwlock_rdlock(&l->tree);
+    rc = path_of(l, number, &n, path);
+    if (rc == 0 && fchownat(l->dir, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+        rc = -errno;
+    pthread_rwlock_unlock(&l->tree);
+    return rc;
+}
+
+int livedir_set_times(struct livedir *l, uint64_t number, const struct timespec times[2])
+{
+    char path[PATH_MAX];
+    struct node *n;
+    int rc;
+
+    pthread_rwlock_rdlock(&l->tree);
+    rc = path_of(l, number, &n, path);
+    if (rc == 0 && utimensat(l->dir, path, times, AT_SYMLINK_NOFOLLOW) < 0)
+        rc = -errno;
+    pthread_rwlock_unlock(&l->tree);
+    return rc;
+}
+
+int livedir_space(struct livedir *l, struct statvfs *s)
+{
+    return fstatvfs(l->dir, s) < 0 ? -errno : 0;
+}

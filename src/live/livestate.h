@@ -1,0 +1,156 @@
+/*
+ * A live directory from inside: shared by the files that livedir.h lists. Everybody else has
+ * livedir.h and frozen.h.
+ */
+#ifndef ASOFS_LIVE_LIVESTATE_H
+#define ASOFS_LIVE_LIVESTATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "live/epoch.h"
+#include "live/livedir.h"
+#include "live/nodes.h"
+#include "live/past.h"
+#include "live/pastnames.h"
+#include "live/phase.h"
+
+#define LIVE_STRIPES 256u
+#define LIVE_RUN_PAGES 32u
+
+struct livedir {
+    struct livedir_options options;
+    int dir;    /* the data directory */
+    int epochs; /* STORE/epoch */
+    int lock;   /* a file in it, locked while this process serves */
+
+    struct phase phase;
+    struct pasts pasts;
+
+    pthread_rwlock_t tree; /* covers nodes, names, kept of each past; ids of open files */
+    struct nodes nodes;
+    struct past_names names;
+    pthread_mutex_t opening; /* taken after `tree`: covers node->opened, opened->handles */
+
+    pthread_mutex_t making; /* one freeze at a time; covers prepared */
+    struct epoch *prepared; /* for the next freeze; NULL: not yet made */
+
+    pthread_mutex_t list; /* covers oldest, last, older, newer, and which states there are */
+    struct epoch *oldest, *last;
+    struct epoch *_Atomic newest; /* of the newest freeze; NULL: none. What is read of it within a
+                                     phase stays */
+
+    pthread_mutex_t runs[LIVE_STRIPES]; /* of pages; by file and run */
+
+    pthread_mutex_t tidying; /* who works on the storage of epochs that are not the newest */
+    pthread_t keeper;        /* thread: prepares, tidies, starts writing back, watches the space */
+    pthread_mutex_t keeping; /* covers wake, stop, tidied */
+    pthread_cond_t woken, done;
+    bool wake, stop, kept_up;
+
+    struct opened *all_opened; /* `opening` */
+
+    _Atomic uint64_t writes, saved, kept, raced, freeze_us;
+};
+
+/* What is open of one node. */
+struct opened {
+    struct opened *prev, *next; /* `opening` */
+    struct livedir *live;
+    struct node *node; /* changes of it: `tree` */
+    unsigned handles;  /* `opening` */
+    pthread_rwlock_t resize; /* calls share it; truncation has it alone, and only it changes what
+                                follows. Taken before `tree` */
+    int fd;
+    bool writable;
+    bool exempt;
+    uint64_t id;
+    uint64_t born;
+    struct grip *_Atomic grip; /* changed under the past's `touching` */
+    struct past *past;         /* NULL until it is needed; under `opening`, or resize alone */
+    atomic_bool written;       /* since the keeper last looked */
+    atomic_bool renamed;       /* another file took its place, and the directory was not synced */
+};
+
+/* The newest epoch, when changes are saved in it. Read once for all steps of a change, under its
+ * lock, within a phase. */
+static inline struct epoch *live_saving(struct livedir *l)
+{
+    struct epoch *e = atomic_load(&l->newest);
+
+    return e && atomic_load(&e->saving) ? e : NULL;
+}
+
+/* Some freeze sees what was made when `born` was the newest. */
+static inline bool live_is_seen(const struct epoch *e, bool exempt, uint64_t born)
+{
+    return e && !exempt && born < e->number;
+}
+
+static inline uint64_t live_newest_number(struct livedir *l)
+{
+    struct epoch *e = atomic_load(&l->newest);
+
+    return e ? e->number : 0;
+}
+
+/* ---- freeze.c ---- */
+
+/* What a freeze needs could not be saved: all are given up, and from its return on nothing is saved
+ * any more. Within a phase; any lock but `list`. */
+void live_fail(struct livedir *l, int rc, const char *what);
+
+/* The epochs of a number, or in order; held, NULL: none. */
+struct epoch *live_epoch(struct livedir *l, uint64_t number);
+void live_append_epoch(struct livedir *l, struct epoch *e);
+void live_remove_epoch(struct livedir *l, struct epoch *e);
+
+/* Whether some freeze is wanted: else the newest epoch saves nothing any more. `list` is locked. */
+void live_update_saving(struct livedir *l);
+
+/* Work for the keeper. */
+void live_wake(struct livedir *l);
+
+/* An epoch for the next freeze. `making` is locked. */
+int live_prepare(struct livedir *l, struct err *err);
+
+/* ---- livefile.c ---- */
+
+/* Attributes of a node, by its open file or its path. The tree is locked. */
+int live_stat_node(struct livedir *l, struct node *n, struct live_node *out);
+
+/* One more handle of the node. The tree is locked. fd: it is open already (or -1), and closed on
+ * failure. */
+int live_open_node(struct livedir *l, struct node *n, int flags, int fd, struct livefile **f);
+
+/* Whoever was written: the kernel begins to write it back. */
+void live_write_back(struct livedir *l);
+
+/* ---- note.c ---- */
+
+/* The name's present meaning is noted in the epoch, unless it is already, with the birth of `born`
+ * (0: none). The tree is locked for writing. */
+int live_note_name(struct livedir *l, struct epoch *e, const struct node *dir, const char *name,
+                   uint64_t born);
+
+/* ---- tidy.c ---- */
+
+/* Storage of what was dropped or given up. */
+int live_tidy(struct livedir *l);
+
+/* The oldest freezes are given up while the epochs take more than they may. */
+void live_watch_space(struct livedir *l);
+
+/* ---- for tests: called between the steps of a change, where a delay is harmless ---- */
+
+extern void (*livedir_test_step)(const char *where); /* NULL but in tests */
+
+static inline void live_step(const char *where)
+{
+    if (livedir_test_step)
+        livedir_test_step(where);
+}
+
+#endif
