@@ -175,7 +175,7 @@ static int replay_record(void *arg, const struct journal_record *record)
         return replay_size(r, record);
     if (record->type == JOURNAL_BORN) {
         n = nodes_of_id(&r->l->nodes, record->id);
-        if (n)
+        if (n && n->born < r->e->number)
             n->born = r->e->number;
         return 0;
     }

@@ -19,6 +19,7 @@
 struct change {
     struct livedir *l;
     unsigned entered;
+    uint64_t newest; /* number; what is made is born in it */
     struct epoch *e; /* that saves; NULL: none */
 };
 
@@ -26,8 +27,12 @@ static struct change begin_change(struct livedir *l)
 {
     struct change c = {.l = l, .entered = phase_enter(&l->phase)};
 
+    struct epoch *newest;
+
     pthread_rwlock_wrlock(&l->tree);
-    c.e = live_saving(l);
+    newest = atomic_load(&l->newest);
+    c.newest = newest ? newest->number : 0;
+    c.e = live_if_saving(newest);
     live_step("names: took the newest");
     return c;
 }
@@ -174,7 +179,7 @@ static int add_made(struct change *c, struct node *dir, const char *name, const 
     *n = nodes_add(&l->nodes, dir, name, st.st_ino, st.st_mode);
     if (!*n)
         return -ENOMEM;
-    (*n)->born = live_newest_number(l);
+    (*n)->born = c->newest;
     if (c->e && !(*n)->exempt)
         note(c, dir, name, st.st_ino);
     return 0;

@@ -74,13 +74,17 @@ struct opened {
     atomic_bool renamed;       /* another file took its place, and the directory was not synced */
 };
 
+/* Of that epoch, read once: it, if changes are saved in it. */
+static inline struct epoch *live_if_saving(struct epoch *newest)
+{
+    return newest && atomic_load(&newest->saving) ? newest : NULL;
+}
+
 /* The newest epoch, when changes are saved in it. Read once for all steps of a change, under its
  * lock, within a phase. */
 static inline struct epoch *live_saving(struct livedir *l)
 {
-    struct epoch *e = atomic_load(&l->newest);
-
-    return e && atomic_load(&e->saving) ? e : NULL;
+    return live_if_saving(atomic_load(&l->newest));
 }
 
 /* Some freeze sees what was made when `born` was the newest. */
@@ -89,12 +93,6 @@ static inline bool live_is_seen(const struct epoch *e, bool exempt, uint64_t bor
     return e && !exempt && born < e->number;
 }
 
-static inline uint64_t live_newest_number(struct livedir *l)
-{
-    struct epoch *e = atomic_load(&l->newest);
-
-    return e ? e->number : 0;
-}
 
 /* ---- freeze.c ---- */
 

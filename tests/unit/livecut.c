@@ -382,7 +382,7 @@ static void read_slots(struct livecut *c, struct frozen *t)
     struct slot_reader r = {.c = c};
     struct stat st, one;
     char name[8];
-    int i;
+    int i, rc;
 
     memset(c->image.slots, 0, sizeof(c->image.slots));
     if (frozen_lookup(t, frozen_root(t), "names", &st) < 0 ||
@@ -390,9 +390,10 @@ static void read_slots(struct livecut *c, struct frozen *t)
         fault(c, "freeze %d: names cannot be listed", (int)frozen_number(t));
     for (i = 0; i < SLOTS; i++) {
         slot_name(name, i);
-        if ((frozen_lookup(t, st.st_ino, name, &one) == 0) != (r.id[i] != 0))
-            fault(c, "freeze %d: %s is listed and not found, or the other way", (int)frozen_number(t),
-                  name);
+        rc = frozen_lookup(t, st.st_ino, name, &one);
+        if ((rc == 0) != (r.id[i] != 0))
+            fault(c, "freeze %d: %s is listed with id %ld, and looking it up gives %d",
+                  (int)frozen_number(t), name, (long)r.id[i], rc);
         if (r.id[i])
             c->image.slots[i] = read_slot(c, t, i, r.id[i]);
     }
