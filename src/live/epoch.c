@@ -13,6 +13,10 @@
 #include "common/io.h"
 
 static const char *const contents[] = {"old", "side", "kept", "wal"};
+/* Its directory has another name before its header is there, and when that goes. */
+#define UNFINISHED "unfinished"
+#define GONE "gone"
+
 #define CONTENTS (sizeof(contents) / sizeof(contents[0]))
 
 void epoch_kept_path(char path[EPOCH_KEPT_MAX], uint64_t id)
@@ -26,16 +30,14 @@ static void name_of(char name[24], uint64_t number)
 }
 
 /* The directory, open; *e has no header yet. */
-static int open_dir(int epochs, uint64_t number, struct epoch **e)
+static int open_dir(int epochs, const char *name, uint64_t number, struct epoch **e)
 {
     struct epoch *new = calloc(1, sizeof(*new));
-    char name[24];
     int rc;
 
     *e = NULL;
     if (!new)
         return -ENOMEM;
-    name_of(name, number);
     new->number = number;
     atomic_init(&new->refs, 1);
     pthread_mutex_init(&new->lock, NULL);
@@ -58,18 +60,35 @@ static int make_contents(struct epoch *e)
     return journal_create(e->dir, e->number);
 }
 
-static int make(int epochs, uint64_t number, bool durable, struct epoch **e)
+/* A directory below `epochs` and all that is in it; fine when there is none. */
+static int remove_dir(int epochs, const char *name)
 {
-    char name[24];
+    int fd = openat(epochs, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     int rc;
 
-    name_of(name, number);
-    rc = mkdirat(epochs, name, 0700) < 0 ? -errno : 0;
-    if (rc < 0 && rc != -EEXIST)
-        return rc;
-    rc = open_dir(epochs, number, e);
-    if (rc == 0)
-        rc = io_remove_below((*e)->dir);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    rc = io_remove_below(fd);
+    close(fd);
+    if (rc == 0 && unlinkat(epochs, name, AT_REMOVEDIR) < 0)
+        rc = -errno;
+    return rc;
+}
+
+int epoch_clear_remains(int epochs)
+{
+    int rc = remove_dir(epochs, UNFINISHED);
+
+    return rc < 0 ? rc : remove_dir(epochs, GONE);
+}
+
+static int fill(int epochs, uint64_t number, bool durable, struct epoch **e)
+{
+    int rc;
+
+    if (mkdirat(epochs, UNFINISHED, 0700) < 0)
+        return -errno;
+    rc = open_dir(epochs, UNFINISHED, number, e);
     if (rc == 0)
         rc = make_contents(*e);
     if (rc == 0)
@@ -78,7 +97,21 @@ static int make(int epochs, uint64_t number, bool durable, struct epoch **e)
         return rc;
     (*e)->durable = durable;
     (*e)->header = (struct header){.number = number, .durable = durable};
-    rc = epoch_set_state(*e, HEADER_PREPARED, NULL);
+    return epoch_set_state(*e, HEADER_PREPARED, NULL);
+}
+
+/* It has its name only with a header: one without was given up. */
+static int make(int epochs, uint64_t number, bool durable, struct epoch **e)
+{
+    char name[24];
+    int rc = remove_dir(epochs, UNFINISHED);
+
+    *e = NULL;
+    if (rc == 0)
+        rc = fill(epochs, number, durable, e);
+    name_of(name, number);
+    if (rc == 0 && renameat(epochs, UNFINISHED, epochs, name) < 0)
+        rc = -errno;
     if (rc == 0 && durable && fsync(epochs) < 0)
         rc = -errno;
     return rc;
@@ -98,8 +131,11 @@ int epoch_make(int epochs, uint64_t number, bool durable, struct epoch **e, stru
 
 int epoch_open(int epochs, uint64_t number, struct epoch **e, struct err *err)
 {
-    int rc = open_dir(epochs, number, e);
+    char name[24];
+    int rc;
 
+    name_of(name, number);
+    rc = open_dir(epochs, name, number, e);
     if (rc < 0)
         return err_set(err, -rc, "cannot open epoch %" PRIu64 ": %s", number, strerror(-rc));
     rc = header_read((*e)->dir, number, &(*e)->header, err);
@@ -244,16 +280,15 @@ int epoch_empty(struct epoch *e)
     return rc;
 }
 
-/* Without its header it is none of ours any more: that goes last. */
 int epoch_remove(int epochs, struct epoch *e)
 {
     char name[24];
     int rc = epoch_empty(e);
 
-    name_of(name, e->number);
     if (rc == 0)
-        rc = io_remove_below(e->dir);
-    if (rc == 0 && unlinkat(epochs, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        rc = remove_dir(epochs, GONE);
+    name_of(name, e->number);
+    if (rc == 0 && renameat(epochs, name, epochs, GONE) < 0)
         rc = -errno;
-    return rc;
+    return rc < 0 ? rc : remove_dir(epochs, GONE);
 }

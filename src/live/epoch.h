@@ -51,8 +51,10 @@ struct epoch {
     struct epoch *older, *newer; /* of the list in livestate.h, under its lock */
 };
 
-/* A new one, prepared, below the directory `epochs`; what may be left of an earlier try is removed.
- */
+/* What a process that was killed may have left of making or removing one. */
+int epoch_clear_remains(int epochs);
+
+/* A new one, prepared, below the directory `epochs`. */
 int epoch_make(int epochs, uint64_t number, bool durable, struct epoch **e, struct err *err);
 
 /* One that is there. Only its header is read. */

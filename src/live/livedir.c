@@ -319,8 +319,10 @@ static int take_up(struct livedir *l, struct err *err)
 {
     struct numbers list = {0};
     size_t i;
-    int rc = list_numbers(l->epochs, &list);
+    int rc = epoch_clear_remains(l->epochs);
 
+    if (rc == 0)
+        rc = list_numbers(l->epochs, &list);
     if (rc < 0)
         err_set(err, -rc, "cannot list the epochs: %s", strerror(-rc));
     for (i = 0; rc == 0 && i < list.n; i++)

@@ -101,9 +101,14 @@ static int wait_empty(struct phase *p, unsigned parity, int64_t deadline)
 
 static int lock_until(pthread_mutex_t *lock, int64_t deadline)
 {
-    struct timespec t = {.tv_sec = deadline / 1000, .tv_nsec = deadline % 1000 * 1000000};
+    struct timespec moment = {0, LOOK_NS};
 
-    return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &t) ? -EBUSY : 0;
+    while (pthread_mutex_trylock(lock) != 0) {
+        if (clock_ms() > deadline)
+            return -EBUSY;
+        nanosleep(&moment, NULL);
+    }
+    return 0;
 }
 
 /* The counter of the turn to come has to be empty first: a wait that was given up left calls in

@@ -33,7 +33,7 @@ enum what { WRITE, CUT, MAKE, FILL, UNLINK, RENAME };
 
 struct call {
     int what, file, page; /* RENAME: from slot `file` to slot `page` */
-    int64_t begun, ended; /* nanoseconds; ended 0: cut short */
+    _Atomic int64_t begun, ended; /* nanoseconds; ended 0: cut short */
 };
 
 struct freeze {
