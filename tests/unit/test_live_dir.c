@@ -1,0 +1,638 @@
+/* live/: what frozen trees show, and what becomes of epochs that are damaged, full, dropped or of
+ * another run of the operating system. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "live/frozen.h"
+#include "live/header.h"
+#include "live/journal.h"
+#include "live/livedir.h"
+#include "pages/page.h"
+
+struct live {
+    char data[PATH_MAX], epochs[PATH_MAX];
+    struct livedir *l;
+    atomic_int complaints;
+    char said[512];
+    bool durable;
+};
+
+static void complain(void *arg, const char *text)
+{
+    struct live *v = arg;
+
+    snprintf(v->said, sizeof(v->said), "%s", text);
+    v->complaints++;
+}
+
+static int try_open(struct live *v, struct err *err)
+{
+    struct livedir_options options = {.complain = complain, .arg = v, .durable = v->durable};
+
+    return livedir_open(v->data, v->epochs, &options, &v->l, err);
+}
+
+static void open_live(struct live *v)
+{
+    struct err err;
+
+    if (try_open(v, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static struct live new_live(const char *dir)
+{
+    struct live v = {.complaints = 0};
+
+    snprintf(v.data, sizeof(v.data), "%s/data", dir);
+    snprintf(v.epochs, sizeof(v.epochs), "%s/epoch", dir);
+    assert_int_equal(mkdir(v.data, 0700), 0);
+    return v;
+}
+
+static void close_live(struct live *v)
+{
+    struct err err;
+
+    if (livedir_close(v->l, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* ---- the server ---- */
+
+static uint64_t number_of(struct live *v, const char *path)
+{
+    char copy[256], *part, *rest = copy;
+    struct live_node n = {.number = LIVEDIR_ROOT};
+
+    snprintf(copy, sizeof(copy), "%s", path);
+    while ((part = strsep(&rest, "/")))
+        if (*part)
+            assert_int_equal(livedir_lookup(v->l, n.number, part, &n), 0);
+    return n.number;
+}
+
+static struct livefile *create(struct live *v, uint64_t dir, const char *name)
+{
+    struct live_node n;
+    struct livefile *f;
+
+    assert_int_equal(livedir_create(v->l, dir, name, 0600, O_RDWR, &n, &f), 0);
+    return f;
+}
+
+static void put_page(struct livefile *f, uint64_t page, int version)
+{
+    char bytes[PAGE_BYTES];
+
+    fixture_fill_page(bytes, page, version);
+    assert_int_equal(livedir_write(f, bytes, PAGE_BYTES, page * PAGE_BYTES), PAGE_BYTES);
+}
+
+static void make_file(struct live *v, const char *name, uint64_t pages, int version)
+{
+    struct livefile *f = create(v, LIVEDIR_ROOT, name);
+    uint64_t p;
+
+    for (p = 0; p < pages; p++)
+        put_page(f, p, version);
+    livedir_close_file(f);
+}
+
+static void make_dir(struct live *v, uint64_t dir, const char *name)
+{
+    struct live_node n;
+
+    assert_int_equal(livedir_mkdir(v->l, dir, name, 0700, &n), 0);
+}
+
+static uint64_t freeze(struct live *v)
+{
+    uint64_t number = 0;
+    struct err err;
+
+    if (livedir_freeze(v->l, 0, 10000, &number, &err) < 0)
+        fail_msg("%s", err.text);
+    return number;
+}
+
+static void drop(struct live *v, uint64_t number)
+{
+    assert_int_equal(livedir_drop(v->l, number, NULL), 0);
+    livedir_settle(v->l);
+}
+
+/* ---- frozen trees ---- */
+
+static int find(struct frozen *t, const char *path, struct stat *st)
+{
+    char copy[256], *part, *rest = copy;
+    int rc = 0;
+
+    snprintf(copy, sizeof(copy), "%s", path);
+    st->st_ino = frozen_root(t);
+    while (rc == 0 && (part = strsep(&rest, "/")))
+        rc = frozen_lookup(t, st->st_ino, part, st);
+    return rc;
+}
+
+/* -errno, or the version that all `pages` pages of the file have. */
+static int version_in(struct live *v, uint64_t number, const char *path, uint64_t pages)
+{
+    char bytes[PAGE_BYTES], expected[PAGE_BYTES];
+    struct frozen_file *f;
+    struct frozen *t;
+    struct stat st;
+    uint64_t p;
+    int version = 0, rc = frozen_open(v->l, number, &t);
+
+    if (rc < 0)
+        return rc;
+    rc = find(t, path, &st);
+    if (rc == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size != pages * PAGE_BYTES)
+        rc = -EFBIG;
+    if (rc < 0 || (rc = frozen_open_file(t, st.st_ino, &f)) < 0) {
+        frozen_close(t);
+        return rc;
+    }
+    for (p = 0; rc == 0 && p < pages; p++) {
+        int64_t n = frozen_read(f, bytes, PAGE_BYTES, p * PAGE_BYTES);
+
+        if (n < 0)
+            rc = (int)n;
+        for (version = 1; rc == 0 && version < 9; version++) {
+            fixture_fill_page(expected, p, version);
+            if (memcmp(bytes, expected, PAGE_BYTES) == 0)
+                break;
+        }
+    }
+    frozen_close_file(f);
+    frozen_close(t);
+    return rc < 0 ? rc : version;
+}
+
+static void expect_gone(struct live *v, uint64_t number, const char *path)
+{
+    struct frozen *t;
+    struct stat st;
+
+    assert_int_equal(frozen_open(v->l, number, &t), 0);
+    assert_int_equal(find(t, path, &st), -ENOENT);
+    frozen_close(t);
+}
+
+/* ---- tests: trees ---- */
+
+static void trees_stay_as_they_were(void **state)
+{
+    struct live v = new_live(*state);
+    struct livefile *f;
+    uint64_t one, two, dir;
+
+    open_live(&v);
+    make_file(&v, "a", 4, 1);
+    make_file(&v, "b", 4, 1);
+    make_file(&v, "c", 4, 1);
+    make_dir(&v, LIVEDIR_ROOT, "d");
+    one = freeze(&v);
+    f = create(&v, LIVEDIR_ROOT, "a");
+    assert_int_equal(livedir_unlink(v.l, LIVEDIR_ROOT, "a"), 0);
+    put_page(f, 1, 2); /* under an open handle, without a name */
+    assert_int_equal(livedir_resize(f, 0), 0);
+    livedir_close_file(f);
+    assert_int_equal(livedir_truncate(v.l, number_of(&v, "b"), 0), 0);
+    assert_int_equal(livedir_rename(v.l, LIVEDIR_ROOT, "b", LIVEDIR_ROOT, "c", 0), 0);
+    assert_int_equal(livedir_rmdir(v.l, LIVEDIR_ROOT, "d"), 0);
+    dir = number_of(&v, "");
+    f = create(&v, dir, "d");
+    put_page(f, 0, 3);
+    livedir_close_file(f);
+    two = freeze(&v);
+    assert_int_equal(livedir_unlink(v.l, LIVEDIR_ROOT, "d"), 0);
+    assert_int_equal(version_in(&v, one, "a", 4), 1);
+    assert_int_equal(version_in(&v, one, "b", 4), 1);
+    assert_int_equal(version_in(&v, one, "c", 4), 1);
+    assert_int_equal(version_in(&v, one, "d", 0), -EISDIR);
+    assert_int_equal(version_in(&v, two, "c", 0), 0);
+    assert_int_equal(version_in(&v, two, "d", 1), 3);
+    expect_gone(&v, two, "a");
+    expect_gone(&v, two, "b");
+    drop(&v, two);
+    assert_int_equal(version_in(&v, one, "a", 4), 1);
+    assert_int_equal(version_in(&v, one, "d", 0), -EISDIR);
+    close_live(&v);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one, "b", 4), 1);
+    assert_int_equal(version_in(&v, two, "d", 1), -ENOENT);
+    close_live(&v);
+}
+
+static void what_is_exempt_is_not_shown(void **state)
+{
+    struct live v = new_live(*state);
+    struct live_node n;
+    struct stat st;
+    struct frozen *t;
+    uint64_t one;
+    int dir, fd;
+
+    open_live(&v);
+    make_dir(&v, LIVEDIR_ROOT, "pg_wal");
+    make_dir(&v, LIVEDIR_ROOT, "base");
+    make_dir(&v, number_of(&v, "base"), "pgsql_tmp");
+    livedir_close_file(create(&v, number_of(&v, "pg_wal"), "000000010000000000000001"));
+    livedir_close_file(create(&v, number_of(&v, "base/pgsql_tmp"), "pgsql_tmp1.0"));
+    make_file(&v, "postmaster.pid", 1, 1);
+    one = freeze(&v);
+    dir = livedir_wal_dir(v.l, one);
+    fd = openat(dir, "00000001000000000000000A", O_WRONLY | O_CREAT, 0600);
+    assert_true(dir >= 0 && fd >= 0);
+    close(fd);
+    close(dir);
+    expect_gone(&v, one, "postmaster.pid");
+    expect_gone(&v, one, "base/pgsql_tmp/pgsql_tmp1.0");
+    expect_gone(&v, one, "pg_wal/000000010000000000000001");
+    assert_int_equal(frozen_open(v.l, one, &t), 0);
+    assert_int_equal(find(t, "base/pgsql_tmp", &st), 0);
+    assert_int_equal(find(t, "pg_wal/00000001000000000000000A", &st), 0);
+    assert_true(st.st_ino & FROZEN_WAL);
+    frozen_close(t);
+    assert_int_equal(livedir_rename(v.l, LIVEDIR_ROOT, "postmaster.pid", LIVEDIR_ROOT, "x", 0),
+                     -EXDEV);
+    make_dir(&v, LIVEDIR_ROOT, "pg_tblspc");
+    assert_int_equal(livedir_symlink(v.l, number_of(&v, "pg_tblspc"), "1", "/tmp", &n), -EPERM);
+    close_live(&v);
+}
+
+static void numbers_are_not_given_twice(void **state)
+{
+    struct live v = new_live(*state);
+    struct live_freeze *list;
+    uint64_t one, two;
+    size_t n;
+
+    open_live(&v);
+    make_file(&v, "a", 2, 1);
+    one = freeze(&v);
+    two = freeze(&v);
+    drop(&v, one);
+    drop(&v, two);
+    assert_int_equal(livedir_freezes(v.l, &list, &n), 0);
+    assert_int_equal(n, 0);
+    free(list);
+    livedir_abandon(v.l);
+    open_live(&v);
+    assert_int_equal(freeze(&v), two + 1);
+    assert_int_equal(livedir_freeze(v.l, two, 1000, &one, NULL), -EEXIST);
+    close_live(&v);
+}
+
+static void second_server_is_refused(void **state)
+{
+    struct live v = new_live(*state), w;
+    struct err err;
+
+    open_live(&v);
+    w = v;
+    assert_int_equal(try_open(&w, &err), -EBUSY);
+    fixture_assert_says(&err, "another process serves");
+    close_live(&v);
+}
+
+/* ---- tests: damage ---- */
+
+static char *path_of(const struct live *v, uint64_t number, const char *what)
+{
+    char *path;
+
+    assert_true(asprintf(&path, "%s/%d/%s", v->epochs, (int)number, what) > 0);
+    return path;
+}
+
+static void expect_given_up(struct live *v, uint64_t number, const char *why)
+{
+    struct live_freeze *list;
+    struct frozen *t;
+    size_t n, i;
+    bool found = false;
+
+    assert_int_equal(livedir_freezes(v->l, &list, &n), 0);
+    for (i = 0; i < n; i++)
+        if (list[i].number == number) {
+            found = true;
+            assert_int_equal(list[i].state, LIVE_GIVEN_UP);
+            if (!strstr(list[i].why, why))
+                fail_msg("given up because \"%s\"", list[i].why);
+        }
+    assert_true(found);
+    assert_int_equal(frozen_open(v->l, number, &t), -ESTALE);
+    free(list);
+}
+
+static uint64_t two_versions(struct live *v)
+{
+    uint64_t number;
+
+    open_live(v);
+    make_file(v, "a", 3, 1);
+    number = freeze(v);
+    make_file(v, "a", 3, 2);
+    return number;
+}
+
+static void set_header(const struct live *v, uint64_t number, bool damage)
+{
+    char *path = path_of(v, number, "");
+    int dir = open(path, O_RDONLY | O_DIRECTORY), fd;
+    struct header h;
+
+    assert_int_equal(header_read(dir, number, &h, NULL), 0);
+    strcpy(h.boot_id, "another one");
+    h.crc = 0;
+    h.crc = crc32c(&h, sizeof(h)) ^ damage;
+    fd = openat(dir, "header", O_WRONLY);
+    assert_int_equal(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
+    close(fd);
+    close(dir);
+    free(path);
+}
+
+static void crash_of_the_system_costs_freezes(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v);
+
+    livedir_abandon(v.l);
+    set_header(&v, one, false);
+    open_live(&v);
+    expect_given_up(&v, one, "operating system");
+    assert_int_equal(v.complaints, 1);
+    make_file(&v, "a", 3, 4);
+    assert_int_equal(freeze(&v), one + 1);
+    make_file(&v, "a", 3, 5);
+    assert_int_equal(version_in(&v, one + 1, "a", 3), 4);
+    close_live(&v);
+    set_header(&v, one + 1, false); /* closed cleanly: nothing is lost */
+    open_live(&v);
+    assert_int_equal(version_in(&v, one + 1, "a", 3), 4);
+    close_live(&v);
+}
+
+static void damaged_header_gives_up(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v);
+
+    livedir_abandon(v.l);
+    set_header(&v, one, true);
+    open_live(&v);
+    expect_given_up(&v, one, "damaged");
+    drop(&v, one);
+    close_live(&v);
+}
+
+/* In the place of a page that was being kept when the system ended; the live one was not written. */
+static void durable_pages_are_checked_after_a_crash(void **state)
+{
+    struct live v = new_live(*state);
+    char bytes[PAGE_BYTES], *path;
+    struct stat st;
+    uint64_t one;
+    int fd;
+
+    v.durable = true;
+    one = two_versions(&v);
+    livedir_abandon(v.l);
+    assert_true(asprintf(&path, "%s/a", v.data) > 0);
+    assert_int_equal(stat(path, &st), 0);
+    fd = open(path, O_WRONLY);
+    fixture_fill_page(bytes, 1, 1);
+    assert_int_equal(pwrite(fd, bytes, PAGE_BYTES, PAGE_BYTES), PAGE_BYTES);
+    close(fd);
+    free(path);
+    assert_true(asprintf(&path, "%s/%d/old/%016lx", v.epochs, (int)one, (long)st.st_ino) > 0);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "damage", 6, PAGE_BYTES + 100), 6);
+    close(fd);
+    free(path);
+    set_header(&v, one, false);
+    open_live(&v);
+    assert_int_equal(v.complaints, 0);
+    assert_int_equal(version_in(&v, one, "a", 3), 1);
+    close_live(&v);
+}
+
+static void damaged_page_is_an_error(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v);
+    struct stat st;
+    char *path;
+    int fd;
+
+    assert_true(asprintf(&path, "%s/a", v.data) > 0);
+    assert_int_equal(stat(path, &st), 0);
+    free(path);
+    assert_true(asprintf(&path, "%s/%d/old/%016lx", v.epochs, (int)one, (long)st.st_ino) > 0);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "damage", 6, PAGE_BYTES + 100), 6);
+    close(fd);
+    free(path);
+    assert_int_equal(version_in(&v, one, "a", 3), -EIO);
+    close_live(&v);
+}
+
+static int count(void *arg, const struct journal_record *r)
+{
+    (void)r;
+    ++*(int *)arg;
+    return 0;
+}
+
+static void journal_cut_anywhere_keeps_what_is_whole(void **state)
+{
+    struct journal_record r[] = {
+        {.type = JOURNAL_ENTRY, .dir = 5, .id = 6, .mode = S_IFREG, .name = "name"},
+        {.type = JOURNAL_BORN, .id = 7},
+        {.type = JOURNAL_SIZE, .id = 8, .size = 9}};
+    int dir = open(*state, O_RDONLY | O_DIRECTORY), n, last = 0, fd;
+    struct journal *j;
+    char bytes[512];
+    uint64_t good;
+    struct err err;
+    ssize_t len, cut;
+
+    assert_int_equal(journal_create(dir, 3), 0);
+    assert_int_equal(journal_open(dir, JOURNAL_START, &j), 0);
+    assert_int_equal(journal_append(j, r, 2, false), 0);
+    assert_int_equal(journal_append(j, r + 2, 1, false), 0);
+    journal_close(j);
+    fd = openat(dir, JOURNAL_NAME, O_RDONLY);
+    len = read(fd, bytes, sizeof(bytes));
+    close(fd);
+    for (cut = 0; cut <= len; cut++) {
+        n = 0;
+        if (cut < (ssize_t)JOURNAL_START) {
+            assert_int_equal(journal_walk(bytes, (size_t)cut, 3, count, &n, &good, &err), -EIO);
+            continue;
+        }
+        assert_int_equal(journal_walk(bytes, (size_t)cut, 3, count, &n, &good, &err), 0);
+        assert_true(n >= last && (n == 0 || n == 2 || n == 3));
+        last = n;
+    }
+    assert_int_equal(last, 3);
+    for (cut = JOURNAL_START; cut < len; cut++) {
+        bytes[cut] ^= 1;
+        n = 0;
+        if (journal_walk(bytes, (size_t)len, 3, count, &n, &good, &err) == 0)
+            assert_true(n < 3); /* a length that now reaches over the end */
+        bytes[cut] ^= 1;
+    }
+    close(dir);
+}
+
+/* ---- tests: an epoch that cannot be written ---- */
+
+static void server_goes_on_when_nothing_can_be_kept(void **state)
+{
+    struct live v = new_live(*state);
+    char *old, *away;
+    uint64_t one, two;
+
+    open_live(&v);
+    make_file(&v, "a", 3, 1);
+    one = freeze(&v);
+    two = freeze(&v);
+    old = path_of(&v, two, "old");
+    away = path_of(&v, two, "away");
+    assert_int_equal(rename(old, away), 0);
+    make_file(&v, "a", 3, 2);
+    expect_given_up(&v, one, "could not be kept");
+    expect_given_up(&v, two, "could not be kept");
+    assert_int_equal(v.complaints, 1);
+    assert_non_null(strstr(v.said, "2 freezes are given up"));
+    assert_int_equal(livedir_unlink(v.l, LIVEDIR_ROOT, "a"), 0);
+    assert_int_equal(rename(away, old), 0);
+    free(old);
+    free(away);
+    livedir_abandon(v.l);
+    open_live(&v);
+    expect_given_up(&v, two, "could not be kept");
+    make_file(&v, "a", 3, 3);
+    one = freeze(&v);
+    make_file(&v, "a", 3, 4);
+    assert_int_equal(version_in(&v, one, "a", 3), 3);
+    close_live(&v);
+}
+
+static void fill_disk(const char *dir)
+{
+    char *path, bytes[4096] = {1};
+    int fd;
+
+    assert_true(asprintf(&path, "%s/filler", dir) > 0);
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    while (write(fd, bytes, sizeof(bytes)) > 0)
+        ;
+    close(fd);
+    free(path);
+}
+
+static void full_disk_fails_no_write(void **state)
+{
+    struct live v;
+    uint64_t one;
+
+    if (geteuid() != 0 || mount("none", *state, "tmpfs", 0, "size=4m") < 0)
+        skip();
+    v = new_live(*state);
+    open_live(&v);
+    make_file(&v, "a", 40, 1);
+    one = freeze(&v);
+    livedir_settle(v.l);
+    fill_disk(*state);
+    make_file(&v, "a", 40, 2);
+    expect_given_up(&v, one, "could not be kept");
+    assert_int_equal(livedir_truncate(v.l, number_of(&v, "a"), 0), 0);
+    assert_int_equal(livedir_unlink(v.l, LIVEDIR_ROOT, "a"), 0);
+    livedir_abandon(v.l);
+    open_live(&v);
+    expect_given_up(&v, one, "could not be kept");
+    livedir_abandon(v.l);
+    assert_int_equal(umount(*state), 0);
+}
+
+/* ---- tests: merging ---- */
+
+static void dropping_keeps_what_older_ones_need(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one, two, three;
+    char *path;
+
+    open_live(&v);
+    make_file(&v, "a", 6, 1);
+    make_file(&v, "b", 6, 1);
+    one = freeze(&v);
+    make_file(&v, "a", 2, 2); /* pages 0 and 1 are kept in the first */
+    two = freeze(&v);
+    make_file(&v, "a", 6, 3); /* all of them in the second */
+    make_file(&v, "b", 6, 2); /* only there */
+    make_file(&v, "new", 1, 1);
+    three = freeze(&v);
+    assert_int_equal(livedir_unlink(v.l, LIVEDIR_ROOT, "new"), 0);
+    drop(&v, two);
+    path = path_of(&v, two, "header");
+    assert_int_equal(access(path, F_OK), -1);
+    free(path);
+    assert_int_equal(version_in(&v, one, "a", 6), 1);
+    assert_int_equal(version_in(&v, one, "b", 6), 1);
+    expect_gone(&v, one, "new");
+    assert_int_equal(version_in(&v, three, "new", 1), 1);
+    drop(&v, three);
+    assert_int_equal(version_in(&v, one, "b", 6), 1);
+    livedir_abandon(v.l);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one, "a", 6), 1);
+    assert_int_equal(version_in(&v, one, "b", 6), 1);
+    assert_int_equal(v.complaints, 0);
+    close_live(&v);
+}
+
+#define test(f) cmocka_unit_test_setup_teardown(f, fixture_set_up_dir, fixture_tear_down_dir)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(trees_stay_as_they_were),
+        test(what_is_exempt_is_not_shown),
+        test(numbers_are_not_given_twice),
+        test(second_server_is_refused),
+        test(crash_of_the_system_costs_freezes),
+        test(damaged_header_gives_up),
+        test(durable_pages_are_checked_after_a_crash),
+        test(damaged_page_is_an_error),
+        test(journal_cut_anywhere_keeps_what_is_whole),
+        test(server_goes_on_when_nothing_can_be_kept),
+        test(full_disk_fails_no_write),
+        test(dropping_keeps_what_older_ones_need),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
