@@ -39,14 +39,15 @@ struct epoch {
     int dir;           /* descriptor */
     struct disk *disk; /* the same directory */
     bool durable;
-    bool suspect;        /* the operating system crashed: stored pages are checked (durable) */
-    bool emptied;        /* nothing is kept any more; covered by `tidying` (livestate.h) */
-    atomic_bool saving;       /* what is changed while it is the newest is saved here */
-    atomic_int state;         /* enum header_state; changed under `lock` */
-    pthread_mutex_t lock;     /* covers header and journal */
-    struct header header;     /* as on disk */
-    struct journal *journal;  /* NULL: it cannot be written any more */
-    _Atomic uint64_t bytes;   /* of pages and files kept; grows as they come, else from time to time */
+    bool suspect;            /* the operating system crashed: stored pages are checked (durable) */
+    bool emptied;            /* nothing is kept any more; covered by `tidying` (livestate.h) */
+    atomic_bool saving;      /* what is changed while it is the newest is saved here */
+    atomic_int state;        /* enum header_state; changed under `lock` */
+    pthread_mutex_t lock;    /* covers header and journal */
+    struct header header;    /* as on disk */
+    struct journal *journal; /* NULL: it cannot be written any more */
+    _Atomic uint64_t
+        bytes; /* of pages and files kept; grows as they come, else from time to time */
     atomic_uint refs;
     struct epoch *older, *newer; /* of the list in livestate.h, under its lock */
 };

@@ -192,9 +192,11 @@ static int freeze(struct livedir *l, uint64_t want, int wait_ms, uint64_t *numbe
         return err_set(err, EEXIST, "the next freeze is number %" PRIu64, e->number);
     rc = epoch_set_state(e, HEADER_OPEN, NULL);
     if (rc < 0) {
+        err_set(err, -rc, "cannot write epoch %" PRIu64 ": %s", e->number, strerror(-rc));
+        l->prepared = NULL; /* to be made anew */
+        epoch_remove(l->epochs, e);
         epoch_release(e);
-        l->prepared = NULL; /* made anew by the next one */
-        return err_set(err, -rc, "cannot write epoch %" PRIu64 ": %s", e->number, strerror(-rc));
+        return rc;
     }
     l->prepared = NULL;
     begin(l, e);

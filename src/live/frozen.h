@@ -41,7 +41,7 @@ int frozen_list(struct frozen *t, uint64_t dir,
                 int (*each)(void *arg, const char *name, uint64_t id, mode_t mode), void *arg);
 
 /* An open file holds no descriptor: that is opened when it is read, and a bounded number of them
- * stay open. */
+ * stay open. Closed before its tree. */
 int frozen_open_file(struct frozen *t, uint64_t id, struct frozen_file **f);
 void frozen_close_file(struct frozen_file *f);
 

@@ -25,13 +25,13 @@ enum header_state {
 struct header {
     char magic[8];
     uint32_t version;
-    uint32_t crc;     /* CRC-32C of all of it with 0 here */
-    uint64_t number;  /* of the freeze */
-    int64_t seconds;  /* its time, since 1970 */
+    uint32_t crc;    /* CRC-32C of all of it with 0 here */
+    uint64_t number; /* of the freeze */
+    int64_t seconds; /* its time, since 1970 */
     uint32_t nanos;
-    uint32_t state;   /* enum header_state */
-    uint32_t durable; /* 1: old pages reached the disk before new ones were written */
-    uint32_t closed;  /* 1: closed cleanly, and everything is on the disk */
+    uint32_t state;               /* enum header_state */
+    uint32_t durable;             /* 1: old pages reached the disk before new ones were written */
+    uint32_t closed;              /* 1: closed cleanly, and everything is on the disk */
     char boot_id[HEADER_BOOT_ID]; /* of the operating system's run in which it was last written */
     char why[HEADER_WHY];         /* given up: the cause */
 };

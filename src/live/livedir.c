@@ -139,9 +139,9 @@ static int take_epoch(struct livedir *l, uint64_t number, struct err *err)
     if (e->header.state == HEADER_PREPARED) {
         rc = epoch_remove(l->epochs, e);
         epoch_release(e);
-        return rc < 0 ? err_set(err, -rc, "cannot remove epoch %" PRIu64 ": %s", number,
-                                strerror(-rc))
-                      : 0;
+        return rc < 0
+                   ? err_set(err, -rc, "cannot remove epoch %" PRIu64 ": %s", number, strerror(-rc))
+                   : 0;
     }
     live_append_epoch(l, e);
     return 0;
@@ -264,8 +264,7 @@ static const char *lost_in_crash(const struct epoch *e)
     if (e->header.state == HEADER_GIVEN_UP)
         return e->header.why;
     header_boot_id(boot_id);
-    if (e->header.closed || e->durable ||
-        (*boot_id && strcmp(boot_id, e->header.boot_id) == 0))
+    if (e->header.closed || e->durable || (*boot_id && strcmp(boot_id, e->header.boot_id) == 0))
         return NULL;
     return "the operating system ended while it was in use, and its old pages were not yet "
            "durable";
@@ -506,7 +505,8 @@ int livedir_open(const char *data, const char *epochs, const struct livedir_opti
                  struct livedir **result, struct err *err)
 {
     struct livedir *l = new_livedir(options);
-    int rc = l ? prepare(l, data, epochs, err) : err_set(err, ENOMEM, "no memory to serve %s", data);
+    int rc =
+        l ? prepare(l, data, epochs, err) : err_set(err, ENOMEM, "no memory to serve %s", data);
 
     *result = NULL;
     if (rc == 0 && (rc = -pthread_create(&l->keeper, NULL, keep_up, l)) < 0)

@@ -48,7 +48,8 @@ struct livedir_options {
     bool durable;     /* old pages are on the disk before the new ones are written */
     uint64_t limit;   /* bytes that all epochs may take; 0: no limit */
     uint64_t reserve; /* bytes of their disk that stay free */
-    void (*complain)(void *arg, const char *text); /* freezes given up, and why; any thread */
+    void (*complain)(void *arg, const char *text); /* freezes given up, and why; from any
+                                                      call, must not call back */
     void *arg;
 };
 
@@ -171,12 +172,12 @@ int livedir_settle(struct livedir *l);
 int livedir_wal_dir(struct livedir *l, uint64_t number);
 
 struct live_counts {
-    uint64_t writes;     /* calls */
-    uint64_t saved;      /* old pages */
-    uint64_t kept;       /* whole files and directories */
-    uint64_t raced;      /* pages of frozen trees that the second look found */
-    uint64_t freeze_us;  /* the newest freeze: microseconds that it took */
-    uint64_t nodes;      /* names there are */
+    uint64_t writes;    /* calls */
+    uint64_t saved;     /* old pages */
+    uint64_t kept;      /* whole files and directories */
+    uint64_t raced;     /* pages of frozen trees that the second look found */
+    uint64_t freeze_us; /* the newest freeze: microseconds that it took */
+    uint64_t nodes;     /* names there are */
 };
 void livedir_counts(struct livedir *l, struct live_counts *c);
 

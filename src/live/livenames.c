@@ -538,7 +538,7 @@ int livedir_chmod(struct livedir *l, uint64_t number, mode_t mode)
     pthread_rwlock_rdlock(&l->tree);
     rc = path_of(l, number, &n, path);
     if (rc == 0)
-        rc = S_ISLNK(n->mode)                                       ? -EOPNOTSUPP
+        rc = S_ISLNK(n->mode)                              ? -EOPNOTSUPP
              : fchmodat(l->dir, path, mode & 07777, 0) < 0 ? -errno
                                                            : 0;
     pthread_rwlock_unlock(&l->tree);

@@ -59,8 +59,8 @@ struct livedir {
 struct opened {
     struct opened *prev, *next; /* `opening` */
     struct livedir *live;
-    struct node *node; /* changes of it: `tree` */
-    unsigned handles;  /* `opening` */
+    struct node *node;       /* changes of it: `tree` */
+    unsigned handles;        /* `opening` */
     pthread_rwlock_t resize; /* calls share it; truncation has it alone, and only it changes what
                                 follows. Taken before `tree` */
     int fd;
@@ -92,7 +92,6 @@ static inline bool live_is_seen(const struct epoch *e, bool exempt, uint64_t bor
 {
     return e && !exempt && born < e->number;
 }
-
 
 /* ---- freeze.c ---- */
 

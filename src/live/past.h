@@ -25,9 +25,9 @@ enum old_storage { STORAGE_UNKNOWN, STORAGE_NONE, STORAGE_THERE };
 struct old_file {
     struct epoch *epoch; /* held */
     uint64_t id;
-    uint64_t size;       /* of the file when it first changed in this epoch */
+    uint64_t size; /* of the file when it first changed in this epoch */
     atomic_uint refs;
-    atomic_int storage;  /* enum old_storage; changed under the past's `touching` */
+    atomic_int storage; /* enum old_storage; changed under the past's `touching` */
     struct held held;
     struct disk_file *old; /* while it is pinned */
     struct side *side;

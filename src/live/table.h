@@ -22,8 +22,8 @@ struct table {
 
 void table_add(struct table *t, struct table_link *link, uint64_t key);
 void table_remove(struct table *t, struct table_link *link);
-struct table_link *table_find(const struct table *t, uint64_t key);    /* NULL: none */
-struct table_link *table_again(const struct table_link *link);         /* next of the same key */
+struct table_link *table_find(const struct table *t, uint64_t key); /* NULL: none */
+struct table_link *table_again(const struct table_link *link);      /* next of the same key */
 struct table_link *table_next(const struct table *t, const struct table_link *link); /* of all; of
                                                                     NULL the first, in no order */
 void table_free(struct table *t); /* the slots; what is in it is the caller's */

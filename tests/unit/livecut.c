@@ -32,7 +32,7 @@ enum { FILES = 3, PAGES = 96, CUT_PAGES = 80, SLOTS = 24, CALLS = 1 << 20, FREEZ
 enum what { WRITE, CUT, MAKE, FILL, UNLINK, RENAME };
 
 struct call {
-    int what, file, page; /* RENAME: from slot `file` to slot `page` */
+    int what, file, page;         /* RENAME: from slot `file` to slot `page` */
     _Atomic int64_t begun, ended; /* nanoseconds; ended 0: cut short */
 };
 
@@ -48,8 +48,8 @@ struct shared {
     struct call calls[THREADS][CALLS];
     atomic_int freezes;
     struct freeze freeze[FREEZES];
-    int length;                /* of the cutter's file, in pages */
-    uint64_t slots[SLOTS];     /* of the namer: 0: no such name, else 1 + the content's stamp */
+    int length;            /* of the cutter's file, in pages */
+    uint64_t slots[SLOTS]; /* of the namer: 0: no such name, else 1 + the content's stamp */
     unsigned faults;
     unsigned long dropped, raced, freeze_us;
 };
@@ -122,8 +122,8 @@ static void do_write(struct livecut *c, int thread, int n, const struct call *ca
     _Alignas(8) char bytes[PAGE_BYTES];
 
     stamp_page(bytes, (uint64_t)thread, (uint64_t)n + 1);
-    if (livedir_write(c->files[call->file], bytes, PAGE_BYTES,
-                      (uint64_t)call->page * PAGE_BYTES) != PAGE_BYTES)
+    if (livedir_write(c->files[call->file], bytes, PAGE_BYTES, (uint64_t)call->page * PAGE_BYTES) !=
+        PAGE_BYTES)
         abort();
 }
 
@@ -291,8 +291,8 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
     struct shared *s = w->c->s;
-    uint64_t seed = w->c->seed * 31 + (uint64_t)w->thread + 7 +
-                    (uint64_t)atomic_load(&s->calls_of[w->thread]);
+    uint64_t seed =
+        w->c->seed * 31 + (uint64_t)w->thread + 7 + (uint64_t)atomic_load(&s->calls_of[w->thread]);
     struct call *call;
     int n;
 

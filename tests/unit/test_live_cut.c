@@ -8,7 +8,9 @@
  *   - it is the same later, after other freezes were dropped, after closing and opening again, and
  *     after a kill of the process that serves.
  *
- * ASOFS_LIVE_SEED, ASOFS_LIVE_ROUNDS (of about a second): for scripts/soak.
+ * ASOFS_LIVE_SEED, ASOFS_LIVE_ROUNDS (of about a second): for scripts/soak. ASOFS_LIVE_DELAYS: the
+ * steps of changes and reads are drawn out, so that what is wrong with their order shows
+ * (tests/check/live-mutants).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,25 +19,12 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "common/hash.h"
 #include "fixture.h"
-#include "live/frozen.h"
-#include "live/livedir.h"
+#include "live/livestate.h"
 #include "livecut.h"
-#include "pages/page.h"
 
 static unsigned rounds(unsigned usual)
 {
@@ -49,6 +38,20 @@ static uint64_t first_seed(void)
     const char *text = getenv("ASOFS_LIVE_SEED");
 
     return text ? strtoull(text, NULL, 10) : 1;
+}
+
+static void delay(const char *where)
+{
+    static __thread uint64_t seed;
+    struct timespec t = {0, 0};
+
+    (void)where;
+    if (!seed)
+        seed = (uint64_t)(uintptr_t)&seed;
+    if (fixture_random_below(&seed, 24))
+        return;
+    t.tv_nsec = (long)fixture_random_below(&seed, 3000000);
+    nanosleep(&t, NULL);
 }
 
 static void cuts_are_consistent(void **state)
@@ -96,5 +99,7 @@ int main(void)
                                         fixture_tear_down_dir),
     };
 
+    if (getenv("ASOFS_LIVE_DELAYS"))
+        livedir_test_step = delay;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
