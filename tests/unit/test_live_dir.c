@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <time.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@
 #include "live/header.h"
 #include "live/journal.h"
 #include "live/livedir.h"
+#include "live/livestate.h"
 #include "pages/page.h"
 
 struct live {
@@ -578,6 +581,81 @@ static void full_disk_fails_no_write(void **state)
     assert_int_equal(umount(*state), 0);
 }
 
+/* ---- tests: bounds ---- */
+
+static atomic_int held_up; /* 1: a write shall stop, 2: it did, 0: it may go on */
+
+static void hold_up(const char *where)
+{
+    struct timespec moment = {0, 1000000};
+
+    if (strcmp(where, "write: took the newest") != 0 || held_up != 1)
+        return;
+    held_up = 2;
+    while (held_up)
+        nanosleep(&moment, NULL);
+}
+
+static void *write_slowly(void *arg)
+{
+    make_file(arg, "a", 1, 2);
+    return NULL;
+}
+
+static void freeze_that_cannot_drain_does_no_harm(void **state)
+{
+    struct live v = new_live(*state);
+    struct timespec moment = {0, 1000000};
+    uint64_t one, number = 0;
+    pthread_t writer;
+    struct err err;
+
+    open_live(&v);
+    make_file(&v, "a", 1, 1);
+    one = freeze(&v);
+    held_up = 1;
+    livedir_test_step = hold_up;
+    assert_int_equal(pthread_create(&writer, NULL, write_slowly, &v), 0);
+    while (held_up != 2)
+        nanosleep(&moment, NULL);
+    assert_int_equal(livedir_freeze(v.l, 0, 30, &number, &err), -EBUSY);
+    fixture_assert_says(&err, "were not over after 30 ms");
+    assert_int_equal(livedir_freeze(v.l, 0, 30, &number, &err), -EBUSY);
+    held_up = 0;
+    pthread_join(writer, NULL);
+    livedir_test_step = NULL;
+    assert_int_equal(freeze(&v), one + 3);
+    make_file(&v, "a", 1, 3);
+    assert_int_equal(version_in(&v, one, "a", 1), 1);
+    assert_int_equal(version_in(&v, one + 1, "a", 1), -ENOENT);
+    assert_int_equal(version_in(&v, one + 3, "a", 1), 2);
+    livedir_settle(v.l);
+    assert_int_equal(version_in(&v, one, "a", 1), 1);
+    close_live(&v);
+}
+
+static void limit_costs_the_oldest(void **state)
+{
+    struct live v = new_live(*state);
+    struct livedir_options options = {
+        .complain = complain, .arg = &v, .limit = UINT64_C(30) * PAGE_BYTES};
+    uint64_t one, two;
+    struct err err;
+
+    assert_int_equal(livedir_open(v.data, v.epochs, &options, &v.l, &err), 0);
+    make_file(&v, "a", 20, 1);
+    one = freeze(&v);
+    make_file(&v, "a", 20, 2);
+    two = freeze(&v);
+    make_file(&v, "a", 20, 3);
+    livedir_settle(v.l);
+    expect_given_up(&v, one, "may take");
+    livedir_settle(v.l);
+    assert_int_equal(version_in(&v, two, "a", 20), 2);
+    assert_int_equal(v.complaints, 1);
+    close_live(&v);
+}
+
 /* ---- tests: merging ---- */
 
 static void dropping_keeps_what_older_ones_need(void **state)
@@ -631,6 +709,8 @@ int main(void)
         test(journal_cut_anywhere_keeps_what_is_whole),
         test(server_goes_on_when_nothing_can_be_kept),
         test(full_disk_fails_no_write),
+        test(freeze_that_cannot_drain_does_no_harm),
+        test(limit_costs_the_oldest),
         test(dropping_keeps_what_older_ones_need),
     };
 
