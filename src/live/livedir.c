@@ -278,11 +278,19 @@ static bool is_suspect(const struct epoch *e)
     return !e->header.closed && strcmp(boot_id, e->header.boot_id) != 0;
 }
 
+/* After a crash of the operating system nobody knows what was there. */
+static const char *changed_since(struct livedir *l)
+{
+    if (!l->last || is_suspect(l->last) || live_root_is_as_seen(l))
+        return NULL;
+    return "the data directory was changed while asofs did not serve it";
+}
+
 /* Older ones need what a newer one lost. */
 static void judge(struct livedir *l)
 {
     struct epoch *e;
-    const char *why = NULL;
+    const char *why = changed_since(l);
     struct err err;
 
     for (e = l->last; e; e = e->older) {
@@ -336,6 +344,8 @@ static int take_up(struct livedir *l, struct err *err)
         live_update_saving(l);
         atomic_store(&l->newest, l->last);
     }
+    if (rc == 0 && (rc = live_note_root(l)) < 0)
+        err_set(err, -rc, "cannot note what the data directory is: %s", strerror(-rc));
     return rc;
 }
 

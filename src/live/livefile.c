@@ -305,12 +305,14 @@ static int exchange(struct opened *o, struct epoch *e, int fd, uint64_t id, cons
     if (rc == 0)
         rc = live_note_name(l, e, o->node->parent, o->node->name, id);
     live_step("truncate: before the exchange");
+    live_root_changes(l, o->node->parent);
     if (rc == 0 && renameat2(l->dir, path, e->dir, kept, RENAME_EXCHANGE) < 0)
         rc = -errno;
     if (rc == 0) {
         past_set_kept(old, e);
         go_on_with(o, fd, id, e->number);
     }
+    live_root_changed(l);
     past_put(old);
     return rc;
 }

@@ -39,6 +39,7 @@ static struct change begin_change(struct livedir *l)
 
 static int end_change(struct change *c, int rc)
 {
+    live_root_changed(c->l);
     pthread_rwlock_unlock(&c->l->tree);
     phase_leave(&c->l->phase, c->entered);
     return rc;
@@ -196,8 +197,10 @@ static int begin_making(struct change *c, uint64_t parent, const char *name, str
         rc = -EEXIST;
     if (rc == 0)
         rc = nodes_path(*dir, name, path);
-    if (rc == 0)
-        note(c, *dir, name, 0);
+    if (rc < 0)
+        return rc;
+    note(c, *dir, name, 0);
+    live_root_changes(c->l, *dir);
     live_step("names: before something is made");
     return rc;
 }
@@ -362,6 +365,7 @@ static int remove_name(struct change *c, struct node *n, const char *path)
     int flag = S_ISDIR(n->mode) ? AT_REMOVEDIR : 0;
 
     note(c, n->parent, n->name, 0);
+    live_root_changes(c->l, n->parent);
     if (!move_away(c, n, path) && unlinkat(c->l->dir, path, flag) < 0)
         return -errno;
     nodes_unlink(&c->l->nodes, n);
@@ -500,6 +504,8 @@ static int rename_node(struct change *c, struct node *n, struct node *dir, const
         return rc;
     note(c, n->parent, n->name, 0);
     note(c, dir, name, 0);
+    live_root_changes(l, n->parent);
+    live_root_changes(l, dir);
     if (over)
         rc = replace(c, from, over, to);
     else
@@ -569,6 +575,8 @@ int livedir_set_times(struct livedir *l, uint64_t number, const struct timespec 
     rc = path_of(l, number, &n, path);
     if (rc == 0 && utimensat(l->dir, path, times, AT_SYMLINK_NOFOLLOW) < 0)
         rc = -errno;
+    if (rc == 0 && number == LIVEDIR_ROOT)
+        rc = live_note_root(l);
     pthread_rwlock_unlock(&l->tree);
     return rc;
 }

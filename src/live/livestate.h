@@ -32,6 +32,7 @@ struct livedir {
     pthread_rwlock_t tree; /* covers nodes, names, kept of each past; ids of open files */
     struct nodes nodes;
     struct past_names names;
+    bool root_changes;       /* `tree`: a name in the data directory itself */
     pthread_mutex_t opening; /* taken after `tree`: covers node->opened, opened->handles */
 
     pthread_mutex_t making; /* one freeze at a time; covers prepared */
@@ -131,6 +132,18 @@ void live_write_back(struct livedir *l);
  * (0: none). The tree is locked for writing. */
 int live_note_name(struct livedir *l, struct epoch *e, const struct node *dir, const char *name,
                    uint64_t born);
+
+/* ---- seen.c ---- */
+
+/* Around a change of a name in `dir`, which may be the data directory itself. The tree is locked for
+ * writing. */
+void live_root_changes(struct livedir *l, const struct node *dir);
+void live_root_changed(struct livedir *l);
+
+int live_note_root(struct livedir *l); /* what there is now is what was seen */
+
+/* Nobody has changed it since the process that served it last. */
+bool live_root_is_as_seen(struct livedir *l);
 
 /* ---- tidy.c ---- */
 

@@ -461,6 +461,40 @@ static void damaged_page_is_an_error(void **state)
     close_live(&v);
 }
 
+static void touch_root(const struct live *v)
+{
+    char *path;
+
+    assert_true(asprintf(&path, "%s/postmaster.pid", v->data) > 0);
+    close(open(path, O_WRONLY | O_CREAT, 0600));
+    unlink(path);
+    free(path);
+}
+
+static void change_behind_our_back_gives_up(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v);
+
+    assert_int_equal(livedir_truncate(v.l, number_of(&v, "a"), 0), 0);
+    livedir_abandon(v.l);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one, "a", 3), 1);
+    close_live(&v);
+    touch_root(&v);
+    open_live(&v);
+    expect_given_up(&v, one, "changed while asofs did not serve it");
+    one = freeze(&v);
+    close_live(&v);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one, "a", 0), 0);
+    livedir_abandon(v.l);
+    touch_root(&v);
+    open_live(&v);
+    expect_given_up(&v, one, "changed while asofs did not serve it");
+    close_live(&v);
+}
+
 static int count(void *arg, const struct journal_record *r)
 {
     (void)r;
@@ -706,6 +740,7 @@ int main(void)
         test(damaged_header_gives_up),
         test(durable_pages_are_checked_after_a_crash),
         test(damaged_page_is_an_error),
+        test(change_behind_our_back_gives_up),
         test(journal_cut_anywhere_keeps_what_is_whole),
         test(server_goes_on_when_nothing_can_be_kept),
         test(full_disk_fails_no_write),
