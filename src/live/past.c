@@ -1,6 +1,7 @@
 #include "live/past.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -419,19 +420,37 @@ static int sync_making(struct old_file *x)
     return rc < 0 ? rc : d->ops->sync_dir(d, "old");
 }
 
+/* It has its name only when it is whole: what a kill left of another one is none. */
+static int make_side(struct old_file *x)
+{
+    struct disk *d = x->epoch->disk;
+    char path[LAYER_PATH_MAX], unfinished[LAYER_PATH_MAX + sizeof(".new")];
+    int rc;
+
+    layer_path(path, "side", x->id);
+    snprintf(unfinished, sizeof(unfinished), "%s.new", path);
+    rc = d->ops->remove(d, unfinished);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    rc = side_create(d, unfinished, x->id, SIDE_NO_LIMIT, page_count(x->size), &x->side, NULL);
+    if (rc < 0)
+        return rc;
+    rc = d->ops->rename(d, unfinished, path);
+    if (rc == 0 && x->epoch->durable)
+        rc = sync_making(x);
+    if (rc < 0)
+        side_abandon(x->side);
+    return rc;
+}
+
 /* The side page table comes last: without it there is no storage. */
 static int make_storage(struct old_file *x)
 {
-    struct disk *d = x->epoch->disk;
-    char path[LAYER_PATH_MAX];
     int rc = open_old(x);
 
     if (rc < 0)
         return rc;
-    layer_path(path, "side", x->id);
-    rc = side_create(d, path, x->id, SIDE_NO_LIMIT, page_count(x->size), &x->side, NULL);
-    if (rc == 0 && x->epoch->durable && (rc = sync_making(x)) < 0)
-        side_abandon(x->side);
+    rc = make_side(x);
     if (rc < 0) {
         x->side = NULL;
         x->old->ops->close(x->old);

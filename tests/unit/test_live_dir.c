@@ -461,6 +461,29 @@ static void damaged_page_is_an_error(void **state)
     close_live(&v);
 }
 
+/* A side page table that was being made when the process was killed. */
+static void unfinished_storage_is_none(void **state)
+{
+    struct live v = new_live(*state);
+    struct stat st;
+    uint64_t one;
+    char *path;
+
+    open_live(&v);
+    make_file(&v, "a", 3, 1);
+    one = freeze(&v);
+    assert_true(asprintf(&path, "%s/a", v.data) > 0);
+    assert_int_equal(stat(path, &st), 0);
+    free(path);
+    assert_true(asprintf(&path, "%s/%d/side/%016lx.new", v.epochs, (int)one, (long)st.st_ino) > 0);
+    close(open(path, O_WRONLY | O_CREAT, 0600));
+    free(path);
+    make_file(&v, "a", 3, 2);
+    assert_int_equal(v.complaints, 0);
+    assert_int_equal(version_in(&v, one, "a", 3), 1);
+    close_live(&v);
+}
+
 static void touch_root(const struct live *v)
 {
     char *path;
@@ -740,6 +763,7 @@ int main(void)
         test(damaged_header_gives_up),
         test(durable_pages_are_checked_after_a_crash),
         test(damaged_page_is_an_error),
+        test(unfinished_storage_is_none),
         test(change_behind_our_back_gives_up),
         test(journal_cut_anywhere_keeps_what_is_whole),
         test(server_goes_on_when_nothing_can_be_kept),
