@@ -12,6 +12,8 @@
  *   livefile   files: open, read, write, truncate  livenames  names: make, remove, rename
  *   freeze     the freezes: made, given up         tidy       their storage: merged, removed
  *   livedir    opened and closed                   frozen     trees of a freeze
+ *   held       descriptors that can be had again   note       a name, before it changes
+ *   seen       whether somebody else changed it
  *
  * There is no gate: a freeze sets the newest epoch and waits until the calls that began before are
  * over; calls that begin meanwhile are not held. Every change reads the newest epoch once, under
@@ -55,8 +57,8 @@ struct livedir_options {
 
 /*
  * Serve the data directory `data`; `epochs` is STORE/epoch (made when missing), on the same file
- * system. What an earlier process left is taken up: freezes that the operating system's crash cost
- * are given up by name. Starts a thread of its own, with the rights of who calls. Refuses, in words:
+ * system. What an earlier process left is taken up: freezes that the operating system's crash cost,
+ * or a change of the directory while nobody served it, are given up by name. Starts a thread of its own, with the rights of who calls. Refuses, in words:
  * another process that serves from these epochs (-EBUSY), another file system within (-EXDEV),
  * tablespaces (-EXDEV), formats it does not know.
  */

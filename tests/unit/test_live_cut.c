@@ -57,7 +57,7 @@ static void delay(const char *where)
 static void cuts_are_consistent(void **state)
 {
     struct livecut *c = livecut_new(*state, first_seed());
-    unsigned i, n = rounds(3);
+    unsigned i, n = rounds(2);
 
     for (i = 0; i < n; i++) {
         livecut_open(c);
@@ -75,7 +75,7 @@ static void cuts_are_consistent(void **state)
 static void cuts_survive_kills(void **state)
 {
     struct livecut *c = livecut_new(*state, first_seed() + 1000);
-    unsigned i, n = rounds(3);
+    unsigned i, n = rounds(2);
 
     for (i = 0; i < n; i++) {
         livecut_run_and_kill(c, 400 + 200 * (int)(i % 5));
