@@ -58,9 +58,10 @@ struct livedir_options {
 /*
  * Serve the data directory `data`; `epochs` is STORE/epoch (made when missing), on the same file
  * system. What an earlier process left is taken up: freezes that the operating system's crash cost,
- * or a change of the directory while nobody served it, are given up by name. Starts a thread of its own, with the rights of who calls. Refuses, in words:
- * another process that serves from these epochs (-EBUSY), another file system within (-EXDEV),
- * tablespaces (-EXDEV), formats it does not know.
+ * or a change of the directory while nobody served it, are given up by name. Starts a thread of its
+ * own, with the rights of who calls. Refuses, in words: another process that serves from these
+ * epochs (-EBUSY), another file system within (-EXDEV), tablespaces (-EXDEV), formats it does not
+ * know.
  */
 int livedir_open(const char *data, const char *epochs, const struct livedir_options *options,
                  struct livedir **l, struct err *err);
