@@ -590,8 +590,11 @@ int64_t frozen_read(struct frozen_file *f, void *bytes, size_t len, uint64_t off
         return n;
     if (!f->past)
         return io_pread_full(f->fd, bytes, len, offset);
+    live_step("frozen: about to read");
     entered = phase_enter(&f->t->l->phase);
-    n = pin_file(f);
+    n = check(f->t); /* within: who takes its files away has waited for those that saw it */
+    if (n == 0)
+        n = pin_file(f);
     if (n == 0) {
         n = read_within(f, bytes, len, offset);
         held_unpin(&f->t->l->pasts.held, &f->past->held);

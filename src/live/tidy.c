@@ -460,6 +460,7 @@ static int do_work(struct livedir *l, const struct work *w)
 {
     int rc = phase_wait(&l->phase, WAIT_MS);
 
+    live_step("tidy: waited");
     if (rc < 0)
         return rc;
     switch (w->what) {

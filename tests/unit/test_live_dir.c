@@ -713,6 +713,75 @@ static void limit_costs_the_oldest(void **state)
     close_live(&v);
 }
 
+/* ---- tests: readers and what is dropped ---- */
+
+static atomic_int tidies, reads; /* what has come to that point */
+
+/* A read that has seen that its freeze is there, when that goes. */
+static void read_late(const char *where)
+{
+    struct timespec moment = {0, 1000000};
+    int i;
+
+    if (strcmp(where, "frozen: about to read") == 0)
+        for (reads = 1; !tidies;)
+            nanosleep(&moment, NULL);
+    if (strcmp(where, "frozen: looked") == 0)
+        reads = 2;
+    if (strcmp(where, "tidy: waited") != 0 || reads != 1)
+        return;
+    tidies = 1;
+    for (i = 0; i < 50; i++)
+        nanosleep(&moment, NULL);
+}
+
+struct reading {
+    struct frozen_file *f;
+    int64_t n;
+};
+
+static void *read_a_page(void *arg)
+{
+    struct reading *r = arg;
+    char bytes[PAGE_BYTES];
+
+    r->n = frozen_read(r->f, bytes, PAGE_BYTES, PAGE_BYTES);
+    return NULL;
+}
+
+static void nobody_reads_what_is_being_taken_away(void **state)
+{
+    struct live v = new_live(*state);
+    struct timespec moment = {0, 1000000};
+    struct reading r = {0};
+    struct frozen *t;
+    struct stat st;
+    pthread_t reader;
+    uint64_t one;
+
+    open_live(&v);
+    make_file(&v, "a", 3, 1);
+    one = freeze(&v);
+    make_file(&v, "a", 1, 2);
+    assert_int_equal(livedir_unlink(v.l, LIVEDIR_ROOT, "a"), 0);
+    assert_int_equal(frozen_open(v.l, one, &t), 0);
+    assert_int_equal(find(t, "a", &st), 0);
+    assert_int_equal(frozen_open_file(t, st.st_ino, &r.f), 0);
+    tidies = reads = 0;
+    livedir_test_step = read_late;
+    assert_int_equal(pthread_create(&reader, NULL, read_a_page, &r), 0);
+    while (reads != 1)
+        nanosleep(&moment, NULL);
+    drop(&v, one);
+    pthread_join(reader, NULL);
+    livedir_test_step = NULL;
+    assert_int_equal(r.n, -ESTALE);
+    assert_int_equal(reads, 1); /* it took no descriptor that was about to be closed */
+    frozen_close_file(r.f);
+    frozen_close(t);
+    close_live(&v);
+}
+
 /* ---- tests: merging ---- */
 
 static void dropping_keeps_what_older_ones_need(void **state)
@@ -770,6 +839,7 @@ int main(void)
         test(full_disk_fails_no_write),
         test(freeze_that_cannot_drain_does_no_harm),
         test(limit_costs_the_oldest),
+        test(nobody_reads_what_is_being_taken_away),
         test(dropping_keeps_what_older_ones_need),
     };
 
