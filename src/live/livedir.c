@@ -129,6 +129,25 @@ static int list_numbers(int dir, struct numbers *list)
     return rc;
 }
 
+static bool is_of_this_run(const struct epoch *e)
+{
+    char boot_id[HEADER_BOOT_ID];
+
+    header_boot_id(boot_id);
+    return *boot_id && strcmp(boot_id, e->header.boot_id) == 0;
+}
+
+/* After a crash of the operating system its freeze may have been made: its number is not given
+ * again. */
+static bool may_have_been_given(struct epoch *e)
+{
+    if (is_of_this_run(e))
+        return false;
+    e->header.state = HEADER_DROPPED;
+    atomic_store(&e->state, HEADER_DROPPED);
+    return true;
+}
+
 static int take_epoch(struct livedir *l, uint64_t number, struct err *err)
 {
     struct epoch *e;
@@ -136,7 +155,7 @@ static int take_epoch(struct livedir *l, uint64_t number, struct err *err)
 
     if (rc < 0)
         return rc;
-    if (e->header.state == HEADER_PREPARED) {
+    if (e->header.state == HEADER_PREPARED && !may_have_been_given(e)) {
         rc = epoch_remove(l->epochs, e);
         epoch_release(e);
         return rc < 0
@@ -259,12 +278,9 @@ static int take_contents(struct livedir *l, struct epoch *e, struct err *err)
 /* NULL, or why what the epoch had is not to be trusted. */
 static const char *lost_in_crash(const struct epoch *e)
 {
-    char boot_id[HEADER_BOOT_ID];
-
     if (e->header.state == HEADER_GIVEN_UP)
         return e->header.why;
-    header_boot_id(boot_id);
-    if (e->header.closed || e->durable || (*boot_id && strcmp(boot_id, e->header.boot_id) == 0))
+    if (e->header.closed || e->durable || is_of_this_run(e))
         return NULL;
     return "the operating system ended while it was in use, and its old pages were not yet "
            "durable";
@@ -272,10 +288,7 @@ static const char *lost_in_crash(const struct epoch *e)
 
 static bool is_suspect(const struct epoch *e)
 {
-    char boot_id[HEADER_BOOT_ID];
-
-    header_boot_id(boot_id);
-    return !e->header.closed && strcmp(boot_id, e->header.boot_id) != 0;
+    return !e->header.closed && !is_of_this_run(e);
 }
 
 /* After a crash of the operating system nobody knows what was there. */
@@ -306,7 +319,8 @@ static void judge(struct livedir *l)
     }
 }
 
-/* From now on a crash finds them in use. */
+/* From now on a crash finds them in use: also one of the operating system, so that reaches the disk
+ * before anything changes. */
 static int mark_in_use(struct livedir *l, struct err *err)
 {
     struct epoch *e;
@@ -315,7 +329,7 @@ static int mark_in_use(struct livedir *l, struct err *err)
     for (e = l->oldest; e && rc == 0; e = e->newer) {
         e->header.closed = 0;
         if (e->header.state != HEADER_GIVEN_UP)
-            rc = epoch_set_state(e, (enum header_state)e->header.state, NULL);
+            rc = header_write(e->dir, &e->header, true);
         if (rc < 0)
             err_set(err, -rc, "cannot write epoch %" PRIu64 ": %s", e->number, strerror(-rc));
     }

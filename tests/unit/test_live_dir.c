@@ -397,6 +397,27 @@ static void crash_of_the_system_costs_freezes(void **state)
     close_live(&v);
 }
 
+/* What was given is not on the disk; the one that was prepared is. */
+static void crash_of_the_system_gives_no_number_twice(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v);
+
+    livedir_settle(v.l);
+    livedir_abandon(v.l);
+    set_header(&v, one, false);
+    set_header(&v, one + 1, false);
+    open_live(&v);
+    expect_given_up(&v, one, "operating system");
+    assert_int_equal(freeze(&v), one + 2);
+    make_file(&v, "a", 3, 4);
+    assert_int_equal(version_in(&v, one + 2, "a", 3), 2);
+    close_live(&v);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one + 2, "a", 3), 2);
+    close_live(&v);
+}
+
 static void damaged_header_gives_up(void **state)
 {
     struct live v = new_live(*state);
@@ -829,6 +850,7 @@ int main(void)
         test(numbers_are_not_given_twice),
         test(second_server_is_refused),
         test(crash_of_the_system_costs_freezes),
+        test(crash_of_the_system_gives_no_number_twice),
         test(damaged_header_gives_up),
         test(durable_pages_are_checked_after_a_crash),
         test(damaged_page_is_an_error),
