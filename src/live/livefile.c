@@ -685,6 +685,8 @@ int livedir_sync_dir(struct livedir *l, uint64_t number)
     pthread_rwlock_unlock(&l->tree);
     if (rc < 0)
         return rc;
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        return syncfs(l->dir) < 0 ? -errno : 0; /* a server ends when it cannot sync */
     if (fd < 0 || fsync(fd) < 0)
         rc = -errno;
     if (fd >= 0)
@@ -697,24 +699,43 @@ static int sync_its_dir(struct opened *o)
 {
     struct livedir *l = o->live;
     uint64_t parent;
+    int rc;
 
     if (!atomic_exchange(&o->renamed, false))
         return 0;
     pthread_rwlock_rdlock(&l->tree);
     parent = o->node->linked ? node_number(o->node->parent) : 0;
     pthread_rwlock_unlock(&l->tree);
-    return parent ? livedir_sync_dir(l, parent) : 0;
+    rc = parent ? livedir_sync_dir(l, parent) : 0;
+    if (rc < 0)
+        atomic_store(&o->renamed, true);
+    return rc;
+}
+
+static int sync_fd(int fd, bool data_only)
+{
+    return (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+}
+
+/* Where no descriptor is to be had: a truncation waits, which is better than a server that ends
+ * because it cannot sync. */
+static int sync_locked(struct opened *o, bool data_only)
+{
+    int rc;
+
+    pthread_rwlock_rdlock(&o->resize);
+    rc = sync_fd(o->fd, data_only);
+    pthread_rwlock_unlock(&o->resize);
+    return rc;
 }
 
 int livedir_sync(struct livefile *f, bool data_only)
 {
-    int fd = duplicate(f->o), rc = 0;
+    int fd = duplicate(f->o), rc;
 
-    if (fd < 0)
-        return fd;
-    if ((data_only ? fdatasync(fd) : fsync(fd)) < 0)
-        rc = -errno;
-    close(fd);
+    rc = fd < 0 ? sync_locked(f->o, data_only) : sync_fd(fd, data_only);
+    if (fd >= 0)
+        close(fd);
     return rc < 0 ? rc : sync_its_dir(f->o);
 }
 

@@ -338,6 +338,19 @@ static void set_kept(struct change *c, struct node *n, const struct stat *st)
     atomic_fetch_add(&c->e->bytes, (uint64_t)st->st_blocks * 512);
 }
 
+/* A second name there, of a renaming that failed, goes first: renaming the one to the other would do
+ * nothing. */
+static int move_into(struct change *c, const char *path, const char *kept)
+{
+    int rc = renameat2(c->l->dir, path, c->e->dir, kept, RENAME_NOREPLACE) < 0 ? -errno : 0;
+
+    if (rc != -EEXIST)
+        return rc;
+    if (unlinkat(c->e->dir, kept, 0) < 0)
+        return -errno;
+    return renameat(c->l->dir, path, c->e->dir, kept) < 0 ? -errno : 0;
+}
+
 /* The live name goes, and the epoch has the file: true. */
 static bool move_away(struct change *c, struct node *n, const char *path)
 {
@@ -350,8 +363,8 @@ static bool move_away(struct change *c, struct node *n, const char *path)
     epoch_kept_path(kept, node_id(n));
     rc = fstatat(c->l->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
     live_step("names: before a file is kept");
-    if (rc == 0 && renameat(c->l->dir, path, c->e->dir, kept) < 0)
-        rc = -errno;
+    if (rc == 0)
+        rc = move_into(c, path, kept);
     if (rc < 0) {
         lost(c, rc, "a removed file");
         return false;

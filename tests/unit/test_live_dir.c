@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -659,6 +660,57 @@ static void full_disk_fails_no_write(void **state)
     assert_int_equal(umount(*state), 0);
 }
 
+static void file_is_synced_without_descriptors(void **state)
+{
+    struct live v = new_live(*state);
+    struct rlimit all, few = {3, 3};
+    struct livefile *f;
+
+    open_live(&v);
+    make_file(&v, "a", 3, 1);
+    freeze(&v);
+    livedir_settle(v.l);
+    f = create(&v, LIVEDIR_ROOT, "a");
+    assert_int_equal(livedir_resize(f, 0), 0);
+    put_page(f, 0, 2);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    few.rlim_max = all.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(livedir_sync(f, true), 0); /* and its directory */
+    assert_int_equal(livedir_sync_dir(v.l, LIVEDIR_ROOT), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    livedir_close_file(f);
+    close_live(&v);
+}
+
+/* As a renaming over it leaves it that fails at its last step. */
+static void second_name_does_not_keep_the_first(void **state)
+{
+    struct live v = new_live(*state);
+    struct livefile *f;
+    struct live_node n;
+    char *from, *to;
+    struct stat st;
+    uint64_t one;
+
+    open_live(&v);
+    make_file(&v, "a", 3, 1);
+    one = freeze(&v);
+    assert_true(asprintf(&from, "%s/a", v.data) > 0);
+    assert_int_equal(stat(from, &st), 0);
+    assert_true(asprintf(&to, "%s/%d/kept/%016lx", v.epochs, (int)one, (long)st.st_ino) > 0);
+    assert_int_equal(link(from, to), 0);
+    assert_int_equal(livedir_unlink(v.l, LIVEDIR_ROOT, "a"), 0);
+    assert_int_equal(access(from, F_OK), -1);
+    assert_int_equal(livedir_create(v.l, LIVEDIR_ROOT, "a", 0600, O_RDWR | O_EXCL, &n, &f), 0);
+    livedir_close_file(f);
+    assert_int_equal(version_in(&v, one, "a", 3), 1);
+    assert_int_equal(v.complaints, 0);
+    free(from);
+    free(to);
+    close_live(&v);
+}
+
 /* ---- tests: bounds ---- */
 
 static atomic_int held_up; /* 1: a write shall stop, 2: it did, 0: it may go on */
@@ -859,6 +911,8 @@ int main(void)
         test(journal_cut_anywhere_keeps_what_is_whole),
         test(server_goes_on_when_nothing_can_be_kept),
         test(full_disk_fails_no_write),
+        test(file_is_synced_without_descriptors),
+        test(second_name_does_not_keep_the_first),
         test(freeze_that_cannot_drain_does_no_harm),
         test(limit_costs_the_oldest),
         test(nobody_reads_what_is_being_taken_away),
