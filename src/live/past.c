@@ -329,35 +329,36 @@ int past_touch(struct past *p, struct epoch *e, int fd, struct old_file **x)
 
 /* ---- storage ---- */
 
-static int open_old(struct old_file *x)
+static int open_old(struct old_file *x, int flags)
 {
     struct disk *d = x->epoch->disk;
     char path[LAYER_PATH_MAX];
-    int rc;
 
     layer_path(path, "old", x->id);
-    rc = d->ops->open(d, path, DISK_WRITE | DISK_CREATE, &x->old);
-    return rc;
+    return d->ops->open(d, path, DISK_WRITE | flags, &x->old);
 }
 
-static bool has_side(struct old_file *x, char path[LAYER_PATH_MAX])
+/* 0, -ENOENT: there never was one, or an error: what was there is not taken for nothing. */
+static int look_for_side(struct old_file *x, char path[LAYER_PATH_MAX])
 {
     struct stat st;
+    int rc;
 
     layer_path(path, "side", x->id);
-    return x->epoch->disk->ops->stat(x->epoch->disk, path, &st) == 0;
+    rc = x->epoch->disk->ops->stat(x->epoch->disk, path, &st);
+    return rc == -ENOENT && atomic_load(&x->storage) == STORAGE_THERE ? -EIO : rc;
 }
 
 static int open_storage(struct old_file *x)
 {
     char path[LAYER_PATH_MAX];
-    int rc;
+    int rc = look_for_side(x, path);
 
-    if (!has_side(x, path))
-        return -ENOENT;
-    rc = open_old(x);
     if (rc < 0)
         return rc;
+    rc = open_old(x, 0);
+    if (rc < 0)
+        return rc == -ENOENT ? -EIO : rc;
     rc = side_open(x->epoch->disk, path, x->id, 0, true, &x->side, NULL);
     if (rc == 0)
         rc = side_accept(x->side, x->old, page_count(x->size), x->epoch->suspect);
@@ -446,7 +447,7 @@ static int make_side(struct old_file *x)
 /* The side page table comes last: without it there is no storage. */
 static int make_storage(struct old_file *x)
 {
-    int rc = open_old(x);
+    int rc = open_old(x, DISK_CREATE);
 
     if (rc < 0)
         return rc;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "live/livestate.h"
 #include "pages/layer.h"
@@ -271,16 +272,33 @@ static int copy_pages(struct past *p, struct old_file *from, struct old_file *in
     return rc;
 }
 
-static int move_file(struct merge *m, const char *kind, uint64_t id)
+static int synced(struct merge *m, const char *kind)
+{
+    return m->into->durable ? m->into->disk->ops->sync_dir(m->into->disk, kind) : 0;
+}
+
+/* Old pages in both epochs, until one of them is removed: whichever has the side page table has them.
+ * What is there already is what a merge that was cut short has left. */
+static int link_pages(struct merge *m, uint64_t id)
 {
     char path[LAYER_PATH_MAX];
 
-    layer_path(path, kind, id);
-    if (renameat(m->from->dir, path, m->into->dir, path) < 0 && errno != ENOENT)
+    layer_path(path, "old", id);
+    if (unlinkat(m->into->dir, path, 0) < 0 && errno != ENOENT)
         return -errno;
-    if (m->into->durable)
-        return m->into->disk->ops->sync_dir(m->into->disk, kind);
-    return 0;
+    if (linkat(m->from->dir, path, m->into->dir, path, 0) < 0)
+        return -errno;
+    return synced(m, "old");
+}
+
+static int move_side(struct merge *m, uint64_t id)
+{
+    char path[LAYER_PATH_MAX];
+
+    layer_path(path, "side", id);
+    if (renameat(m->from->dir, path, m->into->dir, path) < 0)
+        return -errno;
+    return synced(m, "side");
 }
 
 /* The storage as a whole; the side page table last, without which there is none. Who has it open
@@ -294,9 +312,10 @@ static int move_storage(struct merge *m, struct past *p, struct old_file *x)
     if (pinned < 0 && pinned != -ENOENT)
         return pinned;
     if (rc == 0 && pinned == 0)
-        rc = move_file(m, "old", x->id);
+        rc = link_pages(m, x->id);
+    live_step("merge: pages are in both");
     if (rc == 0 && pinned == 0)
-        rc = move_file(m, "side", x->id);
+        rc = move_side(m, x->id);
     return rc < 0 ? rc : past_replace(p, x, m->into, &by);
 }
 
@@ -376,6 +395,21 @@ static int merge_kept(struct merge *m)
     return rc;
 }
 
+/* What comes from an epoch that was not durable is not on the disk: into, too, is none from now on. */
+static int agree_on_durable(struct epoch *from, struct epoch *into)
+{
+    int rc;
+
+    if (!into->durable || from->durable)
+        return 0;
+    pthread_mutex_lock(&into->lock);
+    into->header.durable = 0;
+    rc = header_write(into->dir, &into->header, true);
+    into->durable = rc < 0;
+    pthread_mutex_unlock(&into->lock);
+    return rc;
+}
+
 static int merge(struct livedir *l, struct epoch *from, struct epoch *into)
 {
     struct merge *m = calloc(1, sizeof(*m));
@@ -386,7 +420,9 @@ static int merge(struct livedir *l, struct epoch *from, struct epoch *into)
     m->l = l;
     m->from = from;
     m->into = into;
-    rc = read_born(m);
+    rc = agree_on_durable(from, into);
+    if (rc == 0)
+        rc = read_born(m);
     if (rc == 0)
         rc = merge_names(m);
     if (rc == 0)

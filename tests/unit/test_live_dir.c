@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -892,6 +893,102 @@ static void dropping_keeps_what_older_ones_need(void **state)
     close_live(&v);
 }
 
+static void end_in_the_middle(const char *where)
+{
+    if (strcmp(where, "merge: pages are in both") == 0)
+        _exit(9);
+}
+
+/* The system ends while what a dropped one has is moved: nothing of it is lost. */
+static void merge_cut_short_loses_nothing(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one, two, three;
+    int status;
+    pid_t child;
+
+    v.durable = true;
+    open_live(&v);
+    make_file(&v, "a", 6, 1);
+    one = freeze(&v);
+    two = freeze(&v);
+    make_file(&v, "a", 6, 2);
+    three = freeze(&v);
+    close_live(&v);
+    child = fork();
+    if (child == 0) {
+        open_live(&v);
+        livedir_test_step = end_in_the_middle;
+        drop(&v, two);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 9);
+    set_header(&v, one, false);
+    set_header(&v, two, false);
+    set_header(&v, three, false);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one, "a", 6), 1);
+    livedir_settle(v.l);
+    assert_int_equal(version_in(&v, one, "a", 6), 1);
+    assert_int_equal(v.complaints, 0);
+    close_live(&v);
+}
+
+static void set_durable(struct live *v, bool durable)
+{
+    close_live(v);
+    v->durable = durable;
+    open_live(v);
+}
+
+static void merge_of_what_is_not_durable_is_none(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one, two;
+
+    v.durable = true;
+    open_live(&v);
+    make_file(&v, "a", 6, 1);
+    one = freeze(&v);
+    set_durable(&v, false);
+    two = freeze(&v);
+    make_file(&v, "a", 6, 2);
+    freeze(&v);
+    set_durable(&v, true);
+    drop(&v, two);
+    assert_int_equal(version_in(&v, one, "a", 6), 1);
+    livedir_abandon(v.l);
+    set_header(&v, one, false);
+    open_live(&v);
+    expect_given_up(&v, one, "operating system");
+    close_live(&v);
+}
+
+static void lost_pages_are_an_error(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one;
+    struct stat st;
+    char *path;
+
+    open_live(&v);
+    livedir_close_file(create(&v, LIVEDIR_ROOT, "a"));
+    assert_int_equal(livedir_truncate(v.l, number_of(&v, "a"), PAGE_BYTES), 0); /* zeros */
+    one = freeze(&v);
+    make_file(&v, "a", 1, 2);
+    close_live(&v);
+    assert_true(asprintf(&path, "%s/a", v.data) > 0);
+    assert_int_equal(stat(path, &st), 0);
+    free(path);
+    assert_true(asprintf(&path, "%s/%d/old/%016lx", v.epochs, (int)one, (long)st.st_ino) > 0);
+    assert_int_equal(unlink(path), 0);
+    free(path);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one, "a", 1), -EIO);
+    close_live(&v);
+}
+
 #define test(f) cmocka_unit_test_setup_teardown(f, fixture_set_up_dir, fixture_tear_down_dir)
 
 int main(void)
@@ -917,6 +1014,9 @@ int main(void)
         test(limit_costs_the_oldest),
         test(nobody_reads_what_is_being_taken_away),
         test(dropping_keeps_what_older_ones_need),
+        test(merge_cut_short_loses_nothing),
+        test(merge_of_what_is_not_durable_is_none),
+        test(lost_pages_are_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
