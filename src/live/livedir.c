@@ -291,10 +291,9 @@ static bool is_suspect(const struct epoch *e)
     return !e->header.closed && !is_of_this_run(e);
 }
 
-/* After a crash of the operating system nobody knows what was there. */
 static const char *changed_since(struct livedir *l)
 {
-    if (!l->last || is_suspect(l->last) || live_root_is_as_seen(l))
+    if (!l->last || live_is_as_seen(l, is_suspect(l->last)))
         return NULL;
     return "the data directory was changed while asofs did not serve it";
 }
@@ -328,8 +327,11 @@ static int mark_in_use(struct livedir *l, struct err *err)
 
     for (e = l->oldest; e && rc == 0; e = e->newer) {
         e->header.closed = 0;
-        if (e->header.state != HEADER_GIVEN_UP)
-            rc = header_write(e->dir, &e->header, true);
+        rc = header_write(e->dir, &e->header, true);
+        if (rc < 0) { /* a full disk keeps no server from starting */
+            header_overwrite(e->dir, &e->header);
+            rc = syncfs(l->epochs) < 0 ? -errno : 0;
+        }
         if (rc < 0)
             err_set(err, -rc, "cannot write epoch %" PRIu64 ": %s", e->number, strerror(-rc));
     }
@@ -383,6 +385,7 @@ static struct livedir *new_livedir(const struct livedir_options *options)
     pthread_rwlock_init(&l->tree, &writers_first);
     pthread_rwlockattr_destroy(&writers_first);
     pthread_mutex_init(&l->opening, NULL);
+    pthread_mutex_init(&l->seeing, NULL);
     pthread_mutex_init(&l->making, NULL);
     pthread_mutex_init(&l->list, NULL);
     pthread_mutex_init(&l->tidying, NULL);
@@ -447,7 +450,7 @@ static int prepare(struct livedir *l, const char *data, const char *epochs, stru
         rc = take_up(l, err);
     if (rc == 0)
         rc = live_prepare(l, err);
-    return rc;
+    return rc == -ENOSPC || rc == -EDQUOT ? 0 : rc; /* the freeze says it */
 }
 
 /* ---- closing ---- */
@@ -501,7 +504,7 @@ static int mark_closed(struct livedir *l, struct err *err)
     struct epoch *e;
     int rc = 0;
 
-    if (syncfs(l->epochs) < 0)
+    if (live_note_end(l) < 0 || syncfs(l->epochs) < 0)
         return err_errno(err, "cannot sync the epochs");
     for (e = l->oldest; e && rc == 0; e = e->newer) {
         e->header.closed = 1;

@@ -196,6 +196,7 @@ static int64_t write_run(struct livefile *f, const char *bytes, size_t len, uint
         rc = keep_pages(o, e, offset / PAGE_BYTES, (offset + len - 1) / PAGE_BYTES + 1);
     if (rc < 0)
         live_fail(o->live, (int)rc, "the old page of a file");
+    live_changes(o->live);
     rc = write_live(f, bytes, len, offset);
     pthread_mutex_unlock(lock);
     return rc;
@@ -305,6 +306,7 @@ static int exchange(struct opened *o, struct epoch *e, int fd, uint64_t id, cons
     if (rc == 0)
         rc = live_note_name(l, e, o->node->parent, o->node->name, id);
     live_step("truncate: before the exchange");
+    live_changes(l);
     live_root_changes(l, o->node->parent);
     if (rc == 0 && renameat2(l->dir, path, e->dir, kept, RENAME_EXCHANGE) < 0)
         rc = -errno;
@@ -341,6 +343,7 @@ static int replace_by_empty(struct opened *o, struct epoch *e)
 
 static int set_size(struct opened *o, uint64_t size)
 {
+    live_changes(o->live);
     return ftruncate(o->fd, (off_t)size) < 0 ? -errno : 0;
 }
 
@@ -422,6 +425,7 @@ static int allocate(struct opened *o, int mode, uint64_t offset, uint64_t len)
 
     if (rc < 0)
         live_fail(o->live, rc, "the size of a file");
+    live_changes(o->live);
     return fallocate(o->fd, mode, (off_t)offset, (off_t)len) < 0 ? -errno : 0;
 }
 

@@ -34,6 +34,7 @@ static struct change begin_change(struct livedir *l)
     c.newest = newest ? newest->number : 0;
     c.e = live_if_saving(newest);
     live_step("names: took the newest");
+    live_changes(l);
     return c;
 }
 
@@ -554,6 +555,7 @@ int livedir_chmod(struct livedir *l, uint64_t number, mode_t mode)
     struct node *n;
     int rc;
 
+    live_changes(l);
     pthread_rwlock_rdlock(&l->tree);
     rc = path_of(l, number, &n, path);
     if (rc == 0)
@@ -570,6 +572,7 @@ int livedir_chown(struct livedir *l, uint64_t number, uid_t uid, gid_t gid)
     struct node *n;
     int rc;
 
+    live_changes(l);
     pthread_rwlock_rdlock(&l->tree);
     rc = path_of(l, number, &n, path);
     if (rc == 0 && fchownat(l->dir, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
@@ -584,6 +587,7 @@ int livedir_set_times(struct livedir *l, uint64_t number, const struct timespec 
     struct node *n;
     int rc;
 
+    live_changes(l);
     pthread_rwlock_rdlock(&l->tree);
     rc = path_of(l, number, &n, path);
     if (rc == 0 && utimensat(l->dir, path, times, AT_SYMLINK_NOFOLLOW) < 0)

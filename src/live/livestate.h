@@ -33,6 +33,9 @@ struct livedir {
     struct nodes nodes;
     struct past_names names;
     bool root_changes;       /* `tree`: a name in the data directory itself */
+    pthread_mutex_t seeing;  /* taken last: covers pending, and what is noted of it (seen.c) */
+    bool pending;
+    _Atomic int64_t until;
     pthread_mutex_t opening; /* taken after `tree`: covers node->opened, opened->handles */
 
     pthread_mutex_t making; /* one freeze at a time; covers prepared */
@@ -135,15 +138,20 @@ int live_note_name(struct livedir *l, struct epoch *e, const struct node *dir, c
 
 /* ---- seen.c ---- */
 
+/* Before anything in the data directory is changed. */
+void live_changes(struct livedir *l);
+
 /* Around a change of a name in `dir`, which may be the data directory itself. The tree is locked for
  * writing. */
 void live_root_changes(struct livedir *l, const struct node *dir);
 void live_root_changed(struct livedir *l);
 
 int live_note_root(struct livedir *l); /* what there is now is what was seen */
+int live_note_end(struct livedir *l);  /* and we change nothing any more */
 
-/* Nobody has changed it since the process that served it last. */
-bool live_root_is_as_seen(struct livedir *l);
+/* Nobody has changed anything since the process that served it last. crashed: the operating system
+ * ended meanwhile, and what reached the disk may be older. */
+bool live_is_as_seen(struct livedir *l, bool crashed);
 
 /* ---- tidy.c ---- */
 

@@ -214,6 +214,14 @@ static bool in_tablespaces(const struct node *dir)
            strcmp(dir->name, "pg_tblspc") == 0;
 }
 
+static void note_change(struct nodes *t, const struct node *n, const struct stat *st)
+{
+    int64_t changed = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+
+    if (!n->exempt && changed > t->changed)
+        t->changed = changed;
+}
+
 static int read_entry(struct nodes *t, struct node *dir, const char *name, const struct stat *st,
                       struct node **n, struct err *err)
 {
@@ -256,6 +264,8 @@ static int read_name(struct nodes *t, struct node *dir, int fd, dev_t device, co
     if (st.st_dev != device)
         return refuse(dir, name, EXDEV, "lies on another file system", err);
     rc = read_entry(t, dir, name, &st, &n, err);
+    if (rc == 0)
+        note_change(t, n, &st);
     if (rc == 0 && S_ISDIR(st.st_mode))
         rc = read_below(t, n, fd, device, err);
     return rc;
@@ -293,6 +303,7 @@ int nodes_read(struct nodes *t, int dir, struct err *err)
         return err_set(err, ENOMEM, "no memory for the names of the data directory");
     }
     t->root->parent = t->root;
+    note_change(t, t->root, &st);
     return read_dir(t, t->root, fd, st.st_dev, err);
 }
 

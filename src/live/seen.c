@@ -1,7 +1,13 @@
 /*
- * Whether the data directory was changed while nobody served it: a server that is started on it
- * makes postmaster.pid, and that changes the time of the directory. So that time is noted after
- * each change of ours, in the file that is locked; `pending` before it, for a kill in between.
+ * Whether the data directory was changed while nobody served it: by a server that was started on
+ * it, by a tool, by hand. Noted in the file that is locked:
+ *
+ *   - when we shall have changed something last. It is a moment to come, put off before a change
+ *     would reach it, and the end itself when we end cleanly. What has a later change time (which
+ *     nobody can set) was changed by somebody else; the names are read at the start anyway.
+ *   - the modification time of the data directory. A server makes its postmaster.pid there when it
+ *     starts: that is noticed also within the moments after a kill, and when the clock was set
+ *     back. `pending` before a change of ours, for a kill in between.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,24 +17,78 @@
 #include "live/livestate.h"
 #include "pages/page.h"
 
+#define SECOND INT64_C(1000000000)
+#define AHEAD (2 * SECOND)
+#define AHEAD_DURABLE (30 * SECOND) /* each time waits for the disk */
+
 struct seen {
-    int64_t seconds; /* mtime of the data directory */
-    int64_t nanos;
-    uint32_t pending; /* 1: it may be another one by now */
+    int64_t mtime; /* of the data directory; nanoseconds since 1970, as below */
+    int64_t until; /* nothing was changed by us after it */
+    uint32_t pending; /* 1: mtime may be another one by now */
     uint32_t crc;     /* CRC-32C of the above */
 };
 
-static int put(struct livedir *l, bool pending)
+static int64_t nanos(struct timespec t)
 {
-    struct seen s = {.pending = pending};
+    return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
+}
+
+static int64_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &t); /* as the kernel stamps files */
+    return nanos(t);
+}
+
+/* `seeing` is locked. */
+static int put(struct livedir *l)
+{
+    struct seen s = {.until = atomic_load(&l->until), .pending = l->pending};
     struct stat st;
 
     if (fstat(l->dir, &st) < 0)
         return -errno;
-    s.seconds = st.st_mtim.tv_sec;
-    s.nanos = st.st_mtim.tv_nsec;
+    s.mtime = nanos(st.st_mtim);
     s.crc = crc32c(&s, offsetof(struct seen, crc));
     return io_pwrite_all(l->lock, &s, sizeof(s), 0);
+}
+
+static int64_t ahead(const struct livedir *l)
+{
+    return l->options.durable ? AHEAD_DURABLE : AHEAD;
+}
+
+static bool is_near(struct livedir *l, int64_t moment)
+{
+    return moment + ahead(l) / 2 >= atomic_load(&l->until);
+}
+
+/* An error is none of the server's: it costs the freezes at the next start. */
+void live_changes(struct livedir *l)
+{
+    int64_t moment = now();
+
+    if (!is_near(l, moment))
+        return;
+    pthread_mutex_lock(&l->seeing);
+    if (is_near(l, moment)) {
+        atomic_store(&l->until, moment + ahead(l));
+        if (put(l) == 0 && l->options.durable)
+            fdatasync(l->lock);
+    }
+    pthread_mutex_unlock(&l->seeing);
+}
+
+static int note(struct livedir *l, bool pending)
+{
+    int rc;
+
+    pthread_mutex_lock(&l->seeing);
+    l->pending = pending;
+    rc = put(l);
+    pthread_mutex_unlock(&l->seeing);
+    return rc;
 }
 
 void live_root_changes(struct livedir *l, const struct node *dir)
@@ -36,22 +96,33 @@ void live_root_changes(struct livedir *l, const struct node *dir)
     if (dir->parent != dir || l->root_changes)
         return;
     l->root_changes = true;
-    put(l, true); /* it has its space: without one, a kill would cost the freezes */
+    note(l, true); /* it has its space: without one, a kill would cost the freezes */
 }
 
 void live_root_changed(struct livedir *l)
 {
     if (l->root_changes)
-        put(l, false);
+        note(l, false);
     l->root_changes = false;
 }
 
 int live_note_root(struct livedir *l)
 {
-    return put(l, false);
+    live_changes(l);
+    return note(l, false);
 }
 
-bool live_root_is_as_seen(struct livedir *l)
+/* A clock that was set back would make what we have changed look like somebody else's. */
+int live_note_end(struct livedir *l)
+{
+    int64_t moment = now();
+
+    if (moment > atomic_load(&l->until) - ahead(l) - SECOND)
+        atomic_store(&l->until, moment);
+    return note(l, false);
+}
+
+bool live_is_as_seen(struct livedir *l, bool crashed)
 {
     struct seen s;
     struct stat st;
@@ -62,5 +133,8 @@ bool live_root_is_as_seen(struct livedir *l)
     if (n < (int64_t)sizeof(s) || s.crc != crc32c(&s, offsetof(struct seen, crc)) ||
         fstat(l->dir, &st) < 0)
         return false;
-    return s.pending || (s.seconds == st.st_mtim.tv_sec && s.nanos == st.st_mtim.tv_nsec);
+    atomic_store(&l->until, s.until);
+    if (l->nodes.changed > s.until)
+        return false;
+    return crashed || s.pending || s.mtime == nanos(st.st_mtim);
 }

@@ -541,6 +541,54 @@ static void change_behind_our_back_gives_up(void **state)
     close_live(&v);
 }
 
+static void wait_ms(int ms)
+{
+    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+    nanosleep(&t, NULL);
+}
+
+static void edit(const struct live *v, const char *name)
+{
+    char *path;
+    int fd;
+
+    assert_true(asprintf(&path, "%s/%s", v->data, name) > 0);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "edited", 6, 100), 6);
+    close(fd);
+    free(path);
+}
+
+/* As pg_checksums does, which makes no file. */
+static void edit_behind_our_back_gives_up(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v);
+
+    make_file(&v, "b", 1, 1);
+    close_live(&v);
+    wait_ms(30);
+    open_live(&v);
+    assert_int_equal(version_in(&v, one, "a", 3), 1);
+    close_live(&v);
+    wait_ms(30);
+    edit(&v, "b");
+    open_live(&v);
+    expect_given_up(&v, one, "changed while asofs did not serve it");
+    one = freeze(&v);
+    make_file(&v, "a", 3, 3);
+    livedir_abandon(v.l);
+    open_live(&v); /* a kill alone */
+    assert_int_equal(version_in(&v, one, "a", 3), 2);
+    livedir_abandon(v.l);
+    wait_ms(2100);
+    edit(&v, "b");
+    open_live(&v);
+    expect_given_up(&v, one, "changed while asofs did not serve it");
+    close_live(&v);
+}
+
 static int count(void *arg, const struct journal_record *r)
 {
     (void)r;
@@ -1005,6 +1053,7 @@ int main(void)
         test(damaged_page_is_an_error),
         test(unfinished_storage_is_none),
         test(change_behind_our_back_gives_up),
+        test(edit_behind_our_back_gives_up),
         test(journal_cut_anywhere_keeps_what_is_whole),
         test(server_goes_on_when_nothing_can_be_kept),
         test(full_disk_fails_no_write),
