@@ -100,9 +100,7 @@ static int fill(int epochs, uint64_t number, bool durable, struct epoch **e)
     return epoch_set_state(*e, HEADER_PREPARED, NULL);
 }
 
-/* It has its name only with a header: one without was given up. Both are on the disk before its
- * number can be given: also a crash of the operating system leaves them, and so the number is not
- * given again. */
+/* It has its name only with a header: one without was given up. */
 static int make(int epochs, uint64_t number, bool durable, struct epoch **e)
 {
     char name[24];
@@ -114,7 +112,7 @@ static int make(int epochs, uint64_t number, bool durable, struct epoch **e)
     name_of(name, number);
     if (rc == 0 && renameat(epochs, UNFINISHED, epochs, name) < 0)
         rc = -errno;
-    if (rc == 0 && fsync(epochs) < 0)
+    if (rc == 0 && durable && fsync(epochs) < 0)
         rc = -errno;
     return rc;
 }
@@ -203,7 +201,7 @@ int epoch_set_state(struct epoch *e, enum header_state state, const char *why)
     e->header.state = state;
     if (why)
         snprintf(e->header.why, sizeof(e->header.why), "%s", why);
-    rc = header_write(e->dir, &e->header, e->durable || state == HEADER_PREPARED);
+    rc = header_write(e->dir, &e->header, e->durable);
     if (rc < 0 && state != HEADER_PREPARED && state != HEADER_OPEN)
         header_overwrite(e->dir, &e->header);
     atomic_store(&e->state, (int)state);

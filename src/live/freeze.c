@@ -128,12 +128,14 @@ void live_fail(struct livedir *l, int rc, const char *what)
 int live_prepare(struct livedir *l, struct err *err)
 {
     uint64_t number;
+    int rc;
 
     if (l->prepared)
         return 0;
-    pthread_mutex_lock(&l->list);
-    number = l->last ? l->last->number + 1 : 1;
-    pthread_mutex_unlock(&l->list);
+    number = livedir_next_freeze(l);
+    rc = live_reserve(l, number);
+    if (rc < 0)
+        return err_set(err, -rc, "cannot note number %" PRIu64 ": %s", number, strerror(-rc));
     return epoch_make(l->epochs, number, l->options.durable, &l->prepared, err);
 }
 
@@ -224,7 +226,7 @@ uint64_t livedir_next_freeze(struct livedir *l)
     pthread_mutex_lock(&l->list);
     number = l->last ? l->last->number + 1 : 1;
     pthread_mutex_unlock(&l->list);
-    return number;
+    return number < l->least ? l->least : number;
 }
 
 int livedir_drop(struct livedir *l, uint64_t number, struct err *err)

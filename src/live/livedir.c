@@ -137,17 +137,6 @@ static bool is_of_this_run(const struct epoch *e)
     return *boot_id && strcmp(boot_id, e->header.boot_id) == 0;
 }
 
-/* After a crash of the operating system its freeze may have been made: its number is not given
- * again. */
-static bool may_have_been_given(struct epoch *e)
-{
-    if (is_of_this_run(e))
-        return false;
-    e->header.state = HEADER_DROPPED;
-    atomic_store(&e->state, HEADER_DROPPED);
-    return true;
-}
-
 static int take_epoch(struct livedir *l, uint64_t number, struct err *err)
 {
     struct epoch *e;
@@ -155,7 +144,7 @@ static int take_epoch(struct livedir *l, uint64_t number, struct err *err)
 
     if (rc < 0)
         return rc;
-    if (e->header.state == HEADER_PREPARED && !may_have_been_given(e)) {
+    if (e->header.state == HEADER_PREPARED) {
         rc = epoch_remove(l->epochs, e);
         epoch_release(e);
         return rc < 0
@@ -293,7 +282,9 @@ static bool is_suspect(const struct epoch *e)
 
 static const char *changed_since(struct livedir *l)
 {
-    if (!l->last || live_is_as_seen(l, is_suspect(l->last)))
+    bool crashed = !l->last || is_suspect(l->last);
+
+    if (live_is_as_seen(l, crashed) || !l->last)
         return NULL;
     return "the data directory was changed while asofs did not serve it";
 }

@@ -32,14 +32,16 @@ struct livedir {
     pthread_rwlock_t tree; /* covers nodes, names, kept of each past; ids of open files */
     struct nodes nodes;
     struct past_names names;
-    bool root_changes;       /* `tree`: a name in the data directory itself */
-    pthread_mutex_t seeing;  /* taken last: covers pending, and what is noted of it (seen.c) */
+    bool root_changes;      /* `tree`: a name in the data directory itself */
+    pthread_mutex_t seeing; /* taken last: covers pending, and what is noted of it (seen.c) */
     bool pending;
     _Atomic int64_t until;
     pthread_mutex_t opening; /* taken after `tree`: covers node->opened, opened->handles */
 
-    pthread_mutex_t making; /* one freeze at a time; covers prepared */
-    struct epoch *prepared; /* for the next freeze; NULL: not yet made */
+    pthread_mutex_t making;   /* one freeze at a time; covers prepared */
+    struct epoch *prepared;   /* for the next freeze; NULL: not yet made */
+    _Atomic uint64_t numbers; /* up to this one they may have been given */
+    uint64_t least;           /* numbers below it are not given */
 
     pthread_mutex_t list; /* covers oldest, last, older, newer, and which states there are */
     struct epoch *oldest, *last;
@@ -148,6 +150,9 @@ void live_root_changed(struct livedir *l);
 
 int live_note_root(struct livedir *l); /* what there is now is what was seen */
 int live_note_end(struct livedir *l);  /* and we change nothing any more */
+
+/* The number may be given from now on, also if the operating system crashes. `making` is locked. */
+int live_reserve(struct livedir *l, uint64_t number);
 
 /* Nobody has changed anything since the process that served it last. crashed: the operating system
  * ended meanwhile, and what reached the disk may be older. */

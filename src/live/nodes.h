@@ -33,8 +33,9 @@ struct node {
 struct nodes {
     struct table by_number, by_id, by_name;
     struct node *root;
-    uint64_t next;   /* number */
-    int64_t changed; /* the newest change time of what was read and is kept; nanoseconds since 1970 */
+    uint64_t next; /* number */
+    int64_t
+        changed; /* the newest change time of what was read and is kept; nanoseconds since 1970 */
 };
 
 static inline uint64_t node_id(const struct node *n)

@@ -5,6 +5,8 @@
  *   - when we shall have changed something last. It is a moment to come, put off before a change
  *     would reach it, and the end itself when we end cleanly. What has a later change time (which
  *     nobody can set) was changed by somebody else; the names are read at the start anyway.
+ *   - which numbers may have been given to freezes: after a crash of the operating system these are
+ *     not given again, whatever reached the disk.
  *   - the modification time of the data directory. A server makes its postmaster.pid there when it
  *     starts: that is noticed also within the moments after a kill, and when the clock was set
  *     back. `pending` before a change of ours, for a kill in between.
@@ -18,12 +20,14 @@
 #include "pages/page.h"
 
 #define SECOND INT64_C(1000000000)
+#define NUMBERS_AHEAD 64
 #define AHEAD (2 * SECOND)
 #define AHEAD_DURABLE (30 * SECOND) /* each time waits for the disk */
 
 struct seen {
-    int64_t mtime; /* of the data directory; nanoseconds since 1970, as below */
-    int64_t until; /* nothing was changed by us after it */
+    int64_t mtime;    /* of the data directory; nanoseconds since 1970, as below */
+    int64_t until;    /* nothing was changed by us after it */
+    uint64_t numbers; /* of freezes, up to which they may have been given */
     uint32_t pending; /* 1: mtime may be another one by now */
     uint32_t crc;     /* CRC-32C of the above */
 };
@@ -37,14 +41,16 @@ static int64_t now(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_REALTIME_COARSE, &t); /* as the kernel stamps files */
+    clock_gettime(CLOCK_REALTIME, &t); /* never before what a file was stamped with */
     return nanos(t);
 }
 
 /* `seeing` is locked. */
 static int put(struct livedir *l)
 {
-    struct seen s = {.until = atomic_load(&l->until), .pending = l->pending};
+    struct seen s = {.until = atomic_load(&l->until),
+                     .numbers = atomic_load(&l->numbers),
+                     .pending = l->pending};
     struct stat st;
 
     if (fstat(l->dir, &st) < 0)
@@ -112,6 +118,23 @@ int live_note_root(struct livedir *l)
     return note(l, false);
 }
 
+int live_reserve(struct livedir *l, uint64_t number)
+{
+    int rc;
+
+    if (number <= atomic_load(&l->numbers))
+        return 0;
+    pthread_mutex_lock(&l->seeing);
+    atomic_store(&l->numbers, number + NUMBERS_AHEAD);
+    rc = put(l);
+    pthread_mutex_unlock(&l->seeing);
+    if (rc == 0 && fdatasync(l->lock) < 0)
+        rc = -errno;
+    if (rc < 0)
+        atomic_store(&l->numbers, number - 1);
+    return rc;
+}
+
 /* A clock that was set back would make what we have changed look like somebody else's. */
 int live_note_end(struct livedir *l)
 {
@@ -119,6 +142,7 @@ int live_note_end(struct livedir *l)
 
     if (moment > atomic_load(&l->until) - ahead(l) - SECOND)
         atomic_store(&l->until, moment);
+    atomic_store(&l->numbers, l->last ? l->last->number : l->least ? l->least - 1 : 0);
     return note(l, false);
 }
 
@@ -134,6 +158,9 @@ bool live_is_as_seen(struct livedir *l, bool crashed)
         fstat(l->dir, &st) < 0)
         return false;
     atomic_store(&l->until, s.until);
+    atomic_store(&l->numbers, s.numbers);
+    if (crashed)
+        l->least = s.numbers + 1; /* what was made may be lost, and is known elsewhere */
     if (l->nodes.changed > s.until)
         return false;
     return crashed || s.pending || s.mtime == nanos(st.st_mtim);
