@@ -2,7 +2,7 @@
 
 void held_init(struct held_list *l)
 {
-    *l = (struct held_list){0};
+    *l = (struct held_list){.most = HELD_MAX};
     pthread_mutex_init(&l->lock, NULL);
     l->ends.next = l->ends.prev = &l->ends;
 }
@@ -60,7 +60,7 @@ void held_unpin(struct held_list *l, struct held *h)
     pthread_mutex_lock(&l->lock);
     if (--h->pins == 0)
         put_last(l, h);
-    while (l->idle > HELD_MAX) {
+    while (l->idle > l->most) {
         oldest = l->ends.next;
         take_out(l, oldest);
         close_it(oldest);

@@ -21,7 +21,7 @@ struct held {
 struct held_list {
     pthread_mutex_t lock; /* covers all of it */
     struct held ends;
-    size_t idle;
+    size_t idle, most; /* HELD_MAX, or fewer */
 };
 
 void held_init(struct held_list *l);

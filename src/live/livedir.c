@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "live/livestate.h"
 
 #define KEEPER_SECONDS 1
+#define PINNED_MAX 8192
 
 /* ---- the keeper ---- */
 
@@ -47,6 +49,7 @@ static void *keep_up(void *arg)
         live_prepare(l, NULL); /* else the freeze itself says why it cannot be made */
         pthread_mutex_unlock(&l->making);
         live_watch_space(l);
+        live_let_go(l);
         live_tidy(l);
         live_write_back(l);
     }
@@ -358,6 +361,17 @@ static int take_up(struct livedir *l, struct err *err)
 
 /* ---- opening ---- */
 
+/* The server's own files come first: of the descriptors there may be, two eighths are for old files
+ * that are written to, and two for those that are read. */
+static void share_descriptors(struct livedir *l)
+{
+    struct rlimit r;
+    uint64_t share = getrlimit(RLIMIT_NOFILE, &r) < 0 ? 64 : r.rlim_cur / 8;
+
+    l->most_pinned = share < PINNED_MAX ? share : PINNED_MAX;
+    l->pasts.held.most = share < HELD_MAX ? (size_t)share : HELD_MAX;
+}
+
 static struct livedir *new_livedir(const struct livedir_options *options)
 {
     struct livedir *l = calloc(1, sizeof(*l));
@@ -371,6 +385,7 @@ static struct livedir *new_livedir(const struct livedir_options *options)
     l->dir = l->epochs = l->lock = -1;
     phase_init(&l->phase);
     pasts_init(&l->pasts, &l->phase);
+    share_descriptors(l);
     pthread_rwlockattr_init(&writers_first);
     pthread_rwlockattr_setkind_np(&writers_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&l->tree, &writers_first);

@@ -33,6 +33,7 @@ struct livefile {
 
 /* The old file of an epoch that is written to just now. */
 struct grip {
+    struct livedir *live;
     struct past *past;
     struct old_file *file;
     atomic_bool pinned; /* changed under the past's `touching` */
@@ -44,8 +45,10 @@ static void free_grip(void *arg)
 {
     struct grip *g = arg;
 
-    if (atomic_load(&g->pinned))
+    if (atomic_load(&g->pinned)) {
         old_file_unpin(g->past, g->file);
+        atomic_fetch_sub(&g->live->pinned, 1);
+    }
     old_file_release(g->past, g->file);
     past_put(g->past);
     free(g);
@@ -63,6 +66,7 @@ static int make_grip(struct opened *o, struct epoch *e, struct grip **result)
         free(g);
         return rc;
     }
+    g->live = o->live;
     g->past = past_hold(o->past);
     before = atomic_exchange(&o->grip, g);
     if (before)
@@ -99,23 +103,51 @@ static int touch(struct opened *o, struct epoch *e, struct grip **g)
     return rc;
 }
 
-static int pin(struct grip *g)
+/* `touching` is locked. */
+static bool may_stay_pinned(struct livedir *l)
+{
+    if (atomic_fetch_add(&l->pinned, 1) < l->most_pinned)
+        return true;
+    atomic_fetch_sub(&l->pinned, 1);
+    return false;
+}
+
+/* It stays so until the next epoch, unless there are too many: then for this change only. */
+static int pin(struct grip *g, bool *stays)
 {
     int rc = 0;
 
+    *stays = true;
     if (atomic_load(&g->pinned))
         return 0;
     pthread_mutex_lock(&g->past->touching);
     if (!atomic_load(&g->pinned)) {
         rc = old_file_make(g->past, g->file);
-        if (rc == 0)
-            atomic_store(&g->pinned, true);
+        *stays = rc == 0 && may_stay_pinned(g->live);
+        atomic_store(&g->pinned, *stays);
     }
     pthread_mutex_unlock(&g->past->touching);
     return rc;
 }
 
-/* The page is about to be changed; its run is locked, or the file is. */
+void live_let_go(struct livedir *l)
+{
+    unsigned entered = phase_enter(&l->phase);
+    struct epoch *e = live_saving(l);
+    struct opened *o;
+    struct grip *g;
+
+    pthread_mutex_lock(&l->opening);
+    for (o = l->all_opened; o; o = o->next) {
+        g = atomic_load(&o->grip);
+        if (g && g->file->epoch != e && atomic_compare_exchange_strong(&o->grip, &g, NULL))
+            phase_retire(&l->phase, free_grip, g);
+    }
+    pthread_mutex_unlock(&l->opening);
+    phase_leave(&l->phase, entered);
+}
+
+/* The page is about to be changed; its run is locked, or the file is. The old file is pinned. */
 static int keep_page(struct opened *o, struct grip *g, uint64_t page)
 {
     struct old_file *x = g->file;
@@ -124,11 +156,8 @@ static int keep_page(struct opened *o, struct grip *g, uint64_t page)
     int64_t n;
     int rc;
 
-    if (len == 0)
+    if (len == 0 || side_stored(x->side, page))
         return 0;
-    rc = pin(g);
-    if (rc < 0 || side_stored(x->side, page))
-        return rc;
     if (len > PAGE_BYTES)
         len = PAGE_BYTES;
     n = io_pread_full(o->fd, bytes, (size_t)len, page * PAGE_BYTES);
@@ -144,12 +173,20 @@ static int keep_page(struct opened *o, struct grip *g, uint64_t page)
 static int keep_pages(struct opened *o, struct epoch *e, uint64_t first, uint64_t end)
 {
     struct grip *g;
+    bool stays;
     int rc = touch(o, e, &g);
 
     if (rc == 0 && end > page_count(g->file->size))
         end = page_count(g->file->size);
+    if (rc < 0 || first >= end)
+        return rc;
+    rc = pin(g, &stays);
+    if (rc < 0)
+        return rc;
     for (; rc == 0 && first < end; first++)
         rc = keep_page(o, g, first);
+    if (!stays)
+        old_file_unpin(g->past, g->file);
     return rc;
 }
 
@@ -743,17 +780,19 @@ int livedir_sync(struct livefile *f, bool data_only)
     return rc < 0 ? rc : sync_its_dir(f->o);
 }
 
-/* Descriptors of up to n files that were written; how many. */
-static size_t take_written(struct livedir *l, int *fds, size_t n)
+/* Descriptors of up to n files that were written, each once a round; how many. */
+static size_t take_written(struct livedir *l, unsigned round, int *fds, size_t n)
 {
     struct opened *o;
     size_t taken = 0;
 
     pthread_mutex_lock(&l->opening);
     for (o = l->all_opened; o && taken < n; o = o->next) {
-        if (!atomic_load(&o->written) || pthread_rwlock_tryrdlock(&o->resize) != 0)
+        if (o->round == round || !atomic_load(&o->written) ||
+            pthread_rwlock_tryrdlock(&o->resize) != 0)
             continue; /* who truncates it may wait for `opening`: the next time */
         atomic_store(&o->written, false);
+        o->round = round;
         fds[taken] = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
         pthread_rwlock_unlock(&o->resize);
         taken += fds[taken] >= 0;
@@ -764,11 +803,12 @@ static size_t take_written(struct livedir *l, int *fds, size_t n)
 
 void live_write_back(struct livedir *l)
 {
+    unsigned round = ++l->round;
     int fds[64];
     size_t n, i;
 
     do {
-        n = take_written(l, fds, 64);
+        n = take_written(l, round, fds, 64);
         for (i = 0; i < n; i++) {
             sync_file_range(fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
             close(fds[i]);

@@ -57,6 +57,12 @@ struct livedir {
     bool wake, stop, kept_up;
 
     struct opened *all_opened; /* `opening` */
+    unsigned round;            /* of writing back; the keeper's */
+
+    /* Old files that stay open while they are the newest epoch's, and how many may: each takes two
+     * descriptors and a mapping. */
+    _Atomic uint64_t pinned;
+    uint64_t most_pinned;
 
     _Atomic uint64_t writes, saved, kept, raced, freeze_us;
 };
@@ -77,6 +83,7 @@ struct opened {
     struct grip *_Atomic grip; /* changed under the past's `touching` */
     struct past *past;         /* NULL until it is needed; under `opening`, or resize alone */
     atomic_bool written;       /* since the keeper last looked */
+    unsigned round;            /* `opening`: when it was written back */
     atomic_bool renamed;       /* another file took its place, and the directory was not synced */
 };
 
@@ -127,6 +134,9 @@ int live_stat_node(struct livedir *l, struct node *n, struct live_node *out);
 /* One more handle of the node. The tree is locked. fd: it is open already (or -1), and closed on
  * failure. */
 int live_open_node(struct livedir *l, struct node *n, int flags, int fd, struct livefile **f);
+
+/* Old files of epochs in which nothing is saved any more are not held for open files. */
+void live_let_go(struct livedir *l);
 
 /* Whoever was written: the kernel begins to write it back. */
 void live_write_back(struct livedir *l);

@@ -91,6 +91,7 @@ static int forget(struct livedir *l, struct epoch *e)
     struct past **files, **kept;
     size_t n, i;
 
+    live_let_go(l);
     forget_names(l, e);
     files = select_files(l, e, &n);
     for (i = 0; files && i < n; i++) {

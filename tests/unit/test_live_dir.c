@@ -737,6 +737,75 @@ static void file_is_synced_without_descriptors(void **state)
     close_live(&v);
 }
 
+static void many_open_files_take_few_descriptors(void **state)
+{
+    enum { FILES = 250 };
+    struct rlimit all, few;
+    struct live v = new_live(*state);
+    struct livefile *f[FILES];
+    char name[16];
+    uint64_t one;
+    int i;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    few = (struct rlimit){640, all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    open_live(&v);
+    for (i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "f%d", i);
+        f[i] = create(&v, LIVEDIR_ROOT, name);
+        put_page(f[i], 0, 1);
+    }
+    one = freeze(&v);
+    for (i = 0; i < FILES; i++)
+        put_page(f[i], 0, 2);
+    for (i = 0; i < FILES; i++)
+        put_page(f[i], 0, 3);
+    assert_int_equal(v.complaints, 0);
+    for (i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "f%d", i);
+        assert_int_equal(version_in(&v, one, name, 1), 1);
+        livedir_close_file(f[i]);
+    }
+    close_live(&v);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+}
+
+static bool has_removed_file_open(void)
+{
+    char link[64], target[PATH_MAX];
+    ssize_t n;
+    int fd;
+
+    for (fd = 0; fd < 256; fd++) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, target, sizeof(target) - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strstr(target, "/epoch/") && strstr(target, "(deleted)"))
+            return true;
+    }
+    return false;
+}
+
+/* The server has the file open, and does not write to it any more. */
+static void dropped_epoch_takes_no_space(void **state)
+{
+    struct live v = new_live(*state);
+    struct livefile *f;
+    uint64_t one;
+
+    open_live(&v);
+    make_file(&v, "a", 3, 1);
+    one = freeze(&v);
+    f = create(&v, LIVEDIR_ROOT, "a");
+    put_page(f, 0, 2);
+    freeze(&v);
+    drop(&v, one);
+    assert_false(has_removed_file_open());
+    livedir_close_file(f);
+    close_live(&v);
+}
+
 /* As a renaming over it leaves it that fails at its last step. */
 static void second_name_does_not_keep_the_first(void **state)
 {
@@ -1063,6 +1132,8 @@ int main(void)
         test(server_goes_on_when_nothing_can_be_kept),
         test(full_disk_fails_no_write),
         test(file_is_synced_without_descriptors),
+        test(many_open_files_take_few_descriptors),
+        test(dropped_epoch_takes_no_space),
         test(second_name_does_not_keep_the_first),
         test(freeze_that_cannot_drain_does_no_harm),
         test(limit_costs_the_oldest),
