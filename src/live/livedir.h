@@ -60,8 +60,8 @@ struct livedir_options {
  * system. What an earlier process left is taken up: freezes that the operating system's crash cost,
  * or a change of the directory while nobody served it, are given up by name. Starts a thread of its
  * own, with the rights of who calls. Refuses, in words: another process that serves from these
- * epochs (-EBUSY), another file system within (-EXDEV), tablespaces (-EXDEV), formats it does not
- * know.
+ * epochs (-EBUSY), another file system within, tablespaces, data behind symbolic links (-EXDEV),
+ * formats it does not know.
  */
 int livedir_open(const char *data, const char *epochs, const struct livedir_options *options,
                  struct livedir **l, struct err *err);

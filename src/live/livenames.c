@@ -456,6 +456,14 @@ static bool link_away(struct change *c, struct node *n, const char *path)
     return true;
 }
 
+static int take_back(struct livedir *l, const char *from, const char *to)
+{
+    int rc = -errno;
+
+    renameat2(l->dir, from, l->dir, to, RENAME_EXCHANGE);
+    return rc;
+}
+
 /* What a renaming replaces: `over` loses its name. *kept: the epoch has it. */
 static int replace(struct change *c, const char *from, struct node *over, const char *to)
 {
@@ -470,7 +478,7 @@ static int replace(struct change *c, const char *from, struct node *over, const 
         if (renameat2(l->dir, from, l->dir, to, RENAME_EXCHANGE) < 0)
             return -errno;
         if (!move_away(c, over, from) && unlinkat(l->dir, from, AT_REMOVEDIR) < 0)
-            return -errno;
+            return take_back(l, from, to);
     } else if (renameat(l->dir, from, l->dir, to) < 0) {
         return -errno;
     }

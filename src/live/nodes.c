@@ -19,6 +19,11 @@ static const char *const empty_dirs[] = {"pg_wal",       "pg_stat_tmp", "pg_noti
 static const char *const absent_files[] = {"postmaster.pid", "postmaster.opts", NULL};
 #define TEMPORARY "pgsql_tmp"
 
+/* What is in these is the server's data: it must not lie behind a symbolic link. */
+static const char *const data_dirs[] = {"base",         "global",     "pg_xact",     "pg_multixact",
+                                        "pg_commit_ts", "pg_logical", "pg_replslot", "pg_twophase",
+                                        "pg_stat",      NULL};
+
 static bool is_one_of(const char *const *names, const char *name)
 {
     while (*names && strcmp(*names, name) != 0)
@@ -214,6 +219,13 @@ static bool in_tablespaces(const struct node *dir)
            strcmp(dir->name, "pg_tblspc") == 0;
 }
 
+static bool is_data(const struct node *dir, const char *name)
+{
+    for (; dir->parent != dir; dir = dir->parent)
+        name = dir->name;
+    return is_one_of(data_dirs, name);
+}
+
 static void note_change(struct nodes *t, const struct node *n, const struct stat *st)
 {
     int64_t changed = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
@@ -232,6 +244,10 @@ static int read_entry(struct nodes *t, struct node *dir, const char *name, const
     if (in_tablespaces(dir))
         return refuse(dir, name, EXDEV,
                       "is a tablespace: what is in it would not be frozen; move its tables first",
+                      err);
+    if (S_ISLNK(st->st_mode) && !exempt && is_data(dir, name))
+        return refuse(dir, name, EXDEV,
+                      "is a symbolic link: what it leads to would not be frozen; put it there",
                       err);
     if (S_ISREG(st->st_mode) && !exempt && nodes_of_id(t, st->st_ino))
         return refuse(dir, name, EMLINK, "is a file of two names", err);

@@ -50,7 +50,7 @@ static inline uint64_t node_number(const struct node *n)
 
 /*
  * Everything below the directory `dir`. Refuses, in words: another file system, a file with two
- * names, a tablespace.
+ * names, a tablespace, the server's data behind a symbolic link.
  */
 int nodes_read(struct nodes *t, int dir, struct err *err);
 void nodes_free(struct nodes *t);

@@ -320,6 +320,27 @@ static void second_server_is_refused(void **state)
     close_live(&v);
 }
 
+static void data_behind_links_is_refused(void **state)
+{
+    struct live v = new_live(*state);
+    char *elsewhere, *link;
+    struct err err;
+
+    assert_true(asprintf(&elsewhere, "%s/elsewhere", (char *)*state) > 0);
+    assert_true(asprintf(&link, "%s/log", v.data) > 0);
+    assert_int_equal(mkdir(elsewhere, 0700), 0);
+    assert_int_equal(symlink(elsewhere, link), 0);
+    open_live(&v);
+    close_live(&v);
+    free(link);
+    assert_true(asprintf(&link, "%s/pg_xact", v.data) > 0);
+    assert_int_equal(symlink(elsewhere, link), 0);
+    assert_int_equal(try_open(&v, &err), -EXDEV);
+    fixture_assert_says(&err, "\"pg_xact\" in the data directory is a symbolic link");
+    free(link);
+    free(elsewhere);
+}
+
 /* ---- tests: damage ---- */
 
 static char *path_of(const struct live *v, uint64_t number, const char *what)
@@ -1120,6 +1141,7 @@ int main(void)
         test(what_is_exempt_is_not_shown),
         test(numbers_are_not_given_twice),
         test(second_server_is_refused),
+        test(data_behind_links_is_refused),
         test(crash_of_the_system_costs_freezes),
         test(crash_of_the_system_gives_no_number_twice),
         test(damaged_header_gives_up),
