@@ -23,6 +23,7 @@
 #include "live/livestate.h"
 #include "pages/page.h"
 
+#define LET_GO_MS 1000
 #define RUN_BYTES ((uint64_t)LIVE_RUN_PAGES * PAGE_BYTES)
 
 struct livefile {
@@ -136,15 +137,20 @@ void live_let_go(struct livedir *l)
     struct epoch *e = live_saving(l);
     struct opened *o;
     struct grip *g;
+    bool some = false;
 
     pthread_mutex_lock(&l->opening);
     for (o = l->all_opened; o; o = o->next) {
         g = atomic_load(&o->grip);
-        if (g && g->file->epoch != e && atomic_compare_exchange_strong(&o->grip, &g, NULL))
-            phase_retire(&l->phase, free_grip, g);
+        if (!g || g->file->epoch == e || !atomic_compare_exchange_strong(&o->grip, &g, NULL))
+            continue;
+        phase_retire(&l->phase, free_grip, g);
+        some = true;
     }
     pthread_mutex_unlock(&l->opening);
     phase_leave(&l->phase, entered);
+    if (some)
+        phase_wait(&l->phase, LET_GO_MS); /* else they go after the next freeze */
 }
 
 /* The page is about to be changed; its run is locked, or the file is. The old file is pinned. */
