@@ -27,6 +27,7 @@ int cmd_mounthelper(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_load_worker(int argc, char **argv); /* deleter, loader */
 int cmd_pagefs(int argc, char **argv);
+int cmd_live(int argc, char **argv);
 int cmd_child(int argc, char **argv);
 int cmd_guard(int argc, char **argv);
 int cmd_base(int argc, char **argv);

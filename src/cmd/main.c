@@ -24,6 +24,7 @@ static const struct {
     {"base", cmd_base},
     {"store", cmd_store},
     {"pagefs", cmd_pagefs},
+    {"live", cmd_live},
     {"worker", cmd_worker},
     {LOAD_DELETER, cmd_load_worker},
     {LOAD_LOADER, cmd_load_worker},
@@ -54,7 +55,8 @@ static int print_help(FILE *out)
         "  asofs view ...             the past moments that a store keeps as views\n"
         "  asofs prune STORE          remove the bases and the log that nothing needs any more\n"
         "  asofs store ...            make a store, add a data directory to it, look inside\n"
-        "  asofs pagefs STORE DIR     a view of a store as a writable data directory\n\n"
+        "  asofs pagefs STORE DIR     a view of a store as a writable data directory\n"
+        "  asofs live STORE DIR       a server's data directory, to be frozen at any time\n\n"
         "  asofs COMMAND --help       the options of a command\n"
         "  asofs --version            the version\n\n"
         "SOURCE is a libpq connection string, URI or database name, as for psql, or a store.\n"

@@ -1,0 +1,333 @@
+/*
+ * Root mounts and unmounts; all else is done as the owner of the store, whose the data directory is,
+ * too (pg/identity.h): opened as him, and served by threads that have become him.
+ */
+#include "cmd/liveserve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/livestatus.h"
+#include "common/daemon.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/stop.h"
+#include "fs/livefs.h"
+#include "fs/mountpoint.h"
+#include "live/livedir.h"
+#include "pg/identity.h"
+
+#define PATH_FILE_MAX 65536
+#define PID_FILE_MAX 65536
+
+struct serving {
+    const struct live_serve_options *o;
+    const char *store, *data;
+    char *epochs;
+    struct pg_identity owner;
+    struct mountpoint at;
+    struct livedir *live;
+    struct livefs *_Atomic fs;
+};
+
+/* ---- where it is served ---- */
+
+static char *daemon_file(const char *store)
+{
+    return mem_printf("%s/epoch/daemon", store);
+}
+
+static int write_down(const struct serving *s, struct err *err)
+{
+    char *path = daemon_file(s->store), *line = mem_printf("%s\n", s->at.path);
+    int rc;
+
+    unlink(path); /* of one that was killed */
+    rc = io_write_file(AT_FDCWD, path, line, strlen(line), err);
+    free(line);
+    free(path);
+    return rc;
+}
+
+static void strike_out(const struct serving *s)
+{
+    char *path = daemon_file(s->store);
+
+    unlink(path);
+    free(path);
+}
+
+int live_find_mountpoint(const char *store, char **mountpoint, struct err *err)
+{
+    char *path = daemon_file(store);
+    int rc = io_read_text(AT_FDCWD, path, PATH_FILE_MAX, mountpoint);
+
+    free(path);
+    if (rc == 0) {
+        (*mountpoint)[strcspn(*mountpoint, "\n")] = '\0';
+        return 0;
+    }
+    if (rc == -ENOENT)
+        return err_set(err, ENOENT, "no process serves %s; start it with asofs live %s DIR", store,
+                       store);
+    return err_set(err, -rc, "cannot read %s/epoch/daemon: %s", store, strerror(-rc));
+}
+
+/* ---- who ---- */
+
+static int find_owner(const char *store, struct pg_identity *owner, struct err *err)
+{
+    struct stat st;
+
+    *owner = (struct pg_identity){0};
+    if (stat(store, &st) < 0)
+        return err_errno(err, "cannot open the store %s", store);
+    if (geteuid() != 0)
+        return 0;
+    *owner = (struct pg_identity){.change = st.st_uid != 0, .uid = st.st_uid, .gid = st.st_gid};
+    return pg_identity_check_place(store, st.st_uid, owner, err);
+}
+
+static int cannot_become(const struct pg_identity *owner, int rc, struct err *err)
+{
+    return rc < 0 ? err_set(err, -rc, "cannot become the user %u: %s", (unsigned)owner->uid,
+                            strerror(-rc))
+                  : 0;
+}
+
+int live_become_owner(const char *store, struct err *err)
+{
+    struct pg_identity owner;
+    int rc = find_owner(store, &owner, err);
+
+    return rc < 0 ? rc : cannot_become(&owner, pg_identity_become(&owner, false), err);
+}
+
+static int enter(void *arg)
+{
+    struct serving *s = arg;
+
+    return pg_identity_enter(&s->owner);
+}
+
+static void leave(void *arg)
+{
+    struct serving *s = arg;
+
+    pg_identity_leave(&s->owner);
+}
+
+/* ---- what is served ---- */
+
+static pid_t read_pid(const char *data)
+{
+    char *path = mem_printf("%s/postmaster.pid", data), *text = NULL;
+    long pid = 0;
+
+    if (io_read_text(AT_FDCWD, path, PID_FILE_MAX, &text) == 0)
+        pid = labs(strtol(text, NULL, 10));
+    free(text);
+    free(path);
+    return (pid_t)pid;
+}
+
+/* A server works in its data directory. One that was left by a daemon that died works in a mount
+ * that is no more. */
+static int check_no_server(const struct serving *s, struct err *err)
+{
+    pid_t pid = read_pid(s->data);
+    char *path = mem_printf("/proc/%ld/cwd", (long)pid);
+    struct stat at, data;
+    bool runs = pid > 0 && stat(path, &at) == 0 && stat(s->data, &data) == 0 &&
+                at.st_dev == data.st_dev && at.st_ino == data.st_ino;
+
+    free(path);
+    if (!runs)
+        return 0;
+    return err_set(err, EBUSY,
+                   "a server runs on %s (process %ld), past asofs; stop it, and start it on the "
+                   "directory where this is mounted",
+                   s->data, (long)pid);
+}
+
+static bool has_file(const char *data, const char *name)
+{
+    char *path = mem_printf("%s/%s", data, name);
+    bool has = access(path, F_OK) == 0;
+
+    free(path);
+    return has;
+}
+
+static int check_role(const struct serving *s, struct err *err)
+{
+    if (s->o->primary || has_file(s->data, "standby.signal"))
+        return 0;
+    return err_set(
+        err, EINVAL,
+        "%s is no standby's (it has no standby.signal); --primary serves it nevertheless", s->data);
+}
+
+static int check_owner(const struct serving *s, struct err *err)
+{
+    struct stat st;
+
+    if (stat(s->data, &st) < 0)
+        return err_errno(err, "cannot open the data directory %s", s->data);
+    if (s->owner.change && st.st_uid != s->owner.uid)
+        return err_set(err, EPERM, "%s and the store %s belong to different users", s->data,
+                       s->store);
+    return 0;
+}
+
+static void complain(void *arg, const char *text)
+{
+    struct serving *s = arg;
+
+    log_error("%s", text);
+    livefs_given_up(atomic_load(&s->fs));
+}
+
+static void say_in_use(void *arg)
+{
+    struct serving *s = arg;
+
+    log_error("%s is in use; it is served until the server on it has stopped", s->at.path);
+}
+
+static char *print_status(void *arg)
+{
+    struct serving *s = arg;
+
+    return live_status_text(s->live);
+}
+
+/* Entered. */
+static int open_live(struct serving *s, struct err *err)
+{
+    const struct livedir_options options = {.durable = s->o->durable,
+                                            .limit = s->o->limit,
+                                            .reserve = s->o->reserve,
+                                            .complain = complain,
+                                            .arg = s};
+    int rc = check_owner(s, err);
+
+    if (rc == 0)
+        rc = check_no_server(s, err);
+    if (rc == 0)
+        rc = check_role(s, err);
+    if (rc == 0)
+        rc = livedir_open(s->data, s->epochs, &options, &s->live, err);
+    if (rc == 0)
+        rc = write_down(s, err);
+    return rc;
+}
+
+static int open_entered(struct serving *s, struct err *err)
+{
+    int rc = cannot_become(&s->owner, enter(s), err);
+
+    if (rc < 0)
+        return rc;
+    rc = open_live(s, err);
+    leave(s);
+    return rc;
+}
+
+/* ---- serving ---- */
+
+static int mount_live(struct serving *s, struct err *err)
+{
+    const struct livefs_options options = {.allow_other = geteuid() == 0,
+                                           .source = s->store,
+                                           .status = print_status,
+                                           .in_use = say_in_use,
+                                           .enter = enter,
+                                           .leave = leave,
+                                           .arg = s};
+    struct livefs *fs;
+    int rc = livefs_mount(s->live, &s->at, &options, &fs, err);
+
+    atomic_store(&s->fs, fs);
+    return rc;
+}
+
+static int serve(struct serving *s, int parent_fd, const struct stop *stop, struct err *err)
+{
+    int rc = mount_live(s, err);
+
+    if (rc == 0 && parent_fd >= 0)
+        rc = daemon_ready(parent_fd, err);
+    if (rc == 0 && (rc = livefs_serve(s->fs, stop)) < 0)
+        err_set(err, -rc, "the connection to the kernel failed: %s", strerror(-rc));
+    return rc;
+}
+
+/* What is wrong is said here, since closing can go wrong, too. */
+static int close_live(struct serving *s)
+{
+    struct livefs *fs = atomic_exchange(&s->fs, NULL);
+    struct err err;
+    int rc = 0;
+
+    livefs_unmount(fs);
+    if (!s->live)
+        return 0;
+    pg_identity_enter_again(&s->owner);
+    strike_out(s);
+    rc = livedir_close(s->live, &err);
+    leave(s);
+    if (rc < 0)
+        log_error("%s", err.text);
+    return rc;
+}
+
+static int run(struct serving *s, int parent_fd)
+{
+    struct stop stop;
+    struct err err;
+    int rc = stop_open(&stop, &err), closed;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (rc == 0)
+        rc = open_entered(s, &err);
+    if (rc == 0)
+        rc = serve(s, parent_fd, &stop, &err);
+    if (rc < 0)
+        log_error("%s", err.text);
+    closed = close_live(s);
+    stop_close(&stop, true);
+    return rc < 0 || closed < 0;
+}
+
+int live_serve(const char *store, const char *data, const char *dir,
+               const struct live_serve_options *o)
+{
+    struct serving s = {.o = o, .store = store, .data = data};
+    int parent_fd = -1, status = 1;
+    struct err err;
+    int rc = find_owner(store, &s.owner, &err);
+
+    s.epochs = mem_printf("%s/epoch", store);
+    if (rc == 0)
+        rc = mountpoint_prepare(dir, NULL, &s.at, &err);
+    if (rc == 0)
+        rc = mountpoint_check_user(&s.at, false, &err);
+    if (rc == 0 && !o->foreground)
+        rc = daemon_fork(&parent_fd, &status, &err);
+    if (rc < 0)
+        log_error("%s", err.text);
+    if (rc == 0)
+        status = run(&s, parent_fd);
+    mountpoint_close(&s.at);
+    free(s.epochs);
+    return status;
+}
