@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "fs/internal.h"
 #include "fs/livefsstate.h"
@@ -38,35 +37,6 @@ struct livefs {
 };
 
 _Static_assert(offsetof(struct livefs, state) == 0, "where the requests look");
-
-/* ---- handles ---- */
-
-struct livefs_handle *livefs_handle_new(struct livefs_state *fs, struct fuse_file_info *fi)
-{
-    struct livefs_handle *h = calloc(1, sizeof(*h));
-
-    if (!h)
-        return NULL;
-    pthread_mutex_lock(&fs->lock);
-    DL_APPEND(fs->handles, h);
-    pthread_mutex_unlock(&fs->lock);
-    fi->fh = (uintptr_t)h;
-    return h;
-}
-
-void livefs_handle_free(struct livefs_state *fs, struct livefs_handle *h)
-{
-    pthread_mutex_lock(&fs->lock);
-    DL_DELETE(fs->handles, h);
-    pthread_mutex_unlock(&fs->lock);
-    if (h->live)
-        livedir_close_file(h->live);
-    if (h->frozen)
-        frozen_close_file(h->frozen);
-    listing_clear(&h->names);
-    free(h->text);
-    free(h);
-}
 
 /* ---- which part of the tree ---- */
 
@@ -290,23 +260,10 @@ static const struct fuse_lowlevel_ops operations = {
 
 /* ---- telling the kernel ---- */
 
-static void ring(int fd)
-{
-    uint64_t one = 1;
-    ssize_t ignored = write(fd, &one, sizeof(one));
-
-    (void)ignored; /* it can fail only when it has rung already */
-}
-
-void livefs_wake_stale(struct livefs_state *fs)
-{
-    ring(fs->stale);
-}
-
 void livefs_given_up(struct livefs *fs)
 {
     if (fs)
-        ring(fs->state.stale);
+        livefs_ring(fs->state.stale);
 }
 
 static void tell_stale(struct livefs *fs)
@@ -340,7 +297,7 @@ static void stop_teller(struct livefs *fs)
 {
     if (!fs->telling)
         return;
-    ring(fs->ending);
+    livefs_ring(fs->ending);
     pthread_join(fs->teller, NULL);
     fs->telling = false;
 }
@@ -426,15 +383,12 @@ int livefs_serve(struct livefs *fs, const struct stop *stop)
 
 void livefs_unmount(struct livefs *fs)
 {
-    struct livefs_handle *h, *next;
-
     if (!fs)
         return;
     if (fs->mounted)
         fs_session_unmount(fs->session, fs->at);
     stop_teller(fs);
-    DL_FOREACH_SAFE(fs->state.handles, h, next)
-    livefs_handle_free(&fs->state, h);
+    livefs_handles_end(&fs->state);
     frozennodes_end(&fs->state.frozen);
     if (fs->session)
         fuse_session_destroy(fs->session);

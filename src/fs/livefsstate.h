@@ -50,6 +50,7 @@ static inline struct livefs_handle *livefs_handle_of(const struct fuse_file_info
 /* A new one, for fi; NULL: no memory. Closed with all that is open in it. */
 struct livefs_handle *livefs_handle_new(struct livefs_state *fs, struct fuse_file_info *fi);
 void livefs_handle_free(struct livefs_state *fs, struct livefs_handle *h);
+void livefs_handles_end(struct livefs_state *fs); /* those that were left open */
 
 /* fuse_lowlevel_ops of the three parts; members that are missing: livefs.c answers EROFS. */
 extern const struct fuse_lowlevel_ops liverequests;   /* the live tree, but for .asofs */
@@ -67,5 +68,6 @@ void livefs_reply_frozen(fuse_req_t req, const struct fuse_entry_param *e);
 
 /* Some tree may be stale: the kernel is to forget what it knows of it. */
 void livefs_wake_stale(struct livefs_state *fs);
+void livefs_ring(int fd); /* an eventfd */
 
 #endif
