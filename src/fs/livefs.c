@@ -212,6 +212,12 @@ static void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fu
         fuse_reply_err(req, 0);
 }
 
+/* They lie on one file system. */
+static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    liverequests.statfs(req, ino);
+}
+
 /*
  * Sizes and times change by the kernel's own doing: that is no reason for it to drop its pages (no
  * automatic invalidation). Truncation at opening comes as a call of its own.
@@ -256,6 +262,7 @@ static const struct fuse_lowlevel_ops operations = {
     .readdirplus = fs_readdirplus,
     .releasedir = fs_release,
     .fsyncdir = fs_fsyncdir,
+    .statfs = fs_statfs,
 };
 
 /* ---- telling the kernel ---- */
