@@ -1,11 +1,13 @@
 #include "base/adopt.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/io.h"
@@ -195,6 +197,114 @@ static int find_facts(struct adoption *a, struct err *err)
     return 0;
 }
 
+/* ---- a live base ---- */
+
+/* 1: it has that file. */
+static bool has_file(const struct adoption *a, const char *name)
+{
+    char *path = mem_printf("%s/%s", a->dir, name);
+    struct stat st;
+    bool has = lstat(path, &st) == 0;
+
+    free(path);
+    return has;
+}
+
+static int check_one_disk(const struct adoption *a, struct err *err)
+{
+    struct stat data, store;
+
+    if (stat(a->dir, &data) < 0 || stat(a->writer.path, &store) < 0)
+        return err_errno(err, "cannot look at %s and %s", a->dir, a->writer.path);
+    if (data.st_dev != store.st_dev)
+        return err_set(
+            err, EXDEV,
+            "%s and the store %s lie on different file systems: what a live base has had "
+            "is moved into its store, so that is to be on the same one",
+            a->dir, a->writer.path);
+    if (data.st_uid != store.st_uid)
+        return err_set(err, EPERM,
+                       "%s belongs to the user %u, and the store %s to %u: it has to be "
+                       "the same one",
+                       a->dir, (unsigned)data.st_uid, a->writer.path, (unsigned)store.st_uid);
+    return 0;
+}
+
+/* A link in pg_tblspc leads elsewhere; directories are tablespaces in place. */
+static int check_tablespaces(const struct adoption *a, struct err *err)
+{
+    char *path = mem_printf("%s/pg_tblspc", a->dir);
+    DIR *dir = opendir(path);
+    struct dirent *e;
+    struct stat st;
+    int rc = dir ? 0 : err_errno(err, "cannot open %s", path);
+
+    while (rc == 0 && (e = readdir(dir)))
+        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+            rc = err_set(err, ENOTSUP,
+                         "%s has the tablespace %s, which lies elsewhere: its pages would not be "
+                         "frozen. Move what is in it to another tablespace, and drop it",
+                         a->dir, e->d_name);
+    if (dir)
+        closedir(dir);
+    free(path);
+    return rc;
+}
+
+/* As the settings of the directory have it; where they lie elsewhere, nothing is known. */
+static int check_fsync(const struct adoption *a, struct err *err)
+{
+    char *argv[] = {NULL, "-D", a->dir, "-C", "fsync", NULL};
+    struct buf out = {0};
+    int rc = 0;
+
+    if (has_file(a, "postgresql.conf") &&
+        pg_program_run(&a->programs, "postgres", argv, NULL, NULL, -1, &out, NULL) == 0 &&
+        out.len >= 3 && strncmp(out.data, "off", 3) == 0)
+        rc = err_set(err, EINVAL,
+                     "fsync is off in the settings of %s: a crash of the machine would destroy it, "
+                     "whatever asofs kept of its past. Set it on",
+                     a->dir);
+    buf_free(&out);
+    return rc;
+}
+
+static int check_live(const struct adoption *a, struct err *err)
+{
+    const struct pg_control *c = &a->control;
+    bool standby = has_file(a, "standby.signal");
+    int rc;
+
+    if (has_file(a, "backup_label") || c->backup_start)
+        return err_set(err, EINVAL,
+                       "%s is a backup: start a server on it until it is consistent, "
+                       "and stop that",
+                       a->dir);
+    if (c->state != PG_STATE_SHUT_DOWN && c->state != PG_STATE_SHUT_DOWN_IN_RECOVERY)
+        return err_set(err, EINVAL,
+                       "%s was not shut down (pg_control says \"%s\"): start a server on it, and "
+                       "stop that",
+                       a->dir, c->state_text);
+    if (!standby && !a->req->primary)
+        return err_set(
+            err, EINVAL,
+            "%s is a primary's (it has no standby.signal): an asofs that is killed stops "
+            "its server. If that is wanted: --primary",
+            a->dir);
+    if (!c->full_page_writes)
+        return err_set(
+            err, EINVAL,
+            "full_page_writes was off at the last checkpoint of %s; freezes are recovered "
+            "as after a crash, and need it on",
+            a->dir);
+    rc = check_one_disk(a, err);
+    if (rc == 0)
+        rc = check_tablespaces(a, err);
+    return rc == 0 && !standby ? check_fsync(a, err) : rc;
+}
+
+/* ---- the directory ---- */
+
 static int look_at_directory(struct adoption *a, struct err *err)
 {
     int major = pg_version_of(a->dir, err), rc;
@@ -212,7 +322,9 @@ static int look_at_directory(struct adoption *a, struct err *err)
     if (rc == 0 && a->control.block_bytes != PAGE_BYTES)
         rc = err_set(err, ENOTSUP, "%s has pages of %u bytes; a store holds pages of %u bytes",
                      a->dir, a->control.block_bytes, PAGE_BYTES);
-    return rc == 0 ? find_facts(a, err) : rc;
+    if (rc == 0)
+        rc = a->req->live ? check_live(a, err) : find_facts(a, err);
+    return rc;
 }
 
 /* ---- whose it is, and where its log is ---- */
@@ -270,7 +382,8 @@ static int adopt(struct adoption *a, struct err *err)
     if (rc == 0)
         rc = check_wal(a, err);
     if (rc == 0)
-        rc = store_add_base(a->writer.store, a->dir, &a->facts, &a->id, err);
+        rc = a->req->live ? store_add_live(a->writer.store, a->dir, &a->id, err)
+                          : store_add_base(a->writer.store, a->dir, &a->facts, &a->id, err);
     if (rc < 0)
         return rc;
     rc = check_stopped(a->dir, err); /* nobody started one while its files were noted */

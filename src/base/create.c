@@ -17,6 +17,7 @@
 #include "pg/control.h"
 #include "pg/reach.h"
 #include "pg/slot.h"
+#include "replay/livefreeze.h"
 #include "store/wal.h"
 #include "base/witness.h"
 #include "base/writer.h"
@@ -462,6 +463,18 @@ void base_create_result_free(struct base_create_result *r)
 
 /* ---- drop ---- */
 
+/* After its freezes. The directory stays. */
+static int drop_live(struct store *s, struct err *err)
+{
+    struct store_live l;
+    int rc = store_find_live(s, &l, err);
+
+    if (rc == 1)
+        rc = store_drop_base(s, l.id, err);
+    store_live_free(&l);
+    return rc;
+}
+
 /* The newest first: a layer goes before what it lies on. */
 static int drop_bases(struct store *s, struct err *err)
 {
@@ -474,9 +487,9 @@ static int drop_bases(struct store *s, struct err *err)
     while (ids[n])
         n++;
     while (rc == 0 && n)
-        rc = store_drop_base(s, ids[--n], err);
+        rc = livefreeze_drop(s, ids[--n], err);
     store_names_free(ids);
-    return rc;
+    return rc < 0 ? rc : drop_live(s, err);
 }
 
 /* The store forgets the slot only when it is gone. */
@@ -537,7 +550,7 @@ int base_drop(const char *store, const char *id, const char *run_as, struct err 
     int rc = writer_open(&w, false, err);
 
     if (rc == 0)
-        rc = id ? store_drop_base(w.store, id, err) : drop_all(w.store, err);
+        rc = id ? livefreeze_drop(w.store, id, err) : drop_all(w.store, err);
     writer_close(&w, rc);
     return rc;
 }

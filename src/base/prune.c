@@ -9,6 +9,7 @@
 
 #include "common/mem.h"
 #include "store/walreach.h"
+#include "replay/livefreeze.h"
 #include "replay/making.h"
 #include "base/place.h"
 
@@ -235,7 +236,7 @@ static int remove_base(struct pruning *p, const char *id, struct err *err)
 {
     char *path = mem_printf("base/%s", id);
     uint64_t bytes = place_bytes(p->s, path);
-    int rc = p->req->dry_run ? 0 : store_drop_base(p->s, id, err);
+    int rc = p->req->dry_run ? 0 : livefreeze_drop(p->s, id, err);
 
     if (rc == 0) {
         p->freed += bytes;

@@ -29,7 +29,7 @@ struct options {
     char *slot, *run_as, *bindir, *log, *restore_command;
     int64_t restart_delay_ms, advance_every_ms, every_ms; /* the last two 0: never, once */
     struct moment until;
-    bool unbounded_slot, crashed, all, unproven, quiet, help;
+    bool unbounded_slot, crashed, live, primary, all, unproven, quiet, help;
 };
 
 static int check_slot(const char *v, struct err *err)
@@ -172,11 +172,19 @@ static int run_add(const void *options, char **operands)
                                      .log = o->log,
                                      .restore_command = o->restore_command,
                                      .crashed = o->crashed,
+                                     .live = o->live,
+                                     .primary = o->primary,
                                      .run_as = o->run_as,
                                      .bindir = o->bindir};
     struct err err;
     char *id;
 
+    if ((o->primary && !o->live) || (o->crashed && o->live)) {
+        err_set(&err, EINVAL,
+                o->crashed ? "--live and --crashed exclude each other"
+                           : "--primary goes with --live");
+        return usage_error("base add", &err);
+    }
     if (base_adopt(&req, &id, &err) < 0)
         return command_failed(&err);
     printf("%s\n", id);
@@ -344,6 +352,8 @@ static const struct option_def follow_defs[] = {
 };
 static const struct option_def add_defs[] = {
     OPTION_FLAG("crashed", 0, struct options, crashed),
+    OPTION_FLAG("live", 0, struct options, live),
+    OPTION_FLAG("primary", 0, struct options, primary),
     OPTION_MORE(wal_defs),
     OPTION_MORE(program_defs),
     OPTION_MORE(every_defs),
@@ -408,7 +418,10 @@ static const struct subcommand subcommands[] = {
      "  --restore-command=COMMAND\n"
      "                      what fetches a segment %f of it to %p\n"
      "  --crashed           also what a crash or an atomic snapshot left, without a "
-     "backup_label\n" RUN_AS_HELP BINDIR_HELP HELP_HELP,
+     "backup_label\n"
+     "  --live              a stopped standby whose server then runs while asofs live serves DIR:\n"
+     "                      asofs mount --latest freezes it\n"
+     "  --primary           with --live: also a primary's\n" RUN_AS_HELP BINDIR_HELP HELP_HELP,
      add_defs, 2, 2, run_add},
     {"advance", "STORE is",
      "Usage: asofs base advance STORE [OPTION]...\n"

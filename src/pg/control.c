@@ -78,14 +78,14 @@ static uint64_t lsn_line(struct lines *l, const char *name)
     return lsn;
 }
 
-static bool yes_line(struct lines *l, const char *name)
+static bool word_line(struct lines *l, const char *name, const char *yes, const char *no)
 {
     char value[64];
 
     find_line(l, name, value, sizeof(value));
-    if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+    if (strcmp(value, yes) != 0 && strcmp(value, no) != 0)
         refuse_line(l, name, "is neither yes nor no: ", value);
-    return strcmp(value, "yes") == 0;
+    return strcmp(value, yes) == 0;
 }
 
 /* As strftime writes %c in the C locale: "Sun Nov 22 20:15:06 2026"; TZ is UTC. */
@@ -175,7 +175,8 @@ static int parse_control(const char *text, struct pg_control *c, struct err *err
     c->min_recovery = lsn_line(&l, "Minimum recovery ending location");
     c->min_recovery_timeline = u32_line(&l, "Min recovery ending loc's timeline");
     c->backup_start = lsn_line(&l, "Backup start location");
-    c->backup_end_required = yes_line(&l, "End-of-backup record required");
+    c->backup_end_required = word_line(&l, "End-of-backup record required", "yes", "no");
+    c->full_page_writes = word_line(&l, "Latest checkpoint's full_page_writes", "on", "off");
     c->max_prepared = (unsigned)number_line(&l, "max_prepared_xacts setting", INT32_MAX);
     c->segment_bytes = (uint32_t)number_line(&l, "Bytes per WAL segment", 1u << 30);
     c->block_bytes = (uint32_t)number_line(&l, "Database block size", 1u << 15);

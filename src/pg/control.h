@@ -34,6 +34,7 @@ struct pg_control {
     uint32_t min_recovery_timeline;
     uint64_t backup_start; /* LSN; 0: none */
     bool backup_end_required;
+    bool full_page_writes;  /* as of the checkpoint */
     unsigned max_prepared;  /* max_prepared_xacts */
     uint32_t segment_bytes; /* of the log */
     uint32_t block_bytes;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/lsn.h"
 #include "common/mem.h"
@@ -109,6 +110,17 @@ static int choose_newest(struct choice *c, struct err *err)
     return look_from_base(c, err);
 }
 
+/* Only one of the bases counts; 0 of them are left where that is gone. */
+static void leave_others(struct choice *c, const char *only)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < c->n_bases; i++)
+        if (strcmp(c->bases[i].id, only) == 0)
+            c->bases[n++] = c->bases[i];
+    c->n_bases = n;
+}
+
 int choice_make(struct choice *c, const struct choice_request *req, struct err *err)
 {
     int rc;
@@ -117,6 +129,8 @@ int choice_make(struct choice *c, const struct choice_request *req, struct err *
     rc = store_bases(c->store, &c->ids, err);
     if (rc == 0)
         rc = making_read_bases(c->store, c->ids, &c->bases, &c->n_bases, err);
+    if (rc == 0 && req->only)
+        leave_others(c, req->only);
     if (rc == 0)
         rc = look_at_wal(c, req, err);
     return rc == 0 ? choose_newest(c, err) : rc;

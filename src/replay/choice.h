@@ -12,6 +12,7 @@ struct choice_request {
     struct store *store;
     const struct moment *moment;
     const char *log, *restore_command; /* pagewal_read() */
+    const char *only; /* the base that it is reached from, whatever others there are; NULL: any */
 };
 
 struct choice {

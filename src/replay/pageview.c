@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "pg/private.h"
+#include "replay/livefreeze.h"
 #include "replay/making.h"
 #include "replay/owner.h"
 #include "replay/pageserver.h"
@@ -19,6 +20,7 @@ struct pageview {
     struct store *store;
     struct pg_programs programs;
     char *name;        /* of the view */
+    char *frozen;      /* the base that was frozen for it; NULL: none was */
     char *scratch;     /* of the view that the reading server writes; NULL: none yet */
     bool made;         /* by this process, and not complete */
     int making_fd;     /* flock: nobody else makes a view of that name; -1 */
@@ -127,15 +129,23 @@ static int find_programs(struct pageview *v, struct err *err)
                               : owner_find_programs(v->store, v->req->bindir, &v->programs, err);
 }
 
-static int make_view(struct pageview *v, struct err *err)
+/* The newest of a live base is what its server has now; but not of a log that was named. */
+static bool is_now(const struct pageview *v)
+{
+    return v->req->moment.kind == MOMENT_LATEST && !v->req->log && !v->req->restore_command &&
+           livefreeze_is_served(v->store);
+}
+
+static int make_view(struct pageview *v, const char *log, struct err *err)
 {
     struct replay_result result = {.prepared = v->prepared};
     int rc = replay_run(&(struct replay_request){.store = v->store,
                                                  .programs = &v->programs,
                                                  .view = v->name,
                                                  .moment = &v->req->moment,
-                                                 .log = v->req->log,
+                                                 .log = log,
                                                  .restore_command = v->req->restore_command,
+                                                 .only = v->frozen,
                                                  .database = v->req->database,
                                                  .connections = v->req->connections,
                                                  .completed = is_completed(v),
@@ -150,6 +160,20 @@ static int make_view(struct pageview *v, struct err *err)
     return rc;
 }
 
+/* The live base is frozen, and shown as far as the log of the freeze goes: no further. */
+static int make_view_of_now(struct pageview *v, struct err *err)
+{
+    int rc = livefreeze_make(v->store, &v->programs, v->name, &v->frozen, err);
+    char *log;
+
+    if (rc < 0)
+        return rc;
+    log = livefreeze_wal(v->store, v->frozen);
+    rc = make_view(v, log, err);
+    free(log);
+    return rc;
+}
+
 static int find_or_make(struct pageview *v, struct err *err)
 {
     int rc;
@@ -157,13 +181,14 @@ static int find_or_make(struct pageview *v, struct err *err)
     v->name = v->req->view ? mem_strdup(v->req->view) : making_temporary_name("mount");
     serverdir_clear(&v->programs.as);
     making_clear_leftovers(v->store);
+    livefreeze_clear(v->store);
     rc = lock_name(v, err);
     if (rc == 0)
         rc = look_for_view(v, err);
     if (rc == 0)
         rc = find_programs(v, err);
     if (rc == 0)
-        rc = make_view(v, err);
+        rc = is_now(v) ? make_view_of_now(v, err) : make_view(v, v->req->log, err);
     unlock_name(v);
     return rc < 0 ? rc : 0;
 }
@@ -313,6 +338,8 @@ static void clear_up(struct pageview *v)
         store_close_view(v->pages, NULL);
     if (v->name && (v->made || !v->req->view) && store_has_view(v->store, v->name))
         drop_quietly(v, v->name);
+    if (v->frozen && !store_has_view(v->store, v->name))
+        livefreeze_drop(v->store, v->frozen, NULL); /* unless something else stands on it by now */
     unlock_name(v);
 }
 
@@ -444,6 +471,7 @@ void pageview_close(struct pageview *v)
         return;
     do_entered(v, clear_up);
     free(v->scratch);
+    free(v->frozen);
     free(v->name);
     pg_programs_free(&v->programs);
     if (v->store)

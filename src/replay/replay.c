@@ -47,8 +47,9 @@ static void set_target(struct replay *r, const struct ending_stop *stop, struct 
     const struct moment *m = r->req->moment;
     struct pg_setting *s = t->settings;
 
-    *s++ = (struct pg_setting){"restore_command",
-                               r->from.log.command ? r->from.log.command : link_segment};
+    *s++ = (struct pg_setting){"restore_command", r->from.log.command ? r->from.log.command
+                                                  : r->req->only      ? "false"
+                                                                      : link_segment};
     *s++ = (struct pg_setting){
         "recovery_target_timeline",
         pagewal_target_timeline(&r->from.log, &choice_base(&r->from)->facts, t->timeline)};
@@ -127,7 +128,8 @@ static int try_replay(struct replay *r, const struct ending_stop *stop, struct e
                                      .view = r->req->view,
                                      .settings = target.settings,
                                      .env = env,
-                                     .log = r->from.log.command ? NULL : &r->from.log.list,
+                                     .log = r->from.log.command || r->req->only ? NULL
+                                                                                : &r->from.log.list,
                                      .wal_dir = r->from.log.dir,
                                      .wal_from = choice_base(&r->from)->facts.start_lsn,
                                      .wal_segment_bytes = r->from.log.list.segment_bytes,
@@ -242,9 +244,10 @@ int replay_run(const struct replay_request *req, struct replay_result *result, s
     int rc;
 
     r.ending = (struct ending){.from = &r.from, .programs = req->programs};
-    rc = choice_make(
-        &r.from, &(struct choice_request){req->store, req->moment, req->log, req->restore_command},
-        err);
+    rc = choice_make(&r.from,
+                     &(struct choice_request){req->store, req->moment, req->log,
+                                              req->restore_command, req->only},
+                     err);
     if (rc == 0)
         rc = replay_from_any(&r, err);
     if (r.ending.fetcher)

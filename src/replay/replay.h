@@ -14,6 +14,8 @@ struct replay_request {
     const char *view;                   /* is made; nobody else makes one of that name */
     const struct moment *moment;
     const char *log, *restore_command; /* pagewal_read() */
+    /* A base that has in its pg_wal all the log that counts; NULL: whichever leads to the moment. */
+    const char *only;
     const char *database;              /* that is wanted; NULL: several */
     unsigned connections;              /* that will be made */
     bool completed; /* the view is to be complete, and its server to have stopped */

@@ -61,6 +61,64 @@ char *store_own_directory(const struct store *s, const char *id)
     return own;
 }
 
+#define DAEMON_FILE "epoch/daemon"
+#define DAEMON_FILE_MAX 65536
+
+char *store_mount(const struct store *s)
+{
+    char *text;
+    size_t len;
+
+    if (disk_read_file(s->disk, DAEMON_FILE, DAEMON_FILE_MAX, &text, &len) < 0)
+        return NULL;
+    text[strcspn(text, "\n")] = '\0';
+    if (text[0] == '/')
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* Where the tree of a freeze is. */
+static int find_tree(struct store *s, const char *id, const struct store_description *d,
+                     char **directory, struct err *err)
+{
+    struct store_description live = {0};
+    char *mount = store_mount(s);
+    int rc = store_load_base(s, d->live, &live, err);
+
+    if (rc == 0 && strcmp(live.kind, "live") != 0)
+        rc = err_set(err, EINVAL, "base %s of %s is a freeze of base %s, which is not live", id,
+                     s->path, d->live);
+    else if (rc == 0 && !mount)
+        rc = err_set(err, ENOTCONN,
+                     "base %s of %s is freeze %lld of %s, which is not served now: serve it "
+                     "(asofs live)",
+                     id, s->path, (long long)d->epoch, live.path);
+    else if (rc == 0)
+        *directory = mem_printf("%s/" STORE_FREEZES "/%lld", mount, (long long)d->epoch);
+    store_description_free(&live);
+    free(mount);
+    return rc;
+}
+
+/* The directory of a base that is no layer. */
+static int find_directory(struct store *s, const char *id, const struct store_description *d,
+                          char **directory, struct err *err)
+{
+    *directory = NULL;
+    if (d->live)
+        return find_tree(s, id, d, directory, err);
+    if (strcmp(d->kind, "live") == 0)
+        return err_set(err, EINVAL,
+                       "base %s of %s is live: the server on %s writes it; what can be mounted are "
+                       "freezes of it (asofs mount --latest makes one)",
+                       id, s->path, d->path);
+    *directory = store_own_directory(s, id);
+    if (!*directory)
+        *directory = mem_strdup(d->path);
+    return 0;
+}
+
 /* From the base that is asked for down to a directory: b->layer_ids, *root and b->directory. */
 static int resolve(struct store *s, struct store_base *b, char **root, struct err *err)
 {
@@ -81,11 +139,29 @@ static int resolve(struct store *s, struct store_base *b, char **root, struct er
     }
     reverse(b->layer_ids, b->n_layers);
     b->directory_id = mem_strdup(*root);
-    b->directory = store_own_directory(s, *root);
-    if (!b->directory)
-        b->directory = mem_strdup(d.path);
+    if (rc == 0)
+        rc = find_directory(s, *root, &d, &b->directory, err);
+    b->is_frozen = rc == 0 && d.live;
     store_description_free(&d);
     return rc;
+}
+
+/* Why the tree of a freeze cannot be opened, and what to do about it. */
+static int refuse_tree(const struct store *s, const struct store_base *b, int rc, struct err *err)
+{
+    if (rc == -ESTALE || rc == -EIO)
+        return err_set(
+            err, ESTALE,
+            "base %s of %s cannot be read any more, as its freeze was given up (%s; asofs "
+            "live told why): asofs base drop %s %s",
+            b->directory_id, s->path, b->directory, s->path, b->directory_id);
+    if (rc == -ENOENT || rc == -ENOTCONN)
+        return err_set(err, ENOTCONN,
+                       "base %s of %s is a freeze of a live base, and %s is not there: serve that "
+                       "(asofs live); if the freeze was dropped, asofs base drop %s %s",
+                       b->directory_id, s->path, b->directory, s->path, b->directory_id);
+    return err_set(err, -rc, "base %s of %s: cannot open its freeze %s: %s", b->directory_id,
+                   s->path, b->directory, strerror(-rc));
 }
 
 static int open_directory(struct store *s, struct store_base *b, const char *root, struct err *err)
@@ -95,7 +171,9 @@ static int open_directory(struct store *s, struct store_base *b, const char *roo
 
     if (rc == 0)
         rc = b->disk->ops->stat(b->disk, "", &b->root);
-    if (rc < 0)
+    if (rc < 0 && b->is_frozen)
+        rc = refuse_tree(s, b, rc, err);
+    else if (rc < 0)
         rc = err_set(err, -rc, "base %s of %s: cannot open its directory %s: %s", root, s->path,
                      b->directory, strerror(-rc));
     else if (manifest_open(s->disk, files, &b->manifest, err) < 0)
@@ -184,7 +262,7 @@ static bool is_within(const char *path, const char *dir)
     return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
 }
 
-static int check_apart(const struct store *s, const char *directory, struct err *err)
+int store_check_apart(const struct store *s, const char *directory, struct err *err)
 {
     if (is_within(directory, s->path))
         return err_set(err, EINVAL, "%s lies in the store %s: a base stands outside of it",
@@ -212,7 +290,7 @@ int store_check_outside(const struct store *s, const struct manifest *m, const c
         if (!real)
             rc = err_errno(err, "cannot open a tablespace");
         else if (!own || !is_within(real, own))
-            rc = check_apart(s, real, err);
+            rc = store_check_apart(s, real, err);
         free(real);
         free(path);
     }
@@ -235,8 +313,8 @@ static int write_manifest(struct store *s, struct disk *d, const char *directory
 }
 
 /* Everything but its name. `new` is relative to the store. */
-static int fill_base(struct store *s, const char *new, const char *directory,
-                     const struct store_base_facts *f, struct err *err)
+static int fill_new(struct store *s, const char *new, json_t *j, const char *directory,
+                    struct err *err)
 {
     char *shown = mem_printf("%s/%s", s->path, new);
     struct disk *d = NULL;
@@ -245,12 +323,27 @@ static int fill_base(struct store *s, const char *new, const char *directory,
     if (rc == 0)
         rc = store_open_disk(s, new, &d, err);
     if (rc == 0) /* before the walk, which takes long: the name may be unfit for JSON */
-        rc = store_save_description(d, "base.json", shown, store_describe_base(directory, NULL, f),
-                                    err);
-    if (rc == 0)
+        rc = store_save_description(d, "base.json", shown, json_incref(j), err);
+    if (rc == 0 && directory)
         rc = write_manifest(s, d, directory, NULL, err);
     store_free_disk(d);
     free(shown);
+    return rc;
+}
+
+int store_fill_base(struct store *s, const char *id, json_t *j, const char *directory,
+                    struct err *err)
+{
+    char *path = mem_printf("base/%s", id), *new = mem_printf("%s.new", path);
+    int rc = fill_new(s, new, j, directory, err);
+
+    if (rc == 0)
+        rc = store_put_in_place(s, "base", new, path, err);
+    if (rc < 0)
+        store_discard(s, new);
+    json_decref(j);
+    free(new);
+    free(path);
     return rc;
 }
 
@@ -276,25 +369,14 @@ int store_next_id(struct store *s, char **id, struct err *err)
 static int add_directory(struct store *s, const char *directory, const struct store_base_facts *f,
                          char **id, struct err *err)
 {
-    char *new = NULL, *path = NULL;
     int lock, rc = store_begin_change(s, &lock, err);
 
     if (rc < 0)
         return rc;
     rc = store_next_id(s, id, err);
-    if (rc < 0)
-        goto out;
-    path = mem_printf("base/%s", *id);
-    new = mem_printf("%s.new", path);
-    rc = fill_base(s, new, directory, f, err);
     if (rc == 0)
-        rc = store_put_in_place(s, "base", new, path, err);
-    if (rc < 0)
-        store_discard(s, new);
-out:
+        rc = store_fill_base(s, *id, store_describe_base(directory, NULL, f), directory, err);
     close(lock);
-    free(new);
-    free(path);
     return rc;
 }
 
@@ -311,7 +393,7 @@ int store_add_base(struct store *s, const char *directory, const struct store_ba
     else if (!S_ISDIR(st.st_mode))
         rc = err_set(err, ENOTDIR, "%s is no directory", directory);
     else
-        rc = check_apart(s, real, err);
+        rc = store_check_apart(s, real, err);
     if (rc == 0)
         rc = add_directory(s, real, f, id, err);
     if (rc < 0) {

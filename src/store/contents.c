@@ -316,13 +316,26 @@ int store_all_bases(struct store *s, char ***ids, struct err *err)
     return list_names(s, "base", store_is_id, order_ids, ids, err);
 }
 
+/* What cannot be read may be anything. */
+static bool is_live(const struct store *s, const char *id)
+{
+    char *path = mem_printf("base/%s/base.json", id);
+    struct store_description d;
+    bool live =
+        store_load_description(s, BASE_JSON, path, &d, NULL) == 0 && strcmp(d.kind, "live") == 0;
+
+    store_description_free(&d);
+    free(path);
+    return live;
+}
+
 int store_bases(struct store *s, char ***ids, struct err *err)
 {
     int rc = store_all_bases(s, ids, err);
     size_t i, n = 0;
 
     for (i = 0; rc == 0 && (*ids)[i]; i++) {
-        if (store_is_making(s, (*ids)[i]))
+        if (store_is_making(s, (*ids)[i]) || is_live(s, (*ids)[i]))
             free((*ids)[i]);
         else
             (*ids)[n++] = (*ids)[i];

@@ -71,6 +71,9 @@ static const struct key store_keys[] = {NUMBER(format),
                                         {0}};
 static const struct key directory_keys[] = {
     NUMBER(format), TEXT(kind), TEXT(path), BASE_FACTS, {0}};
+static const struct key live_keys[] = {NUMBER(format), TEXT(kind), TEXT(path), {0}};
+static const struct key frozen_keys[] = {NUMBER(format),   TEXT(kind), TEXT(live), NUMBER(epoch),
+                                         MAYBE_TEXT(view), BASE_FACTS, {0}};
 static const struct key layer_keys[] = {NUMBER(format), TEXT(kind), TEXT(parent), BASE_FACTS, {0}};
 static const struct key view_keys[] = {NUMBER(format),
                                        TEXT(base),
@@ -119,7 +122,15 @@ static int take_format(struct store_description *d, const json_t *j, const char 
 static int choose_keys(enum store_description_type type, struct store_description *d,
                        const json_t *j, const char *file, const struct key **keys, struct err *err)
 {
-    int rc = 0;
+    static const struct {
+        const char *name;
+        const struct key *keys;
+    } kinds[] = {{"directory", directory_keys},
+                 {"layer", layer_keys},
+                 {"live", live_keys},
+                 {"frozen", frozen_keys}};
+    size_t i;
+    int rc;
 
     *keys = type == STORE_JSON ? store_keys : view_keys;
     if (type != BASE_JSON)
@@ -127,12 +138,15 @@ static int choose_keys(enum store_description_type type, struct store_descriptio
     rc = take_key(d, j, &kind_key, file, err);
     if (rc < 0)
         return rc;
-    *keys = strcmp(d->kind, "layer") == 0 ? layer_keys : directory_keys;
-    if (*keys == directory_keys && strcmp(d->kind, "directory") != 0)
-        rc = err_set(err, EINVAL,
-                     "%s: key \"kind\" is \"%s\"; this program knows \"directory\" and \"layer\"",
-                     file, d->kind);
-    return rc;
+    for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+        if (strcmp(d->kind, kinds[i].name) == 0) {
+            *keys = kinds[i].keys;
+            return 0;
+        }
+    return err_set(err, EINVAL,
+                   "%s: key \"kind\" is \"%s\"; this program knows \"directory\", \"layer\", "
+                   "\"live\" and \"frozen\"",
+                   file, d->kind);
 }
 
 static int take_all(struct store_description *d, json_t *j, const struct key *keys,
@@ -279,6 +293,21 @@ static bool is_state(const char *state)
            strcmp(state, "complete") == 0;
 }
 
+/* Of a base that is frozen. */
+static int check_freeze(const struct store_description *d, const char *file, struct err *err)
+{
+    if (!store_is_id(d->live))
+        return refuse_text(file, "live", d->live, "no id of a base", err);
+    if (d->epoch < 1)
+        return refuse_number(file, "epoch", d->epoch, "no number of a freeze", err);
+    if (d->view && !store_is_view_name(d->view))
+        return refuse_text(file, "view", d->view, "no name of a view", err);
+    return d->start_lsn && d->consistent_lsn
+               ? 0
+               : err_set(err, EINVAL, "%s: key \"%s\" is missing", file,
+                         d->start_lsn ? "consistent_lsn" : "start_lsn");
+}
+
 /* What a type alone does not tell. */
 static int check_values(const struct store_description *d, enum store_description_type type,
                         const char *file, struct err *err)
@@ -293,6 +322,8 @@ static int check_values(const struct store_description *d, enum store_descriptio
                        file, (long long)d->page_bytes, PAGE_BYTES);
     if (d->path && d->path[0] != '/')
         return refuse_text(file, "path", d->path, "not absolute", err);
+    if (d->live && check_freeze(d, file, err) < 0)
+        return -err->code;
     if (d->base && !store_is_id(d->base))
         return refuse_text(file, "base", d->base, "no id of a base", err);
     if (d->state && !is_state(d->state))
@@ -334,6 +365,8 @@ void store_description_free(struct store_description *d)
 {
     free(d->kind);
     free(d->path);
+    free(d->live);
+    free(d->view);
     free(d->parent);
     free(d->base);
     free(d->state);
@@ -406,19 +439,42 @@ json_t *store_describe_empty(void)
     return json_pack("{s:i,s:i}", "format", STORE_FORMAT, "page_bytes", (int)PAGE_BYTES);
 }
 
+/* Puts what is known into j, which may be NULL, as what cannot be told is. */
+static json_t *add_facts(json_t *j, const struct store_base_facts *f)
+{
+    char start[LSN_TEXT_MAX], consistent[LSN_TEXT_MAX];
+    json_t *facts;
+
+    if (!j || !f || f->plain)
+        return j;
+    facts = json_pack("{s:s,s:s*,s:o*,s:o*,s:o*}", "start_lsn", lsn_text(f->start_lsn, start),
+                      "consistent_lsn",
+                      f->consistent_lsn ? lsn_text(f->consistent_lsn, consistent) : NULL,
+                      "start_time", maybe_time(f->start_time, 1), "consistent_time",
+                      maybe_time(f->consistent_time, 1), "timeline", maybe_number(f->timeline));
+    json_object_update(j, facts);
+    json_decref(facts);
+    return j;
+}
+
 json_t *store_describe_base(const char *path, const char *parent, const struct store_base_facts *f)
 {
-    static const struct store_base_facts none = {.plain = true};
-    char start[LSN_TEXT_MAX], consistent[LSN_TEXT_MAX];
+    return add_facts(json_pack("{s:i,s:s,s:s*,s:s*}", "format", STORE_FORMAT, "kind",
+                               parent ? "layer" : "directory", "path", path, "parent", parent),
+                     f);
+}
 
-    if (!f || f->plain)
-        f = &none;
-    return json_pack("{s:i,s:s,s:s*,s:s*,s:s*,s:s*,s:o*,s:o*,s:o*}", "format", STORE_FORMAT, "kind",
-                     parent ? "layer" : "directory", "path", path, "parent", parent, "start_lsn",
-                     f->plain ? NULL : lsn_text(f->start_lsn, start), "consistent_lsn",
-                     f->consistent_lsn ? lsn_text(f->consistent_lsn, consistent) : NULL,
-                     "start_time", maybe_time(f->start_time, 1), "consistent_time",
-                     maybe_time(f->consistent_time, 1), "timeline", maybe_number(f->timeline));
+json_t *store_describe_live(const char *path)
+{
+    return json_pack("{s:i,s:s,s:s}", "format", STORE_FORMAT, "kind", "live", "path", path);
+}
+
+json_t *store_describe_frozen(const char *live, const struct store_freeze *z,
+                              const struct store_base_facts *f)
+{
+    return add_facts(json_pack("{s:i,s:s,s:s,s:I,s:s*}", "format", STORE_FORMAT, "kind", "frozen",
+                               "live", live, "epoch", (json_int_t)z->number, "view", z->view),
+                     f);
 }
 
 json_t *store_describe_view(const char *base, const char *parent, const struct store_view_facts *f)

@@ -21,6 +21,9 @@ static int check_no_layer_on(struct store *s, const char *id, struct err *err)
         if (rc == 0 && d.parent && strcmp(d.parent, id) == 0)
             rc = err_set(err, EBUSY, "base %s of %s is needed: base %s is a layer on it", id,
                          s->path, *p);
+        else if (rc == 0 && d.live && strcmp(d.live, id) == 0)
+            rc = err_set(err, EBUSY, "base %s of %s is needed: base %s is a freeze of it", id,
+                         s->path, *p);
         store_description_free(&d);
     }
     store_names_free(ids);

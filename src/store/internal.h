@@ -7,6 +7,7 @@
  *   base          bases, resolved and made
  *   view, rebase  views; a base that was moved
  *   note          what is remembered beside a view
+ *   live          the live base, and freezes of it that are bases
  *   drop          a base that goes: nothing may stand on it
  *   store         the store itself, and whose cluster it is
  *
@@ -56,6 +57,9 @@ int store_save_description(struct disk *disk, const char *path, const char *show
 json_t *store_describe_empty(void); /* a store that knows no cluster */
 json_t *store_describe_base(const char *path, const char *parent, /* a directory, or a layer */
                             const struct store_base_facts *f);    /* NULL: nothing is known */
+json_t *store_describe_live(const char *path);
+json_t *store_describe_frozen(const char *live, const struct store_freeze *z,
+                              const struct store_base_facts *f);
 json_t *store_describe_view(const char *base, const char *parent, /* parent: "view/<name>", NULL */
                             const struct store_view_facts *f);
 
@@ -102,6 +106,17 @@ int store_next_id(struct store *s, char **id, struct err *err);
 /* The directory of a base that was made here, wherever the store is by now; NULL: it is none.
  * Absolute, freed by the caller. */
 char *store_own_directory(const struct store *s, const char *id);
+
+/* Where the live base is served: absolute, freed by the caller. NULL: it is not. */
+char *store_mount(const struct store *s);
+
+/* `new` becomes the base `id`, with base.json of `j` (taken) and, of a directory that is not NULL, the
+ * manifest of that. The store's lock is held. */
+int store_fill_base(struct store *s, const char *id, json_t *j, const char *directory,
+                    struct err *err);
+
+/* A directory and the store lie apart. */
+int store_check_apart(const struct store *s, const char *directory, struct err *err);
 
 /* Store and tablespaces, which lie elsewhere and are part of the base too, lie apart. own: where
  * those of a base lie that is made in the store, absolute, or NULL. */

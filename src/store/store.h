@@ -12,12 +12,15 @@
  *   lock                      held (flock) while the store itself is changed
  *   log/                      the shipped log (wal.h), where it does not lie elsewhere
  *   base/<id>/base.json       where the base's directory is, or on which base it is a layer; facts
- *   base/<id>/files           manifest, of a directory                  (manifest.h)
+ *   base/<id>/files           manifest, of a directory or a frozen tree (manifest.h)
  *   base/<id>/data/           the directory itself, of a base that was made here
  *   base/<id>/making          held (flock) while the base is being made; gone when it is complete
  *   base/<id>/                a layer, of a base that is one            (layer.h)
  *   view/<name>/view.json     base (and view) below it, state, facts
  *   view/<name>/              a layer                                   (layer.h)
+ *   epoch/<n>/                what is kept of a live base's past        (live/)
+ *   epoch/daemon              where it is served, a line, of who serves it; gone when nobody does
+ *   freezing                  held (flock) while a freeze becomes a base, or ceases to be one
  *   advancing                 held (flock) while a base is advanced into a layer
  *   taking                    held (flock) while bases are taken, adopted, or all dropped
  *
@@ -138,11 +141,47 @@ int store_rebase_base(struct store *s, const char *id,
                       int (*prove)(void *arg, const struct store_rebased *r, struct err *err),
                       void *arg, struct err *err);
 
-/* -EBUSY, by name: a view or a layer stands on it. A directory that was adopted stays. */
+/*
+ * A live base: a data directory that a server writes while asofs serves it, one in a store. It is not
+ * read itself. What is: its freezes, each a base of its own once it was added, whose directory is a tree
+ * that is there only while the live base is served.
+ */
+struct store_live {
+    char *id, *directory; /* absolute */
+    char *mount;          /* where it is served, or was when its daemon was killed; NULL: it is not */
+};
+
+/* A stopped cluster, adopted in place. -EEXIST: the store has one. */
+int store_add_live(struct store *s, const char *directory, char **id, struct err *err);
+
+/* 1: there it is, to be freed; 0: there is none, and *l is empty. */
+int store_find_live(struct store *s, struct store_live *l, struct err *err);
+void store_live_free(struct store_live *l);
+
+struct store_freeze {
+    uint64_t number;
+    const char *view; /* a view that it was made for alone, and goes with; NULL: it stays */
+};
+
+#define STORE_FREEZES ".asofs/frozen" /* below the mount: a directory for each freeze, by number */
+char *store_freeze_path(const struct store_live *l, uint64_t number); /* freed by the caller */
+
+/* A freeze of the live base, which is served, becomes a base; its tree is walked. */
+int store_add_frozen(struct store *s, const struct store_freeze *z,
+                     const struct store_base_facts *f, char **id, struct err *err);
+
+/* 1: the base is a freeze, of that number, made for *view alone (freed by the caller; NULL: it
+ * stays); 0: another kind, or there is no such base. */
+int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **view);
+
+/* Waits until no other process freezes or drops a freeze; ended by closing *fd. */
+int store_lock_freezes(struct store *s, int *fd, struct err *err);
+
+/* -EBUSY, by name: a view, a layer or a freeze stands on it. A directory that was adopted stays. */
 int store_drop_base(struct store *s, const char *id, struct err *err);
 
-/* Names of bases and views, NULL-terminated, sorted (bases: oldest first); freed with
- * store_names_free. */
+/* Names of bases (without the live one) and views, NULL-terminated, sorted (bases: oldest first); freed
+ * with store_names_free. */
 int store_bases(struct store *s, char ***ids, struct err *err);
 int store_views(struct store *s, char ***names, struct err *err);
 void store_names_free(char **names);
@@ -208,6 +247,7 @@ struct store_base {
     char *id;           /* as asked for */
     char *directory_id; /* the base that is the directory */
     char *directory;    /* absolute */
+    bool is_frozen;     /* that is the tree of a freeze */
     struct stat root;
     struct disk *disk; /* of the directory */
     struct manifest *manifest;
@@ -252,8 +292,11 @@ struct store_description {
     char *conninfo, *slot, *log, *restore_command;
     char *slot_mark; /* an LSN; only with slot */
     /* base.json */
-    char *kind; /* "directory" or "layer" */
-    char *path; /* of a directory, absolute */
+    char *kind;  /* "directory", "layer", "live" or "frozen" */
+    char *path;  /* of a directory and a live one, absolute */
+    char *live;  /* of a frozen one: the id of the live one */
+    int64_t epoch;
+    char *view; /* of a frozen one: for which it was made; may be missing */
     char
         *parent; /* of a layer: the id of the base below it. view.json: "view/<name>", or missing */
     char *start_lsn, *consistent_lsn;    /* may be missing; the others only with start_lsn */

@@ -221,6 +221,25 @@ int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err)
     return rc;
 }
 
+int wal_reach_whole(const struct wal_way *way, struct wal_reach *r, struct err *err)
+{
+    struct reading g;
+    uint64_t end;
+    int rc;
+
+    *r = (struct wal_reach){0};
+    if (!wal_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
+        return 0;
+    start_reading(&g, way, r);
+    g.before = way->before < end ? way->before : end;
+    wal_begin(g.walk, way->from);
+    rc = walk(&g, g.before, r, err);
+    if (rc == 1 && g.before == end)
+        rc = check_end(&g, err);
+    finish(&g);
+    return rc < 0 ? rc : 0;
+}
+
 int wal_find_left_out(const struct wal_way *way, uint64_t *there, struct err *err)
 {
     struct wal_record record;

@@ -34,6 +34,9 @@ struct wal_way {
 /* 0, also when there is nothing; a segment that cannot be read is an error. */
 int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err);
 
+/* The same by a walk from way->from on, over every record: nothing in front is damaged. */
+int wal_reach_whole(const struct wal_way *way, struct wal_reach *r, struct err *err);
+
 /* No record begins at way->from, though there is log after it, which nothing leads to: where that is.
  * 0: there is none, or a record begins there. */
 int wal_find_left_out(const struct wal_way *way, uint64_t *there, struct err *err);

@@ -27,18 +27,23 @@ static void check_taken(enum store_description_type type, const struct store_des
     require((type == VIEW_JSON) == (d->base != NULL));
     require((type == VIEW_JSON) == (d->state != NULL));
     if (type == BASE_JSON)
-        require((d->path != NULL) != (d->parent != NULL));
+        require((d->path != NULL) + (d->parent != NULL) + (d->live != NULL) == 1);
     if (type == STORE_JSON)
         require(d->page_bytes == PAGE_BYTES);
     if (type != BASE_JSON)
         require(!d->path && !d->start_lsn);
     if (d->system_identifier)
         require(d->major > 0 && d->segment_bytes >= 1 << 20 && d->segment_bytes <= 1 << 30);
+    if (d->live) {
+        require_id(d->live);
+        require(d->epoch > 0 && d->start_lsn && d->consistent_lsn);
+    }
     if (d->log)
         require(d->log[0] == '/' && d->system_identifier);
     require(d->timeline >= 0 && d->timeline <= UINT32_MAX);
     if (d->path)
-        require(d->path[0] == '/' && strcmp(d->kind, "directory") == 0);
+        require(d->path[0] == '/' && (strcmp(d->kind, "directory") == 0 ||
+                                    strcmp(d->kind, "live") == 0));
     if (d->parent && type == BASE_JSON)
         require_id(d->parent);
     if (d->parent && type == VIEW_JSON)

@@ -1,0 +1,340 @@
+#include "replay/livefreeze.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "pages/page.h"
+#include "pg/control.h"
+#include "replay/making.h"
+#include "store/walcut.h"
+
+#define TRIES 3            /* the server may use log again while it is copied */
+#define NUMBERS_AHEAD 1000 /* of freezes that were dropped, or could not be made */
+
+struct livefreeze {
+    struct store *store;
+    const struct pg_programs *programs;
+    struct store_live live;
+    struct store_freeze freeze;
+    char *tree; /* of the freeze; NULL: none yet */
+    struct pg_control control;
+    struct store_base_facts facts;
+};
+
+bool livefreeze_is_served(struct store *s)
+{
+    struct store_live l;
+    bool served = store_find_live(s, &l, NULL) == 1 && l.mount;
+
+    store_live_free(&l);
+    return served;
+}
+
+static char *wal_of(const struct store *s, uint64_t number)
+{
+    return mem_printf("%s/epoch/%" PRIu64 "/wal", store_path(s), number);
+}
+
+/* ---- freezes there are ---- */
+
+static bool is_number(const char *name, uint64_t *number)
+{
+    char *end;
+
+    errno = 0;
+    *number = strtoull(name, &end, 10);
+    return *name >= '1' && *name <= '9' && !*end && errno == 0;
+}
+
+/* Calls `each` for every freeze of the live base, oldest last or in any other order. 0; -errno: the
+ * trees cannot be looked at. */
+static int list_freezes(const struct store_live *l, void (*each)(void *arg, uint64_t number),
+                        void *arg)
+{
+    char *path = mem_printf("%s/" STORE_FREEZES, l->mount);
+    DIR *dir = opendir(path);
+    int rc = dir ? 0 : -errno;
+    struct dirent *e;
+    uint64_t number;
+
+    while (dir && (e = readdir(dir)))
+        if (is_number(e->d_name, &number))
+            each(arg, number);
+    if (dir)
+        closedir(dir);
+    free(path);
+    return rc;
+}
+
+/* ---- what goes ---- */
+
+/* The base of that freeze: freed by the caller; NULL: there is none. */
+static char *find_base(struct store *s, uint64_t wanted)
+{
+    char **ids, **id, *view, *found = NULL;
+    uint64_t number;
+
+    if (store_bases(s, &ids, NULL) < 0)
+        return NULL;
+    for (id = ids; *id && !found; id++) {
+        if (store_is_frozen(s, *id, &number, &view) && number == wanted)
+            found = mem_strdup(*id);
+        free(view);
+    }
+    store_names_free(ids);
+    return found;
+}
+
+struct clearing {
+    struct store *store;
+    const struct store_live *live;
+};
+
+static void drop_if_nobodys(void *arg, uint64_t number)
+{
+    const struct clearing *c = arg;
+    char *id = find_base(c->store, number), *tree = store_freeze_path(c->live, number);
+
+    if (!id && rmdir(tree) < 0)
+        log_debug("cannot drop the freeze %s: %s", tree, strerror(errno));
+    free(tree);
+    free(id);
+}
+
+/* Neither there, nor being made. */
+static bool is_gone(struct store *s, const char *view)
+{
+    int fd;
+
+    return !store_has_view(s, view) && making_lock(s, view, false, &fd, NULL) == 0;
+}
+
+static void drop_of_gone_views(struct store *s)
+{
+    char **ids, **id, *view;
+    uint64_t number;
+
+    if (store_bases(s, &ids, NULL) < 0)
+        return;
+    for (id = ids; *id; id++) {
+        if (store_is_frozen(s, *id, &number, &view) && view && is_gone(s, view))
+            store_drop_base(s, *id, NULL); /* not, if something else stands on it */
+        free(view);
+    }
+    store_names_free(ids);
+}
+
+/* The lock of the freezes is held. */
+static void clear_locked(struct store *s, const struct store_live *l)
+{
+    struct clearing c = {s, l};
+
+    drop_of_gone_views(s);
+    if (l->mount)
+        list_freezes(l, drop_if_nobodys, &c);
+}
+
+static void clear(struct store *s)
+{
+    struct store_live l;
+    int lock;
+
+    if (store_find_live(s, &l, NULL) == 1 && store_lock_freezes(s, &lock, NULL) == 0) {
+        clear_locked(s, &l);
+        close(lock);
+    }
+    store_live_free(&l);
+}
+
+void livefreeze_clear(struct store *s)
+{
+    clear(s);
+}
+
+int livefreeze_drop(struct store *s, const char *id, struct err *err)
+{
+    uint64_t number;
+    char *view;
+    int frozen = store_is_frozen(s, id, &number, &view), rc = store_drop_base(s, id, err);
+
+    free(view);
+    if (rc == 0 && frozen)
+        clear(s);
+    return rc;
+}
+
+char *livefreeze_wal(struct store *s, const char *id)
+{
+    uint64_t number;
+    char *view, *wal = store_is_frozen(s, id, &number, &view) ? wal_of(s, number) : NULL;
+
+    free(view);
+    return wal;
+}
+
+/* ---- freezing ---- */
+
+static void take_newest(void *arg, uint64_t number)
+{
+    uint64_t *newest = arg;
+
+    if (number > *newest)
+        *newest = number;
+}
+
+static int refuse_unserved(const struct livefreeze *z, int rc, struct err *err)
+{
+    return err_set(err, -rc, "the live base %s is not served at %s now (%s): serve it (asofs live)",
+                   z->live.directory, z->live.mount ? z->live.mount : "any place", strerror(-rc));
+}
+
+/* No number is given twice, so there may be gaps where none is to be had. */
+static int freeze(struct livefreeze *z, struct err *err)
+{
+    uint64_t first = 0, n;
+    int rc = z->live.mount ? list_freezes(&z->live, take_newest, &first) : -ENOTCONN;
+
+    if (rc < 0)
+        return refuse_unserved(z, rc, err);
+    for (n = first + 1; n <= first + NUMBERS_AHEAD; n++) {
+        z->tree = store_freeze_path(&z->live, n);
+        if (mkdir(z->tree, 0700) == 0) {
+            z->freeze.number = n;
+            return 0;
+        }
+        rc = -errno;
+        free(z->tree);
+        z->tree = NULL;
+        if (rc != -EEXIST)
+            break;
+    }
+    return err_set(err, -rc, "cannot freeze %s at %s: %s", z->live.directory, z->live.mount,
+                   strerror(-rc));
+}
+
+static int check_label(const struct livefreeze *z, struct err *err)
+{
+    struct pg_backup_label label;
+    int rc = pg_backup_label_read(z->tree, &label, err);
+
+    return rc == 1 ? err_set(err, EBUSY,
+                             "a backup of %s is being taken, or was restored and is not consistent "
+                             "yet (it has a backup_label): freeze it later",
+                             z->live.directory)
+                   : rc;
+}
+
+/* What of it can be recovered as after a crash. */
+static int check_control(const struct livefreeze *z, struct err *err)
+{
+    const struct pg_control *c = &z->control;
+    const struct store_cluster *known = store_cluster(z->store);
+
+    if (known && known->system_identifier != c->system_identifier)
+        return err_set(err, EINVAL,
+                       "%s is of another cluster than the store %s (%" PRIu64 ", not %" PRIu64 ")",
+                       z->live.directory, store_path(z->store), c->system_identifier,
+                       known->system_identifier);
+    if (c->state == PG_STATE_OTHER)
+        return err_set(err, EAGAIN,
+                       "the server on %s is neither running nor stopped (pg_control says \"%s\"): "
+                       "freeze it when it is",
+                       z->live.directory, c->state_text);
+    if (c->backup_start)
+        return err_set(err, EBUSY,
+                       "%s is a backup whose recovery is not consistent yet: freeze it when it is",
+                       z->live.directory);
+    if (!c->full_page_writes)
+        return err_set(err, EINVAL,
+                       "full_page_writes is off on %s, and a freeze is recovered as after a crash: "
+                       "set it on, and wait for a checkpoint",
+                       z->live.directory);
+    return check_label(z, err);
+}
+
+/* Its log, and from when on it can be shown: from the end of that. */
+static int take_log(struct livefreeze *z, struct err *err)
+{
+    const struct pg_control *c = &z->control;
+    char *pg_wal = mem_printf("%s/pg_wal", z->live.directory),
+         *to = wal_of(z->store, z->freeze.number);
+    struct walcut cut = {.pg_wal = pg_wal,
+                         .to = to,
+                         .system = c->system_identifier,
+                         .segment_bytes = c->segment_bytes,
+                         .timeline = c->timeline,
+                         .from = c->redo};
+    int64_t last = c->checkpoint_time;
+    struct wal_reach reach;
+    int rc = wal_cut(&cut, &reach, err);
+
+    if (rc == 0 && c->min_recovery > reach.end)
+        rc = err_set(err, EAGAIN, "the log in %s ends in front of what its standby has replayed",
+                     pg_wal);
+    if (reach.time_us / 1000000 > last)
+        last = reach.time_us / 1000000;
+    z->facts = (struct store_base_facts){.start_lsn = c->redo,
+                                         .start_time = c->checkpoint_time,
+                                         .consistent_lsn = reach.end,
+                                         .consistent_time = last + 1,
+                                         .timeline = c->timeline};
+    free(to);
+    free(pg_wal);
+    return rc;
+}
+
+static int make_once(struct livefreeze *z, char **id, struct err *err)
+{
+    int rc = freeze(z, err);
+
+    if (rc == 0)
+        rc = pg_control_read(z->programs, z->tree, &z->control, err);
+    if (rc == 0)
+        rc = check_control(z, err);
+    if (rc == 0)
+        rc = take_log(z, err);
+    if (rc == 0)
+        rc = store_add_frozen(z->store, &z->freeze, &z->facts, id, err);
+    if (rc < 0 && z->tree)
+        rmdir(z->tree);
+    free(z->tree);
+    z->tree = NULL;
+    return rc;
+}
+
+static int make(struct livefreeze *z, char **id, struct err *err)
+{
+    int lock, rc = store_find_live(z->store, &z->live, err), i;
+
+    if (rc == 0)
+        return err_set(err, ENOENT, "%s has no live base (asofs base add --live)",
+                       store_path(z->store));
+    if (rc == 1)
+        rc = store_lock_freezes(z->store, &lock, err);
+    if (rc < 0)
+        return rc;
+    clear_locked(z->store, &z->live);
+    rc = -EAGAIN;
+    for (i = 0; rc == -EAGAIN && i < TRIES; i++)
+        rc = make_once(z, id, err);
+    close(lock);
+    return rc;
+}
+
+int livefreeze_make(struct store *s, const struct pg_programs *p, const char *view, char **id,
+                    struct err *err)
+{
+    struct livefreeze z = {.store = s, .programs = p, .freeze = {.view = view}};
+    int rc = make(&z, id, err);
+
+    store_live_free(&z.live);
+    return rc;
+}

@@ -1,0 +1,168 @@
+/* The live base of a store, and freezes of it that are bases. What a freeze is, and how one is made, is
+ * for live/; when one becomes a base, for replay/. */
+#include "store/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+#define STORE_FREEZING "freezing"
+
+void store_live_free(struct store_live *l)
+{
+    free(l->id);
+    free(l->directory);
+    free(l->mount);
+    *l = (struct store_live){0};
+}
+
+static bool is_kind(const struct store_description *d, const char *kind)
+{
+    return d->kind && strcmp(d->kind, kind) == 0;
+}
+
+static void take_live(struct store_live *l, const struct store *s, const char *id,
+                      struct store_description *d)
+{
+    *l = (struct store_live){mem_strdup(id), d->path, store_mount(s)};
+    d->path = NULL;
+}
+
+int store_find_live(struct store *s, struct store_live *l, struct err *err)
+{
+    struct store_description d = {0};
+    char **ids, **id;
+    int rc = store_all_bases(s, &ids, err);
+
+    *l = (struct store_live){0};
+    if (rc < 0)
+        return rc;
+    for (id = ids; *id && rc == 0 && !l->id; id++) {
+        if (store_is_making(s, *id))
+            continue;
+        rc = store_load_base(s, *id, &d, err);
+        if (rc == 0 && is_kind(&d, "live"))
+            take_live(l, s, *id, &d);
+        store_description_free(&d);
+    }
+    store_names_free(ids);
+    return rc < 0 ? rc : l->id != NULL;
+}
+
+static int add_live(struct store *s, const char *directory, char **id, struct err *err)
+{
+    struct store_live other;
+    int lock, rc = store_begin_change(s, &lock, err);
+
+    if (rc < 0)
+        return rc;
+    rc = store_find_live(s, &other, err);
+    if (rc == 1)
+        rc = err_set(err, EEXIST,
+                     "base %s of %s is live already (%s): another live base needs a "
+                     "store of its own",
+                     other.id, s->path, other.directory);
+    if (rc == 0)
+        rc = store_next_id(s, id, err);
+    if (rc == 0)
+        rc = store_fill_base(s, *id, store_describe_live(directory), NULL, err);
+    store_live_free(&other);
+    close(lock);
+    return rc;
+}
+
+int store_add_live(struct store *s, const char *directory, char **id, struct err *err)
+{
+    char *real = realpath(directory, NULL);
+    int rc = real ? store_check_apart(s, real, err) : err_errno(err, "cannot open %s", directory);
+
+    *id = NULL;
+    if (rc == 0)
+        rc = add_live(s, real, id, err);
+    if (rc < 0) {
+        free(*id);
+        *id = NULL;
+    }
+    free(real);
+    return rc;
+}
+
+char *store_freeze_path(const struct store_live *l, uint64_t number)
+{
+    return mem_printf("%s/" STORE_FREEZES "/%" PRIu64, l->mount, number);
+}
+
+/* The live base, which is served. */
+static int require_served(struct store *s, struct store_live *l, struct err *err)
+{
+    int rc = store_find_live(s, l, err);
+
+    if (rc == 0)
+        return err_set(err, ENOENT, "%s has no live base (asofs base add --live)", s->path);
+    if (rc == 1 && !l->mount)
+        return err_set(err, ENOTCONN, "base %s of %s, %s, is not served now: serve it (asofs live)",
+                       l->id, s->path, l->directory);
+    return rc < 0 ? rc : 0;
+}
+
+static int add_frozen(struct store *s, const struct store_live *l, const struct store_freeze *z,
+                      const struct store_base_facts *f, char **id, struct err *err)
+{
+    char *tree = store_freeze_path(l, z->number);
+    int lock, rc = store_begin_change(s, &lock, err);
+
+    if (rc == 0) {
+        rc = store_next_id(s, id, err);
+        if (rc == 0)
+            rc = store_fill_base(s, *id, store_describe_frozen(l->id, z, f), tree, err);
+        close(lock);
+    }
+    free(tree);
+    return rc;
+}
+
+int store_add_frozen(struct store *s, const struct store_freeze *z,
+                     const struct store_base_facts *f, char **id, struct err *err)
+{
+    struct store_live l;
+    int rc = require_served(s, &l, err);
+
+    *id = NULL;
+    if (rc == 0)
+        rc = add_frozen(s, &l, z, f, id, err);
+    if (rc < 0) {
+        free(*id);
+        *id = NULL;
+    }
+    store_live_free(&l);
+    return rc;
+}
+
+int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **view)
+{
+    struct store_description d = {0};
+    int frozen = store_is_id(id) && store_load_base(s, id, &d, NULL) == 0 && is_kind(&d, "frozen");
+
+    *number = frozen ? (uint64_t)d.epoch : 0;
+    *view = frozen ? d.view : NULL;
+    if (frozen)
+        d.view = NULL;
+    store_description_free(&d);
+    return frozen;
+}
+
+int store_lock_freezes(struct store *s, int *fd, struct err *err)
+{
+    char *path = mem_printf("%s/" STORE_FREEZING, s->path);
+    int rc = store_lock_file(path, LOCK_EX, fd);
+
+    if (rc < 0)
+        rc = err_set(err, -rc, "cannot lock %s: %s", path, strerror(-rc));
+    free(path);
+    return rc;
+}
