@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "common/mem.h"
 #include "pg/slot.h"
 #include "replay/moment.h"
@@ -64,6 +66,7 @@ static void look_at_base(struct base_listed *b, struct store *s, const struct wa
     struct err err;
     int rc = store_open_base(s, b->id, &opened, &err);
 
+    store_is_frozen(s, b->id, &b->freeze, &b->made_for);
     if (rc == 0) {
         b->directory = mem_strdup(opened.directory);
         if (opened.n_layers)
@@ -96,6 +99,45 @@ static int look_at_bases(struct base_list *l, struct store *s, const struct wal_
         look_at_base(&l->bases[l->n++], s, log);
     }
     store_names_free(ids);
+    return 0;
+}
+
+/* ---- the live base ---- */
+
+/* What the process that serves it says of its freezes; NULL: nothing. */
+static json_t *read_status(const struct store_live *live)
+{
+    char *path = mem_printf("%s/.asofs/status.json", live->mount);
+    json_t *status = json_load_file(path, 0, NULL); /* whose size is not known before it is read */
+
+    free(path);
+    return status;
+}
+
+static void take_freeze(struct base_list *l, const json_t *freeze)
+{
+    const json_t *bytes = json_object_get(freeze, "bytes");
+    json_int_t number = json_integer_value(json_object_get(freeze, "number"));
+    size_t i;
+
+    for (i = 0; i < l->n && number > 0 && json_is_integer(bytes); i++)
+        if (l->bases[i].freeze == (uint64_t)number && json_integer_value(bytes) >= 0) {
+            l->bases[i].kept_known = true;
+            l->bases[i].kept = (uint64_t)json_integer_value(bytes);
+        }
+}
+
+static int look_at_live(struct base_list *l, struct store *s, struct err *err)
+{
+    int rc = store_find_live(s, &l->live, err);
+    json_t *status, *freeze;
+    size_t i;
+
+    if (rc != 1 || !l->live.mount)
+        return rc < 0 ? rc : 0;
+    status = read_status(&l->live);
+    json_array_foreach(json_object_get(status, "freezes"), i, freeze) take_freeze(l, freeze);
+    json_decref(status);
     return 0;
 }
 
@@ -165,6 +207,8 @@ static int read_store(struct base_list *l, struct store *s, struct err *err)
     if (rc < 0)
         return rc;
     rc = look_at_bases(l, s, &log, err);
+    if (rc == 0)
+        rc = look_at_live(l, s, err);
     if (rc == 0 && c) {
         l->of_cluster = true;
         describe_wal(l, s, &log);
@@ -196,9 +240,11 @@ void base_list_free(struct base_list *l)
         free(l->bases[i].id);
         free(l->bases[i].error);
         free(l->bases[i].below);
+        free(l->bases[i].made_for);
         free(l->bases[i].directory);
     }
     free(l->bases);
+    store_live_free(&l->live);
     free(l->log);
     free(l->gaps);
     free(l->restore_command);

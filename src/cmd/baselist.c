@@ -1,5 +1,6 @@
 #include "cmd/baselist.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -58,6 +59,30 @@ static void print_moments(const struct base_listed *b, const struct base_list *l
     puts(l->restore_command ? ", or as far as restore_command has log" : "");
 }
 
+/* How old, and what is kept for it: old pages and files that changed before the next freeze. */
+static void print_freeze(const struct base_listed *b, const struct base_list *l)
+{
+    int64_t age = (int64_t)time(NULL) - b->facts.consistent_time;
+    char kept[32];
+
+    printable_out("base %s: freeze %" PRIu64 " of base %s", b->id, b->freeze, l->live.id);
+    if (age >= 0)
+        printf(", %lld s old", (long long)age);
+    if (b->kept_known)
+        printf(", %s kept since it", units_format_size(b->kept, kept, sizeof(kept)));
+    if (b->made_for)
+        printable_out(", goes with view %s", b->made_for);
+    putchar('\n');
+}
+
+static void print_live(const struct store_live *live)
+{
+    if (live->mount)
+        printable_out("base %s: live, %s, served at %s\n", live->id, live->directory, live->mount);
+    else
+        printable_out("base %s: live, %s, not served now\n", live->id, live->directory);
+}
+
 /* The exit status. */
 static int print_base(const struct base_listed *b, const struct base_list *l)
 {
@@ -66,7 +91,9 @@ static int print_base(const struct base_listed *b, const struct base_list *l)
         log_error("%s", b->error);
         return 1;
     }
-    if (b->below)
+    if (b->freeze)
+        print_freeze(b, l);
+    else if (b->below)
         printable_out("base %s: a layer on base %s\n", b->id, b->below);
     else
         printable_out("base %s: %s\n", b->id, b->directory);
@@ -122,7 +149,9 @@ int baselist_print(const char *store, const char *run_as)
     size_t i;
     int rc = base_list_read(store, run_as, &l, &err), status = 0;
 
-    if (rc == 0 && !l.n)
+    if (rc == 0 && l.live.id)
+        print_live(&l.live);
+    else if (rc == 0 && !l.n)
         puts("no bases");
     for (i = 0; rc == 0 && i < l.n; i++)
         status |= print_base(&l.bases[i], &l);

@@ -12,6 +12,7 @@
 #include "common/printable.h"
 #include "common/units.h"
 #include "store/check.h"
+#include "replay/livefreeze.h"
 #include "replay/making.h"
 #include "base/place.h"
 
@@ -159,6 +160,8 @@ static int run_drop(const void *options, char **operands)
     (void)options;
     if (rc == 0)
         rc = making_drop_view(s, operands[1], &err);
+    if (rc == 0)
+        livefreeze_clear(s);
     store_close(s);
     return rc < 0 ? command_failed(&err) : 0;
 }

@@ -49,6 +49,31 @@ static int check_no_view_of(struct store *s, const char *id, struct err *err)
     return rc;
 }
 
+/* 1: it is the live base, and may go; 0: it is another one. */
+static int check_live(struct store *s, const char *id, struct err *err)
+{
+    struct store_live l;
+    int rc = store_find_live(s, &l, err);
+
+    if (rc == 1 && strcmp(l.id, id) != 0)
+        rc = 0;
+    if (rc == 1 && l.mount)
+        rc = err_set(err, EBUSY, "base %s of %s is served at %s", id, s->path, l.mount);
+    store_live_free(&l);
+    return rc;
+}
+
+/* With the live base goes what was kept of its past. */
+static int remove_base(struct store *s, const char *id, bool live, struct err *err)
+{
+    int rc = store_remove_base_tree(s, id);
+
+    if (rc == 0 && live)
+        store_discard(s, "epoch");
+    return rc < 0 ? err_set(err, -rc, "cannot remove base %s of %s: %s", id, s->path, strerror(-rc))
+                  : 0;
+}
+
 int store_drop_base(struct store *s, const char *id, struct err *err)
 {
     int lock, rc = store_begin_change(s, &lock, err);
@@ -60,11 +85,10 @@ int store_drop_base(struct store *s, const char *id, struct err *err)
         rc = check_no_layer_on(s, id, err);
     if (rc == 0)
         rc = check_no_view_of(s, id, err);
-    if (rc == 0) {
-        rc = store_remove_base_tree(s, id);
-        if (rc < 0)
-            rc = err_set(err, -rc, "cannot remove base %s of %s: %s", id, s->path, strerror(-rc));
-    }
+    if (rc == 0)
+        rc = check_live(s, id, err);
+    if (rc >= 0)
+        rc = remove_base(s, id, rc == 1, err);
     close(lock);
     return rc;
 }
