@@ -76,37 +76,56 @@ static int list_freezes(const struct store_live *l, void (*each)(void *arg, uint
 
 /* ---- what goes ---- */
 
-/* The base of that freeze: freed by the caller; NULL: there is none. */
-static char *find_base(struct store *s, uint64_t wanted)
+/* The bases that are freezes, as far as one is not understood: -errno. */
+static int each_base(struct store *s,
+                     void (*each)(void *arg, const char *id, uint64_t number, const char *view),
+                     void *arg)
 {
-    char **ids, **id, *view, *found = NULL;
+    char **ids, **id, *view;
     uint64_t number;
+    int rc = store_bases(s, &ids, NULL);
 
-    if (store_bases(s, &ids, NULL) < 0)
-        return NULL;
-    for (id = ids; *id && !found; id++) {
-        if (store_is_frozen(s, *id, &number, &view) && number == wanted)
-            found = mem_strdup(*id);
+    if (rc < 0)
+        return rc;
+    for (id = ids; *id && rc >= 0; id++) {
+        rc = store_is_frozen(s, *id, &number, &view, NULL);
+        if (rc == 1)
+            each(arg, *id, number, view);
         free(view);
     }
     store_names_free(ids);
-    return found;
+    return rc < 0 ? rc : 0;
 }
 
 struct clearing {
     struct store *store;
     const struct store_live *live;
+    uint64_t *taken; /* numbers of bases */
+    size_t n, room;
 };
+
+static void take_number(void *arg, const char *id, uint64_t number, const char *view)
+{
+    struct clearing *c = arg;
+
+    (void)id, (void)view;
+    c->taken = mem_grow(c->taken, c->n, &c->room, sizeof(*c->taken));
+    c->taken[c->n++] = number;
+}
 
 static void drop_if_nobodys(void *arg, uint64_t number)
 {
     const struct clearing *c = arg;
-    char *id = find_base(c->store, number), *tree = store_freeze_path(c->live, number);
+    char *tree;
+    size_t i;
 
-    if (!id && rmdir(tree) < 0)
+    for (i = 0; i < c->n; i++)
+        if (c->taken[i] == number)
+            return;
+    tree = store_freeze_path(c->live, number);
+    if (rmdir(tree) < 0)
         log_debug("cannot drop the freeze %s: %s", tree, strerror(errno));
     free(tree);
-    free(id);
 }
 
 /* Neither there, nor being made. */
@@ -117,32 +136,27 @@ static bool is_gone(struct store *s, const char *view)
     return !store_has_view(s, view) && making_lock(s, view, false, &fd, NULL) == 0;
 }
 
-static void drop_of_gone_views(struct store *s)
+/* Not, if something else stands on it. */
+static void drop_of_gone_view(void *arg, const char *id, uint64_t number, const char *view)
 {
-    char **ids, **id, *view;
-    uint64_t number;
+    struct clearing *c = arg;
 
-    if (store_bases(s, &ids, NULL) < 0)
-        return;
-    for (id = ids; *id; id++) {
-        if (store_is_frozen(s, *id, &number, &view) && view && is_gone(s, view))
-            store_drop_base(s, *id, NULL); /* not, if something else stands on it */
-        free(view);
-    }
-    store_names_free(ids);
+    (void)number;
+    if (view && is_gone(c->store, view))
+        store_drop_base(c->store, id, NULL);
 }
 
-/* The lock of the freezes is held. */
+/* The lock of the freezes is held. With a base that is not understood, nothing goes. */
 static void clear_locked(struct store *s, const struct store_live *l)
 {
-    struct clearing c = {s, l};
+    struct clearing c = {.store = s, .live = l};
 
-    drop_of_gone_views(s);
-    if (l->mount)
+    if (each_base(s, drop_of_gone_view, &c) == 0 && l->mount && each_base(s, take_number, &c) == 0)
         list_freezes(l, drop_if_nobodys, &c);
+    free(c.taken);
 }
 
-static void clear(struct store *s)
+void livefreeze_clear(struct store *s)
 {
     struct store_live l;
     int lock;
@@ -154,30 +168,26 @@ static void clear(struct store *s)
     store_live_free(&l);
 }
 
-void livefreeze_clear(struct store *s)
-{
-    clear(s);
-}
-
 int livefreeze_drop(struct store *s, const char *id, struct err *err)
 {
     uint64_t number;
     char *view;
-    int frozen = store_is_frozen(s, id, &number, &view), rc = store_drop_base(s, id, err);
+    int frozen = store_is_frozen(s, id, &number, &view, NULL), rc = store_drop_base(s, id, err);
 
     free(view);
-    if (rc == 0 && frozen)
-        clear(s);
+    if (rc == 0 && frozen == 1)
+        livefreeze_clear(s);
     return rc;
 }
 
 char *livefreeze_wal(struct store *s, const char *id)
 {
     uint64_t number;
-    char *view, *wal = store_is_frozen(s, id, &number, &view) ? wal_of(s, number) : NULL;
+    char *view;
+    int frozen = store_is_frozen(s, id, &number, &view, NULL);
 
     free(view);
-    return wal;
+    return frozen == 1 ? wal_of(s, number) : NULL;
 }
 
 /* ---- freezing ---- */

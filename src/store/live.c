@@ -143,17 +143,23 @@ int store_add_frozen(struct store *s, const struct store_freeze *z,
     return rc;
 }
 
-int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **view)
+int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **view, struct err *err)
 {
     struct store_description d = {0};
-    int frozen = store_is_id(id) && store_load_base(s, id, &d, NULL) == 0 && is_kind(&d, "frozen");
+    int rc = store_require_base(s, id, err);
 
-    *number = frozen ? (uint64_t)d.epoch : 0;
-    *view = frozen ? d.view : NULL;
-    if (frozen)
+    *number = 0;
+    *view = NULL;
+    if (rc == 0)
+        rc = store_load_base(s, id, &d, err);
+    if (rc == 0 && is_kind(&d, "frozen")) {
+        *number = (uint64_t)d.epoch;
+        *view = d.view;
         d.view = NULL;
+        rc = 1;
+    }
     store_description_free(&d);
-    return frozen;
+    return rc;
 }
 
 int store_lock_freezes(struct store *s, int *fd, struct err *err)

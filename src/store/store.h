@@ -171,8 +171,9 @@ int store_add_frozen(struct store *s, const struct store_freeze *z,
                      const struct store_base_facts *f, char **id, struct err *err);
 
 /* 1: the base is a freeze, of that number, made for *view alone (freed by the caller; NULL: it
- * stays); 0: another kind, or there is no such base. */
-int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **view);
+ * stays); 0: it is of another kind. */
+int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **view,
+                    struct err *err);
 
 /* Waits until no other process freezes or drops a freeze; ended by closing *fd. */
 int store_lock_freezes(struct store *s, int *fd, struct err *err);
