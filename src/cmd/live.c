@@ -15,6 +15,9 @@
 #include "common/mem.h"
 #include "common/option.h"
 #include "fs/livefs.h"
+#include "replay/livefreeze.h"
+#include "replay/owner.h"
+#include "store/store.h"
 
 #define FREEZE_TRIES 8 /* somebody else freezes, too */
 
@@ -88,31 +91,90 @@ static int freeze(const char *mountpoint, uint64_t *number, struct err *err)
     return rc < 0 ? err_set(err, -rc, "cannot freeze %s: %s", mountpoint, strerror(-rc)) : 0;
 }
 
-static int freeze_command(const char *mountpoint, const char *operand, struct err *err)
+/* A base of the store, so that it can be mounted, and moments after it reached. */
+static int freeze_base(const char *path, uint64_t *number, struct err *err)
 {
+    struct pg_programs programs = {0};
+    char *id = NULL, *view = NULL;
+    struct store *s = NULL;
+    int rc = owner_open_store(path, NULL, NULL, &s, &programs, err);
+
+    if (rc == 0)
+        rc = livefreeze_make(s, &programs, NULL, &id, err);
+    if (rc == 0)
+        rc = store_is_frozen(s, id, number, &view, err);
+    owner_leave(&programs);
+    store_close(s);
+    pg_programs_free(&programs);
+    free(view);
+    free(id);
+    return rc < 0 ? rc : 0;
+}
+
+/* 1: the store has a live base, whose freezes are bases. */
+static int has_live_base(const char *path, struct store_live *l, struct err *err)
+{
+    struct store *s = NULL;
+    int rc = store_is(path) ? store_open(path, &s, err) : 0;
+
+    *l = (struct store_live){0};
+    if (s)
+        rc = store_find_live(s, l, err);
+    store_close(s);
+    return rc;
+}
+
+static int freeze_command(const char *store, const char *mountpoint, const char *operand,
+                          struct err *err)
+{
+    struct store_live l;
     uint64_t number;
-    int rc = freeze(mountpoint, &number, err);
+    int rc = has_live_base(store, &l, err);
 
     (void)operand;
+    store_live_free(&l);
+    if (rc >= 0)
+        rc = rc ? freeze_base(store, &number, err) : freeze(mountpoint, &number, err);
     if (rc == 0)
         printf("%" PRIu64 "\n", number);
     return rc;
 }
 
-static int list_command(const char *mountpoint, const char *operand, struct err *err)
+static int list_command(const char *store, const char *mountpoint, const char *operand,
+                        struct err *err)
 {
-    (void)operand;
+    (void)store, (void)operand;
     return live_status_print(mountpoint, err);
 }
 
-static int drop_command(const char *mountpoint, const char *operand, struct err *err)
+/* 1: the base that the freeze is goes, and the freeze with it. 0: it is none. */
+static int drop_base_of(const char *path, uint64_t number, struct err *err)
+{
+    struct store *s = NULL;
+    char *id = NULL;
+    int rc = store_is(path) ? store_open(path, &s, err) : 0;
+
+    if (s)
+        rc = livefreeze_find(s, number, &id, err);
+    if (rc == 1 && livefreeze_drop(s, id, err) < 0)
+        rc = -err->code;
+    store_close(s);
+    free(id);
+    return rc;
+}
+
+static int drop_command(const char *store, const char *mountpoint, const char *operand,
+                        struct err *err)
 {
     char *end, *path;
     uint64_t number = strtoull(operand, &end, 10);
-    int rc = 0;
+    int rc;
 
     if (*end || number == 0)
         return err_set(err, EINVAL, "\"%s\" is not the number of a freeze", operand);
+    rc = drop_base_of(store, number, err);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     path = path_of_freeze(mountpoint, number);
     if (rmdir(path) < 0)
         rc = errno == ENOENT ? err_set(err, ENOENT, "there is no freeze %" PRIu64, number)
@@ -124,7 +186,7 @@ static int drop_command(const char *mountpoint, const char *operand, struct err 
 static const struct live_command {
     const char *name;
     int operands;
-    int (*run)(const char *mountpoint, const char *operand, struct err *err);
+    int (*run)(const char *store, const char *mountpoint, const char *operand, struct err *err);
 } commands[] = {
     {"freeze", 0, freeze_command}, {"list", 0, list_command}, {"drop", 1, drop_command}};
 
@@ -147,20 +209,29 @@ static int run_command(const struct live_command *c, const char *store, const ch
     if (rc == 0)
         rc = live_find_mountpoint(store, &mountpoint, &err);
     if (rc == 0)
-        rc = c->run(mountpoint, operand, &err);
+        rc = c->run(store, mountpoint, operand, &err);
     free(mountpoint);
     return rc < 0 ? command_failed(&err) : command_printed(0);
 }
 
 /* ---- serving ---- */
 
-/* The directory that is the store's live base: `told`, for now. */
+/* The directory that is the store's live base, or of a directory that is no store: `told`. */
 static int find_directory(const char *store, const char *told, char **directory, struct err *err)
 {
-    if (!told)
-        return err_set(err, ENOENT, "the store %s has no live base", store);
-    *directory = mem_strdup(told);
-    return 0;
+    struct store_live l;
+    int rc = has_live_base(store, &l, err);
+
+    if (rc == 1)
+        *directory = mem_strdup(l.directory);
+    else if (rc == 0 && told)
+        *directory = mem_strdup(told);
+    else if (rc == 0)
+        rc = err_set(err, ENOENT,
+                     "the store %s has no live base: asofs base add %s DIR --live adds one", store,
+                     store);
+    store_live_free(&l);
+    return rc < 0 ? rc : 0;
 }
 
 static int serve_command(const struct options *o, const char *store, const char *dir)

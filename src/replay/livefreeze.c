@@ -79,16 +79,16 @@ static int list_freezes(const struct store_live *l, void (*each)(void *arg, uint
 /* The bases that are freezes, as far as one is not understood: -errno. */
 static int each_base(struct store *s,
                      void (*each)(void *arg, const char *id, uint64_t number, const char *view),
-                     void *arg)
+                     void *arg, struct err *err)
 {
     char **ids, **id, *view;
     uint64_t number;
-    int rc = store_bases(s, &ids, NULL);
+    int rc = store_bases(s, &ids, err);
 
     if (rc < 0)
         return rc;
     for (id = ids; *id && rc >= 0; id++) {
-        rc = store_is_frozen(s, *id, &number, &view, NULL);
+        rc = store_is_frozen(s, *id, &number, &view, err);
         if (rc == 1)
             each(arg, *id, number, view);
         free(view);
@@ -151,7 +151,8 @@ static void clear_locked(struct store *s, const struct store_live *l)
 {
     struct clearing c = {.store = s, .live = l};
 
-    if (each_base(s, drop_of_gone_view, &c) == 0 && l->mount && each_base(s, take_number, &c) == 0)
+    if (each_base(s, drop_of_gone_view, &c, NULL) == 0 && l->mount &&
+        each_base(s, take_number, &c, NULL) == 0)
         list_freezes(l, drop_if_nobodys, &c);
     free(c.taken);
 }
@@ -166,6 +167,31 @@ void livefreeze_clear(struct store *s)
         close(lock);
     }
     store_live_free(&l);
+}
+
+struct finding {
+    uint64_t number;
+    char *id;
+};
+
+static void find_number(void *arg, const char *id, uint64_t number, const char *view)
+{
+    struct finding *f = arg;
+
+    (void)view;
+    if (number == f->number && !f->id)
+        f->id = mem_strdup(id);
+}
+
+int livefreeze_find(struct store *s, uint64_t number, char **id, struct err *err)
+{
+    struct finding f = {.number = number};
+    int rc = each_base(s, find_number, &f, err);
+
+    *id = rc == 0 ? f.id : NULL;
+    if (rc < 0)
+        free(f.id);
+    return rc < 0 ? rc : f.id != NULL;
 }
 
 int livefreeze_drop(struct store *s, const char *id, struct err *err)
