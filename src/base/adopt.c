@@ -254,7 +254,7 @@ static int check_tablespaces(const struct adoption *a, struct err *err)
 /* As the settings of the directory have it; where they lie elsewhere, nothing is known. */
 static int check_fsync(const struct adoption *a, struct err *err)
 {
-    char *argv[] = {NULL, "-D", a->dir, "-C", "fsync", NULL};
+    char *argv[] = {"postgres", "-D", a->dir, "-C", "fsync", NULL};
     struct buf out = {0};
     int rc = 0;
 

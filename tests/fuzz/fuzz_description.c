@@ -42,8 +42,8 @@ static void check_taken(enum store_description_type type, const struct store_des
         require(d->log[0] == '/' && d->system_identifier);
     require(d->timeline >= 0 && d->timeline <= UINT32_MAX);
     if (d->path)
-        require(d->path[0] == '/' && (strcmp(d->kind, "directory") == 0 ||
-                                    strcmp(d->kind, "live") == 0));
+        require(d->path[0] == '/' &&
+                (strcmp(d->kind, "directory") == 0 || strcmp(d->kind, "live") == 0));
     if (d->parent && type == BASE_JSON)
         require_id(d->parent);
     if (d->parent && type == VIEW_JSON)

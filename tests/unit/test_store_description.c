@@ -20,6 +20,10 @@ static int parse(enum store_description_type type, const char *text, struct stor
     return store_parse(type, text, strlen(text), "FILE", d, err);
 }
 
+#define FROZEN(live, epoch)                                                                        \
+    "{\"format\":1,\"kind\":\"frozen\",\"live\":" live ",\"epoch\":" epoch                         \
+    ",\"start_lsn\":\"0/9\",\"consistent_lsn\":\"0/A\",\"timeline\":1}"
+
 static void assert_refused(enum store_description_type type, const char *text, const char *word)
 {
     struct store_description d;
@@ -48,6 +52,15 @@ static void descriptions_are_read(void **state)
     assert_int_equal(
         parse(BASE_JSON, "{\"format\":1,\"kind\":\"layer\",\"parent\":\"12\"}", &d, &err), 0);
     assert_string_equal(d.parent, "12");
+    store_description_free(&d);
+    assert_int_equal(parse(BASE_JSON, "{\"format\":1,\"kind\":\"live\",\"path\":\"/a\"}", &d, &err),
+                     0);
+    assert_string_equal(d.path, "/a");
+    store_description_free(&d);
+    assert_int_equal(parse(BASE_JSON, FROZEN("\"2\"", "7"), &d, &err), 0);
+    assert_string_equal(d.live, "2");
+    assert_int_equal(d.epoch, 7);
+    assert_null(d.view);
     store_description_free(&d);
     assert_int_equal(parse(VIEW_JSON, "{\"format\":1,\"base\":\"3\",\"state\":\"open\"}", &d, &err),
                      0);
@@ -98,6 +111,20 @@ static void keys_that_are_missing_or_odd_are_named(void **state)
                    "{\"format\":1,\"kind\":\"directory\",\"path\":\"/\",\"parent\":\"1\"}",
                    "\"parent\" is unknown");
     assert_refused(BASE_JSON, "{\"format\":1,\"kind\":\"layer\"}", "\"parent\" is missing");
+    assert_refused(BASE_JSON, "{\"format\":1,\"kind\":\"live\",\"path\":\"a\"}", "\"path\"");
+    assert_refused(BASE_JSON,
+                   "{\"format\":1,\"kind\":\"live\",\"path\":\"/a\",\"start_lsn\":\"0/1\"}",
+                   "\"start_lsn\" is unknown");
+    assert_refused(BASE_JSON, FROZEN("\"../1\"", "7"), "\"live\"");
+    assert_refused(BASE_JSON, FROZEN("\"1\"", "0"), "\"epoch\" is 0");
+    assert_refused(BASE_JSON, FROZEN("\"1\"", "7,\"view\":\"../v\""), "\"view\"");
+    assert_refused(BASE_JSON, "{\"format\":1,\"kind\":\"frozen\",\"live\":\"1\",\"epoch\":1}",
+                   "\"start_lsn\" is missing");
+    assert_refused(
+        BASE_JSON,
+        "{\"format\":1,\"kind\":\"frozen\",\"live\":\"1\",\"epoch\":1,\"start_lsn\":\"0/9\","
+        "\"timeline\":1}",
+        "\"consistent_lsn\" is missing");
     assert_refused(VIEW_JSON, "{\"format\":1,\"base\":\"1\"}", "\"state\" is missing");
     assert_refused(VIEW_JSON, "{\"format\":1,\"base\":1,\"state\":\"open\"}", "\"base\" is no");
     assert_refused(VIEW_JSON, "{\"format\":1,\"base\":\"1\",\"state\":\"shut\"}", "\"state\"");
