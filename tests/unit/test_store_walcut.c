@@ -193,7 +193,7 @@ static void histories_come_along(void **state)
     struct err err;
 
     write_log(p);
-    assert_int_equal(io_write_file(AT_FDCWD, history, "1\t0/F0000\tno\n", 12, &err), 0);
+    assert_int_equal(io_write_file(AT_FDCWD, history, "1\t0/F0000\tno\n", 13, &err), 0);
     assert_int_equal(cut(p, BEGIN, &r, &err), 0);
     assert_int_equal(access(copy, R_OK), 0);
     free(history);
