@@ -127,18 +127,17 @@ static void take_freeze(struct base_list *l, const json_t *freeze)
         }
 }
 
-static int look_at_live(struct base_list *l, struct store *s, struct err *err)
+/* With a base that is not understood, which was told, it is not known. */
+static void look_at_live(struct base_list *l, struct store *s)
 {
-    int rc = store_find_live(s, &l->live, err);
     json_t *status, *freeze;
     size_t i;
 
-    if (rc != 1 || !l->live.mount)
-        return rc < 0 ? rc : 0;
+    if (store_find_live(s, &l->live, NULL) != 1 || !l->live.mount)
+        return;
     status = read_status(&l->live);
     json_array_foreach(json_object_get(status, "freezes"), i, freeze) take_freeze(l, freeze);
     json_decref(status);
-    return 0;
 }
 
 /* ---- the log ---- */
@@ -208,7 +207,7 @@ static int read_store(struct base_list *l, struct store *s, struct err *err)
         return rc;
     rc = look_at_bases(l, s, &log, err);
     if (rc == 0)
-        rc = look_at_live(l, s, err);
+        look_at_live(l, s);
     if (rc == 0 && c) {
         l->of_cluster = true;
         describe_wal(l, s, &log);

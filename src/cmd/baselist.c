@@ -65,7 +65,8 @@ static void print_freeze(const struct base_listed *b, const struct base_list *l)
     int64_t age = (int64_t)time(NULL) - b->facts.consistent_time;
     char kept[32];
 
-    printable_out("base %s: freeze %" PRIu64 " of base %s", b->id, b->freeze, l->live.id);
+    printable_out("base %s: freeze %" PRIu64 " of base %s", b->id, b->freeze,
+                  l->live.id ? l->live.id : "?");
     if (age >= 0)
         printf(", %lld s old", (long long)age);
     if (b->kept_known)
