@@ -167,10 +167,13 @@ static int refuse_tree(const struct store *s, const struct store_base *b, int rc
 static int open_directory(struct store *s, struct store_base *b, const char *root, struct err *err)
 {
     char *files = mem_printf("base/%s/" STORE_MANIFEST, root);
+    struct stat version;
     int rc = disk_posix(b->directory, &b->disk);
 
     if (rc == 0)
         rc = b->disk->ops->stat(b->disk, "", &b->root);
+    if (rc == 0 && b->is_frozen) /* the directory alone is there even when it was given up */
+        rc = b->disk->ops->stat(b->disk, "PG_VERSION", &version);
     if (rc < 0 && b->is_frozen)
         rc = refuse_tree(s, b, rc, err);
     else if (rc < 0)
