@@ -147,6 +147,16 @@ static int check_copy(const struct walcut *cut, uint64_t end, struct wal_reach *
     return rc;
 }
 
+static int sync_names(const char *dir, struct err *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 || fsync(fd) < 0 ? err_errno(err, "cannot sync %s", dir) : 0;
+
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 static void remove_copies(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -172,6 +182,8 @@ int wal_cut(const struct walcut *cut, struct wal_reach *r, struct err *err)
         rc = copy_segments(cut, &l, end.end, err);
     if (rc == 0)
         rc = check_copy(cut, end.end, r, err);
+    if (rc == 0)
+        rc = sync_names(cut->to, err);
     if (rc < 0)
         remove_copies(cut->to);
     wal_free(&l);
