@@ -67,8 +67,7 @@ static void print_freeze(const struct base_listed *b, const struct base_list *l)
 
     printable_out("base %s: freeze %" PRIu64 " of base %s", b->id, b->freeze,
                   l->live.id ? l->live.id : "?");
-    if (age >= 0)
-        printf(", %lld s old", (long long)age);
+    printf(", %lld s old", (long long)(age < 0 ? 0 : age)); /* its first moment is rounded up */
     if (b->kept_known)
         printf(", %s kept since it", units_format_size(b->kept, kept, sizeof(kept)));
     if (b->made_for)
