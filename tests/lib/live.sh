@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2120,SC2154
 # A private server on a live data directory. Source after common.sh.
 #
 #   DATA  its data directory     LIVE  where it is served, and the server runs     STORE  with the epochs
