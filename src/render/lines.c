@@ -290,6 +290,8 @@ static int measure_block(const struct render_lines *l, struct worker *k, uint64_
     } while (item);
     if (*bytes <= RENDER_INDEX_LARGE)
         k->nmarks = marks;
+    else if (k->nmarks > marks && k->marks[k->nmarks - 1].before == *bytes)
+        k->nmarks--; /* nobody sees a row behind it */
     return 0;
 }
 

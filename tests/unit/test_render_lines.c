@@ -530,6 +530,31 @@ static void what_was_measured_is_taken_back(void **state)
     free_file(f);
 }
 
+/* A part that ends with the last line of its block ends the block. */
+static void what_nobody_sees_behind_much_text_is_no_part(void **state)
+{
+    struct buf b = {0};
+    struct file *f = new_file();
+    struct rowspage_row r;
+
+    (void)state;
+    add_relation(f, 5, true);
+    assert_true(rowspage_add_dead(f->pages[0].bytes + 3 * RENDER_BLOCK));
+    rowspage_begin(&r, 2, false);
+    rowspage_hide(&r);
+    assert_true(rowspage_add(f->pages[0].bytes + 4 * RENDER_BLOCK, &r));
+    open_file(f);
+    write_file(f);
+    measure_alone(f);
+    check_reads_at_random(f, 31, 50);
+    render_lines_put(f->lines, &b);
+    open_again(f);
+    assert_true(render_lines_get(f->lines, b.data, b.len));
+    check_reads_at_random(f, 37, 50);
+    buf_free(&b);
+    free_file(f);
+}
+
 /* Whatever it says: the size is known only if it is believed, and no read leaves the file, or gives bytes that are not
  * in it. */
 static void check_believed(struct file *f, const char *bytes, size_t n, unsigned seed)
@@ -722,6 +747,7 @@ int main(void)
         cmocka_unit_test(a_page_that_changes_is_an_error),
         cmocka_unit_test(an_error_of_the_sink_ends_writing),
         cmocka_unit_test(what_was_measured_is_taken_back),
+        cmocka_unit_test(what_nobody_sees_behind_much_text_is_no_part),
         cmocka_unit_test(what_makes_no_sense_is_measured_anew),
         cmocka_unit_test(of_other_pages_nothing_is_taken_back),
         cmocka_unit_test(what_is_kept_is_read_without_pages),
