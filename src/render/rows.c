@@ -45,7 +45,10 @@ struct walk {
     struct out *o;  /* writing */
     size_t room;    /* there, that the rest of a row takes at most */
     uint64_t bytes; /* measuring */
+    uint64_t row;   /* where the row begins, of either */
 };
+
+#define ROW_LONGEST 0x3ffffffeu /* bytes of text: the server's limit of what is one message */
 
 #define ALWAYS static inline __attribute__((always_inline))
 
@@ -233,6 +236,14 @@ static int put_closed_text(struct walk *k, struct render_value v)
     return rc;
 }
 
+/* Long values make a row as long as one likes: a page has room for hundreds of pointers to one. */
+static int check_row(struct walk *k, size_t n, bool measures)
+{
+    uint64_t end = measures ? k->bytes + n : k->o->n;
+
+    return end - k->row > ROW_LONGEST ? render_fail(k->w, "a row of more than 1 GiB") : 0;
+}
+
 /* *n: measuring, its length. */
 static int write_opened(struct walk *k, const struct step *s, struct render_value v, size_t *n,
                         bool measures)
@@ -279,6 +290,8 @@ ALWAYS int write_varlena(struct walk *k, struct cursor *c, const struct step *s,
     if (varlena_is_closed(v.p)) { /* varlena.h */
         leave(k, c, measures);
         rc = write_closed(k, s, v, &n, measures);
+        if (rc == 0)
+            rc = check_row(k, n, measures);
         *c = (struct cursor){.bytes = n};
         enter(k, c, measures);
         return rc;
@@ -398,6 +411,7 @@ ALWAYS int write_row(struct walk *k, const char *row, size_t len, bool measures)
     if (rc <= 0)
         return rc;
     t = open_tuple(row, len);
+    k->row = measures ? k->bytes : k->o->n;
     k->room = len + CHUNK + (k->nsteps + 1) * (DIGITS_MAX + 1);
     enter(k, &c, measures);
     rc = k->values ? write_permuted(k, &c, &t, measures) : write_ascending(k, &c, &t, measures);
