@@ -63,6 +63,17 @@ static int time_in_wal(const struct pruning *p, const struct store_base_facts *f
     return rc;
 }
 
+/* One that is to be dropped with its view. */
+static bool goes_with_view(const struct pruning *p, const char *id)
+{
+    uint64_t number;
+    char *view;
+    bool goes = store_is_frozen(p->s, id, &number, &view, NULL) == 1 && view;
+
+    free(view);
+    return goes;
+}
+
 /* The index of the base that a layer lies on; -1: it is none. */
 static int find_below(const struct pruning *p, size_t i, const struct store_base *b)
 {
@@ -91,6 +102,8 @@ static int look_at_base(struct pruning *p, size_t i, struct err *err)
         return err_hint(err, "Nothing is removed from a store that is not understood.");
     p->directories[i] = mem_strdup(b.directory);
     base->below = find_below(p, i, &b);
+    base->frozen = b.is_frozen;
+    base->with_view = goes_with_view(p, base->id);
     base->first_time = base->facts.consistent_time;
     if (!base->first_time && p->log.n)
         rc = time_in_wal(p, &base->facts, &base->first_time, err);

@@ -20,13 +20,17 @@ static bool is_newer(const struct prune_base *a, const struct prune_base *b)
     return a->facts.timeline >= b->facts.timeline && a->facts.start_lsn > b->facts.start_lsn;
 }
 
-/* The newest base from which all that is retained can be shown; NULL: there is none. */
+/* The newest base from which all that is retained can be shown, a frozen one only where those count;
+ * NULL: there is none. */
 static const struct prune_base *find_anchor(const struct prune_base *bases, size_t n,
-                                            const struct wal_list *log, int64_t keep_from)
+                                            const struct wal_list *log, int64_t keep_from,
+                                            bool frozen)
 {
     const struct prune_base *anchor = NULL, *b;
 
     for (b = bases; b < bases + n; b++) {
+        if (b->with_view || (b->frozen && !frozen))
+            continue;
         if (b->facts.plain || !b->first_time || b->first_time > keep_from || !leads_to_all(b, log))
             continue;
         if (!anchor || is_newer(b, anchor))
@@ -66,12 +70,13 @@ static bool needs_wal(const struct prune_base *b)
 uint64_t prune_decide(struct prune_base *bases, size_t n, const struct wal_list *log,
                       int64_t keep_from)
 {
-    const struct prune_base *anchor = find_anchor(bases, n, log, keep_from);
+    const struct prune_base *newest = find_anchor(bases, n, log, keep_from, true),
+                            *lasting = find_anchor(bases, n, log, keep_from, false);
     uint64_t from = UINT64_MAX;
     size_t i;
 
     for (i = 0; i < n; i++)
-        bases[i].why = judge(&bases[i], anchor);
+        bases[i].why = judge(&bases[i], bases[i].frozen ? newest : lasting);
     for (i = 0; i < n; i++)
         if (bases[i].why != PRUNE_REMOVE && bases[i].why != PRUNE_BELOW)
             keep_below(bases, n, &bases[i]);

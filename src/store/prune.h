@@ -3,7 +3,8 @@
  *
  * Needed are: the newest base from which everything within the retention can be shown, and all that
  * are newer; bases that a view stands on; what a needed layer lies on. Of the log: from the start
- * of the oldest needed base on, those left out that are merely below a layer.
+ * of the oldest needed base on, those left out that are merely below a layer. What may be given up
+ * makes nothing needless that stays, and what goes with its view makes nothing needless at all.
  */
 #ifndef ASOFS_STORE_PRUNE_H
 #define ASOFS_STORE_PRUNE_H
@@ -26,6 +27,8 @@ struct prune_base {
                            known */
     int below;          /* index of the base that this layer lies on; -1: it is no layer */
     bool has_view;
+    bool frozen;        /* a freeze, or a layer on one: freezes can be given up */
+    bool with_view;     /* a freeze that goes with its view */
     enum prune_why why; /* the answer */
 };
 

@@ -61,6 +61,40 @@ static void nothing_goes_while_no_base_is_as_old_as_the_retention(void **s)
     assert_int_equal(b[0].why, PRUNE_RETAINED);
 }
 
+static void a_freeze_makes_only_freezes_needless(void **s)
+{
+    struct prune_base b[] = THREE_BASES;
+
+    (void)s;
+    b[1].frozen = b[2].frozen = true;
+    assert_int_equal(prune_decide(b, 3, &no_log, 1200), 100 * MIB);
+    assert_int_equal(b[0].why, PRUNE_RETAINED); /* as freezes can be given up */
+    assert_int_equal(b[1].why, PRUNE_REMOVE);
+    assert_int_equal(b[2].why, PRUNE_RETAINED);
+}
+
+static void a_freeze_that_goes_with_its_view_makes_nothing_needless(void **s)
+{
+    struct prune_base b[] = THREE_BASES;
+
+    (void)s;
+    b[1].frozen = b[2].frozen = b[2].with_view = true;
+    assert_int_equal(prune_decide(b, 3, &no_log, 1200), 100 * MIB);
+    assert_int_equal(b[0].why, PRUNE_RETAINED);
+    assert_int_equal(b[1].why, PRUNE_RETAINED);
+}
+
+static void an_old_freeze_is_needless_beside_a_base(void **s)
+{
+    struct prune_base b[] = THREE_BASES;
+
+    (void)s;
+    b[0].frozen = true;
+    assert_int_equal(prune_decide(b, 3, &no_log, 1150), 200 * MIB);
+    assert_int_equal(b[0].why, PRUNE_REMOVE);
+    assert_int_equal(b[1].why, PRUNE_RETAINED);
+}
+
 static void bases_need_not_be_in_order(void **s)
 {
     struct prune_base b[] = {base_at("1", 300, 1200), base_at("2", 100, 1000),
@@ -208,6 +242,9 @@ int main(void)
             what_reaches_the_earliest_moment_that_is_retained_stays_and_all_that_is_newer),
         cmocka_unit_test(a_base_whose_first_moment_is_the_earliest_one_is_enough),
         cmocka_unit_test(nothing_goes_while_no_base_is_as_old_as_the_retention),
+        cmocka_unit_test(a_freeze_makes_only_freezes_needless),
+        cmocka_unit_test(a_freeze_that_goes_with_its_view_makes_nothing_needless),
+        cmocka_unit_test(an_old_freeze_is_needless_beside_a_base),
         cmocka_unit_test(bases_need_not_be_in_order),
         cmocka_unit_test(a_base_with_a_view_stays_with_its_log),
         cmocka_unit_test(what_a_needed_layer_lies_on_stays_but_its_log_goes),
