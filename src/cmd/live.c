@@ -219,9 +219,14 @@ static int run_command(const struct live_command *c, const char *store, const ch
 /* The directory that is the store's live base, or of a directory that is no store: `told`. */
 static int find_directory(const char *store, const char *told, char **directory, struct err *err)
 {
-    struct store_live l;
-    int rc = has_live_base(store, &l, err);
+    struct store_live l = {0};
+    struct pg_identity owner;
+    int rc = live_enter_owner(store, &owner, err);
 
+    if (rc < 0)
+        return rc;
+    rc = has_live_base(store, &l, err);
+    pg_identity_leave(&owner);
     if (rc == 1)
         *directory = mem_strdup(l.directory);
     else if (rc == 0 && told)

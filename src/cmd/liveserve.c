@@ -23,7 +23,6 @@
 #include "fs/livefs.h"
 #include "fs/mountpoint.h"
 #include "live/livedir.h"
-#include "pg/identity.h"
 
 #define PATH_FILE_MAX 65536
 #define PID_FILE_MAX 65536
@@ -109,6 +108,13 @@ int live_become_owner(const char *store, struct err *err)
     int rc = find_owner(store, &owner, err);
 
     return rc < 0 ? rc : cannot_become(&owner, pg_identity_become(&owner, false), err);
+}
+
+int live_enter_owner(const char *store, struct pg_identity *owner, struct err *err)
+{
+    int rc = find_owner(store, owner, err);
+
+    return rc < 0 ? rc : cannot_become(owner, pg_identity_enter(owner), err);
 }
 
 static int enter(void *arg)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "pg/identity.h"
 
 struct live_serve_options {
     bool primary;    /* also a server that writes by itself */
@@ -23,6 +24,9 @@ int live_serve(const char *store, const char *data, const char *dir,
 
 /* Of who is root: he is the owner of the store for good. 0 or a negative errno, in words. */
 int live_become_owner(const char *store, struct err *err);
+
+/* The same for a while: until pg_identity_leave(owner). */
+int live_enter_owner(const char *store, struct pg_identity *owner, struct err *err);
 
 /* Where it is served, as the daemon wrote down: STORE/epoch/daemon. *mountpoint is the caller's. */
 int live_find_mountpoint(const char *store, char **mountpoint, struct err *err);
