@@ -16,6 +16,7 @@
 
 #define KEEPER_SECONDS 1
 #define PINNED_MAX 8192
+#define LOCK_TRIES 10
 
 /* ---- the keeper ---- */
 
@@ -419,16 +420,31 @@ static int open_dirs(struct livedir *l, const char *data, const char *epochs, st
     return 0;
 }
 
+/* Who looks whether somebody serves has the lock for a moment. */
+static int take_lock(int fd)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+    int i, rc = -EWOULDBLOCK;
+
+    for (i = 0; i < LOCK_TRIES && rc == -EWOULDBLOCK; i++) {
+        if (i)
+            nanosleep(&moment, NULL);
+        rc = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+    }
+    return rc;
+}
+
 static int lock_epochs(struct livedir *l, const char *epochs, struct err *err)
 {
+    int rc;
+
     l->lock = openat(l->epochs, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (l->lock < 0)
         return err_errno(err, "cannot open %s/lock", epochs);
-    if (flock(l->lock, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK
-                   ? err_set(err, EBUSY, "%s: another process serves from there", epochs)
-                   : err_errno(err, "cannot lock %s/lock", epochs);
-    return 0;
+    rc = take_lock(l->lock);
+    if (rc == -EWOULDBLOCK)
+        return err_set(err, EBUSY, "%s: another process serves from there", epochs);
+    return rc < 0 ? err_set(err, -rc, "cannot lock %s/lock: %s", epochs, strerror(-rc)) : 0;
 }
 
 static int check_devices(struct livedir *l, const char *data, const char *epochs, struct err *err)

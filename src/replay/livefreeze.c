@@ -151,7 +151,7 @@ static void clear_locked(struct store *s, const struct store_live *l)
 {
     struct clearing c = {.store = s, .live = l};
 
-    if (each_base(s, drop_of_gone_view, &c, NULL) == 0 && l->mount &&
+    if (each_base(s, drop_of_gone_view, &c, NULL) == 0 && l->mount && store_is_served(s) &&
         each_base(s, take_number, &c, NULL) == 0)
         list_freezes(l, drop_if_nobodys, &c);
     free(c.taken);
@@ -236,7 +236,8 @@ static int refuse_unserved(const struct livefreeze *z, int rc, struct err *err)
 static int freeze(struct livefreeze *z, struct err *err)
 {
     uint64_t first = 0, n;
-    int rc = z->live.mount ? list_freezes(&z->live, take_newest, &first) : -ENOTCONN;
+    bool served = z->live.mount && store_is_served(z->store);
+    int rc = served ? list_freezes(&z->live, take_newest, &first) : -ENOTCONN;
 
     if (rc < 0)
         return refuse_unserved(z, rc, err);

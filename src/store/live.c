@@ -3,6 +3,7 @@
 #include "store/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,18 @@ int store_find_live(struct store *s, struct store_live *l, struct err *err)
     }
     store_names_free(ids);
     return rc < 0 ? rc : l->id != NULL;
+}
+
+bool store_is_served(const struct store *s)
+{
+    char *path = mem_printf("%s/epoch/lock", s->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool served = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return served;
 }
 
 static int add_live(struct store *s, const char *directory, char **id, struct err *err)

@@ -158,6 +158,9 @@ int store_add_live(struct store *s, const char *directory, char **id, struct err
 int store_find_live(struct store *s, struct store_live *l, struct err *err);
 void store_live_free(struct store_live *l);
 
+/* A process serves from this store now. Where one was killed, its mount point may be another's since. */
+bool store_is_served(const struct store *s);
+
 struct store_freeze {
     uint64_t number;
     const char *view; /* a view that it was made for alone, and goes with; NULL: it stays */

@@ -7,8 +7,10 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,6 +119,25 @@ static void where_it_is_served_is_what_its_daemon_wrote(void **state)
     free(mount);
 }
 
+static void it_is_served_while_its_lock_is_held(void **state)
+{
+    struct place *p = *state;
+    char *path = place_path(p, "store/epoch/lock");
+    int fd;
+
+    add_live(p);
+    serve(p); /* as one that was killed leaves it */
+    assert_false(store_is_served(p->store));
+    place_put_text(p, "store/epoch/lock", "");
+    assert_false(store_is_served(p->store));
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_true(store_is_served(p->store));
+    close(fd);
+    assert_false(store_is_served(p->store));
+    free(path);
+}
+
 static void a_freeze_is_a_base_on_its_tree(void **state)
 {
     struct place *p = *state;
@@ -223,6 +244,7 @@ int main(void)
         PLACED(a_store_has_one_live_base),
         PLACED(a_live_base_is_no_directory_to_read),
         PLACED(where_it_is_served_is_what_its_daemon_wrote),
+        PLACED(it_is_served_while_its_lock_is_held),
         PLACED(a_freeze_is_a_base_on_its_tree),
         PLACED(a_freeze_that_is_not_there_says_what_to_do),
         PLACED(what_stands_on_another_keeps_it),
