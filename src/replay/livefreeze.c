@@ -297,12 +297,24 @@ static int check_control(const struct livefreeze *z, struct err *err)
     return check_label(z, err);
 }
 
+/* A link leads to where the server, which works in the mount, finds it. */
+static char *log_of_server(const struct livefreeze *z)
+{
+    char *path = mem_printf("%s/pg_wal", z->live.directory);
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+        free(path);
+        path = mem_printf("%s/pg_wal", z->live.mount);
+    }
+    return path;
+}
+
 /* Its log, and from when on it can be shown: from the end of that. */
 static int take_log(struct livefreeze *z, struct err *err)
 {
     const struct pg_control *c = &z->control;
-    char *pg_wal = mem_printf("%s/pg_wal", z->live.directory),
-         *to = wal_of(z->store, z->freeze.number);
+    char *pg_wal = log_of_server(z), *to = wal_of(z->store, z->freeze.number);
     struct walcut cut = {.pg_wal = pg_wal,
                          .to = to,
                          .system = c->system_identifier,
