@@ -16,8 +16,8 @@
 #include "replay/making.h"
 #include "store/walcut.h"
 
-#define TRIES 3            /* the server may use log again while it is copied */
-#define NUMBERS_AHEAD 1000 /* of freezes that were dropped, or could not be made */
+#define TRIES 3        /* the server may use log again while it is copied */
+#define FREEZE_TRIES 8 /* somebody else freezes, too, past the store */
 
 struct livefreeze {
     struct store *store;
@@ -218,43 +218,39 @@ char *livefreeze_wal(struct store *s, const char *id)
 
 /* ---- freezing ---- */
 
-static void take_newest(void *arg, uint64_t number)
-{
-    uint64_t *newest = arg;
-
-    if (number > *newest)
-        *newest = number;
-}
-
 static int refuse_unserved(const struct livefreeze *z, int rc, struct err *err)
 {
     return err_set(err, -rc, "the live base %s is not served at %s now (%s): serve it (asofs live)",
                    z->live.directory, z->live.mount ? z->live.mount : "any place", strerror(-rc));
 }
 
-/* No number is given twice, so there may be gaps where none is to be had. */
-static int freeze(struct livefreeze *z, struct err *err)
+static int freeze_next(struct livefreeze *z)
 {
-    uint64_t first = 0, n;
-    bool served = z->live.mount && store_is_served(z->store);
-    int rc = served ? list_freezes(&z->live, take_newest, &first) : -ENOTCONN;
+    int rc = store_next_freeze(&z->live, &z->freeze.number);
 
     if (rc < 0)
+        return rc;
+    z->tree = store_freeze_path(&z->live, z->freeze.number);
+    if (mkdir(z->tree, 0700) == 0)
+        return 0;
+    rc = -errno;
+    free(z->tree);
+    z->tree = NULL;
+    return rc;
+}
+
+static int freeze(struct livefreeze *z, struct err *err)
+{
+    bool served = z->live.mount && store_is_served(z->store);
+    int i, rc = served ? -EEXIST : -ENOTCONN;
+
+    for (i = 0; i < FREEZE_TRIES && rc == -EEXIST; i++)
+        rc = freeze_next(z);
+    if (rc == -ENOTCONN || rc == -ENOENT)
         return refuse_unserved(z, rc, err);
-    for (n = first + 1; n <= first + NUMBERS_AHEAD; n++) {
-        z->tree = store_freeze_path(&z->live, n);
-        if (mkdir(z->tree, 0700) == 0) {
-            z->freeze.number = n;
-            return 0;
-        }
-        rc = -errno;
-        free(z->tree);
-        z->tree = NULL;
-        if (rc != -EEXIST)
-            break;
-    }
-    return err_set(err, -rc, "cannot freeze %s at %s: %s", z->live.directory, z->live.mount,
-                   strerror(-rc));
+    return rc < 0 ? err_set(err, -rc, "cannot freeze %s at %s: %s", z->live.directory,
+                            z->live.mount, strerror(-rc))
+                  : 0;
 }
 
 static int check_label(const struct livefreeze *z, struct err *err)

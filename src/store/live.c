@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -108,6 +110,24 @@ int store_add_live(struct store *s, const char *directory, char **id, struct err
 char *store_freeze_path(const struct store_live *l, uint64_t number)
 {
     return mem_printf("%s/" STORE_FREEZES "/%" PRIu64, l->mount, number);
+}
+
+int store_next_freeze(const struct store_live *l, uint64_t *number)
+{
+    char *path = mem_printf("%s/.asofs/status.json", l->mount);
+    FILE *f = fopen(path, "re");
+    int rc = f ? 0 : -errno;
+    json_t *status = f ? json_loadf(f, 0, NULL) : NULL;
+    json_int_t next = json_integer_value(json_object_get(status, "next"));
+
+    if (rc == 0 && next < 1)
+        rc = -EIO;
+    *number = rc == 0 ? (uint64_t)next : 0;
+    json_decref(status);
+    if (f)
+        fclose(f);
+    free(path);
+    return rc;
 }
 
 /* The live base, which is served. */

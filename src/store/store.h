@@ -169,6 +169,9 @@ struct store_freeze {
 #define STORE_FREEZES ".asofs/frozen" /* below the mount: a directory for each freeze, by number */
 char *store_freeze_path(const struct store_live *l, uint64_t number); /* freed by the caller */
 
+/* The number that its next freeze will have, as who serves it says. -ENOENT, -ENOTCONN: nobody does. */
+int store_next_freeze(const struct store_live *l, uint64_t *number);
+
 /* A freeze of the live base, which is served, becomes a base; its tree is walked. */
 int store_add_frozen(struct store *s, const struct store_freeze *z,
                      const struct store_base_facts *f, char **id, struct err *err);

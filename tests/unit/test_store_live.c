@@ -138,6 +138,25 @@ static void it_is_served_while_its_lock_is_held(void **state)
     free(path);
 }
 
+static void the_next_freeze_has_the_number_that_its_daemon_says(void **state)
+{
+    struct place *p = *state;
+    struct store_live l;
+    uint64_t number;
+
+    add_live(p);
+    serve(p);
+    assert_int_equal(store_find_live(p->store, &l, &p->err), 1);
+    assert_int_equal(store_next_freeze(&l, &number), -ENOENT);
+    put_freeze(p, "1");
+    place_put_text(p, "mnt/.asofs/status.json", "{\"next\": 4711}\n"); /* many were dropped */
+    assert_int_equal(store_next_freeze(&l, &number), 0);
+    assert_int_equal(number, 4711);
+    place_put_text(p, "mnt/.asofs/status.json", "{");
+    assert_int_equal(store_next_freeze(&l, &number), -EIO);
+    store_live_free(&l);
+}
+
 static void a_freeze_is_a_base_on_its_tree(void **state)
 {
     struct place *p = *state;
@@ -245,6 +264,7 @@ int main(void)
         PLACED(a_live_base_is_no_directory_to_read),
         PLACED(where_it_is_served_is_what_its_daemon_wrote),
         PLACED(it_is_served_while_its_lock_is_held),
+        PLACED(the_next_freeze_has_the_number_that_its_daemon_says),
         PLACED(a_freeze_is_a_base_on_its_tree),
         PLACED(a_freeze_that_is_not_there_says_what_to_do),
         PLACED(what_stands_on_another_keeps_it),
