@@ -95,12 +95,14 @@ void child_end(struct child *c)
     make_empty(c);
 }
 
+#define ERRNO_END 4096 /* the kernel's (IS_ERR_VALUE); what is beyond is none */
+
 bool child_get_lost(struct reader *body, struct err *why)
 {
     uint32_t code = reader_u32(body);
     char *text = reader_str(body);
 
-    err_set(why, (int)code, "%s", text);
+    err_set(why, code < ERRNO_END ? (int)code : EIO, "%s", text);
     free(text);
     return reader_done(body);
 }
