@@ -197,6 +197,18 @@ static void start_reading(struct reading *g, const struct wal_way *way, struct w
                           .walk = wal_walk_new(&source)};
 }
 
+/* As far as the log is there, which is to *end; false: none of that way is. */
+static bool start_within(struct reading *g, const struct wal_way *way, struct wal_reach *r,
+                         uint64_t *end)
+{
+    *r = (struct wal_reach){0};
+    if (!wal_covers(way->list, way->timeline, way->from, end) || way->before <= way->from)
+        return false;
+    start_reading(g, way, r);
+    g->before = way->before < *end ? way->before : *end;
+    return true;
+}
+
 static void finish(struct reading *g)
 {
     wal_walk_free(g->walk);
@@ -209,11 +221,8 @@ int wal_reach(const struct wal_way *way, struct wal_reach *r, struct err *err)
     uint64_t end;
     int rc;
 
-    *r = (struct wal_reach){0};
-    if (!wal_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
+    if (!start_within(&g, way, r, &end))
         return 0;
-    start_reading(&g, way, r);
-    g.before = way->before < end ? way->before : end;
     rc = read_backwards(&g, (g.before - 1) / way->list->segment_bytes, err);
     if (rc == 0 && r->end && g.before == end)
         rc = check_end(&g, err);
@@ -227,11 +236,8 @@ int wal_reach_whole(const struct wal_way *way, struct wal_reach *r, struct err *
     uint64_t end;
     int rc;
 
-    *r = (struct wal_reach){0};
-    if (!wal_covers(way->list, way->timeline, way->from, &end) || way->before <= way->from)
+    if (!start_within(&g, way, r, &end))
         return 0;
-    start_reading(&g, way, r);
-    g.before = way->before < end ? way->before : end;
     wal_begin(g.walk, way->from);
     rc = walk(&g, g.before, r, err);
     if (rc == 1 && g.before == end)
