@@ -103,17 +103,6 @@ static int load(const char *mountpoint, json_t **all, struct err *err)
     return rc;
 }
 
-int live_status_next(const char *mountpoint, uint64_t *next, struct err *err)
-{
-    json_t *all;
-    int rc = load(mountpoint, &all, err);
-
-    if (rc == 0)
-        *next = (uint64_t)json_integer_value(json_object_get(all, "next"));
-    json_decref(all);
-    return rc;
-}
-
 static const char *text_of(const json_t *freeze, const char *name)
 {
     const char *text = json_string_value(json_object_get(freeze, name));

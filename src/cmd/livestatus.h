@@ -2,8 +2,6 @@
 #ifndef ASOFS_CMD_LIVESTATUS_H
 #define ASOFS_CMD_LIVESTATUS_H
 
-#include <stdint.h>
-
 #include "common/err.h"
 #include "live/livedir.h"
 
@@ -13,9 +11,7 @@
  */
 char *live_status_text(struct livedir *l);
 
-/* What the one of a mount says: the number of the next freeze; the freezes as a table, on standard
- * output. */
-int live_status_next(const char *mountpoint, uint64_t *next, struct err *err);
+/* The freezes that the one of a mount has, as a table on standard output. */
 int live_status_print(const char *mountpoint, struct err *err);
 
 #endif

@@ -183,7 +183,8 @@ static void find_number(void *arg, const char *id, uint64_t number, const char *
         f->id = mem_strdup(id);
 }
 
-int livefreeze_find(struct store *s, uint64_t number, char **id, struct err *err)
+/* 1: the base that a freeze is, *id is freed by the caller; 0: it is none. */
+static int find_base(struct store *s, uint64_t number, char **id, struct err *err)
 {
     struct finding f = {.number = number};
     int rc = each_base(s, find_number, &f, err);
@@ -203,6 +204,34 @@ int livefreeze_drop(struct store *s, const char *id, struct err *err)
     free(view);
     if (rc == 0 && frozen == 1)
         livefreeze_clear(s);
+    return rc;
+}
+
+static int drop_tree(struct store *s, uint64_t number, struct err *err)
+{
+    struct store_live l;
+    int rc = store_find_live(s, &l, err);
+    char *tree = rc == 1 && l.mount ? store_freeze_path(&l, number) : NULL;
+
+    if (rc >= 0 && (!tree || rmdir(tree) < 0))
+        rc = !tree || errno == ENOENT ? err_set(err, ENOENT, "there is no freeze %" PRIu64 " of %s",
+                                                number, store_path(s))
+                                      : err_errno(err, "cannot drop freeze %" PRIu64, number);
+    free(tree);
+    store_live_free(&l);
+    return rc < 0 ? rc : 0;
+}
+
+int livefreeze_drop_number(struct store *s, uint64_t number, struct err *err)
+{
+    char *id;
+    int rc = find_base(s, number, &id, err);
+
+    if (rc == 0)
+        return drop_tree(s, number, err);
+    if (rc == 1)
+        rc = livefreeze_drop(s, id, err);
+    free(id);
     return rc;
 }
 
@@ -248,6 +277,11 @@ static int freeze(struct livefreeze *z, struct err *err)
         rc = freeze_next(z);
     if (rc == -ENOTCONN || rc == -ENOENT)
         return refuse_unserved(z, rc, err);
+    if (rc == -EBUSY)
+        return err_set(err, EBUSY,
+                       "%s was not frozen: calls of the server are under way that do not end; "
+                       "nothing came of it, try again",
+                       z->live.directory);
     return rc < 0 ? err_set(err, -rc, "cannot freeze %s at %s: %s", z->live.directory,
                             z->live.mount, strerror(-rc))
                   : 0;

@@ -27,8 +27,8 @@ int livefreeze_make(struct store *s, const struct pg_programs *p, const char *vi
 /* store_drop_base; of a freeze that is not served now, the freeze itself goes when it is. */
 int livefreeze_drop(struct store *s, const char *id, struct err *err);
 
-/* 1: the base that a freeze is, *id is freed by the caller; 0: it is none. */
-int livefreeze_find(struct store *s, uint64_t number, char **id, struct err *err);
+/* The same by the number of a freeze; also of one that is no base. -ENOENT: there is none. */
+int livefreeze_drop_number(struct store *s, uint64_t number, struct err *err);
 
 /* Bases go that were made for a view that is gone, and freezes that are no base. */
 void livefreeze_clear(struct store *s);
