@@ -230,21 +230,38 @@ static int check_one_disk(const struct adoption *a, struct err *err)
     return 0;
 }
 
-/* A link in pg_tblspc leads elsewhere; directories are tablespaces in place. */
+/* A link in pg_tblspc leads there. */
+static int check_tablespace(const struct adoption *a, const char *link, struct err *err)
+{
+    struct stat data, place;
+
+    if (stat(a->dir, &data) < 0 || stat(link, &place) < 0)
+        return err_errno(err, "cannot look at the directory that %s leads to", link);
+    if (data.st_dev == place.st_dev)
+        return 0;
+    return err_set(err, EXDEV,
+                   "the tablespace %s lies on another file system than the store %s: what a live "
+                   "base has had is moved into its store. Move its directory to that file system, "
+                   "or its tables to another tablespace",
+                   link, a->writer.path);
+}
+
+/* Directories are tablespaces in place. */
 static int check_tablespaces(const struct adoption *a, struct err *err)
 {
-    char *path = mem_printf("%s/pg_tblspc", a->dir);
+    char *path = mem_printf("%s/pg_tblspc", a->dir), *link;
     DIR *dir = opendir(path);
     struct dirent *e;
     struct stat st;
     int rc = dir ? 0 : err_errno(err, "cannot open %s", path);
 
-    while (rc == 0 && (e = readdir(dir)))
-        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
-            rc = err_set(err, ENOTSUP,
-                         "%s has the tablespace %s, which lies elsewhere: its pages would not be "
-                         "frozen. Move what is in it to another tablespace, and drop it",
-                         a->dir, e->d_name);
+    while (rc == 0 && (e = readdir(dir))) {
+        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISLNK(st.st_mode))
+            continue;
+        link = mem_printf("%s/%s", path, e->d_name);
+        rc = check_tablespace(a, link, err);
+        free(link);
+    }
     if (dir)
         closedir(dir);
     free(path);

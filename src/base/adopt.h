@@ -9,8 +9,8 @@
  *
  * A live base is another matter: a cluster that was shut down, on which a server runs again when it is
  * served (asofs live). It has to be a standby's, unless a primary's is asked for; as its freezes are
- * recovered as after a crash, full_page_writes and, of a primary, fsync are on. The directory, without
- * tablespaces elsewhere, and the store lie on one file system.
+ * recovered as after a crash, full_page_writes and, of a primary, fsync are on. The directory,
+ * its tablespaces and the store lie on one file system.
  */
 #ifndef ASOFS_BASE_ADOPT_H
 #define ASOFS_BASE_ADOPT_H

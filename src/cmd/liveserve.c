@@ -222,6 +222,7 @@ static int open_live(struct serving *s, struct err *err)
     const struct livedir_options options = {.durable = s->o->durable,
                                             .limit = s->o->limit,
                                             .reserve = s->o->reserve,
+                                            .mount = s->at.path,
                                             .complain = complain,
                                             .arg = s};
     int rc = check_owner(s, err);

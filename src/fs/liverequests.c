@@ -39,7 +39,7 @@ static void fill_entry(const struct live_node *n, struct fuse_entry_param *e)
     *e = (struct fuse_entry_param){.ino = n->number,
                                    .attr = n->st,
                                    .attr_timeout = attr_timeout(n),
-                                   .entry_timeout = FS_FOREVER};
+                                   .entry_timeout = n->fleeting ? 0 : FS_FOREVER};
 }
 
 static void reply_entry(fuse_req_t req, int rc, const struct live_node *n)
@@ -74,6 +74,8 @@ static void live_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         return;
     }
     rc = livedir_lookup(livefs_of(req)->live, parent, name, &n);
+    if (rc == -ENOENT && n.fleeting)
+        e.entry_timeout = 0;
     if (rc == -ENOENT)
         fuse_reply_entry(req, &e); /* the kernel remembers that there is none */
     else

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -99,6 +100,66 @@ static int find(const struct frozen *t, uint64_t dir, const char *name, uint64_t
     return *id && !is_hidden(t, dir, name, *mode) ? 0 : -ENOENT;
 }
 
+static int list_names(const struct frozen *t, uint64_t dir,
+                      int (*each)(void *arg, const char *name, uint64_t id, mode_t mode),
+                      void *arg);
+
+static int is_one(void *arg, const char *name, uint64_t id, mode_t mode)
+{
+    (void)arg, (void)name, (void)id, (void)mode;
+    return 1;
+}
+
+/* .tablespaces, in which nothing was. The tree is locked. */
+static bool is_empty_made_up(const struct frozen *t, uint64_t id)
+{
+    return id == NODES_SPACES && !list_names(t, id, is_one, NULL);
+}
+
+/* The tree is locked, here and below. Names that are there now. */
+static int list_live(const struct frozen *t, struct node *d, uint64_t dir,
+                     int (*each)(void *arg, const char *name, uint64_t id, mode_t mode), void *arg)
+{
+    bool in_root = dir == frozen_root(t);
+    struct node *n;
+    uint64_t id;
+    mode_t mode;
+    int rc = 0;
+
+    for (n = d ? d->children : NULL; n && rc == 0; n = n->next)
+        if (!(in_root && strcmp(n->name, WAL_NAME) == 0) &&
+            find(t, dir, n->name, &id, &mode) == 0 && !is_empty_made_up(t, id))
+            rc = each(arg, n->name, id, mode);
+    return rc;
+}
+
+/* Names that are not there any more: each once, by the record that counts. */
+static int list_gone(const struct frozen *t, struct node *d, uint64_t dir,
+                     int (*each)(void *arg, const char *name, uint64_t id, mode_t mode), void *arg)
+{
+    const struct past_names *names = &t->l->names;
+    const struct past_name *r = NULL;
+    int rc = 0;
+
+    while (rc == 0 && (r = past_names_of_dir(names, dir, r))) {
+        if (r->epoch < t->e->number || !r->id || (d && nodes_child(&t->l->nodes, d, r->name)))
+            continue;
+        if (past_names_find(names, t->e->number, dir, r->name) == r &&
+            !is_hidden(t, dir, r->name, r->mode))
+            rc = each(arg, r->name, r->id, r->mode);
+    }
+    return rc;
+}
+
+static int list_names(const struct frozen *t, uint64_t dir,
+                      int (*each)(void *arg, const char *name, uint64_t id, mode_t mode), void *arg)
+{
+    struct node *d = nodes_of_id(&t->l->nodes, dir);
+    int rc = list_live(t, d, dir, each, arg);
+
+    return rc ? rc : list_gone(t, d, dir, each, arg);
+}
+
 /* Where the file is now. The tree is locked. *hold: of a kept one, to be released. */
 static int locate(const struct frozen *t, uint64_t id, int *dir, char path[PATH_MAX])
 {
@@ -117,6 +178,61 @@ static int locate(const struct frozen *t, uint64_t id, int *dir, char path[PATH_
     }
     past_put(p);
     return rc;
+}
+
+/* ---- tablespaces ---- */
+
+/* .tablespaces, or a tablespace's directory: no part of the data directory on disk. The tree is
+ * locked. */
+static bool is_made_up(const struct frozen *t, uint64_t id)
+{
+    const struct past_name *r = NULL;
+    const struct node *n = nodes_of_id(&t->l->nodes, id);
+
+    if (id == NODES_SPACES || n)
+        return id == NODES_SPACES || n->space;
+    while ((r = past_names_of_dir(&t->l->names, NODES_SPACES, r)))
+        if (r->id == id)
+            return true;
+    return false;
+}
+
+/* It has no times or size of its own: as the data directory. */
+static int stat_made_up(const struct frozen *t, uint64_t id, struct stat *st)
+{
+    if (fstat(t->l->dir, st) < 0)
+        return -errno;
+    st->st_ino = id;
+    st->st_nlink = 1;
+    return 0;
+}
+
+struct wanted_name {
+    uint64_t id;
+    char name[NAME_MAX + 1];
+};
+
+static int is_wanted_name(void *arg, const char *name, uint64_t id, mode_t mode)
+{
+    struct wanted_name *w = arg;
+
+    (void)mode;
+    if (id == w->id)
+        strcpy(w->name, name);
+    return id == w->id;
+}
+
+/* A tablespace's link: where it leads to in the tree. The tree is locked. */
+static bool space_target(const struct frozen *t, uint64_t id, char *target, size_t room)
+{
+    struct wanted_name w = {.id = id};
+    uint64_t links, space;
+    mode_t mode;
+
+    return find(t, frozen_root(t), NODES_SPACE_LINKS, &links, &mode) == 0 &&
+           list_names(t, links, is_wanted_name, &w) == 1 &&
+           find(t, NODES_SPACES, w.name, &space, &mode) == 0 &&
+           (size_t)snprintf(target, room, "../" NODES_SPACES_NAME "/%s", w.name) < room;
 }
 
 /* ---- attributes ---- */
@@ -150,9 +266,13 @@ static int stat_id(const struct frozen *t, uint64_t id, struct stat *st)
     int dir, rc;
 
     pthread_rwlock_rdlock(&t->l->tree);
-    rc = locate(t, id, &dir, path);
-    if (rc == 0 && fstatat(dir, path, st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (is_made_up(t, id))
+        rc = stat_made_up(t, id, st);
+    else if ((rc = locate(t, id, &dir, path)) == 0 &&
+             fstatat(dir, path, st, AT_SYMLINK_NOFOLLOW) < 0)
         rc = -errno;
+    if (rc == 0 && S_ISLNK(st->st_mode) && space_target(t, id, path, sizeof(path)))
+        st->st_size = (off_t)strlen(path);
     pthread_rwlock_unlock(&t->l->tree);
     if (rc < 0)
         return rc;
@@ -279,6 +399,8 @@ int frozen_lookup(struct frozen *t, uint64_t dir, const char *name, struct stat 
     entered = phase_enter(&t->l->phase);
     pthread_rwlock_rdlock(&t->l->tree);
     rc = find(t, dir, name, &id, &mode);
+    if (rc == 0 && is_empty_made_up(t, id))
+        rc = -ENOENT;
     pthread_rwlock_unlock(&t->l->tree);
     if (rc == 0)
         rc = stat_id(t, id, st);
@@ -317,51 +439,18 @@ int frozen_readlink(struct frozen *t, uint64_t id, char *target, size_t room)
     rc = locate(t, id, &dir, path);
     if (rc == 0 && (n = readlinkat(dir, path, target, room - 1)) < 0)
         rc = -errno;
-    pthread_rwlock_unlock(&t->l->tree);
     if (rc == 0)
         target[n] = '\0';
+    if (rc == 0 && space_target(t, id, path, sizeof(path)))
+        snprintf(target, room, "%s", path);
+    pthread_rwlock_unlock(&t->l->tree);
     return check(t) < 0 ? -ESTALE : rc;
-}
-
-/* The tree is locked, here and below. Names that are there now. */
-static int list_live(const struct frozen *t, struct node *d, uint64_t dir,
-                     int (*each)(void *arg, const char *name, uint64_t id, mode_t mode), void *arg)
-{
-    bool in_root = dir == frozen_root(t);
-    struct node *n;
-    uint64_t id;
-    mode_t mode;
-    int rc = 0;
-
-    for (n = d ? d->children : NULL; n && rc == 0; n = n->next)
-        if (!(in_root && strcmp(n->name, WAL_NAME) == 0) && find(t, dir, n->name, &id, &mode) == 0)
-            rc = each(arg, n->name, id, mode);
-    return rc;
-}
-
-/* Names that are not there any more: each once, by the record that counts. */
-static int list_gone(const struct frozen *t, struct node *d, uint64_t dir,
-                     int (*each)(void *arg, const char *name, uint64_t id, mode_t mode), void *arg)
-{
-    const struct past_names *names = &t->l->names;
-    const struct past_name *r = NULL;
-    int rc = 0;
-
-    while (rc == 0 && (r = past_names_of_dir(names, dir, r))) {
-        if (r->epoch < t->e->number || !r->id || (d && nodes_child(&t->l->nodes, d, r->name)))
-            continue;
-        if (past_names_find(names, t->e->number, dir, r->name) == r &&
-            !is_hidden(t, dir, r->name, r->mode))
-            rc = each(arg, r->name, r->id, r->mode);
-    }
-    return rc;
 }
 
 int frozen_list(struct frozen *t, uint64_t dir,
                 int (*each)(void *arg, const char *name, uint64_t id, mode_t mode), void *arg)
 {
     struct wal_listing wal = {each, arg};
-    struct node *d;
     int rc = check(t);
 
     if (rc < 0)
@@ -369,13 +458,10 @@ int frozen_list(struct frozen *t, uint64_t dir,
     if (dir == FROZEN_WAL)
         return each_wal(t, list_wal_file, &wal);
     pthread_rwlock_rdlock(&t->l->tree);
-    d = nodes_of_id(&t->l->nodes, dir);
     if (dir == frozen_root(t))
         rc = each(arg, WAL_NAME, FROZEN_WAL, S_IFDIR);
     if (rc == 0)
-        rc = list_live(t, d, dir, each, arg);
-    if (rc == 0)
-        rc = list_gone(t, d, dir, each, arg);
+        rc = list_names(t, dir, each, arg);
     pthread_rwlock_unlock(&t->l->tree);
     return rc < 0 || check(t) == 0 ? rc : -ESTALE;
 }

@@ -4,6 +4,8 @@
  * outlive the process, and no two things of one tree have the same. Times of everything are the
  * freeze's, sizes those at the freeze.
  *
+ * Tablespaces that lie elsewhere are .tablespaces/<oid>, where their links lead.
+ *
  * Not shown: what is exempt (postmaster.pid, pgsql_tmp…); the directories of it are there and
  * empty. pg_wal is a directory with what the freeze's maker has put there (livedir_wal_dir), with
  * those files' own times; its ids have FROZEN_WAL set.

@@ -286,11 +286,9 @@ static bool is_suspect(const struct epoch *e)
 
 static const char *changed_since(struct livedir *l)
 {
-    bool crashed = !l->last || is_suspect(l->last);
+    const char *why = live_changed(l, !l->last || is_suspect(l->last));
 
-    if (live_is_as_seen(l, crashed) || !l->last)
-        return NULL;
-    return "the data directory was changed while asofs did not serve it";
+    return l->last ? why : NULL;
 }
 
 /* Older ones need what a newer one lost. */
@@ -468,6 +466,8 @@ static int prepare(struct livedir *l, const char *data, const char *epochs, stru
         rc = lock_epochs(l, epochs, err);
     if (rc == 0)
         rc = nodes_read(&l->nodes, l->dir, err);
+    if (rc == 0)
+        rc = live_read_spaces(l, data, err);
     if (rc == 0)
         rc = take_up(l, err);
     if (rc == 0)

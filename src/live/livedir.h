@@ -13,7 +13,7 @@
  *   freeze     the freezes: made, given up         tidy       their storage: merged, removed
  *   livedir    opened and closed                   frozen     trees of a freeze
  *   held       descriptors that can be had again   note       a name, before it changes
- *   seen       whether somebody else changed it
+ *   seen       whether somebody else changed it    spaces     tablespaces that lie elsewhere
  *
  * There is no gate: a freeze sets the newest epoch and waits until the calls that began before are
  * over; calls that begin meanwhile are not held. Every change reads the newest epoch once, under
@@ -47,11 +47,13 @@ struct livedir;
 struct livefile; /* an open file of the server */
 
 struct livedir_options {
-    bool durable;     /* old pages are on the disk before the new ones are written */
-    uint64_t limit;   /* bytes that all epochs may take; 0: no limit */
-    uint64_t reserve; /* bytes of their disk that stay free */
-    void (*complain)(void *arg, const char *text); /* freezes given up, and why; from any
-                                                      call, must not call back */
+    bool durable;      /* old pages are on the disk before the new ones are written */
+    uint64_t limit;    /* bytes that all epochs may take; 0: no limit */
+    uint64_t reserve;  /* bytes of their disk that stay free */
+    const char *mount; /* where it is shown, absolute; borrowed. Links of tablespaces lead there;
+                          NULL: they are relative */
+    void (*complain)(void *arg, const char *text); /* freezes given up, a tablespace refused, and
+                                                      why; from any call, must not call back */
     void *arg;
 };
 
@@ -60,8 +62,8 @@ struct livedir_options {
  * system. What an earlier process left is taken up: freezes that the operating system's crash cost,
  * or a change of the directory while nobody served it, are given up by name. Starts a thread of its
  * own, with the rights of who calls. Refuses, in words: another process that serves from these
- * epochs (-EBUSY), another file system within, tablespaces, data behind symbolic links (-EXDEV),
- * formats it does not know.
+ * epochs (-EBUSY), another file system within, a tablespace on another one, other data behind
+ * symbolic links (-EXDEV), formats it does not know.
  */
 int livedir_open(const char *data, const char *epochs, const struct livedir_options *options,
                  struct livedir **l, struct err *err);
@@ -78,10 +80,18 @@ void livedir_abandon(struct livedir *l);
 /* A file or directory; numbers are of this run, and no two things ever have the same. */
 struct live_node {
     uint64_t number;
-    bool exempt;    /* not kept (log, temporary files): nobody but the server's own calls matter */
+    bool exempt;   /* not kept (log, temporary files): nobody but the server's own calls matter */
+    bool fleeting; /* the name comes and goes with a tablespace's link, without a call of its own */
     struct stat st; /* st_ino is the number */
 };
 
+/*
+ * A tablespace that lies elsewhere is shown as .tablespaces/<oid> in the root, which is found, but
+ * not listed, and made up: nothing can be made or removed in it. Of what lies in the tablespace,
+ * only directories PG_... are there.
+ */
+
+/* fleeting is also said with -ENOENT. */
 int livedir_lookup(struct livedir *l, uint64_t dir, const char *name, struct live_node *n);
 int livedir_stat(struct livedir *l, uint64_t number, struct live_node *n);
 int livedir_readlink(struct livedir *l, uint64_t number, char *target, size_t room);
@@ -99,12 +109,14 @@ int livedir_create(struct livedir *l, uint64_t dir, const char *name, mode_t mod
 int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode,
                   struct live_node *n);
 int livedir_symlink(struct livedir *l, uint64_t dir, const char *name, const char *target,
-                    struct live_node *n); /* -EPERM in pg_tblspc: it would not be frozen */
+                    struct live_node *n); /* in pg_tblspc: of a tablespace that can be served,
+                                             else -EPERM, and the cause is told (complain) */
 int livedir_link(struct livedir *l, uint64_t number, uint64_t dir, const char *name,
                  struct live_node *n); /* of and among exempt files; else -EPERM */
 int livedir_unlink(struct livedir *l, uint64_t dir, const char *name);
 int livedir_rmdir(struct livedir *l, uint64_t dir, const char *name);
-/* flags: 0 or RENAME_NOREPLACE, else -EINVAL. -EXDEV between what is exempt and what is not. */
+/* flags: 0 or RENAME_NOREPLACE, else -EINVAL. -EXDEV between what is exempt and what is not;
+ * -EPERM: a tablespace or its link. */
 int livedir_rename(struct livedir *l, uint64_t dir, const char *name, uint64_t new_dir,
                    const char *new_name, unsigned flags);
 

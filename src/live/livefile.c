@@ -674,9 +674,22 @@ int livedir_descriptor(struct livefile *f)
 
 /* ---- attributes ---- */
 
-int live_stat_node(struct livedir *l, struct node *n, struct live_node *out)
+static int stat_by_path(struct livedir *l, const struct node *n, struct stat *st)
 {
     char path[PATH_MAX];
+    int rc = nodes_path(n, NULL, path);
+
+    if (node_id(n) == NODES_SPACES)
+        rc = fstat(l->dir, st) < 0 ? -errno : 0;
+    else if (rc == 0 && fstatat(l->dir, path, st, AT_SYMLINK_NOFOLLOW) < 0)
+        rc = -errno;
+    if (rc == 0 && live_space_target(l, n, path))
+        st->st_size = (off_t)strlen(path);
+    return rc;
+}
+
+int live_stat_node(struct livedir *l, struct node *n, struct live_node *out)
+{
     int rc = 0;
 
     pthread_mutex_lock(&l->opening);
@@ -686,11 +699,10 @@ int live_stat_node(struct livedir *l, struct node *n, struct live_node *out)
     if (rc == 0 && !n->linked)
         rc = -ESTALE;
     if (rc == 0)
-        rc = nodes_path(n, NULL, path);
-    if (rc == 0 && fstatat(l->dir, path, &out->st, AT_SYMLINK_NOFOLLOW) < 0)
-        rc = -errno;
+        rc = stat_by_path(l, n, &out->st);
     out->number = out->st.st_ino = node_number(n);
     out->exempt = n->exempt;
+    out->fleeting = false;
     return rc < 0 ? rc : 0;
 }
 

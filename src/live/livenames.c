@@ -2,6 +2,8 @@
  * Names: what a name stands for is noted in the newest epoch before it is changed for the first
  * time in it, and what loses its last name is moved there when a freeze sees it. The live name is
  * missing at no time: what a renaming replaces is first linked into the epoch, then replaced.
+ *
+ * A link in pg_tblspc brings the names of a tablespace with it, and takes them away (spaces.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,6 +63,14 @@ static void note(struct change *c, const struct node *dir, const char *name, uin
         lost(c, rc, "a name");
 }
 
+static void note_space(struct change *c, const char *oid)
+{
+    int rc = c->e ? live_note_space(c->l, c->e, oid) : 0;
+
+    if (rc < 0)
+        lost(c, rc, "a name");
+}
+
 static int check_name(const char *name)
 {
     if (strlen(name) > NAME_MAX)
@@ -87,6 +97,17 @@ static int find(struct livedir *l, uint64_t number, const char *name, struct nod
 
 /* ---- looking ---- */
 
+static bool is_fleeting(const struct node *dir, const char *name)
+{
+    return node_id(dir) == NODES_SPACES ||
+           (dir->parent == dir && strcmp(name, NODES_SPACES_NAME) == 0);
+}
+
+static bool is_empty_made_up(const struct node *n)
+{
+    return node_id(n) == NODES_SPACES && !n->children;
+}
+
 int livedir_lookup(struct livedir *l, uint64_t dir, const char *name, struct live_node *out)
 {
     struct node *d, *n;
@@ -94,8 +115,11 @@ int livedir_lookup(struct livedir *l, uint64_t dir, const char *name, struct liv
 
     pthread_rwlock_rdlock(&l->tree);
     rc = find(l, dir, name, &d, &n);
-    if (rc == 0)
-        rc = n ? live_stat_node(l, n, out) : -ENOENT;
+    out->fleeting = false;
+    if (rc == 0) {
+        rc = n && !is_empty_made_up(n) ? live_stat_node(l, n, out) : -ENOENT;
+        out->fleeting = is_fleeting(d, name);
+    }
     pthread_rwlock_unlock(&l->tree);
     return rc;
 }
@@ -132,9 +156,11 @@ int livedir_readlink(struct livedir *l, uint64_t number, char *target, size_t ro
     len = rc < 0 ? rc : readlinkat(l->dir, path, target, room - 1);
     if (rc == 0 && len < 0)
         rc = -errno;
-    pthread_rwlock_unlock(&l->tree);
     if (rc == 0)
         target[len] = '\0';
+    if (rc == 0 && live_space_target(l, n, path))
+        snprintf(target, room, "%s", path);
+    pthread_rwlock_unlock(&l->tree);
     return rc;
 }
 
@@ -149,7 +175,8 @@ int livedir_list(struct livedir *l, uint64_t dir,
     if (!d || !S_ISDIR(d->mode))
         rc = d ? -ENOTDIR : -ESTALE;
     for (n = rc == 0 ? d->children : NULL; n && rc == 0; n = n->next)
-        rc = each(arg, n->name, node_number(n), n->mode);
+        if (node_id(n) != NODES_SPACES) /* pg_basebackup would read it twice */
+            rc = each(arg, n->name, node_number(n), n->mode);
     pthread_rwlock_unlock(&l->tree);
     return rc;
 }
@@ -270,32 +297,6 @@ int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode
     return end_change(&c, rc);
 }
 
-static bool is_tablespaces(const struct node *d)
-{
-    return d->parent != d && d->parent->parent == d->parent && strcmp(d->name, "pg_tblspc") == 0;
-}
-
-int livedir_symlink(struct livedir *l, uint64_t dir, const char *name, const char *target,
-                    struct live_node *out)
-{
-    struct change c = begin_change(l);
-    char path[PATH_MAX];
-    struct node *d, *n;
-    int rc = find(l, dir, name, &d, &n);
-
-    if (rc == 0 && is_tablespaces(d))
-        rc = -EPERM;
-    if (rc == 0)
-        rc = begin_making(&c, dir, name, &d, path);
-    if (rc == 0 && symlinkat(target, l->dir, path) < 0)
-        rc = -errno;
-    if (rc == 0)
-        rc = add_made(&c, d, name, path, &n);
-    if (rc == 0)
-        rc = live_stat_node(l, n, out);
-    return end_change(&c, rc);
-}
-
 int livedir_link(struct livedir *l, uint64_t number, uint64_t dir, const char *name,
                  struct live_node *out)
 {
@@ -386,6 +387,112 @@ static int remove_name(struct change *c, struct node *n, const char *path)
     return 0;
 }
 
+/* ---- tablespaces ---- */
+
+static bool has_space_links(struct livedir *l, uint64_t number)
+{
+    const struct node *n;
+    bool has;
+
+    pthread_rwlock_rdlock(&l->tree);
+    n = nodes_of_number(&l->nodes, number);
+    has = n && nodes_has_space_links(n);
+    pthread_rwlock_unlock(&l->tree);
+    return has;
+}
+
+/* The server itself can only say that it is not permitted. */
+static int refuse_space(struct livedir *l, const char *oid, const struct err *err)
+{
+    char text[ERR_TEXT_MAX + 64];
+
+    snprintf(text, sizeof(text), "the tablespace %.32s was not made: %s", oid, err->text);
+    if (l->options.complain)
+        l->options.complain(l->options.arg, text);
+    return -EPERM;
+}
+
+static int make_link(struct change *c, struct node *dir, const char *name, const char *path,
+                     const char *target, struct node **n)
+{
+    return symlinkat(target, c->l->dir, path) < 0 ? -errno : add_made(c, dir, name, path, n);
+}
+
+static int make_space(struct change *c, struct node *dir, const char *oid, const char *path,
+                      const char *target, const struct live_space *s, struct node **n)
+{
+    struct livedir *l = c->l;
+    struct node *space;
+    struct err err;
+    int rc;
+
+    note_space(c, oid);
+    if (live_add_space(l, oid, s, c->newest, &err) < 0)
+        return refuse_space(l, oid, &err);
+    space = nodes_space(&l->nodes, oid);
+    rc = make_link(c, dir, oid, path, target, n);
+    if (rc == 0)
+        live_set_lingering(l, space, false);
+    else if (!space->lingers)
+        nodes_remove_space(&l->nodes, space);
+    return rc;
+}
+
+static int symlink_within(struct change *c, uint64_t dir, const char *name, const char *target,
+                          const struct live_space *s, struct node **n)
+{
+    char path[PATH_MAX];
+    struct node *d;
+    int rc = begin_making(c, dir, name, &d, path);
+
+    if (rc < 0)
+        return rc;
+    if (nodes_has_space_links(d) != (s != NULL))
+        return -EPERM; /* it was renamed just now */
+    return s ? make_space(c, d, name, path, target, s, n) : make_link(c, d, name, path, target, n);
+}
+
+int livedir_symlink(struct livedir *l, uint64_t dir, const char *name, const char *target,
+                    struct live_node *out)
+{
+    bool is_space = has_space_links(l, dir);
+    struct live_space s = {.fd = -1};
+    struct change c;
+    struct node *n;
+    struct err err;
+    int rc = is_space ? live_find_space(l, name, target, &s, &err) : 0;
+
+    if (rc < 0) {
+        live_close_space(&s);
+        return refuse_space(l, name, &err);
+    }
+    c = begin_change(l);
+    rc = symlink_within(&c, dir, name, target, is_space ? &s : NULL, &n);
+    if (rc == 0)
+        rc = live_stat_node(l, n, out);
+    rc = end_change(&c, rc);
+    live_close_space(&s);
+    return rc;
+}
+
+/* The server has emptied it, but for recovery (spaces.c). */
+static int remove_space_link(struct change *c, struct node *link, const char *path)
+{
+    struct node *space = nodes_space(&c->l->nodes, link->name);
+    int rc;
+
+    if (!space)
+        return remove_name(c, link, path);
+    note_space(c, link->name);
+    live_set_lingering(c->l, space, true);
+    rc = remove_name(c, link, path);
+    if (rc < 0)
+        live_set_lingering(c->l, space, false);
+    else if (!space->lingers)
+        nodes_remove_space(&c->l->nodes, space);
+    return rc;
+}
+
 int livedir_unlink(struct livedir *l, uint64_t dir, const char *name)
 {
     struct change c = begin_change(l);
@@ -396,7 +503,8 @@ int livedir_unlink(struct livedir *l, uint64_t dir, const char *name)
     if (rc == 0)
         rc = !n ? -ENOENT : S_ISDIR(n->mode) ? -EISDIR : nodes_path(n, NULL, path);
     if (rc == 0)
-        rc = remove_name(&c, n, path);
+        rc = nodes_has_space_links(d) && S_ISLNK(n->mode) ? remove_space_link(&c, n, path)
+                                                          : remove_name(&c, n, path);
     return end_change(&c, rc);
 }
 
@@ -424,6 +532,8 @@ int livedir_rmdir(struct livedir *l, uint64_t dir, const char *name)
 
     if (rc == 0)
         rc = !n ? -ENOENT : !S_ISDIR(n->mode) ? -ENOTDIR : nodes_path(n, NULL, path);
+    if (rc == 0 && n->space)
+        rc = -EPERM; /* it goes with its link, and is nobody's to remove */
     if (rc == 0)
         rc = check_empty(l, n, path);
     if (rc == 0)
@@ -496,10 +606,19 @@ static bool is_below(const struct node *n, const struct node *dir)
     return n == dir;
 }
 
+/* Links of tablespaces, what they lead to, and where they are, keep their names. */
+static bool is_fixed(const struct node *n)
+{
+    return n->space || node_id(n) == NODES_SPACES || nodes_has_space_links(n) ||
+           (S_ISLNK(n->mode) && nodes_has_space_links(n->parent));
+}
+
 /* Whether the renaming can be at all. */
 static int check_renaming(struct livedir *l, const struct node *n, const struct node *dir,
                           const char *name, const struct node *over, const char *to)
 {
+    if (is_fixed(n) || (over && is_fixed(over)) || (S_ISLNK(n->mode) && nodes_has_space_links(dir)))
+        return -EPERM;
     if (S_ISDIR(n->mode) && is_below(dir, n))
         return -EINVAL;
     if (nodes_exempt(dir, name, n->mode) != n->exempt || dir->exempt != n->parent->exempt)

@@ -33,6 +33,7 @@ struct livedir {
     struct nodes nodes;
     struct past_names names;
     bool root_changes;      /* `tree`: a name in the data directory itself */
+    atomic_uint lingering;  /* spaces; changed under `tree` */
     pthread_mutex_t seeing; /* taken last: covers pending, and what is noted of it (seen.c) */
     bool pending;
     _Atomic int64_t until;
@@ -148,6 +149,36 @@ void live_write_back(struct livedir *l);
 int live_note_name(struct livedir *l, struct epoch *e, const struct node *dir, const char *name,
                    uint64_t born);
 
+/* ---- spaces.c: the tree is locked, for writing, but where another word stands ---- */
+
+struct live_space {
+    int fd;      /* its directory */
+    uint64_t id; /* its inode number */
+    char path[PATH_MAX];
+};
+
+/* Where a link that is to be made would lead to; or why it must not be made, in words. The tree is
+ * not locked. */
+int live_find_space(const struct livedir *l, const char *oid, const char *target,
+                    struct live_space *s, struct err *err);
+void live_close_space(struct live_space *s);
+
+/* What there is of it is noted in the epoch. */
+int live_note_space(struct livedir *l, struct epoch *e, const char *oid);
+
+/* It is among the names from now on, with all that is in it; or it lingers there already. */
+int live_add_space(struct livedir *l, const char *oid, const struct live_space *s, uint64_t born,
+                   struct err *err);
+
+/* Its link goes, or is there again. One that is empty does not linger. */
+void live_set_lingering(struct livedir *l, struct node *space, bool lingers);
+
+/* A tablespace's link: where it leads to, as it is shown. The tree is locked. */
+bool live_space_target(const struct livedir *l, const struct node *link, char target[PATH_MAX]);
+
+/* At the start: those that the links of the data directory lead to. */
+int live_read_spaces(struct livedir *l, const char *data, struct err *err);
+
 /* ---- seen.c ---- */
 
 /* Before anything in the data directory is changed. */
@@ -160,13 +191,14 @@ void live_root_changed(struct livedir *l);
 
 int live_note_root(struct livedir *l); /* what there is now is what was seen */
 int live_note_end(struct livedir *l);  /* and we change nothing any more */
+void live_note_lingering(struct livedir *l);
 
 /* The number may be given from now on, also if the operating system crashes. `making` is locked. */
 int live_reserve(struct livedir *l, uint64_t number);
 
-/* Nobody has changed anything since the process that served it last. crashed: the operating system
- * ended meanwhile, and what reached the disk may be older. */
-bool live_is_as_seen(struct livedir *l, bool crashed);
+/* NULL: nobody has changed anything since the process that served it last; or what was. crashed: the
+ * operating system ended meanwhile, and what reached the disk may be older. */
+const char *live_changed(struct livedir *l, bool crashed);
 
 /* ---- tidy.c ---- */
 

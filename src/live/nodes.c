@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ID_END (UINT64_C(1) << 62)
+#define ID_END NODES_SPACES
+#define OF_SERVER "PG_" /* its directories in a tablespace (TABLESPACE_VERSION_DIRECTORY) */
 
 /*
  * What pg_basebackup leaves out, too, and a server makes anew at its start (basebackup.c,
@@ -20,9 +21,9 @@ static const char *const absent_files[] = {"postmaster.pid", "postmaster.opts", 
 #define TEMPORARY "pgsql_tmp"
 
 /* What is in these is the server's data: it must not lie behind a symbolic link. */
-static const char *const data_dirs[] = {"base",         "global",     "pg_xact",     "pg_multixact",
-                                        "pg_commit_ts", "pg_logical", "pg_replslot", "pg_twophase",
-                                        "pg_stat",      NULL};
+static const char *const data_dirs[] = {
+    "base",        "global",      "pg_xact", "pg_multixact",    "pg_commit_ts",    "pg_logical",
+    "pg_replslot", "pg_twophase", "pg_stat", NODES_SPACE_LINKS, NODES_SPACES_NAME, NULL};
 
 static bool is_one_of(const char *const *names, const char *name)
 {
@@ -109,17 +110,16 @@ static void detach(struct nodes *t, struct node *n)
         n->next->prev = n->prev;
 }
 
-static struct node *new_node(struct nodes *t, const char *name, uint64_t id, mode_t mode)
+/* Takes the name, also when it is NULL. */
+static struct node *new_node(struct nodes *t, char *name, uint64_t id, mode_t mode)
 {
-    struct node *n = calloc(1, sizeof(*n));
+    struct node *n = name ? calloc(1, sizeof(*n)) : NULL;
 
-    if (!n)
-        return NULL;
-    n->name = strdup(name);
-    if (!n->name) {
-        free(n);
+    if (!n) {
+        free(name);
         return NULL;
     }
+    n->name = name;
     n->mode = mode & S_IFMT;
     n->linked = true;
     table_add(&t->by_number, &n->by_number, t->next++);
@@ -130,7 +130,7 @@ static struct node *new_node(struct nodes *t, const char *name, uint64_t id, mod
 struct node *nodes_add(struct nodes *t, struct node *dir, const char *name, uint64_t id,
                        mode_t mode)
 {
-    struct node *n = new_node(t, name, id, mode);
+    struct node *n = new_node(t, strdup(name), id, mode);
 
     if (!n)
         return NULL;
@@ -174,31 +174,99 @@ void nodes_set_id(struct nodes *t, struct node *n, uint64_t id)
     table_add(&t->by_id, &n->by_id, id);
 }
 
+static const char *place_of(const struct node *space)
+{
+    return space->name + strlen(space->name) + 1;
+}
+
+static int put_in_front(const char *path, char **at, const char *part)
+{
+    size_t len = strlen(part);
+
+    if ((size_t)(*at - path) < len + 1)
+        return -ENAMETOOLONG;
+    if (**at)
+        *--*at = '/';
+    *at -= len;
+    memcpy(*at, part, len);
+    return 0;
+}
+
 /* Put together from its end. */
 int nodes_path(const struct node *n, const char *name, char path[PATH_MAX])
 {
     char *at = path + PATH_MAX - 1;
-    size_t len;
+    int rc;
 
     *at = '\0';
-    while (name || n->parent != n) {
-        const char *part = name ? name : n->name;
-
-        len = strlen(part);
-        if ((size_t)(at - path) < len + 1)
-            return -ENAMETOOLONG;
-        if (*at)
-            *--at = '/';
-        at -= len;
-        memcpy(at, part, len);
-        if (!name)
-            n = n->parent;
-        name = NULL;
-    }
+    rc = name ? put_in_front(path, &at, name) : 0;
+    for (; rc == 0 && n->parent != n && !n->space; n = n->parent)
+        rc = node_id(n) == NODES_SPACES ? -EPERM : put_in_front(path, &at, n->name);
+    if (rc == 0 && n->space)
+        rc = put_in_front(path, &at, place_of(n));
+    if (rc < 0)
+        return rc;
     if (!*at)
         *--at = '.';
     memmove(path, at, strlen(at) + 1);
     return 0;
+}
+
+/* ---- tablespaces that lie elsewhere ---- */
+
+bool nodes_is_oid(const char *name)
+{
+    return *name && !name[strspn(name, "0123456789")];
+}
+
+bool nodes_has_space_links(const struct node *dir)
+{
+    return dir->parent != dir && dir->parent->parent == dir->parent &&
+           strcmp(dir->name, NODES_SPACE_LINKS) == 0;
+}
+
+static char *name_and_place(const char *oid, const char *path)
+{
+    size_t name = strlen(oid) + 1, place = strlen(path) + 1;
+    char *both = malloc(name + place);
+
+    if (!both)
+        return NULL;
+    memcpy(both, oid, name);
+    memcpy(both + name, path, place);
+    return both;
+}
+
+struct node *nodes_add_space(struct nodes *t, const char *oid, const char *path, uint64_t id)
+{
+    struct node *n = new_node(t, name_and_place(oid, path), id, S_IFDIR);
+
+    if (!n)
+        return NULL;
+    n->space = true;
+    attach(t, nodes_of_id(t, NODES_SPACES), n);
+    return n;
+}
+
+struct node *nodes_space(const struct nodes *t, const char *oid)
+{
+    struct node *spaces = nodes_of_id(t, NODES_SPACES);
+
+    return spaces ? nodes_child(t, spaces, oid) : NULL;
+}
+
+static void remove_below(struct nodes *t, struct node *n)
+{
+    while (n->children) {
+        remove_below(t, n->children);
+        nodes_unlink(t, n->children);
+    }
+}
+
+void nodes_remove_space(struct nodes *t, struct node *space)
+{
+    remove_below(t, space);
+    nodes_unlink(t, space);
 }
 
 /* ---- reading ---- */
@@ -210,13 +278,15 @@ static int refuse(const struct node *dir, const char *name, int code, const char
 
     if (nodes_path(dir, name, path) < 0)
         strcpy(path, "?");
+    if (*path == '/')
+        return err_set(err, code, "%s, in a tablespace, %s", path, why);
     return err_set(err, code, "\"%s\" in the data directory %s", path, why);
 }
 
-static bool in_tablespaces(const struct node *dir)
+/* What is read after all else: spaces.c. */
+static bool is_space_link(const struct node *dir, const char *name, mode_t mode)
 {
-    return dir->parent != dir && dir->parent->parent == dir->parent &&
-           strcmp(dir->name, "pg_tblspc") == 0;
+    return S_ISLNK(mode) && nodes_has_space_links(dir) && nodes_is_oid(name);
 }
 
 static bool is_data(const struct node *dir, const char *name)
@@ -241,16 +311,15 @@ static int read_entry(struct nodes *t, struct node *dir, const char *name, const
 
     if (st->st_ino >= ID_END)
         return refuse(dir, name, EOVERFLOW, "has an inode number that is too large", err);
-    if (in_tablespaces(dir))
-        return refuse(dir, name, EXDEV,
-                      "is a tablespace: what is in it would not be frozen; move its tables first",
-                      err);
-    if (S_ISLNK(st->st_mode) && !exempt && is_data(dir, name))
+    if (S_ISLNK(st->st_mode) && !exempt && is_data(dir, name) &&
+        !is_space_link(dir, name, st->st_mode))
         return refuse(dir, name, EXDEV,
                       "is a symbolic link: what it leads to would not be frozen; put it there",
                       err);
     if (S_ISREG(st->st_mode) && !exempt && nodes_of_id(t, st->st_ino))
         return refuse(dir, name, EMLINK, "is a file of two names", err);
+    if (S_ISDIR(st->st_mode) && nodes_of_id(t, st->st_ino))
+        return refuse(dir, name, EMLINK, "is a directory that is there twice", err);
     *n = nodes_add(t, dir, name, st->st_ino, st->st_mode);
     return *n ? 0 : err_set(err, ENOMEM, "no memory for the names of the data directory");
 }
@@ -274,6 +343,8 @@ static int read_name(struct nodes *t, struct node *dir, int fd, dev_t device, co
     int rc;
 
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return 0;
+    if (dir->space && strncmp(name, OF_SERVER, strlen(OF_SERVER)) != 0)
         return 0;
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return refuse(dir, name, errno, strerror(errno), err);
@@ -308,19 +379,38 @@ static int read_dir(struct nodes *t, struct node *dir, int fd, dev_t device, str
 int nodes_read(struct nodes *t, int dir, struct err *err)
 {
     struct stat st;
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, "cannot read the data directory");
     t->next = 1;
-    t->root = new_node(t, "", st.st_ino, S_IFDIR);
+    t->root = new_node(t, strdup(""), st.st_ino, S_IFDIR);
     if (!t->root) {
         close(fd);
         return err_set(err, ENOMEM, "no memory for the names of the data directory");
     }
     t->root->parent = t->root;
     note_change(t, t->root, &st);
-    return read_dir(t, t->root, fd, st.st_dev, err);
+    rc = read_dir(t, t->root, fd, st.st_dev, err);
+    if (rc == 0 && !nodes_child(t, t->root, NODES_SPACES_NAME) &&
+        !nodes_add(t, t->root, NODES_SPACES_NAME, NODES_SPACES, S_IFDIR))
+        rc = err_set(err, ENOMEM, "no memory for the names of the data directory");
+    return rc;
+}
+
+int nodes_read_space(struct nodes *t, struct node *space, int dir, struct err *err)
+{
+    struct stat st;
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        err_errno(err, "cannot read %s", place_of(space));
+        if (fd >= 0)
+            close(fd);
+        return -err->code;
+    }
+    note_change(t, space, &st);
+    return read_dir(t, space, fd, st.st_dev, err);
 }
 
 void nodes_free(struct nodes *t)

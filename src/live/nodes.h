@@ -4,6 +4,11 @@
  *
  * A node has a number, which is the kernel's for it and of this run; and an id, its inode number,
  * which outlives the run but changes when a file is truncated to nothing (livefile.c).
+ *
+ * A *space* is the directory of a tablespace, which a link in pg_tblspc leads to: it stands as
+ * .tablespaces/<oid> among the names, and has the path of where it is. .tablespaces itself is made
+ * up (unless the data directory has such a name), and shown when something is in it. What is in a
+ * space but the server's own directories (PG_...) is nobody's here.
  */
 #ifndef ASOFS_LIVE_NODES_H
 #define ASOFS_LIVE_NODES_H
@@ -15,6 +20,11 @@
 
 #include "common/err.h"
 #include "live/table.h"
+#include "pages/manifest.h"
+
+#define NODES_SPACES (UINT64_C(1) << 61) /* the id of it; inode numbers are below it */
+#define NODES_SPACES_NAME MANIFEST_TABLESPACES
+#define NODES_SPACE_LINKS "pg_tblspc"
 
 struct opened; /* livestate.h */
 
@@ -28,6 +38,8 @@ struct node {
     mode_t mode;           /* its type */
     bool exempt;           /* not kept: of a directory, what is in it */
     bool linked;           /* has its name; else it is there for open handles only */
+    bool space;            /* its path follows its name, behind its NUL */
+    bool lingers;          /* a space whose link is gone, for now (spaces.c) */
 };
 
 struct nodes {
@@ -49,11 +61,22 @@ static inline uint64_t node_number(const struct node *n)
 }
 
 /*
- * Everything below the directory `dir`. Refuses, in words: another file system, a file with two
- * names, a tablespace, the server's data behind a symbolic link.
+ * Everything below the directory `dir`, but for tablespaces that lie elsewhere. Refuses, in words:
+ * another file system, a file or directory with two names, the server's data behind a symbolic
+ * link.
  */
 int nodes_read(struct nodes *t, int dir, struct err *err);
 void nodes_free(struct nodes *t);
+
+/* A space at the path, empty; NULL: no memory. `.tablespaces` is made up. */
+struct node *nodes_add_space(struct nodes *t, const char *oid, const char *path, uint64_t id);
+int nodes_read_space(struct nodes *t, struct node *space, int dir, struct err *err); /* as above */
+void nodes_remove_space(struct nodes *t, struct node *space); /* with what is in it; none is open */
+struct node *nodes_space(const struct nodes *t, const char *oid); /* NULL: none */
+
+/* Whether a link of that name would lead to one; whether the directory is pg_tblspc. */
+bool nodes_is_oid(const char *name);
+bool nodes_has_space_links(const struct node *dir);
 
 struct node *nodes_of_number(const struct nodes *t, uint64_t number); /* NULL: none */
 struct node *nodes_of_id(const struct nodes *t, uint64_t id);         /* that has a name */
@@ -67,7 +90,8 @@ void nodes_remove(struct nodes *t, struct node *n); /* one that is not linked */
 int nodes_move(struct nodes *t, struct node *n, struct node *dir, const char *name);
 void nodes_set_id(struct nodes *t, struct node *n, uint64_t id);
 
-/* Below the data directory, "." the root. -ENAMETOOLONG. name: of an entry in it, or NULL. */
+/* Below the data directory, "." the root; absolute in a space. -ENAMETOOLONG; -EPERM: it is made up.
+ * name: of an entry in it, or NULL. */
 int nodes_path(const struct node *n, const char *name, char path[PATH_MAX]);
 
 /* What of this name and type is in the directory is not kept, nor shown in frozen trees. */

@@ -10,6 +10,7 @@
  *   - the modification time of the data directory. A server makes its postmaster.pid there when it
  *     starts: that is noticed also within the moments after a kill, and when the clock was set
  *     back. `pending` before a change of ours, for a kill in between.
+ *   - that a tablespace has lost its link, and not all that is in it (spaces.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -24,11 +25,14 @@
 #define AHEAD (2 * SECOND)
 #define AHEAD_DURABLE (30 * SECOND) /* each time waits for the disk */
 
+#define PENDING 1u   /* mtime may be another one by now */
+#define LINGERING 2u /* a tablespace lost its link */
+
 struct seen {
     int64_t mtime;    /* of the data directory; nanoseconds since 1970, as below */
     int64_t until;    /* nothing was changed by us after it */
     uint64_t numbers; /* of freezes, up to which they may have been given */
-    uint32_t pending; /* 1: mtime may be another one by now */
+    uint32_t pending; /* PENDING, LINGERING */
     uint32_t crc;     /* CRC-32C of the above */
 };
 
@@ -50,7 +54,8 @@ static int put(struct livedir *l)
 {
     struct seen s = {.until = atomic_load(&l->until),
                      .numbers = atomic_load(&l->numbers),
-                     .pending = l->pending};
+                     .pending =
+                         (l->pending ? PENDING : 0) | (atomic_load(&l->lingering) ? LINGERING : 0)};
     struct stat st;
 
     if (fstat(l->dir, &st) < 0)
@@ -112,6 +117,15 @@ void live_root_changed(struct livedir *l)
     l->root_changes = false;
 }
 
+/* Of a link that is removed or made just then. */
+void live_note_lingering(struct livedir *l)
+{
+    pthread_mutex_lock(&l->seeing);
+    if (put(l) == 0 && l->options.durable)
+        fdatasync(l->lock);
+    pthread_mutex_unlock(&l->seeing);
+}
+
 int live_note_root(struct livedir *l)
 {
     live_changes(l);
@@ -146,22 +160,30 @@ int live_note_end(struct livedir *l)
     return note(l, false);
 }
 
-bool live_is_as_seen(struct livedir *l, bool crashed)
+static bool is_as_seen(const struct livedir *l, const struct seen *s, bool crashed)
 {
-    struct seen s;
     struct stat st;
+
+    if (l->nodes.changed > s->until || fstat(l->dir, &st) < 0)
+        return false;
+    return crashed || (s->pending & PENDING) || s->mtime == nanos(st.st_mtim);
+}
+
+const char *live_changed(struct livedir *l, bool crashed)
+{
+    static const char changed[] = "the data directory was changed while asofs did not serve it";
+    struct seen s;
     int64_t n = io_pread_full(l->lock, &s, sizeof(s), 0);
 
     if (n == 0)
-        return true; /* nobody has served from here */
-    if (n < (int64_t)sizeof(s) || s.crc != crc32c(&s, offsetof(struct seen, crc)) ||
-        fstat(l->dir, &st) < 0)
-        return false;
+        return NULL; /* nobody has served from here */
+    if (n < (int64_t)sizeof(s) || s.crc != crc32c(&s, offsetof(struct seen, crc)))
+        return changed;
     atomic_store(&l->until, s.until);
     atomic_store(&l->numbers, s.numbers);
     if (crashed)
         l->least = s.numbers + 1; /* what was made may be lost, and is known elsewhere */
-    if (l->nodes.changed > s.until)
-        return false;
-    return crashed || s.pending || s.mtime == nanos(st.st_mtim);
+    if (s.pending & LINGERING)
+        return "the link of a tablespace was removed, and not what is in it";
+    return is_as_seen(l, &s, crashed) ? NULL : changed;
 }

@@ -6,6 +6,7 @@
  */
 #include "pg/privateconf.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -168,6 +169,25 @@ static void add_fixed(struct privateconf *s)
             add_setting(s, f->name, mem_strdup(f->value));
 }
 
+/* Recovery gives up at a tablespace that is a directory in pg_tblspc, unless that is allowed. Who
+ * made one knows the setting, which servers of 14 may not. */
+static bool has_space_in_place(const struct privateconf *s)
+{
+    char *path = mem_printf("%s/pg_tblspc", s->data);
+    DIR *dir = opendir(path);
+    struct dirent *e;
+    struct stat st;
+    bool has = false;
+
+    while (dir && !has && (e = readdir(dir)))
+        has = *e->d_name != '.' && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+              S_ISDIR(st.st_mode);
+    if (dir)
+        closedir(dir);
+    free(path);
+    return has;
+}
+
 static void add_settings(struct privateconf *s, const struct pg_private_request *req)
 {
     unsigned n = req->connections > FEWEST_CONNECTIONS ? req->connections : FEWEST_CONNECTIONS;
@@ -186,6 +206,8 @@ static void add_settings(struct privateconf *s, const struct pg_private_request 
         add_setting(s, "recovery_min_apply_delay", mem_strdup(LONGEST_DELAY));
         add_setting(s, "checkpoint_completion_target", mem_strdup("1")); /* as late as can be */
     }
+    if (has_space_in_place(s))
+        add_setting(s, "allow_in_place_tablespaces", mem_strdup("on"));
     for (more = req->settings; more && more->name; more++)
         add_setting(s, more->name, mem_strdup(more->value));
 }
