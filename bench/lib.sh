@@ -18,8 +18,9 @@ bench_scale=full
 bench_rounds=5
 bench_jobs=2
 bench_pgbench_rounds=3   # of pages-pgbench, and
-bench_seconds=4          # how long each run is, and
+bench_seconds=           # how long each run is, there and of live, where it is set; and
 bench_accounts=20        # pgbench's scale
+bench_commits=on         # synchronous_commit of live
 bench_megabytes=600      # of page-views' smaller base
 bench_undo=()
 

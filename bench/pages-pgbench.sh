@@ -9,7 +9,7 @@
 . "$bench_home/pages.sh"
 
 pages_rounds=$bench_pgbench_rounds
-pages_seconds=$bench_seconds
+pages_seconds=${bench_seconds:-4}
 pages_accounts=$bench_accounts
 if [[ $bench_scale == small ]]; then pages_rounds=1 pages_seconds=1 pages_accounts=2; fi
 pages_checkpoints=$bench_dir/checkpoints.records
