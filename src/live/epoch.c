@@ -139,6 +139,7 @@ int epoch_open(int epochs, uint64_t number, struct epoch **e, struct err *err)
     if (rc < 0)
         return err_set(err, -rc, "cannot open epoch %" PRIu64 ": %s", number, strerror(-rc));
     rc = header_read((*e)->dir, number, &(*e)->header, err);
+    (*e)->unread = rc < 0;
     if (rc < 0) { /* what it was nobody knows */
         (*e)->header = (struct header){.number = number, .state = HEADER_GIVEN_UP};
         snprintf((*e)->header.why, HEADER_WHY, "%.*s", HEADER_WHY - 1, err->text);

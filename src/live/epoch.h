@@ -39,6 +39,7 @@ struct epoch {
     int dir;           /* descriptor */
     struct disk *disk; /* the same directory */
     bool durable;
+    bool unread;             /* its header is damaged: given up, with that as its cause */
     bool suspect;            /* the operating system crashed: stored pages are checked (durable) */
     bool emptied;            /* nothing is kept any more; covered by `tidying` (livestate.h) */
     atomic_bool saving;      /* what is changed while it is the newest is saved here */

@@ -159,21 +159,37 @@ static void begin(struct livedir *l, struct epoch *e)
     atomic_store(&l->newest, e);
 }
 
-/* Calls that began before are over, or it is no freeze. */
-static int finish(struct livedir *l, struct epoch *e, int wait_ms, struct err *err)
+/* It is none: what is changed meanwhile is saved in it for older ones. */
+static void skip(struct livedir *l, struct epoch *e)
 {
-    int expected = HEADER_PREPARED, rc = phase_wait(&l->phase, wait_ms);
+    pthread_mutex_lock(&l->list);
+    epoch_set_state(e, HEADER_DROPPED, NULL);
+    live_update_saving(l);
+    pthread_mutex_unlock(&l->list);
+}
 
-    live_step("freeze: waited");
-    if (rc < 0) {
-        pthread_mutex_lock(&l->list);
-        epoch_set_state(e, HEADER_DROPPED, NULL);
-        live_update_saving(l);
-        pthread_mutex_unlock(&l->list);
+/* Calls that began before are over, and what they wrote is on the disk if that is to last, or it is no
+ * freeze. */
+static int wait_until_cut(struct livedir *l, struct epoch *e, int wait_ms, struct err *err)
+{
+    if (phase_wait(&l->phase, wait_ms) < 0)
         return err_set(err, EBUSY,
                        "calls that began before freeze %" PRIu64
                        " were not over after %d ms; it was not made",
                        e->number, wait_ms);
+    live_step("freeze: waited");
+    if (e->durable && syncfs(l->dir) < 0)
+        return err_errno(err, "cannot sync freeze %" PRIu64, e->number);
+    return 0;
+}
+
+static int finish(struct livedir *l, struct epoch *e, int wait_ms, struct err *err)
+{
+    int expected = HEADER_PREPARED, rc = wait_until_cut(l, e, wait_ms, err);
+
+    if (rc < 0) {
+        skip(l, e);
+        return rc;
     }
     if (!atomic_compare_exchange_strong(&e->state, &expected, HEADER_OPEN))
         return err_set(err, EIO, "freeze %" PRIu64 " was given up at once: %s", e->number,

@@ -288,7 +288,17 @@ static const char *changed_since(struct livedir *l)
 {
     const char *why = live_changed(l, !l->last || is_suspect(l->last));
 
-    return l->last ? why : NULL;
+    if (!l->last || (is_suspect(l->last) && !l->last->durable))
+        return NULL; /* it is lost anyway, and what was noted of it may be older than it */
+    return why;
+}
+
+/* A header that cannot be read says less than what else there is. */
+static const char *better_why(const char *why, bool vague, const struct epoch *e)
+{
+    const char *own = lost_in_crash(e);
+
+    return own && (!why || vague) ? own : why;
 }
 
 /* Older ones need what a newer one lost. */
@@ -296,11 +306,12 @@ static void judge(struct livedir *l)
 {
     struct epoch *e;
     const char *why = changed_since(l);
+    bool vague = false;
     struct err err;
 
     for (e = l->last; e; e = e->older) {
-        if (!why)
-            why = lost_in_crash(e);
+        why = better_why(why, vague, e);
+        vague = e->unread;
         e->suspect = is_suspect(e);
         if (!why && take_contents(l, e, &err) < 0)
             why = err.text;
@@ -347,6 +358,7 @@ static int take_up(struct livedir *l, struct err *err)
     if (rc < 0)
         return rc;
     judge(l);
+    l->lasting = l->options.durable || (l->last && l->last->durable);
     rc = mark_in_use(l, err);
     if (l->last) {
         atomic_store(&l->last->saving, true);

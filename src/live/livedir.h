@@ -47,7 +47,8 @@ struct livedir;
 struct livefile; /* an open file of the server */
 
 struct livedir_options {
-    bool durable;      /* old pages are on the disk before the new ones are written */
+    bool durable;      /* old pages are on the disk before the new ones are written, and what a
+                          freeze shows when it is made */
     uint64_t limit;    /* bytes that all epochs may take; 0: no limit */
     uint64_t reserve;  /* bytes of their disk that stay free */
     const char *mount; /* where it is shown, absolute; borrowed. Links of tablespaces lead there;

@@ -37,6 +37,7 @@ struct livedir {
     pthread_mutex_t seeing; /* taken last: covers pending, and what is noted of it (seen.c) */
     bool pending;
     _Atomic int64_t until;
+    bool lasting;            /* what is noted reaches the disk first, as durable epochs need */
     pthread_mutex_t opening; /* taken after `tree`: covers node->opened, opened->handles */
 
     pthread_mutex_t making;   /* one freeze at a time; covers prepared */

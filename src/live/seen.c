@@ -67,7 +67,7 @@ static int put(struct livedir *l)
 
 static int64_t ahead(const struct livedir *l)
 {
-    return l->options.durable ? AHEAD_DURABLE : AHEAD;
+    return l->lasting ? AHEAD_DURABLE : AHEAD;
 }
 
 static bool is_near(struct livedir *l, int64_t moment)
@@ -85,7 +85,7 @@ void live_changes(struct livedir *l)
     pthread_mutex_lock(&l->seeing);
     if (is_near(l, moment)) {
         atomic_store(&l->until, moment + ahead(l));
-        if (put(l) == 0 && l->options.durable)
+        if (put(l) == 0 && l->lasting)
             fdatasync(l->lock);
     }
     pthread_mutex_unlock(&l->seeing);

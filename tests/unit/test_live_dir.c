@@ -456,6 +456,26 @@ static void damaged_header_gives_up(void **state)
     close_live(&v);
 }
 
+/* Neither what was noted of the directory nor the header of the newest epoch had reached the disk. */
+static void crash_of_the_system_is_the_cause_that_is_told(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v), two = freeze(&v);
+    char *path = path_of(&v, two, "header"), *lock;
+
+    make_file(&v, "a", 3, 3);
+    livedir_abandon(v.l);
+    set_header(&v, one, false);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_true(asprintf(&lock, "%s/lock", v.epochs) > 0);
+    assert_int_equal(truncate(lock, 8), 0);
+    open_live(&v);
+    expect_given_up(&v, one, "operating system");
+    free(path);
+    free(lock);
+    close_live(&v);
+}
+
 /* In the place of a page that was being kept when the system ended; the live one was not written. */
 static void durable_pages_are_checked_after_a_crash(void **state)
 {
@@ -1141,6 +1161,7 @@ int main(void)
         test(data_behind_links_is_refused),
         test(crash_of_the_system_costs_freezes),
         test(crash_of_the_system_gives_no_number_twice),
+        test(crash_of_the_system_is_the_cause_that_is_told),
         test(damaged_header_gives_up),
         test(durable_pages_are_checked_after_a_crash),
         test(damaged_page_is_an_error),
