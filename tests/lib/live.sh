@@ -10,7 +10,7 @@ STORE=$TMPDIR/live/store
 live_make() {
 	local from
 	from=$(CLUSTER_INITDB=--data-checksums template)
-	mkdir "$TMPDIR/live" "$LIVE"
+	mkdir -p "$LIVE"
 	cp -a "$from" "$DATA"
 	{
 		echo "listen_addresses = ''"
@@ -51,9 +51,9 @@ live_said() {
 }
 
 # server_start [DIRECTORY]; without, where it is served. It is ended by killing at most: nothing needs fsync, and a
-# base may not have it off.
+# base may not have it off. SERVER_OPTIONS: else.
 server_start() {
-	as_postgres pg_ctl -D "${1:-$LIVE}" -o -F -l "$TMPDIR/live/log" -w -s -t 300 start || {
+	as_postgres pg_ctl -D "${1:-$LIVE}" -o "${SERVER_OPTIONS--F}" -l "$TMPDIR/live/log" -w -s -t 300 start || {
 		tail -n 20 "$TMPDIR/live/log"
 		fail 'the server does not start'
 	}
