@@ -89,7 +89,7 @@ struct live_node {
 /*
  * A tablespace that lies elsewhere is shown as .tablespaces/<oid> in the root, which is found, but
  * not listed, and made up: nothing can be made or removed in it. Of what lies in the tablespace,
- * only directories PG_... are there.
+ * only the server's own, PG_..., is there, and nothing else can be made.
  */
 
 /* fleeting is also said with -ENOENT. */

@@ -221,10 +221,8 @@ static int begin_making(struct change *c, uint64_t parent, const char *name, str
     struct node *n;
     int rc = find(c->l, parent, name, dir, &n);
 
-    if (rc == 0 && n)
-        rc = -EEXIST;
     if (rc == 0)
-        rc = nodes_path(*dir, name, path);
+        rc = n ? -EEXIST : nodes_may_have(*dir, name) ? nodes_path(*dir, name, path) : -EPERM;
     if (rc < 0)
         return rc;
     note(c, *dir, name, 0);
@@ -613,11 +611,16 @@ static bool is_fixed(const struct node *n)
            (S_ISLNK(n->mode) && nodes_has_space_links(n->parent));
 }
 
+static bool may_become(const struct node *n, const struct node *dir, const char *name)
+{
+    return nodes_may_have(dir, name) && !(S_ISLNK(n->mode) && nodes_has_space_links(dir));
+}
+
 /* Whether the renaming can be at all. */
 static int check_renaming(struct livedir *l, const struct node *n, const struct node *dir,
                           const char *name, const struct node *over, const char *to)
 {
-    if (is_fixed(n) || (over && is_fixed(over)) || (S_ISLNK(n->mode) && nodes_has_space_links(dir)))
+    if (is_fixed(n) || (over && is_fixed(over)) || !may_become(n, dir, name))
         return -EPERM;
     if (S_ISDIR(n->mode) && is_below(dir, n))
         return -EINVAL;

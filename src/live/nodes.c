@@ -214,6 +214,11 @@ int nodes_path(const struct node *n, const char *name, char path[PATH_MAX])
 
 /* ---- tablespaces that lie elsewhere ---- */
 
+bool nodes_may_have(const struct node *dir, const char *name)
+{
+    return !dir->space || strncmp(name, OF_SERVER, strlen(OF_SERVER)) == 0;
+}
+
 bool nodes_is_oid(const char *name)
 {
     return *name && !name[strspn(name, "0123456789")];
@@ -344,7 +349,7 @@ static int read_name(struct nodes *t, struct node *dir, int fd, dev_t device, co
 
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return 0;
-    if (dir->space && strncmp(name, OF_SERVER, strlen(OF_SERVER)) != 0)
+    if (!nodes_may_have(dir, name))
         return 0;
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return refuse(dir, name, errno, strerror(errno), err);

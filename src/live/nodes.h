@@ -74,6 +74,9 @@ int nodes_read_space(struct nodes *t, struct node *space, int dir, struct err *e
 void nodes_remove_space(struct nodes *t, struct node *space); /* with what is in it; none is open */
 struct node *nodes_space(const struct nodes *t, const char *oid); /* NULL: none */
 
+/* Whether the directory may have the name: of a space only the server's own. */
+bool nodes_may_have(const struct node *dir, const char *name);
+
 /* Whether a link of that name would lead to one; whether the directory is pg_tblspc. */
 bool nodes_is_oid(const char *name);
 bool nodes_has_space_links(const struct node *dir);

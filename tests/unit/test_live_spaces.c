@@ -438,10 +438,14 @@ static void names_of_tablespaces_stay(void **state)
     links = number_of("pg_tblspc");
     spaces = number_of(".tablespaces");
     assert_int_equal(livedir_mkdir(live, spaces, "16401", 0700, &n), -EPERM);
+    assert_int_equal(livedir_mkdir(live, number_of(".tablespaces/16400"), "x", 0700, &n), -EPERM);
     assert_int_equal(livedir_rmdir(live, spaces, "16400"), -EPERM);
     assert_int_equal(livedir_rmdir(live, LIVEDIR_ROOT, ".tablespaces"), -EPERM);
     assert_int_equal(livedir_rename(live, links, "16400", links, "16401", 0), -EPERM);
     assert_int_equal(livedir_rename(live, spaces, "16400", LIVEDIR_ROOT, "x", 0), -EPERM);
+    assert_int_equal(livedir_rename(live, number_of(".tablespaces/16400/PG_99"), "file",
+                                    number_of(".tablespaces/16400"), "x", 0),
+                     -EPERM);
     assert_int_equal(livedir_rename(live, LIVEDIR_ROOT, "pg_tblspc", LIVEDIR_ROOT, "x", 0), -EPERM);
     assert_int_equal(livedir_symlink(live, LIVEDIR_ROOT, "link", "elsewhere", &n), 0);
     assert_int_equal(livedir_rename(live, LIVEDIR_ROOT, "link", links, "16401", 0), -EPERM);
