@@ -9,7 +9,7 @@
 
 #include "live/livestate.h"
 
-void (*livedir_test_step)(const char *where);
+void (*_Atomic livedir_test_step)(const char *where);
 
 /* ---- the list ---- */
 
@@ -228,6 +228,8 @@ int livedir_freeze(struct livedir *l, uint64_t want, int wait_ms, uint64_t *numb
 {
     int rc;
 
+    if (live_is_changed_past(l))
+        return err_set(err, ESTALE, "the data directory was changed past asofs");
     pthread_mutex_lock(&l->making);
     rc = freeze(l, want, wait_ms, number, err);
     pthread_mutex_unlock(&l->making);

@@ -718,7 +718,7 @@ int livedir_set_times(struct livedir *l, uint64_t number, const struct timespec 
     int rc;
 
     live_changes(l);
-    pthread_rwlock_rdlock(&l->tree);
+    pthread_rwlock_wrlock(&l->tree);
     rc = path_of(l, number, &n, path);
     if (rc == 0 && utimensat(l->dir, path, times, AT_SYMLINK_NOFOLLOW) < 0)
         rc = -errno;

@@ -36,6 +36,8 @@ struct livedir {
     atomic_uint lingering;  /* spaces; changed under `tree` */
     pthread_mutex_t seeing; /* taken last: covers pending, and what is noted of it (seen.c) */
     bool pending;
+    int64_t root_time; /* of the data directory, after the last change of ours */
+    bool changed_past; /* and of somebody else's since */
     _Atomic int64_t until;
     bool lasting;            /* what is noted reaches the disk first, as durable epochs need */
     pthread_mutex_t opening; /* taken after `tree`: covers node->opened, opened->handles */
@@ -197,6 +199,10 @@ void live_note_lingering(struct livedir *l);
 /* The number may be given from now on, also if the operating system crashes. `making` is locked. */
 int live_reserve(struct livedir *l, uint64_t number);
 
+/* Whether somebody else has changed a name in the data directory while it was served: then all freezes
+ * are given up, and none is made any more. */
+bool live_is_changed_past(struct livedir *l);
+
 /* NULL: nobody has changed anything since the process that served it last; or what was. crashed: the
  * operating system ended meanwhile, and what reached the disk may be older. */
 const char *live_changed(struct livedir *l, bool crashed);
@@ -211,12 +217,14 @@ void live_watch_space(struct livedir *l);
 
 /* ---- for tests: called between the steps of a change, where a delay is harmless ---- */
 
-extern void (*livedir_test_step)(const char *where); /* NULL but in tests */
+extern void (*_Atomic livedir_test_step)(const char *where); /* NULL but in tests */
 
 static inline void live_step(const char *where)
 {
-    if (livedir_test_step)
-        livedir_test_step(where);
+    void (*step)(const char *) = atomic_load_explicit(&livedir_test_step, memory_order_acquire);
+
+    if (step)
+        step(where);
 }
 
 #endif

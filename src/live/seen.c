@@ -9,7 +9,8 @@
  *     not given again, whatever reached the disk.
  *   - the modification time of the data directory. A server makes its postmaster.pid there when it
  *     starts: that is noticed also within the moments after a kill, and when the clock was set
- *     back. `pending` before a change of ours, for a kill in between.
+ *     back. `pending` before a change of ours, for a kill in between. While it is served that time
+ *     is looked at again and again, since nothing is saved of what somebody else changes.
  *   - that a tablespace has lost its link, and not all that is in it (spaces.c).
  */
 #include <errno.h>
@@ -47,6 +48,13 @@ static int64_t now(void)
 
     clock_gettime(CLOCK_REALTIME, &t); /* never before what a file was stamped with */
     return nanos(t);
+}
+
+static int64_t root_time(const struct livedir *l)
+{
+    struct stat st;
+
+    return fstat(l->dir, &st) < 0 ? l->root_time : nanos(st.st_mtim);
 }
 
 /* `seeing` is locked. */
@@ -96,7 +104,11 @@ static int note(struct livedir *l, bool pending)
     int rc;
 
     pthread_mutex_lock(&l->seeing);
+    if (pending && root_time(l) != l->root_time)
+        l->changed_past = true;
     l->pending = pending;
+    if (!pending)
+        l->root_time = root_time(l);
     rc = put(l);
     pthread_mutex_unlock(&l->seeing);
     return rc;
@@ -130,6 +142,22 @@ int live_note_root(struct livedir *l)
 {
     live_changes(l);
     return note(l, false);
+}
+
+bool live_is_changed_past(struct livedir *l)
+{
+    bool changed;
+
+    pthread_rwlock_rdlock(&l->tree); /* no change of ours is under way */
+    pthread_mutex_lock(&l->seeing);
+    l->changed_past = l->changed_past || root_time(l) != l->root_time;
+    changed = l->changed_past;
+    pthread_mutex_unlock(&l->seeing);
+    pthread_rwlock_unlock(&l->tree);
+    if (changed)
+        livedir_give_up(l, UINT64_MAX,
+                        "the data directory was changed past asofs while it was served");
+    return changed;
 }
 
 int live_reserve(struct livedir *l, uint64_t number)

@@ -277,6 +277,11 @@ static int freeze(struct livefreeze *z, struct err *err)
         rc = freeze_next(z);
     if (rc == -ENOTCONN || rc == -ENOENT)
         return refuse_unserved(z, rc, err);
+    if (rc == -ESTALE)
+        return err_set(err, ESTALE,
+                       "%s was changed past asofs while it is served (is a server started on it?): "
+                       "stop whatever uses it, unmount %s, and serve it again",
+                       z->live.directory, z->live.mount);
     if (rc == -EBUSY)
         return err_set(err, EBUSY,
                        "%s was not frozen: calls of the server are under way that do not end; "

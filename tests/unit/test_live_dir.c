@@ -632,6 +632,32 @@ static void edit_behind_our_back_gives_up(void **state)
     close_live(&v);
 }
 
+/* A server that was started past us, say: nothing is saved of what it changes. */
+static void change_past_us_is_noticed(void **state)
+{
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v), number;
+    struct err err;
+
+    make_file(&v, "b", 1, 1);
+    livedir_settle(v.l);
+    assert_int_equal(version_in(&v, one, "a", 3), 1);
+    wait_ms(30);
+    touch_root(&v);
+    make_file(&v, "c", 1, 1);
+    assert_int_equal(livedir_freeze(v.l, 0, 1000, &number, &err), -ESTALE);
+    expect_given_up(&v, one, "changed past asofs while it was served");
+    assert_int_equal(v.complaints, 1);
+    close_live(&v);
+    open_live(&v);
+    one = freeze(&v);
+    wait_ms(30);
+    touch_root(&v);
+    livedir_settle(v.l);
+    expect_given_up(&v, one, "changed past asofs while it was served");
+    close_live(&v);
+}
+
 static int count(void *arg, const struct journal_record *r)
 {
     (void)r;
@@ -1168,6 +1194,7 @@ int main(void)
         test(unfinished_storage_is_none),
         test(change_behind_our_back_gives_up),
         test(edit_behind_our_back_gives_up),
+        test(change_past_us_is_noticed),
         test(journal_cut_anywhere_keeps_what_is_whole),
         test(server_goes_on_when_nothing_can_be_kept),
         test(full_disk_fails_no_write),
