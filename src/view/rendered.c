@@ -1,6 +1,7 @@
 #include "view/rendered.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,15 @@ static void add_to_sum(struct rendered *t, const void *bytes, size_t size, uint6
     t->was_summed(t->arg, t);
 }
 
+/* As many as there are: the kernel has them now. Not at the last byte, since parts come in any order. */
+static void note_bytes(struct rendered *t, size_t size)
+{
+    if (atomic_fetch_add(&t->read, size) + size < t->file.size)
+        return;
+    atomic_store(&t->read, 0);
+    render_lines_give_back(t->lines);
+}
+
 static int read_part(struct rendered *t, void *buffer, size_t size, uint64_t offset,
                      struct render_fault *fault)
 {
@@ -92,8 +102,8 @@ static int read_part(struct rendered *t, void *buffer, size_t size, uint64_t off
     t->was_read(t->arg, t);
     if (rc == 0)
         add_to_sum(t, buffer, size, offset);
-    if (offset + size == t->file.size && rendered_pages(t) > LITTLE)
-        render_lines_give_back(t->lines); /* the kernel has it now */
+    if (rendered_pages(t) > LITTLE)
+        note_bytes(t, size);
     return rc;
 }
 

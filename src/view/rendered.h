@@ -46,6 +46,7 @@ struct rendered {
     struct render_lines *lines; /* NULL: not open */
     uint64_t checksum;          /* where it was known when it was measured; else 0 */
     struct sum *sum;            /* else, then: of what is read; NULL: there is no need of it */
+    _Atomic uint64_t read;      /* bytes, since what is kept of its text was given back */
 };
 
 /* Its members down to arg are set. Once; 0 or -errno. */
