@@ -10,6 +10,7 @@
 #include "pg/slot.h"
 #include "replay/moment.h"
 #include "replay/pagewal.h"
+#include "store/livewal.h"
 #include "base/writer.h"
 
 /* ---- bases ---- */
@@ -37,6 +38,7 @@ static int look_at_wal(struct base_listed *b, const struct store *s, const struc
 {
     const struct store_base_facts *f = &b->facts;
     char *own = mem_printf("%s/pg_wal", b->directory);
+    struct wal_segment missing, there;
     struct wal_reach reach;
     struct wal_list all;
     struct wal_way way = {.list = &all,
@@ -49,6 +51,8 @@ static int look_at_wal(struct base_listed *b, const struct store *s, const struc
     int rc = 0;
 
     wal_add_own(log, own, &all);
+    if (b->freeze)
+        wal_end_with_own(&all, f->consistent_lsn, &missing, &there);
     if (!wal_is_left(log, f->timeline, moment_first_lsn(f), &b->left_for)) {
         b->left_for = 0;
         rc = pagewal_reach(s, &way, &reach, err);
@@ -143,7 +147,7 @@ static void look_at_live(struct base_list *l, struct store *s)
 /* ---- the log ---- */
 
 /* The log, or an empty one where there is none (yet). */
-static int read_wal(const struct store *s, struct wal_list *log, struct err *err)
+static int read_wal(struct store *s, struct wal_list *log, struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
     int rc;
@@ -151,6 +155,7 @@ static int read_wal(const struct store *s, struct wal_list *log, struct err *err
     *log = (struct wal_list){.segment_bytes = c ? c->segment_bytes : 1u << 24};
     if (!c)
         return 0;
+    livewal_bring(s);
     rc = wal_read(store_wal_directory(s), c->segment_bytes, log, err);
     return rc == -ENOENT && !c->log ? 0 : rc;
 }

@@ -13,6 +13,7 @@
 #include "common/option.h"
 #include "replay/livefreeze.h"
 #include "replay/owner.h"
+#include "store/livewal.h"
 #include "store/store.h"
 
 struct options {
@@ -25,6 +26,7 @@ static const struct option_def defs[] = {
     OPTION_FLAG("foreground", 'f', struct options, serve.foreground),
     OPTION_FLAG("durable-epochs", 0, struct options, serve.durable),
     OPTION_SIZE("epoch-limit", 0, struct options, serve.limit, 1, "is not a size"),
+    OPTION_SIZE("log-limit", 0, struct options, serve.log_limit, 1, "is not a size"),
     OPTION_SIZE("reserve", 0, struct options, serve.reserve, 0, "is not a size"),
     OPTION_FLAG("help", 'h', struct options, help),
     OPTION_END,
@@ -45,6 +47,7 @@ static const char help[] =
     "  -f, --foreground         stay in the foreground\n"
     "      --durable-epochs     freezes survive a crash of the operating system\n"
     "      --epoch-limit=SIZE   what all freezes may take; the oldest are given up\n"
+    "      --log-limit=SIZE     what log may take that the server has done with; the oldest goes\n"
     "      --reserve=SIZE       what is left free on the store's disk (default: 256MB)\n"
     "  -h, --help               this text\n\n"
     "It ends when DIR is unmounted; at SIGINT and SIGTERM, as soon as no server uses it.\n";
@@ -132,19 +135,31 @@ static int run_command(const struct live_command *c, const char *store, const ch
 
 /* ---- serving ---- */
 
+/* Where its log goes, if that is in the directory, and nobody else ships it. */
+static char *find_log(struct store *s, const struct store_live *l)
+{
+    char *pg_wal,
+        *log = livewal_find(s, l, &pg_wal) == 1 ? mem_strdup(store_wal_directory(s)) : NULL;
+
+    free(pg_wal);
+    return log;
+}
+
 /* 1: the store has a live base. */
-static int find_live(const char *path, struct store_live *l, struct err *err)
+static int find_live(const char *path, struct store_live *l, char **log, struct err *err)
 {
     struct store *s = NULL;
     int rc = store_is(path) ? store_open(path, &s, err) : 0;
 
     if (s)
         rc = store_find_live(s, l, err);
+    if (rc == 1)
+        *log = find_log(s, l);
     store_close(s);
     return rc;
 }
 
-static int find_directory(const char *store, char **directory, struct err *err)
+static int find_directory(const char *store, char **directory, char **log, struct err *err)
 {
     struct store_live l = {0};
     struct pg_identity owner;
@@ -152,7 +167,7 @@ static int find_directory(const char *store, char **directory, struct err *err)
 
     if (rc < 0)
         return rc;
-    rc = find_live(store, &l, err);
+    rc = find_live(store, &l, log, err);
     pg_identity_leave(&owner);
     if (rc == 0)
         return err_set(err, ENOENT,
@@ -166,12 +181,16 @@ static int find_directory(const char *store, char **directory, struct err *err)
 
 static int serve_command(const struct options *o, const char *store, const char *dir)
 {
-    char *directory = NULL;
+    struct live_serve_options serve = o->serve;
+    char *directory = NULL, *log = NULL;
     struct err err;
-    int rc = find_directory(store, &directory, &err);
-    int status = rc < 0 ? command_failed(&err) : live_serve(store, directory, dir, &o->serve);
+    int rc = find_directory(store, &directory, &log, &err);
+    int status;
 
+    serve.log = log;
+    status = rc < 0 ? command_failed(&err) : live_serve(store, directory, dir, &serve);
     free(directory);
+    free(log);
     return status;
 }
 

@@ -23,6 +23,7 @@
 #include "fs/livefs.h"
 #include "fs/mountpoint.h"
 #include "live/livedir.h"
+#include "store/livewal.h"
 
 #define PATH_FILE_MAX 65536
 #define PID_FILE_MAX 65536
@@ -223,6 +224,9 @@ static int open_live(struct serving *s, struct err *err)
                                             .limit = s->o->limit,
                                             .reserve = s->o->reserve,
                                             .mount = s->at.path,
+                                            .wal = s->o->log,
+                                            .is_wal = livewal_is_used,
+                                            .wal_limit = s->o->log_limit,
                                             .complain = complain,
                                             .arg = s};
     int rc = check_owner(s, err);

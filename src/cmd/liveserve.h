@@ -13,6 +13,8 @@ struct live_serve_options {
     bool foreground; /* else the command returns when it is mounted */
     bool durable;    /* as struct livedir_options, and below */
     uint64_t limit, reserve;
+    const char *log; /* where the log goes that the server has done with; NULL: nowhere */
+    uint64_t log_limit;
 };
 
 /*

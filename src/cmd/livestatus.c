@@ -58,9 +58,11 @@ static json_t *counts_json(struct livedir *l)
     struct live_counts c;
 
     livedir_counts(l, &c);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "writes", (json_int_t)c.writes, "saved",
-                     (json_int_t)c.saved, "kept", (json_int_t)c.kept, "raced", (json_int_t)c.raced,
-                     "freeze_us", (json_int_t)c.freeze_us, "nodes", (json_int_t)c.nodes);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "writes", (json_int_t)c.writes,
+                     "saved", (json_int_t)c.saved, "kept", (json_int_t)c.kept, "raced",
+                     (json_int_t)c.raced, "freeze_us", (json_int_t)c.freeze_us, "nodes",
+                     (json_int_t)c.nodes, "log_kept", (json_int_t)c.wal_kept, "log_lost",
+                     (json_int_t)c.wal_lost);
 }
 
 char *live_status_text(struct livedir *l)

@@ -28,7 +28,10 @@ static void reply_rc(fuse_req_t req, int rc)
     fuse_reply_err(req, rc < 0 ? -rc : 0);
 }
 
-/* A file of two names is two nodes: what is done to one changes the other. */
+/*
+ * A file of two names is two nodes: what is done to one changes the other. And a segment of the log
+ * that gets another name may be another file by then: such names are looked up each time.
+ */
 static double attr_timeout(const struct live_node *n)
 {
     return S_ISREG(n->st.st_mode) && n->st.st_nlink > 1 ? 0 : FS_FOREVER;

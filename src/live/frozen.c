@@ -311,6 +311,9 @@ static int stat_wal_file(int dir, const char *name, struct stat *st)
     if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     st->st_ino |= FROZEN_WAL;
+    st->st_mode &= ~(mode_t)0222; /* no server opens it to write */
+    st->st_nlink = 1; /* it may be a link of what the server wrote, and be linked again */
+    st->st_ctim = st->st_mtim;
     return S_ISREG(st->st_mode) ? 0 : -ENOENT;
 }
 

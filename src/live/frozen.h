@@ -8,7 +8,7 @@
  *
  * Not shown: what is exempt (postmaster.pid, pgsql_tmp…); the directories of it are there and
  * empty. pg_wal is a directory with what the freeze's maker has put there (livedir_wal_dir), with
- * those files' own times; its ids have FROZEN_WAL set.
+ * the times of their contents, read-only; its ids have FROZEN_WAL set.
  *
  * Thread safe. Everything is -ESTALE once the freeze was given up or dropped.
  */

@@ -394,7 +394,7 @@ static struct livedir *new_livedir(const struct livedir_options *options)
     if (!l)
         return NULL;
     l->options = *options;
-    l->dir = l->epochs = l->lock = -1;
+    l->dir = l->epochs = l->lock = l->wal.dir = -1;
     phase_init(&l->phase);
     pasts_init(&l->pasts, &l->phase);
     share_descriptors(l);
@@ -402,6 +402,7 @@ static struct livedir *new_livedir(const struct livedir_options *options)
     pthread_rwlockattr_setkind_np(&writers_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&l->tree, &writers_first);
     pthread_rwlockattr_destroy(&writers_first);
+    pthread_mutex_init(&l->wal.leaving, NULL);
     pthread_mutex_init(&l->opening, NULL);
     pthread_mutex_init(&l->seeing, NULL);
     pthread_mutex_init(&l->making, NULL);
@@ -478,6 +479,8 @@ static int prepare(struct livedir *l, const char *data, const char *epochs, stru
     if (rc == 0)
         rc = lock_epochs(l, epochs, err);
     if (rc == 0)
+        rc = live_wal_open(l, err);
+    if (rc == 0)
         rc = nodes_read(&l->nodes, l->dir, err);
     if (rc == 0)
         rc = live_read_spaces(l, data, err);
@@ -512,6 +515,8 @@ static void free_livedir(struct livedir *l)
     for (i = 0; i < LIVE_STRIPES; i++)
         pthread_mutex_destroy(&l->runs[i]);
     pthread_rwlock_destroy(&l->tree);
+    if (l->wal.dir >= 0)
+        close(l->wal.dir);
     if (l->lock >= 0)
         close(l->lock);
     if (l->epochs >= 0)
@@ -589,6 +594,8 @@ void livedir_counts(struct livedir *l, struct live_counts *c)
     c->kept = atomic_load(&l->kept);
     c->raced = atomic_load(&l->raced);
     c->freeze_us = atomic_load(&l->freeze_us);
+    c->wal_kept = atomic_load(&l->wal.kept);
+    c->wal_lost = atomic_load(&l->wal.lost);
     pthread_rwlock_rdlock(&l->tree);
     c->nodes = l->nodes.by_id.count;
     pthread_rwlock_unlock(&l->tree);

@@ -14,6 +14,7 @@
  *   livedir    opened and closed                   frozen     trees of a freeze
  *   held       descriptors that can be had again   note       a name, before it changes
  *   seen       whether somebody else changed it    spaces     tablespaces that lie elsewhere
+ *   walfiles   segments of the log that go
  *
  * There is no gate: a freeze sets the newest epoch and waits until the calls that began before are
  * over; calls that begin meanwhile are not held. Every change reads the newest epoch once, under
@@ -24,8 +25,8 @@
  * All functions are thread safe unless said otherwise and return 0 (or a count) or a negative
  * errno, that of the system call they serve. Whoever calls has the rights of the directory's owner
  * (pg/identity.h); what is made is of who makes it. Locks, in the order in which they are taken:
- * making (freezes), a file's resize lock, the tree, a run of pages, a file's past, journals,
- * descriptors.
+ * making (freezes), a file's resize lock, a segment that leaves, the tree, a run of pages, a file's
+ * past, journals, descriptors.
  *
  * An error of the epochs' disk never reaches the server: all freezes are given up, loudly, and its
  * calls go on without saving anything.
@@ -53,6 +54,12 @@ struct livedir_options {
     uint64_t reserve;  /* bytes of their disk that stay free */
     const char *mount; /* where it is shown, absolute; borrowed. Links of tablespaces lead there;
                           NULL: they are relative */
+    /* Where finished segments of the log go that the server has done with, when its pg_wal is in
+     * the directory and a freeze is wanted: on the same file system; made when missing. NULL: they
+     * are not kept. */
+    const char *wal;
+    bool (*is_wal)(int fd, const char *name); /* the segment has log of its name in it */
+    uint64_t wal_limit; /* bytes that they may take; the oldest go. 0: no limit */
     void (*complain)(void *arg, const char *text); /* freezes given up, a tablespace refused, and
                                                       why; from any call, must not call back */
     void *arg;
@@ -81,8 +88,9 @@ void livedir_abandon(struct livedir *l);
 /* A file or directory; numbers are of this run, and no two things ever have the same. */
 struct live_node {
     uint64_t number;
-    bool exempt;   /* not kept (log, temporary files): nobody but the server's own calls matter */
-    bool fleeting; /* the name comes and goes with a tablespace's link, without a call of its own */
+    bool exempt;    /* not kept (log, temporary files): nobody but the server's own calls matter */
+    bool fleeting;  /* the name comes and goes with a tablespace's link, without a call of its own,
+                      or may mean another file after a renaming (of the log) */
     struct stat st; /* st_ino is the number */
 };
 
@@ -189,12 +197,13 @@ int livedir_settle(struct livedir *l);
 int livedir_wal_dir(struct livedir *l, uint64_t number);
 
 struct live_counts {
-    uint64_t writes;    /* calls */
-    uint64_t saved;     /* old pages */
-    uint64_t kept;      /* whole files and directories */
-    uint64_t raced;     /* pages of frozen trees that the second look found */
-    uint64_t freeze_us; /* the newest freeze: microseconds that it took */
-    uint64_t nodes;     /* names there are */
+    uint64_t writes;             /* calls */
+    uint64_t saved;              /* old pages */
+    uint64_t kept;               /* whole files and directories */
+    uint64_t raced;              /* pages of frozen trees that the second look found */
+    uint64_t freeze_us;          /* the newest freeze: microseconds that it took */
+    uint64_t nodes;              /* names there are */
+    uint64_t wal_kept, wal_lost; /* segments of the log */
 };
 void livedir_counts(struct livedir *l, struct live_counts *c);
 

@@ -702,7 +702,7 @@ int live_stat_node(struct livedir *l, struct node *n, struct live_node *out)
         rc = stat_by_path(l, n, &out->st);
     out->number = out->st.st_ino = node_number(n);
     out->exempt = n->exempt;
-    out->fleeting = false;
+    out->fleeting = n->linked && S_ISREG(n->mode) && live_is_wal_dir(n->parent);
     return rc < 0 ? rc : 0;
 }
 

@@ -23,6 +23,7 @@ struct change {
     unsigned entered;
     uint64_t newest; /* number; what is made is born in it */
     struct epoch *e; /* that saves; NULL: none */
+    struct wal_leaving wal;
 };
 
 static struct change begin_change(struct livedir *l)
@@ -40,11 +41,21 @@ static struct change begin_change(struct livedir *l)
     return c;
 }
 
+/* One by which a segment of the log may go. */
+static struct change begin_leaving(struct livedir *l, const struct wal_leaving *wal)
+{
+    struct change c = begin_change(l);
+
+    c.wal = *wal;
+    return c;
+}
+
 static int end_change(struct change *c, int rc)
 {
     live_root_changed(c->l);
     pthread_rwlock_unlock(&c->l->tree);
     phase_leave(&c->l->phase, c->entered);
+    live_wal_end(c->l, &c->wal);
     return rc;
 }
 
@@ -118,7 +129,7 @@ int livedir_lookup(struct livedir *l, uint64_t dir, const char *name, struct liv
     out->fleeting = false;
     if (rc == 0) {
         rc = n && !is_empty_made_up(n) ? live_stat_node(l, n, out) : -ENOENT;
-        out->fleeting = is_fleeting(d, name);
+        out->fleeting |= is_fleeting(d, name);
     }
     pthread_rwlock_unlock(&l->tree);
     return rc;
@@ -295,20 +306,38 @@ int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode
     return end_change(&c, rc);
 }
 
+/* Some servers use a segment of the log again by linking it, and unlinking its old name. */
+static int link_file(struct change *c, struct node *n, const char *from, const struct node *dir,
+                     const char *to)
+{
+    struct livedir *l = c->l;
+
+    if (live_is_wal_dir(dir) && live_wal_give_spare(l, &c->wal, n, to))
+        return 0;
+    if (linkat(l->dir, from, l->dir, to, 0) < 0)
+        return -errno;
+    live_wal_used_again(l, &c->wal, to);
+    return 0;
+}
+
 int livedir_link(struct livedir *l, uint64_t number, uint64_t dir, const char *name,
                  struct live_node *out)
 {
-    struct change c = begin_change(l);
     char path[PATH_MAX], from[PATH_MAX];
     struct node *d, *n, *made;
-    int rc = path_of(l, number, &n, from);
+    struct wal_leaving wal;
+    struct change c;
+    int rc;
 
+    live_wal_begin_link(l, &wal, number, name);
+    c = begin_leaving(l, &wal);
+    rc = path_of(l, number, &n, from);
     if (rc == 0)
         rc = begin_making(&c, dir, name, &d, path);
     if (rc == 0 && (!n->exempt || !nodes_exempt(d, name, n->mode) || !S_ISREG(n->mode)))
         rc = -EPERM;
-    if (rc == 0 && linkat(l->dir, from, l->dir, path, 0) < 0)
-        rc = -errno;
+    if (rc == 0)
+        rc = link_file(&c, n, from, d, path);
     if (rc == 0)
         rc = add_made(&c, d, name, path, &made);
     if (rc == 0)
@@ -379,7 +408,8 @@ static int remove_name(struct change *c, struct node *n, const char *path)
 
     note(c, n->parent, n->name, 0);
     live_root_changes(c->l, n->parent);
-    if (!move_away(c, n, path) && unlinkat(c->l->dir, path, flag) < 0)
+    if (!move_away(c, n, path) && !live_wal_keep(c->l, &c->wal, n, path) &&
+        unlinkat(c->l->dir, path, flag) < 0)
         return -errno;
     nodes_unlink(&c->l->nodes, n);
     return 0;
@@ -493,11 +523,15 @@ static int remove_space_link(struct change *c, struct node *link, const char *pa
 
 int livedir_unlink(struct livedir *l, uint64_t dir, const char *name)
 {
-    struct change c = begin_change(l);
     char path[PATH_MAX];
     struct node *d, *n;
-    int rc = find(l, dir, name, &d, &n);
+    struct wal_leaving wal;
+    struct change c;
+    int rc;
 
+    live_wal_begin(l, &wal, dir, name, NULL);
+    c = begin_leaving(l, &wal);
+    rc = find(l, dir, name, &d, &n);
     if (rc == 0)
         rc = !n ? -ENOENT : S_ISDIR(n->mode) ? -EISDIR : nodes_path(n, NULL, path);
     if (rc == 0)
@@ -633,6 +667,31 @@ static int check_renaming(struct livedir *l, const struct node *n, const struct 
     return S_ISDIR(over->mode) ? check_empty(l, over, to) : 0;
 }
 
+/* The new name is another file, as large, and the old one's has gone. */
+static int leave_name(struct change *c, struct node *n, struct node *dir, const char *name,
+                      const char *from, const char *to)
+{
+    struct node *made;
+
+    if (!live_wal_keep(c->l, &c->wal, n, from) && unlinkat(c->l->dir, from, 0) < 0)
+        return -errno;
+    nodes_unlink(&c->l->nodes, n);
+    return add_made(c, dir, name, to, &made);
+}
+
+static int move_node(struct change *c, struct node *n, struct node *dir, const char *name,
+                     const char *from, const char *to)
+{
+    struct livedir *l = c->l;
+
+    if (live_is_wal_dir(dir) && live_wal_give_spare(l, &c->wal, n, to))
+        return leave_name(c, n, dir, name, from, to);
+    if (renameat(l->dir, from, l->dir, to) < 0)
+        return -errno;
+    live_wal_used_again(l, &c->wal, to);
+    return nodes_move(&l->nodes, n, dir, name);
+}
+
 static int rename_node(struct change *c, struct node *n, struct node *dir, const char *name,
                        struct node *over)
 {
@@ -650,23 +709,27 @@ static int rename_node(struct change *c, struct node *n, struct node *dir, const
     note(c, dir, name, 0);
     live_root_changes(l, n->parent);
     live_root_changes(l, dir);
-    if (over)
-        rc = replace(c, from, over, to);
-    else
-        rc = renameat(l->dir, from, l->dir, to) < 0 ? -errno : 0;
-    return rc < 0 ? rc : nodes_move(&l->nodes, n, dir, name);
+    if (!over)
+        return move_node(c, n, dir, name, from, to);
+    rc = replace(c, from, over, to);
+    if (rc < 0)
+        return rc;
+    live_wal_used_again(l, &c->wal, to);
+    return nodes_move(&l->nodes, n, dir, name);
 }
 
 int livedir_rename(struct livedir *l, uint64_t dir, const char *name, uint64_t new_dir,
                    const char *new_name, unsigned flags)
 {
+    struct wal_leaving wal;
     struct change c;
     struct node *d, *n, *to, *over = NULL;
     int rc;
 
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         return -EINVAL;
-    c = begin_change(l);
+    live_wal_begin(l, &wal, dir, name, new_name);
+    c = begin_leaving(l, &wal);
     rc = find(l, dir, name, &d, &n);
     if (rc == 0)
         rc = n ? find(l, new_dir, new_name, &to, &over) : -ENOENT;

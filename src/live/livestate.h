@@ -19,6 +19,24 @@
 
 #define LIVE_STRIPES 256u
 #define LIVE_RUN_PAGES 32u
+#define LIVE_WAL_NAME 25 /* of a segment of the log, with the NUL */
+
+/* Segments that leave their name in pg_wal (walfiles.c). */
+struct live_wal {
+    int dir;                 /* where finished ones go; -1: they are not kept */
+    pthread_mutex_t leaving; /* one at a time; taken before `tree` */
+    bool losing;             /* `leaving`: some were lost, and that was said */
+    _Atomic uint64_t kept, lost;
+};
+
+/* One of them, while a call of the server takes its name. */
+struct wal_leaving {
+    bool begun;  /* `leaving` is locked */
+    uint64_t id; /* of the file */
+    bool keep;
+    bool spare; /* there is another file for the server */
+    char name[LIVE_WAL_NAME];
+};
 
 struct livedir {
     struct livedir_options options;
@@ -67,6 +85,8 @@ struct livedir {
      * descriptors and a mapping. */
     _Atomic uint64_t pinned;
     uint64_t most_pinned;
+
+    struct live_wal wal;
 
     _Atomic uint64_t writes, saved, kept, raced, freeze_us;
 };
@@ -206,6 +226,33 @@ bool live_is_changed_past(struct livedir *l);
 /* NULL: nobody has changed anything since the process that served it last; or what was. crashed: the
  * operating system ended meanwhile, and what reached the disk may be older. */
 const char *live_changed(struct livedir *l, bool crashed);
+
+/* ---- walfiles.c ---- */
+
+/* pg_wal, when it is a directory here. */
+bool live_is_wal_dir(const struct node *d);
+
+int live_wal_open(struct livedir *l, struct err *err);
+
+/* Around a call that takes a segment's name, or links it, before the tree is locked and after; what
+ * is no segment is left alone. again: its new name, by which it is to be written over; NULL: none. */
+void live_wal_begin(struct livedir *l, struct wal_leaving *g, uint64_t dir, const char *name,
+                    const char *again);
+void live_wal_begin_link(struct livedir *l, struct wal_leaving *g, uint64_t number,
+                         const char *again);
+void live_wal_end(struct livedir *l, struct wal_leaving *g);
+
+/* In between, with the tree locked for writing. true: `path`, the new name, is another file. */
+bool live_wal_give_spare(struct livedir *l, struct wal_leaving *g, const struct node *n,
+                         const char *path);
+/* true: `path`, its name, has gone, and the file is kept. */
+bool live_wal_keep(struct livedir *l, struct wal_leaving *g, const struct node *n,
+                   const char *path);
+/* `path` is the file itself under its new name: whoever has a link loses it. */
+void live_wal_used_again(struct livedir *l, const struct wal_leaving *g, const char *path);
+
+/* The disk is full: what is kept goes, as far as needed. false: that does not suffice. */
+bool live_wal_shed(struct livedir *l);
 
 /* ---- tidy.c ---- */
 

@@ -556,7 +556,7 @@ void live_watch_space(struct livedir *l)
                  l->options.limit);
         livedir_give_up(l, oldest, why);
     } else if (fstatvfs(l->epochs, &s) == 0 &&
-               (uint64_t)s.f_bavail * s.f_frsize < l->options.reserve) {
+               (uint64_t)s.f_bavail * s.f_frsize < l->options.reserve && !live_wal_shed(l)) {
         snprintf(why, sizeof(why), "the disk has less than %" PRIu64 " bytes left",
                  l->options.reserve);
         livedir_give_up(l, oldest, why);

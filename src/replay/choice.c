@@ -44,6 +44,16 @@ static int before_first(const struct choice *c, struct err *err)
     return -err->code;
 }
 
+static bool is_frozen(const struct choice *c)
+{
+    uint64_t number;
+    char *view;
+    bool frozen = store_is_frozen(c->store, choice_base(c)->id, &number, &view, NULL) == 1;
+
+    free(view);
+    return frozen;
+}
+
 /* pg_wal of the base's directory: what it has, recovery reads where the log has it not. */
 static int find_own(struct choice *c, struct err *err)
 {
@@ -57,7 +67,24 @@ static int find_own(struct choice *c, struct err *err)
     store_close_base(&b);
     wal_free(&c->all);
     wal_add_own(&c->log.list, c->own, &c->all);
+    c->gap = is_frozen(c) && wal_end_with_own(&c->all, choice_base(c)->facts.consistent_lsn,
+                                              &c->missing, &c->there);
     return 0;
+}
+
+static int refuse_gap(const struct choice *c, struct err *err)
+{
+    uint32_t bytes = c->all.segment_bytes;
+    char missing[25], there[25], *words = moment_words(c->moment);
+
+    wal_segment_name(c->missing.timeline, c->missing.number, bytes, missing);
+    wal_segment_name(c->there.timeline, c->there.number, bytes, there);
+    err_set(err, ERANGE,
+            "%s is not reached from base %s: the log has a gap: segment %s is missing, and there "
+            "is %s",
+            words, choice_base(c)->id, missing, there);
+    free(words);
+    return -ERANGE;
 }
 
 struct wal_way choice_way(const struct choice *c, uint64_t before)
@@ -85,7 +112,9 @@ static int look_from_base(struct choice *c, struct err *err)
         return rc;
     way = choice_way(c, UINT64_MAX);
     rc = pagewal_reach(c->store, &way, &c->reach, err);
-    return rc < 0 ? rc : moment_check_wal(c->moment, choice_base(c), &c->all, &c->reach, err);
+    if (rc == 0)
+        rc = moment_check_wal(c->moment, choice_base(c), &c->all, &c->reach, err);
+    return rc == -ERANGE && c->gap ? refuse_gap(c, err) : rc;
 }
 
 static int look_at_wal(struct choice *c, const struct choice_request *req, struct err *err)

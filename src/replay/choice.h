@@ -22,8 +22,10 @@ struct choice {
     struct moment_base *bases; /* oldest first; after them those on branches that were left */
     unsigned n_bases, n_left, base;
     struct pagewal log;
-    struct wal_list all;    /* the log, with what the base that was chosen has itself */
-    char *own;              /* its pg_wal */
+    struct wal_list all; /* the log, with what the base that was chosen has itself */
+    char *own;           /* its pg_wal */
+    bool gap;            /* `all` ends where a segment is missing that a freeze has cut */
+    struct wal_segment missing, there;
     struct wal_reach reach; /* from that base */
 };
 

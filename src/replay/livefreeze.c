@@ -14,6 +14,7 @@
 #include "pages/page.h"
 #include "pg/control.h"
 #include "replay/making.h"
+#include "store/livewal.h"
 #include "store/walcut.h"
 
 #define TRIES 3        /* the server may use log again while it is copied */
@@ -154,6 +155,7 @@ static void clear_locked(struct store *s, const struct store_live *l)
     if (each_base(s, drop_of_gone_view, &c, NULL) == 0 && l->mount && store_is_served(s) &&
         each_base(s, take_number, &c, NULL) == 0)
         list_freezes(l, drop_if_nobodys, &c);
+    livewal_prune(s);
     free(c.taken);
 }
 
@@ -332,13 +334,14 @@ static int check_control(const struct livefreeze *z, struct err *err)
     return check_label(z, err);
 }
 
-/* A link leads to where the server, which works in the mount, finds it. */
-static char *log_of_server(const struct livefreeze *z)
+/* A link leads to where the server, which works in the mount, finds it. *inside: it is none. */
+static char *log_of_server(const struct livefreeze *z, bool *inside)
 {
     char *path = mem_printf("%s/pg_wal", z->live.directory);
     struct stat st;
 
-    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+    *inside = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    if (!*inside) {
         free(path);
         path = mem_printf("%s/pg_wal", z->live.mount);
     }
@@ -349,13 +352,15 @@ static char *log_of_server(const struct livefreeze *z)
 static int take_log(struct livefreeze *z, struct err *err)
 {
     const struct pg_control *c = &z->control;
-    char *pg_wal = log_of_server(z), *to = wal_of(z->store, z->freeze.number);
+    bool inside;
+    char *pg_wal = log_of_server(z, &inside), *to = wal_of(z->store, z->freeze.number);
     struct walcut cut = {.pg_wal = pg_wal,
                          .to = to,
                          .system = c->system_identifier,
                          .segment_bytes = c->segment_bytes,
                          .timeline = c->timeline,
-                         .from = c->redo};
+                         .from = c->redo,
+                         .link = inside};
     int64_t last = c->checkpoint_time;
     struct wal_reach reach;
     int rc = wal_cut(&cut, &reach, err);

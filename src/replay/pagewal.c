@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "store/livewal.h"
 #include "store/walsaid.h"
 #include "replay/moment.h"
 #include "replay/segment.h"
 
-int pagewal_read(const struct store *s, const char *dir, const char *command, struct pagewal *log,
+int pagewal_read(struct store *s, const char *dir, const char *command, struct pagewal *log,
                  struct err *err)
 {
     const struct store_cluster *c = store_cluster(s);
@@ -24,6 +25,8 @@ int pagewal_read(const struct store *s, const char *dir, const char *command, st
                             .list = {.segment_bytes = c->segment_bytes}};
     if (log->command)
         return 0;
+    if (!dir)
+        livewal_bring(s);
     rc = wal_read(log->dir, c->segment_bytes, &log->list, err);
     return rc == -ENOENT && !dir && !c->log ? 0 : rc;
 }

@@ -16,9 +16,10 @@ struct pagewal {
 
 /*
  * dir, command: what was asked for, or NULL: then what the store says; what was asked for outdoes
- * all that it says. A directory of shipped log that is not there yet is empty.
+ * all that it says. A directory of shipped log that is not there yet is empty. What the server of a
+ * live base has of the log is in the store's from now on (livewal.h).
  */
-int pagewal_read(const struct store *s, const char *dir, const char *command, struct pagewal *log,
+int pagewal_read(struct store *s, const char *dir, const char *command, struct pagewal *log,
                  struct err *err);
 
 /* wal_reach(), with the times that the source itself said (walsaid.h). */

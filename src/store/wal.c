@@ -257,6 +257,23 @@ void wal_add_own(const struct wal_list *l, const char *pg_wal, struct wal_list *
     sort_and_merge(all);
 }
 
+bool wal_end_with_own(struct wal_list *all, uint64_t end, struct wal_segment *missing,
+                      struct wal_segment *there)
+{
+    uint64_t number = end ? (end - 1) / all->segment_bytes : 0;
+    size_t i, own = all->n;
+
+    for (i = 0; i < all->n && all->segments[i].number <= number; i++)
+        if (all->segments[i].number == number && all->segments[i].own)
+            own = i;
+    if (own == all->n || i == all->n)
+        return false;
+    *missing = all->segments[own];
+    *there = all->segments[i];
+    all->n = i;
+    return true;
+}
+
 /* ---- timelines ---- */
 
 /* Of a timeline without a history nothing is known but itself. */

@@ -42,6 +42,13 @@ void wal_free(struct wal_list *l);
 void wal_add_own(const struct wal_list *l, const char *pg_wal, struct wal_list *all);
 
 /*
+ * The same for a freeze, whose own log was cut at `end`: if the whole segment of that was not kept,
+ * nothing leads to what is after it. true: there was some; the segment that is missing, and the one
+ * that is there after it.
+ */
+bool wal_end_with_own(struct wal_list *all, uint64_t end, struct wal_segment *missing, struct wal_segment *there);
+
+/*
  * The way: of all timelines whose history is there, the newest that comes through `at` on
  * `timeline` (itself, if there is none). Recovery is told to go there, and "on the way" below means
  * the parts of its ancestors and itself. Pure, as all that follows.

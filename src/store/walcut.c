@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "common/lsn.h"
 #include "common/mem.h"
+#include "store/livewal.h"
 
 #define COPY_BYTES (256u << 10)
 
@@ -66,6 +67,17 @@ out:
     return rc;
 }
 
+/* 1: it is there; 0: it is to be copied. */
+static int link_segment(const struct walcut *cut, const char *name)
+{
+    char *source = mem_printf("%s/%s", cut->pg_wal, name), *to = mem_printf("%s/%s", cut->to, name);
+    int rc = cut->link && link(source, to) == 0;
+
+    free(source);
+    free(to);
+    return rc;
+}
+
 static int copy_segments(const struct walcut *cut, const struct wal_list *l, uint64_t end,
                          struct err *err)
 {
@@ -80,6 +92,8 @@ static int copy_segments(const struct walcut *cut, const struct wal_list *l, uin
         if (!s)
             return err_set(err, EAGAIN, "%s has lost a segment meanwhile", cut->pg_wal);
         wal_segment_name(s->timeline, number, bytes, name);
+        if (number < last && link_segment(cut, name))
+            continue;
         rc = copy_file(cut, name, number == last ? end - number * bytes : bytes, bytes, err);
     }
     return rc;
@@ -106,6 +120,29 @@ static struct wal_way way_in(const struct walcut *cut, const char *dir, const st
                             .timeline = cut->timeline,
                             .from = cut->from,
                             .before = UINT64_MAX};
+}
+
+/* What was made for log to come, and has none yet: nothing after its beginning was flushed. */
+static bool is_unused(const struct walcut *cut, const struct wal_segment *s)
+{
+    char name[25], *path;
+    int fd;
+    bool unused;
+
+    wal_segment_name(s->timeline, s->number, cut->segment_bytes, name);
+    path = mem_printf("%s/%s", cut->pg_wal, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    unused = fd >= 0 && !livewal_is_used(fd, name);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return unused;
+}
+
+static void leave_unused(const struct walcut *cut, struct wal_list *l)
+{
+    while (l->n && !l->segments[l->n - 1].partial && is_unused(cut, &l->segments[l->n - 1]))
+        l->n--;
 }
 
 /* The end of the log that the server has written: what is no whole record yet was not flushed as
@@ -174,8 +211,10 @@ int wal_cut(const struct walcut *cut, struct wal_reach *r, struct err *err)
     int rc = wal_read(cut->pg_wal, cut->segment_bytes, &l, err);
 
     *r = (struct wal_reach){0};
-    if (rc == 0)
+    if (rc == 0) {
+        leave_unused(cut, &l);
         rc = find_end(cut, &l, &end, err);
+    }
     if (rc == 0)
         rc = copy_histories(cut, &l, err);
     if (rc == 0)

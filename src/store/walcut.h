@@ -13,6 +13,9 @@
  * into the directory `to`, which has none, and synced. Then the copy is walked, record after
  * record: it has to end exactly there. r: of the copy.
  *
+ * With `link`, whole segments are linked instead of copied. What was made ready for log to come, and
+ * has none, is not looked at.
+ *
  * The end is not before anything that was flushed when this was called. -EAGAIN: a segment was used
  * again by the server before it was copied. On failure what was copied is removed.
  */
@@ -21,6 +24,7 @@ struct walcut {
     uint64_t system; /* identifier of the cluster */
     uint32_t segment_bytes, timeline;
     uint64_t from;
+    bool link; /* what has a link is not used again: whole segments are linked instead of copied */
 };
 int wal_cut(const struct walcut *cut, struct wal_reach *r, struct err *err);
 

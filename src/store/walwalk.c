@@ -56,7 +56,7 @@ struct page {
 struct wal_walk {
     struct wal_source source;
     uint64_t at;
-    uint64_t prev; /* start of the record before `at`; 0: not known */
+    uint64_t prev;          /* start of the record before `at`; 0: not known */
     uint32_t timeline;      /* that the pages have come to */
     const uint8_t *segment; /* NULL: none */
     uint64_t number;
@@ -174,6 +174,17 @@ bool wal_system(const uint8_t *segment, size_t n, uint64_t *system)
         return false;
     *system = get64(segment + HEAD_SYSTEM);
     return true;
+}
+
+bool wal_segment_begins(const uint8_t *segment, size_t n, uint64_t *at, uint32_t *bytes)
+{
+    uint64_t system;
+
+    if (!wal_system(segment, n, &system) || !major_of(get16(segment + HEAD_MAGIC)))
+        return false;
+    *at = get64(segment + HEAD_ADDRESS);
+    *bytes = get32(segment + HEAD_SEGMENT);
+    return *bytes >= WAL_PAGE && !(*bytes & (*bytes - 1)) && *at % *bytes == 0;
 }
 
 /* The fields that only a segment's first page has. */

@@ -101,6 +101,10 @@ const struct wal_ending *wal_ending(const struct wal_walk *w);
 /* The cluster's identifier in a segment's first page; false: it says none. */
 bool wal_system(const uint8_t *segment, size_t n, uint64_t *system);
 
+/* Where the segment begins, and its size, as its first page says it; false: that says nothing. (A
+ * segment that is used again has the old place until its first page is written.) */
+bool wal_segment_begins(const uint8_t *segment, size_t n, uint64_t *at, uint32_t *bytes);
+
 /* A place on the border of a page as the server names it when a record begins there
  * (pg_current_wal_insert_lsn): after the page's head. Others are themselves. */
 uint64_t wal_after_head(uint64_t at, uint32_t segment_bytes);
