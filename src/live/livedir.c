@@ -459,6 +459,16 @@ static int lock_epochs(struct livedir *l, const char *epochs, struct err *err)
     return rc < 0 ? err_set(err, -rc, "cannot lock %s/lock: %s", epochs, strerror(-rc)) : 0;
 }
 
+/* Also from other epochs: what one process writes is changed past the other. */
+static int lock_data(struct livedir *l, const char *data, struct err *err)
+{
+    int rc = take_lock(l->dir);
+
+    if (rc == -EWOULDBLOCK)
+        return err_set(err, EBUSY, "another process serves %s, from another store", data);
+    return rc < 0 ? err_set(err, -rc, "cannot lock %s: %s", data, strerror(-rc)) : 0;
+}
+
 static int check_devices(struct livedir *l, const char *data, const char *epochs, struct err *err)
 {
     struct stat a, b;
@@ -478,6 +488,8 @@ static int prepare(struct livedir *l, const char *data, const char *epochs, stru
         rc = check_devices(l, data, epochs, err);
     if (rc == 0)
         rc = lock_epochs(l, epochs, err);
+    if (rc == 0)
+        rc = lock_data(l, data, err);
     if (rc == 0)
         rc = live_wal_open(l, err);
     if (rc == 0)

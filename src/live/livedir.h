@@ -69,7 +69,7 @@ struct livedir_options {
  * Serve the data directory `data`; `epochs` is STORE/epoch (made when missing), on the same file
  * system. What an earlier process left is taken up: freezes that the operating system's crash cost,
  * or a change of the directory while nobody served it, are given up by name. Starts a thread of its
- * own, with the rights of who calls. Refuses, in words: another process that serves from these
+ * own, with the rights of who calls. Refuses, in words: another process that serves it, or from these
  * epochs (-EBUSY), another file system within, a tablespace on another one, other data behind
  * symbolic links (-EXDEV), formats it does not know.
  */

@@ -251,8 +251,11 @@ char *livefreeze_wal(struct store *s, const char *id)
 
 static int refuse_unserved(const struct livefreeze *z, int rc, struct err *err)
 {
-    return err_set(err, -rc, "the live base %s is not served at %s now (%s): serve it (asofs live)",
-                   z->live.directory, z->live.mount ? z->live.mount : "any place", strerror(-rc));
+    const char *mount = z->live.mount, *store = store_path(z->store);
+
+    return err_set(err, -rc, "the live base %s is not served%s%s now: asofs live %s %s serves it",
+                   z->live.directory, mount ? " at " : "", mount ? mount : "", store,
+                   mount ? mount : "DIR");
 }
 
 static int freeze_next(struct livefreeze *z)

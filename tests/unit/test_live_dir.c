@@ -314,7 +314,12 @@ static void second_server_is_refused(void **state)
     w = v;
     assert_int_equal(try_open(&w, &err), -EBUSY);
     fixture_assert_says(&err, "another process serves");
+    snprintf(w.epochs, sizeof(w.epochs), "%.4000s.other", v.epochs);
+    assert_int_equal(try_open(&w, &err), -EBUSY);
+    fixture_assert_says(&err, "from another store");
     close_live(&v);
+    open_live(&w);
+    close_live(&w);
 }
 
 static void data_behind_links_is_refused(void **state)
