@@ -55,16 +55,23 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int cut(const struct place *p, uint64_t from, struct wal_reach *r, struct err *err)
+static int cut_by(const struct place *p, uint64_t from, bool links, struct wal_reach *r,
+                  struct err *err)
 {
     struct walcut c = {.pg_wal = p->pg_wal,
                        .to = p->to,
                        .system = WALBYTES_SYSTEM,
                        .segment_bytes = SEGMENT,
                        .timeline = 1,
-                       .from = from};
+                       .from = from,
+                       .link = links};
 
     return wal_cut(&c, r, err);
+}
+
+static int cut(const struct place *p, uint64_t from, struct wal_reach *r, struct err *err)
+{
+    return cut_by(p, from, false, r, err);
 }
 
 static void assert_empty(const struct place *p)
@@ -134,6 +141,47 @@ static void the_copy_ends_where_the_log_did(void **state)
     bytes = read_copy(p, 1);
     assert_memory_equal(bytes, walbytes_at(&p->w, SEGMENT), SEGMENT);
     free(bytes);
+}
+
+static nlink_t links_of(const char *dir, const char *name)
+{
+    char *path = mem_printf("%s/%s", dir, name);
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    free(path);
+    return st.st_nlink;
+}
+
+/* All but the last, which is cut. */
+static void whole_segments_are_linked(void **state)
+{
+    struct place *p = *state;
+    uint64_t end = write_log(p);
+    struct wal_reach r;
+    struct err err;
+
+    assert_int_equal(cut_by(p, BEGIN, true, &r, &err), 0);
+    assert_int_equal(r.end, end);
+    assert_int_equal(links_of(p->to, "000000010000000000000001"), 2);
+    assert_int_equal(links_of(p->to, "000000010000000000000002"), 2);
+    assert_int_equal(links_of(p->to, "000000010000000000000003"), 1);
+}
+
+/* It is not read, let alone as log that nothing leads to: here it could not be. */
+static void segments_without_log_are_left_out(void **state)
+{
+    struct place *p = *state;
+    uint64_t end = write_log(p);
+    uint8_t *zeros = mem_alloc(SEGMENT);
+    struct wal_reach r;
+    struct err err;
+
+    walbytes_write(p->pg_wal, 1, 5, "", walbytes_at(&p->w, SEGMENT)); /* as it was used before */
+    walbytes_write(p->pg_wal, 1, 6, "", zeros);
+    assert_int_equal(cut(p, BEGIN, &r, &err), 0);
+    assert_int_equal(r.end, end);
+    free(zeros);
 }
 
 static void an_end_on_the_border_of_a_segment_needs_no_next_one(void **state)
@@ -206,6 +254,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLACED(the_copy_ends_where_the_log_did),
+        PLACED(whole_segments_are_linked),
+        PLACED(segments_without_log_are_left_out),
         PLACED(an_end_on_the_border_of_a_segment_needs_no_next_one),
         PLACED(log_that_is_gone_leaves_nothing),
         PLACED(damage_in_front_of_the_end_is_found),
