@@ -29,12 +29,13 @@ static void reply_rc(fuse_req_t req, int rc)
 }
 
 /*
- * A file of two names is two nodes: what is done to one changes the other. And a segment of the log
- * that gets another name may be another file by then: such names are looked up each time.
+ * A file of two names is two nodes: what is done to one changes the other, and files that are not kept
+ * may get another name at any time. A segment of the log that gets another name may be another file by
+ * then: such names are looked up each time.
  */
 static double attr_timeout(const struct live_node *n)
 {
-    return S_ISREG(n->st.st_mode) && n->st.st_nlink > 1 ? 0 : FS_FOREVER;
+    return S_ISREG(n->st.st_mode) && (n->exempt || n->st.st_nlink > 1) ? 0 : FS_FOREVER;
 }
 
 static void fill_entry(const struct live_node *n, struct fuse_entry_param *e)

@@ -119,13 +119,14 @@ int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode
                   struct live_node *n);
 int livedir_symlink(struct livedir *l, uint64_t dir, const char *name, const char *target,
                     struct live_node *n); /* in pg_tblspc: of a tablespace that can be served,
-                                             else -EPERM, and the cause is told (complain) */
+                                             else -EPERM, and the cause is told (complain); elsewhere
+                                             among the server's data -EPERM */
 int livedir_link(struct livedir *l, uint64_t number, uint64_t dir, const char *name,
                  struct live_node *n); /* of and among exempt files; else -EPERM */
 int livedir_unlink(struct livedir *l, uint64_t dir, const char *name);
 int livedir_rmdir(struct livedir *l, uint64_t dir, const char *name);
 /* flags: 0 or RENAME_NOREPLACE, else -EINVAL. -EXDEV between what is exempt and what is not;
- * -EPERM: a tablespace or its link. */
+ * -EPERM: a tablespace or its link, another link to among the server's data. */
 int livedir_rename(struct livedir *l, uint64_t dir, const char *name, uint64_t new_dir,
                    const char *new_name, unsigned flags);
 

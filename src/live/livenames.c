@@ -477,6 +477,8 @@ static int symlink_within(struct change *c, uint64_t dir, const char *name, cons
         return rc;
     if (nodes_has_space_links(d) != (s != NULL))
         return -EPERM; /* it was renamed just now */
+    if (nodes_leads_away(d, name, S_IFLNK))
+        return -EPERM;
     return s ? make_space(c, d, name, path, target, s, n) : make_link(c, d, name, path, target, n);
 }
 
@@ -647,7 +649,8 @@ static bool is_fixed(const struct node *n)
 
 static bool may_become(const struct node *n, const struct node *dir, const char *name)
 {
-    return nodes_may_have(dir, name) && !(S_ISLNK(n->mode) && nodes_has_space_links(dir));
+    return nodes_may_have(dir, name) && !nodes_leads_away(dir, name, n->mode) &&
+           !(S_ISLNK(n->mode) && nodes_has_space_links(dir));
 }
 
 /* Whether the renaming can be at all. */
@@ -735,26 +738,44 @@ int livedir_rename(struct livedir *l, uint64_t dir, const char *name, uint64_t n
         rc = n ? find(l, new_dir, new_name, &to, &over) : -ENOENT;
     if (rc == 0 && over && (flags & RENAME_NOREPLACE))
         rc = -EEXIST;
-    if (rc == 0 && n != over)
+    if (rc == 0 && !(over && node_id(n) == node_id(over))) /* two names of one file stay */
         rc = rename_node(&c, n, to, new_name, over);
     return end_change(&c, rc);
 }
 
 /* ---- attributes ---- */
 
+/* The descriptor of what is open without a name; else -1, and its path. The tree is locked, so both
+ * stay. */
+static int find_attributes(struct livedir *l, uint64_t number, struct node **n, char path[PATH_MAX],
+                           int *fd)
+{
+    int rc = path_of(l, number, n, path);
+
+    *fd = -1;
+    if (rc != -ESTALE || !*n)
+        return rc;
+    pthread_mutex_lock(&l->opening);
+    if ((*n)->opened)
+        *fd = (*n)->opened->fd;
+    pthread_mutex_unlock(&l->opening);
+    return *fd >= 0 ? 0 : -ESTALE;
+}
+
 int livedir_chmod(struct livedir *l, uint64_t number, mode_t mode)
 {
     char path[PATH_MAX];
     struct node *n;
-    int rc;
+    int rc, fd;
 
     live_changes(l);
     pthread_rwlock_rdlock(&l->tree);
-    rc = path_of(l, number, &n, path);
-    if (rc == 0)
-        rc = S_ISLNK(n->mode)                              ? -EOPNOTSUPP
-             : fchmodat(l->dir, path, mode & 07777, 0) < 0 ? -errno
-                                                           : 0;
+    rc = find_attributes(l, number, &n, path, &fd);
+    if (rc == 0 && S_ISLNK(n->mode))
+        rc = -EOPNOTSUPP;
+    if (rc == 0 &&
+        (fd >= 0 ? fchmod(fd, mode & 07777) : fchmodat(l->dir, path, mode & 07777, 0)) < 0)
+        rc = -errno;
     pthread_rwlock_unlock(&l->tree);
     return rc;
 }
@@ -763,12 +784,13 @@ int livedir_chown(struct livedir *l, uint64_t number, uid_t uid, gid_t gid)
 {
     char path[PATH_MAX];
     struct node *n;
-    int rc;
+    int rc, fd;
 
     live_changes(l);
     pthread_rwlock_rdlock(&l->tree);
-    rc = path_of(l, number, &n, path);
-    if (rc == 0 && fchownat(l->dir, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+    rc = find_attributes(l, number, &n, path, &fd);
+    if (rc == 0 && (fd >= 0 ? fchown(fd, uid, gid)
+                            : fchownat(l->dir, path, uid, gid, AT_SYMLINK_NOFOLLOW)) < 0)
         rc = -errno;
     pthread_rwlock_unlock(&l->tree);
     return rc;
@@ -778,12 +800,13 @@ int livedir_set_times(struct livedir *l, uint64_t number, const struct timespec 
 {
     char path[PATH_MAX];
     struct node *n;
-    int rc;
+    int rc, fd;
 
     live_changes(l);
     pthread_rwlock_wrlock(&l->tree);
-    rc = path_of(l, number, &n, path);
-    if (rc == 0 && utimensat(l->dir, path, times, AT_SYMLINK_NOFOLLOW) < 0)
+    rc = find_attributes(l, number, &n, path, &fd);
+    if (rc == 0 &&
+        (fd >= 0 ? futimens(fd, times) : utimensat(l->dir, path, times, AT_SYMLINK_NOFOLLOW)) < 0)
         rc = -errno;
     if (rc == 0 && number == LIVEDIR_ROOT)
         rc = live_note_root(l);

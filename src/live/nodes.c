@@ -301,6 +301,12 @@ static bool is_data(const struct node *dir, const char *name)
     return is_one_of(data_dirs, name);
 }
 
+bool nodes_leads_away(const struct node *dir, const char *name, mode_t mode)
+{
+    return S_ISLNK(mode) && !nodes_exempt(dir, name, mode) && is_data(dir, name) &&
+           !is_space_link(dir, name, mode);
+}
+
 static void note_change(struct nodes *t, const struct node *n, const struct stat *st)
 {
     int64_t changed = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
@@ -316,8 +322,7 @@ static int read_entry(struct nodes *t, struct node *dir, const char *name, const
 
     if (st->st_ino >= ID_END)
         return refuse(dir, name, EOVERFLOW, "has an inode number that is too large", err);
-    if (S_ISLNK(st->st_mode) && !exempt && is_data(dir, name) &&
-        !is_space_link(dir, name, st->st_mode))
+    if (nodes_leads_away(dir, name, st->st_mode))
         return refuse(dir, name, EXDEV,
                       "is a symbolic link: what it leads to would not be frozen; put it there",
                       err);

@@ -81,6 +81,9 @@ bool nodes_may_have(const struct node *dir, const char *name);
 bool nodes_is_oid(const char *name);
 bool nodes_has_space_links(const struct node *dir);
 
+/* It would be a link in place of the server's data, which is not frozen. */
+bool nodes_leads_away(const struct node *dir, const char *name, mode_t mode);
+
 struct node *nodes_of_number(const struct nodes *t, uint64_t number); /* NULL: none */
 struct node *nodes_of_id(const struct nodes *t, uint64_t id);         /* that has a name */
 struct node *nodes_child(const struct nodes *t, const struct node *dir, const char *name);

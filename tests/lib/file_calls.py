@@ -1,6 +1,7 @@
 """Every call on files and directories by hand, below the directory named first; prints what each returned.
 
-Run on a plain directory and on a view with the same contents, the output has to be the same.
+Run on a plain directory and on a view with the same contents, the output has to be the same. Further arguments are left
+out: links (hard ones), exchange (of names), mapped.
 """
 import ctypes
 import errno
@@ -11,6 +12,7 @@ import stat
 import sys
 
 os.chdir(sys.argv[1])
+without = sys.argv[2:]
 os.umask(0o027)
 libc = ctypes.CDLL(None, use_errno=True)
 PAGE = 8192
@@ -146,13 +148,15 @@ def renames():
     tell('rename', os.rename, 'full.d', 'empty.d')
     tell('renameat2', renameat2, 'made/b', 'made/c', 1)
     tell('renameat2', renameat2, 'made/b', 'made/d', 1)
-    tell('renameat2', renameat2, 'made/c', 'made/d', 2)
-    tell('renameat2', renameat2, 'made/c', 'made/none', 2)
-    tell('renameat2', renameat2, 'made/c', 'empty.d', 2)
+    if 'exchange' not in without:
+        tell('renameat2', renameat2, 'made/c', 'made/d', 2)
+        tell('renameat2', renameat2, 'made/c', 'made/none', 2)
+        tell('renameat2', renameat2, 'made/c', 'empty.d', 2)
     tell('lstat', look, 'made/c')
     tell('lstat', look, 'empty.d')
     tell('content', content, 'made/d')
-    tell('link', os.link, 'made/d', 'made/e')
+    if 'links' not in without:
+        tell('link', os.link, 'made/d', 'made/e')
     tell('rename', os.rename, 'made/d', 'made/e')
     tell('lstat', look, 'made/d')
     tell('lstat', look, 'made/e')
@@ -303,5 +307,6 @@ def attributes():
 
 
 for part in names, renames, links, sizes, allocations, open_files, mapped, locks, attributes:
-    print('==', part.__name__)
-    part()
+    if part.__name__ not in without:
+        print('==', part.__name__)
+        part()
