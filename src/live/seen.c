@@ -133,7 +133,7 @@ void live_root_changed(struct livedir *l)
 void live_note_lingering(struct livedir *l)
 {
     pthread_mutex_lock(&l->seeing);
-    if (put(l) == 0 && l->options.durable)
+    if (put(l) == 0 && l->lasting)
         fdatasync(l->lock);
     pthread_mutex_unlock(&l->seeing);
 }
