@@ -186,33 +186,38 @@ static int take_freezes(struct livedir *l, struct listing *names)
     return rc;
 }
 
-static int take_names(struct livedir *l, fuse_ino_t ino, struct listing *names)
+static int take_control(void *arg, struct listing *names)
 {
-    int rc;
+    int rc = listing_add_dots(names, CONTROL, LIVEDIR_ROOT);
 
-    if (ino >= GIVEN_UP)
-        return -ESTALE;
-    listing_clear(names);
-    rc = listing_add(names, ".", ino, S_IFDIR);
+    (void)arg;
     if (rc == 0)
-        rc = listing_add(names, "..", ino == FROZEN ? CONTROL : LIVEDIR_ROOT, S_IFDIR);
-    if (rc == 0 && ino == CONTROL)
         rc = listing_add(names, LIVEFS_FROZEN, FROZEN, S_IFDIR);
-    if (rc == 0 && ino == CONTROL)
-        rc = listing_add(names, LIVEFS_STATUS, STATUS, S_IFREG);
-    return rc == 0 && ino == FROZEN ? take_freezes(l, names) : rc;
+    return rc < 0 ? rc : listing_add(names, LIVEFS_STATUS, STATUS, S_IFREG);
+}
+
+static int take_frozen(void *arg, struct listing *names)
+{
+    int rc = listing_add_dots(names, FROZEN, CONTROL);
+
+    return rc < 0 ? rc : take_freezes(arg, names);
+}
+
+static int take_given_up(void *arg, struct listing *names)
+{
+    (void)arg, (void)names;
+    return -ESTALE;
 }
 
 static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                         struct fuse_file_info *fi, bool plus)
 {
-    struct listing *names = &livefs_handle_of(fi)->names;
-    int rc = offset == 0 ? take_names(livefs_of(req)->live, ino, names) : 0;
+    const struct listing_source source = {.arg = livefs_of(req)->live,
+                                          .take = ino == CONTROL  ? take_control
+                                                  : ino == FROZEN ? take_frozen
+                                                                  : take_given_up};
 
-    if (rc < 0)
-        fuse_reply_err(req, -rc);
-    else
-        listing_reply(names, req, size, offset, plus, NULL, NULL);
+    listing_reply(&livefs_handle_of(fi)->names, req, size, offset, plus, &source);
 }
 
 static void asofs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -164,37 +164,28 @@ static void frozen_request_read(fuse_req_t req, fuse_ino_t ino, size_t size, off
 
 /* ---- directories ---- */
 
-static int take_name(void *arg, const char *name, uint64_t id, mode_t mode)
-{
-    return listing_add(arg, name, id, mode);
-}
+struct place {
+    struct frozen *tree;
+    uint64_t dir;
+};
 
-static int take_names(struct frozen *t, uint64_t id, struct listing *names)
+static int take_names(void *arg, struct listing *names)
 {
-    int rc;
+    const struct place *p = arg;
+    int rc = listing_add_dots(names, p->dir, p->dir); /* nobody needs to know its parent's number */
 
-    listing_clear(names);
-    rc = listing_add(names, ".", id, S_IFDIR);
-    if (rc == 0)
-        rc = listing_add(names, "..", id, S_IFDIR); /* nobody needs to know its number */
-    return rc < 0 ? rc : frozen_list(t, id, take_name, names);
+    return rc < 0 ? rc : frozen_list(p->tree, p->dir, listing_add, names);
 }
 
 static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                         struct fuse_file_info *fi, bool plus)
 {
-    uint64_t id;
-    struct frozen *t = tree_of(req, ino, &id);
-    struct listing *names = &livefs_handle_of(fi)->names;
-    int rc;
+    struct place place = {0};
+    const struct listing_source source = {.arg = &place, .take = take_names};
 
-    if (!t)
-        return;
-    rc = offset == 0 ? take_names(t, id, names) : 0;
-    if (rc < 0)
-        fuse_reply_err(req, -rc);
-    else
-        listing_reply(names, req, size, offset, plus, NULL, NULL);
+    place.tree = tree_of(req, ino, &place.dir);
+    if (place.tree)
+        listing_reply(&livefs_handle_of(fi)->names, req, size, offset, plus, &source);
 }
 
 static void frozen_request_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

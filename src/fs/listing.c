@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-int listing_add(struct listing *l, const char *name, uint64_t ino, mode_t mode)
+int listing_add(void *listing, const char *name, uint64_t ino, mode_t mode)
 {
+    struct listing *l = listing;
     struct listing_item *more;
 
     if (l->n == l->room) {
@@ -19,6 +20,13 @@ int listing_add(struct listing *l, const char *name, uint64_t ino, mode_t mode)
     }
     l->items[l->n] = (struct listing_item){strdup(name), ino, mode};
     return l->items[l->n].name ? (l->n++, 0) : -ENOMEM;
+}
+
+int listing_add_dots(struct listing *l, uint64_t ino, uint64_t parent)
+{
+    int rc = listing_add(l, ".", ino, S_IFDIR);
+
+    return rc < 0 ? rc : listing_add(l, "..", parent, S_IFDIR);
 }
 
 void listing_clear(struct listing *l)
@@ -34,8 +42,7 @@ void listing_clear(struct listing *l)
 struct reading {
     fuse_req_t req;
     bool plus;
-    listing_lookup lookup;
-    void *arg;
+    const struct listing_source *source;
 };
 
 static bool is_dot(const char *name)
@@ -55,7 +62,8 @@ static size_t put(const struct reading *r, char *buffer, size_t room,
     size = fuse_add_direntry_plus(r->req, NULL, 0, item->name, NULL, 0);
     if (size > room) /* what is looked up is told */
         return size;
-    if (r->lookup && !is_dot(item->name) && r->lookup(r->arg, item->name, &e) < 0)
+    if (r->source->lookup && !is_dot(item->name) &&
+        r->source->lookup(r->source->arg, item->name, &e) < 0)
         return 0;
     return fuse_add_direntry_plus(r->req, buffer, room, item->name, &e, next);
 }
@@ -74,13 +82,22 @@ static size_t fill(const struct listing *l, const struct reading *r, char *buffe
     return used;
 }
 
-void listing_reply(const struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
-                   listing_lookup lookup, void *arg)
+static int take(struct listing *l, const struct listing_source *s)
 {
-    const struct reading r = {req, plus, lookup, arg};
+    listing_clear(l);
+    return s->take(s->arg, l);
+}
+
+void listing_reply(struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
+                   const struct listing_source *s)
+{
+    const struct reading r = {req, plus, s};
+    int rc = offset == 0 ? take(l, s) : 0;
     char *buffer = malloc(size);
 
-    if (buffer)
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else if (buffer)
         fuse_reply_buf(req, buffer, fill(l, &r, buffer, size, offset));
     else
         fuse_reply_err(req, ENOMEM);

@@ -17,18 +17,24 @@ struct listing {
     size_t n, room;
 };
 
-int listing_add(struct listing *l, const char *name, uint64_t ino, mode_t mode); /* 0, -ENOMEM */
+/* One more name of a struct listing, as livedir_list and frozen_list call it. 0, -ENOMEM. */
+int listing_add(void *listing, const char *name, uint64_t ino, mode_t mode);
+int listing_add_dots(struct listing *l, uint64_t ino, uint64_t parent); /* "." and ".." */
 void listing_clear(struct listing *l);
 
-/* What a name stands for now: 0, or a negative errno: it is not there any more. */
-typedef int (*listing_lookup)(void *arg, const char *name, struct fuse_entry_param *e);
+/* Where its names come from. */
+struct listing_source {
+    void *arg;
+    int (*take)(void *arg,
+                struct listing *l); /* all names, ".." too, into an empty list; 0, -errno */
+    /* What a name stands for now, for the kernel to remember; -errno: it is not there any more.
+     * NULL: nothing is remembered. Not called for "." and "..". */
+    int (*lookup)(void *arg, const char *name, struct fuse_entry_param *e);
+};
 
-/*
- * Answer readdir, from `offset`, the number of names that were told. plus: it is readdirplus.
- * lookup: what the kernel shall remember a name as; NULL: nothing. "." and ".." are of the list,
- * and not looked up.
- */
-void listing_reply(const struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
-                   listing_lookup lookup, void *arg);
+/* Answer readdir, from `offset`, the number of names that were told: at 0 they are taken anew. plus:
+ * it is readdirplus. */
+void listing_reply(struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
+                   const struct listing_source *s);
 
 #endif

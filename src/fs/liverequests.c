@@ -333,28 +333,21 @@ static void live_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- directories ---- */
 
-static int take_name(void *arg, const char *name, uint64_t number, mode_t mode)
-{
-    return listing_add(arg, name, number, mode);
-}
-
-static int take_names(struct livedir *l, fuse_ino_t ino, struct listing *names)
-{
-    uint64_t parent;
-    int rc = livedir_parent(l, ino, &parent);
-
-    listing_clear(names);
-    if (rc == 0)
-        rc = listing_add(names, ".", ino, S_IFDIR);
-    if (rc == 0)
-        rc = listing_add(names, "..", parent, S_IFDIR);
-    return rc < 0 ? rc : livedir_list(l, ino, take_name, names);
-}
-
 struct place {
     struct livedir *live;
     uint64_t dir;
 };
+
+static int take_names(void *arg, struct listing *names)
+{
+    const struct place *p = arg;
+    uint64_t parent;
+    int rc = livedir_parent(p->live, p->dir, &parent);
+
+    if (rc == 0)
+        rc = listing_add_dots(names, p->dir, parent);
+    return rc < 0 ? rc : livedir_list(p->live, p->dir, listing_add, names);
+}
 
 /* A listed name may mean another file by now. (The kernel holds changes of the directory back.) */
 static int look_up_again(void *arg, const char *name, struct fuse_entry_param *e)
@@ -371,15 +364,10 @@ static int look_up_again(void *arg, const char *name, struct fuse_entry_param *e
 static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                         struct fuse_file_info *fi, bool plus)
 {
-    struct livedir *l = livefs_of(req)->live;
-    struct listing *names = &livefs_handle_of(fi)->names;
-    struct place place = {l, ino};
-    int rc = offset == 0 ? take_names(l, ino, names) : 0;
+    struct place place = {livefs_of(req)->live, ino};
+    const struct listing_source source = {&place, take_names, look_up_again};
 
-    if (rc < 0)
-        fuse_reply_err(req, -rc);
-    else
-        listing_reply(names, req, size, offset, plus, look_up_again, &place);
+    listing_reply(&livefs_handle_of(fi)->names, req, size, offset, plus, &source);
 }
 
 static void live_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

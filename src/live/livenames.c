@@ -380,26 +380,36 @@ static int move_into(struct change *c, const char *path, const char *kept)
     return renameat(c->l->dir, path, c->e->dir, kept) < 0 ? -errno : 0;
 }
 
-/* The live name goes, and the epoch has the file: true. */
-static bool move_away(struct change *c, struct node *n, const char *path)
+/* The epoch has the file or directory, if a freeze sees it: true. Not yet said of its past; *st: what
+ * it was. */
+static bool keep(struct change *c, const struct node *n, const char *path, struct stat *st,
+                 int (*into)(struct change *c, const char *path, const char *kept),
+                 const char *what)
 {
     char kept[EPOCH_KEPT_MAX];
-    struct stat st;
     int rc;
 
     if (!is_seen(c, n))
         return false;
     epoch_kept_path(kept, node_id(n));
-    rc = fstatat(c->l->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    rc = fstatat(c->l->dir, path, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
     live_step("names: before a file is kept");
     if (rc == 0)
-        rc = move_into(c, path, kept);
-    if (rc < 0) {
-        lost(c, rc, "a removed file");
-        return false;
-    }
-    set_kept(c, n, &st);
-    return true;
+        rc = into(c, path, kept);
+    if (rc < 0)
+        lost(c, rc, what);
+    return rc == 0;
+}
+
+/* The live name goes, and the epoch has what it meant: true. */
+static bool move_away(struct change *c, struct node *n, const char *path)
+{
+    struct stat st;
+    bool kept = keep(c, n, path, &st, move_into, "a removed file");
+
+    if (kept)
+        set_kept(c, n, &st);
+    return kept;
 }
 
 static int remove_name(struct change *c, struct node *n, const char *path)
@@ -579,25 +589,11 @@ int livedir_rmdir(struct livedir *l, uint64_t dir, const char *name)
 
 /* A second name in the epoch: a crash before the renaming leaves a file of two names, of which the
  * epoch's is removed at the next start. */
-static bool link_away(struct change *c, struct node *n, const char *path)
+static int link_into(struct change *c, const char *path, const char *kept)
 {
-    char kept[EPOCH_KEPT_MAX];
-    struct stat st;
-    int rc;
-
-    if (!is_seen(c, n))
-        return false;
-    epoch_kept_path(kept, node_id(n));
-    rc = fstatat(c->l->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-    if (rc == 0 && unlinkat(c->e->dir, kept, 0) < 0 && errno != ENOENT)
-        rc = -errno;
-    if (rc == 0 && linkat(c->l->dir, path, c->e->dir, kept, 0) < 0)
-        rc = -errno;
-    if (rc < 0) {
-        lost(c, rc, "a replaced file");
-        return false;
-    }
-    return true;
+    if (unlinkat(c->e->dir, kept, 0) < 0 && errno != ENOENT)
+        return -errno;
+    return linkat(c->l->dir, path, c->e->dir, kept, 0) < 0 ? -errno : 0;
 }
 
 static int take_back(struct livedir *l, const char *from, const char *to)
@@ -612,12 +608,10 @@ static int take_back(struct livedir *l, const char *from, const char *to)
 static int replace(struct change *c, const char *from, struct node *over, const char *to)
 {
     struct livedir *l = c->l;
-    bool kept = !S_ISDIR(over->mode) && link_away(c, over, to);
-    struct stat st = {0};
+    struct stat st;
+    bool kept = !S_ISDIR(over->mode) && keep(c, over, to, &st, link_into, "a replaced file");
 
     live_step("rename: linked what is replaced");
-    if (kept)
-        fstatat(l->dir, to, &st, AT_SYMLINK_NOFOLLOW);
     if (S_ISDIR(over->mode) && is_seen(c, over)) {
         if (renameat2(l->dir, from, l->dir, to, RENAME_EXCHANGE) < 0)
             return -errno;
