@@ -407,6 +407,7 @@ static struct livedir *new_livedir(const struct livedir_options *options)
     pthread_mutex_init(&l->seeing, NULL);
     pthread_mutex_init(&l->making, NULL);
     pthread_mutex_init(&l->list, NULL);
+    pthread_mutex_init(&l->rooming, NULL);
     pthread_mutex_init(&l->tidying, NULL);
     pthread_mutex_init(&l->keeping, NULL);
     pthread_condattr_init(&monotonic);

@@ -29,7 +29,8 @@
  * past, journals, descriptors.
  *
  * An error of the epochs' disk never reaches the server: all freezes are given up, loudly, and its
- * calls go on without saving anything.
+ * calls go on without saving anything. Where the disk is full for the server itself, what is kept is
+ * given up, the oldest first, until there is room or nothing left.
  */
 #ifndef ASOFS_LIVE_LIVEDIR_H
 #define ASOFS_LIVE_LIVEDIR_H

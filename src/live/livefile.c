@@ -245,41 +245,55 @@ static int64_t write_run(struct livefile *f, const char *bytes, size_t len, uint
     return rc;
 }
 
-static int64_t write_all(struct livefile *f, const char *bytes, size_t len, uint64_t offset)
+static size_t write_all(struct livefile *f, const char *bytes, size_t len, uint64_t offset, int *rc)
 {
     size_t done = 0, part;
-    int64_t rc = 0;
 
+    *rc = 0;
     while (done < len) {
         part = (size_t)(RUN_BYTES - (offset + done) % RUN_BYTES);
         if (part > len - done)
             part = len - done;
-        rc = write_run(f, bytes + done, part, offset + done);
-        if (rc < 0)
+        *rc = (int)write_run(f, bytes + done, part, offset + done);
+        if (*rc < 0)
             break;
         done += part;
     }
-    return done ? (int64_t)done : rc;
+    return done;
+}
+
+/* How much was written, and why no more. */
+static size_t write_once(struct livefile *f, const char *bytes, size_t len, uint64_t offset,
+                         int *rc)
+{
+    struct opened *o = f->o;
+    unsigned entered = phase_enter(&o->live->phase);
+    size_t done;
+
+    pthread_rwlock_rdlock(&o->resize);
+    done = write_all(f, bytes, len, offset, rc);
+    pthread_rwlock_unlock(&o->resize);
+    phase_leave(&o->live->phase, entered);
+    return done;
 }
 
 int64_t livedir_write(struct livefile *f, const void *bytes, size_t len, uint64_t offset)
 {
     struct opened *o = f->o;
     struct livedir *l = o->live;
-    unsigned entered;
-    int64_t n;
+    struct room_made made = {0};
+    size_t n = 0;
+    int rc;
 
     if (!f->writes)
         return -EBADF;
-    entered = phase_enter(&l->phase);
-    pthread_rwlock_rdlock(&o->resize);
-    n = write_all(f, bytes, len, offset);
-    pthread_rwlock_unlock(&o->resize);
-    phase_leave(&l->phase, entered);
+    do {
+        n += write_once(f, (const char *)bytes + n, len - n, offset + n, &rc);
+    } while (rc == -ENOSPC && live_make_room(l, &made));
     atomic_fetch_add_explicit(&l->writes, 1, memory_order_relaxed);
     if (!atomic_load_explicit(&o->written, memory_order_relaxed))
         atomic_store(&o->written, true);
-    return n;
+    return n ? (int64_t)n : rc;
 }
 
 int64_t livedir_read(struct livefile *f, void *bytes, size_t len, uint64_t offset)
@@ -472,21 +486,30 @@ static int allocate(struct opened *o, int mode, uint64_t offset, uint64_t len)
     return fallocate(o->fd, mode, (off_t)offset, (off_t)len) < 0 ? -errno : 0;
 }
 
+static int allocate_once(struct opened *o, int mode, uint64_t offset, uint64_t len)
+{
+    unsigned entered = phase_enter(&o->live->phase);
+    int rc;
+
+    pthread_rwlock_wrlock(&o->resize);
+    rc = allocate(o, mode, offset, len);
+    pthread_rwlock_unlock(&o->resize);
+    phase_leave(&o->live->phase, entered);
+    return rc;
+}
+
 int livedir_allocate(struct livefile *f, int mode, uint64_t offset, uint64_t len)
 {
-    struct opened *o = f->o;
-    unsigned entered;
+    struct room_made made = {0};
     int rc;
 
     if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE)
         return -EOPNOTSUPP;
     if (!f->writes)
         return -EBADF;
-    entered = phase_enter(&o->live->phase);
-    pthread_rwlock_wrlock(&o->resize);
-    rc = allocate(o, mode, offset, len);
-    pthread_rwlock_unlock(&o->resize);
-    phase_leave(&o->live->phase, entered);
+    do {
+        rc = allocate_once(f->o, mode, offset, len);
+    } while (rc == -ENOSPC && live_make_room(f->o->live, &made));
     return rc;
 }
 

@@ -273,8 +273,8 @@ static int open_existing(struct livedir *l, struct node *n, int flags, struct li
     return live_open_node(l, n, flags, -1, f);
 }
 
-int livedir_create(struct livedir *l, uint64_t dir, const char *name, mode_t mode, int flags,
-                   struct live_node *out, struct livefile **f)
+static int create_once(struct livedir *l, uint64_t dir, const char *name, mode_t mode, int flags,
+                       struct live_node *out, struct livefile **f)
 {
     struct change c = begin_change(l);
     struct node *d, *n;
@@ -287,8 +287,20 @@ int livedir_create(struct livedir *l, uint64_t dir, const char *name, mode_t mod
     return end_change(&c, rc);
 }
 
-int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode,
-                  struct live_node *out)
+int livedir_create(struct livedir *l, uint64_t dir, const char *name, mode_t mode, int flags,
+                   struct live_node *out, struct livefile **f)
+{
+    struct room_made made = {0};
+    int rc;
+
+    do {
+        rc = create_once(l, dir, name, mode, flags, out, f);
+    } while (rc == -ENOSPC && live_make_room(l, &made));
+    return rc;
+}
+
+static int mkdir_once(struct livedir *l, uint64_t dir, const char *name, mode_t mode,
+                      struct live_node *out)
 {
     struct change c = begin_change(l);
     char path[PATH_MAX];
@@ -304,6 +316,18 @@ int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode
     if (rc == 0)
         rc = live_stat_node(l, n, out);
     return end_change(&c, rc);
+}
+
+int livedir_mkdir(struct livedir *l, uint64_t dir, const char *name, mode_t mode,
+                  struct live_node *out)
+{
+    struct room_made made = {0};
+    int rc;
+
+    do {
+        rc = mkdir_once(l, dir, name, mode, out);
+    } while (rc == -ENOSPC && live_make_room(l, &made));
+    return rc;
 }
 
 /* Some servers use a segment of the log again by linking it, and unlinking its old name. */

@@ -72,6 +72,9 @@ struct livedir {
 
     pthread_mutex_t runs[LIVE_STRIPES]; /* of pages; by file and run */
 
+    pthread_mutex_t rooming; /* taken first: covers rooms */
+    unsigned rooms;          /* how often room was made */
+
     pthread_mutex_t tidying; /* who works on the storage of epochs that are not the newest */
     pthread_t keeper;        /* thread: prepares, tidies, starts writing back, watches the space */
     pthread_mutex_t keeping; /* covers wake, stop, tidied */
@@ -253,6 +256,7 @@ void live_wal_used_again(struct livedir *l, const struct wal_leaving *g, const c
 
 /* The disk is full: what is kept goes, as far as needed. false: that does not suffice. */
 bool live_wal_shed(struct livedir *l);
+bool live_wal_shed_one(struct livedir *l); /* the oldest; false: there is none */
 
 /* ---- tidy.c ---- */
 
@@ -261,6 +265,14 @@ int live_tidy(struct livedir *l);
 
 /* The oldest freezes are given up while the epochs take more than they may. */
 void live_watch_space(struct livedir *l);
+
+/* A call of the server found the disk full: the oldest log that is kept goes, or the oldest freeze.
+ * true: try again. Outside of a phase, without a lock. */
+struct room_made { /* during one call; zero at first */
+    unsigned rounds;
+    bool settled;
+};
+bool live_make_room(struct livedir *l, struct room_made *m);
 
 /* ---- for tests: called between the steps of a change, where a delay is harmless ---- */
 

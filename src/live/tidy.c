@@ -562,3 +562,36 @@ void live_watch_space(struct livedir *l)
         livedir_give_up(l, oldest, why);
     }
 }
+
+/* The oldest log that is kept, else the oldest freeze. */
+static bool give_one_up(struct livedir *l)
+{
+    uint64_t oldest;
+
+    if (live_wal_shed_one(l))
+        return true;
+    all_bytes(l, &oldest);
+    if (oldest)
+        livedir_give_up(l, oldest, "the disk is full");
+    return oldest;
+}
+
+/* One after the other: who failed at the same time tries again with what the first one freed, and in
+ * the end with what was given up by somebody else. */
+bool live_make_room(struct livedir *l, struct room_made *m)
+{
+    bool more;
+
+    pthread_mutex_lock(&l->rooming);
+    more = m->rounds != l->rooms;
+    if (!more && give_one_up(l)) {
+        more = true;
+        l->rooms++;
+    }
+    livedir_settle(l);
+    m->rounds = l->rooms;
+    pthread_mutex_unlock(&l->rooming);
+    if (!more && !m->settled)
+        more = m->settled = true;
+    return more;
+}

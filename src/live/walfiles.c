@@ -172,6 +172,20 @@ bool live_wal_shed(struct livedir *l)
     return some && !is_scarce(l, 0);
 }
 
+bool live_wal_shed_one(struct livedir *l)
+{
+    struct survey s;
+    bool one;
+
+    if (l->wal.dir < 0)
+        return false;
+    pthread_mutex_lock(&l->wal.leaving);
+    survey_kept(l, &s);
+    one = shed(l, &s, SCARCE_WHY);
+    pthread_mutex_unlock(&l->wal.leaving);
+    return one;
+}
+
 /* ---- before the tree is locked ---- */
 
 static int write_zeros(int fd, uint64_t size)
