@@ -112,9 +112,10 @@ static void facts_of_shutdown(struct adoption *a)
                                          .start_time = c->checkpoint_time,
                                          .consistent_lsn = c->checkpoint,
                                          .timeline = c->timeline};
-    if (standby && c->min_recovery > c->checkpoint)
+    if (standby && c->min_recovery > c->checkpoint) {
         a->facts.consistent_lsn = c->min_recovery; /* its time is known to the log only */
-    else /* the time is a whole second, and the base has all that was committed in it */
+        a->facts.timeline = c->min_recovery_timeline;
+    } else /* the time is a whole second, and the base has all that was committed in it */
         a->facts.consistent_time = c->checkpoint_time + 1;
 }
 
@@ -152,7 +153,7 @@ static int facts_of_crash(struct adoption *a, struct err *err)
                                          .start_time = c->checkpoint_time,
                                          .consistent_lsn = reach.end,
                                          .consistent_time = last + 1,
-                                         .timeline = c->timeline};
+                                         .timeline = reach.timeline};
     wal_free(&l);
     free(wal);
     return rc;

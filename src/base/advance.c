@@ -193,8 +193,9 @@ static void set_plan(const struct advance *a, struct plan *p)
 
     p->command = noting_command(a);
     *s++ = (struct pg_setting){"restore_command", p->command};
-    *s++ = (struct pg_setting){"recovery_target_timeline",
-                               pagewal_target_timeline(&a->log, &a->newest, p->timeline)};
+    *s++ = (struct pg_setting){
+        "recovery_target_timeline",
+        pagewal_target_timeline(&a->log, &a->log.list, &a->newest, p->timeline)};
     *s++ = (struct pg_setting){"wal_retrieve_retry_interval", RETRY_INTERVAL};
     *s++ = (struct pg_setting){"log_checkpoints", "on"}; /* they tell the last commit */
     *s++ = (struct pg_setting){"recovery_target_action", "shutdown"};

@@ -50,7 +50,7 @@ static int look_at_wal(struct base_listed *b, const struct store *s, const struc
                           .before = UINT64_MAX};
     int rc = 0;
 
-    wal_add_own(log, own, &all);
+    wal_add_own(log, own, f->timeline, &all);
     if (b->freeze)
         wal_end_with_own(&all, f->consistent_lsn, &missing, &there);
     if (!wal_is_left(log, f->timeline, moment_first_lsn(f), &b->left_for)) {

@@ -66,7 +66,7 @@ static int find_own(struct choice *c, struct err *err)
     c->own = mem_printf("%s/pg_wal", b.directory);
     store_close_base(&b);
     wal_free(&c->all);
-    wal_add_own(&c->log.list, c->own, &c->all);
+    wal_add_own(&c->log.list, c->own, choice_base(c)->facts.timeline, &c->all);
     c->gap = is_frozen(c) && wal_end_with_own(&c->all, choice_base(c)->facts.consistent_lsn,
                                               &c->missing, &c->there);
     return 0;

@@ -99,7 +99,7 @@ static int check_end_again(const struct ending *e, const struct ending_stop *sto
 {
     const struct moment *m = e->from->moment;
 
-    if (!stop->last && e->reached.last)
+    if (stop->whole ? e->reached.last > stop->last : !stop->last && e->reached.last)
         return err_set(err, EAGAIN, "the log goes on, and had ended a moment ago: try again");
     if (m->kind == MOMENT_LSN &&
         !moment_reaches(e->reached.end, m->lsn, e->from->all.segment_bytes))
@@ -115,7 +115,7 @@ int ending_check_reached(const struct ending *e, const struct ending_stop *stop,
         return err_set(err, EIO, "the private server does not say where its recovery ended");
     if (c->moment->kind == MOMENT_LATEST)
         return ending_check(e, err);
-    if (!e->reached.stopped && !(stop->end && !stop->last))
+    if (!e->reached.stopped && !(stop->end && (!stop->last || stop->whole)))
         return err_set(err, EIO,
                        "the private server ended recovery without saying that it reached the "
                        "moment");
@@ -173,13 +173,20 @@ bool ending_may_be_moment(const struct ending *e)
            (m->kind == MOMENT_LSN && m->lsn / bytes <= last / bytes + 1);
 }
 
+struct ending_stop ending_stop_at(const struct choice *c, uint64_t last)
+{
+    bool whole = c->reach.last == last && c->reach.end == moment_first_lsn(&choice_base(c)->facts);
+
+    return (struct ending_stop){true, last, whole};
+}
+
 struct ending_stop ending_first_stop(const struct choice *c)
 {
     const struct moment *m = c->moment;
 
     if (m->kind != MOMENT_LSN || !c->reach.last || m->lsn <= c->reach.last)
         return (struct ending_stop){0};
-    return (struct ending_stop){true, c->reach.last};
+    return ending_stop_at(c, c->reach.last);
 }
 
 bool ending_may_be_older(const struct ending *e)

@@ -22,10 +22,15 @@ struct ending {
 struct ending_stop {
     bool end;
     uint64_t last; /* of the end: the last record; 0: there is none, nor a target */
+    bool whole;    /* that is the base's first moment, too: no target either, which recovery of a
+                      crash image would refuse before it is consistent */
 };
 
 /* An LSN that no record lies after is known to be the end. */
 struct ending_stop ending_first_stop(const struct choice *c);
+
+/* The end of the log, where the last record is that one. */
+struct ending_stop ending_stop_at(const struct choice *c, uint64_t last);
 
 /* What a server and its restore_command said; frees it. */
 void ending_hear(struct ending *e, struct pageserver_heard *heard);

@@ -377,7 +377,7 @@ static int take_log(struct livefreeze *z, struct err *err)
                                          .start_time = c->checkpoint_time,
                                          .consistent_lsn = reach.end,
                                          .consistent_time = last + 1,
-                                         .timeline = c->timeline};
+                                         .timeline = reach.timeline};
     free(to);
     free(pg_wal);
     return rc;

@@ -73,14 +73,15 @@ int pagewal_check_missing(const struct pg_programs *p, const char *dir, const ch
     return rc;
 }
 
-const char *pagewal_target_timeline(const struct pagewal *log, const struct store_base_facts *base,
+const char *pagewal_target_timeline(const struct pagewal *log, const struct wal_list *all,
+                                    const struct store_base_facts *base,
                                     char out[PAGEWAL_TIMELINE_MAX])
 {
-    uint32_t towards = moment_towards(base, &log->list);
+    uint32_t towards = moment_towards(base, all);
 
     if (log->command)
         return "latest";
-    if (towards == base->timeline)
+    if (!wal_has_history(all, towards))
         return "current";
     snprintf(out, PAGEWAL_TIMELINE_MAX, "%u", towards);
     return out;

@@ -39,9 +39,12 @@ int pagewal_check_missing(const struct pg_programs *p, const char *dir, const ch
 /*
  * recovery_target_timeline. asofs has found it in the log itself, since the newest of all may be
  * one that does not come from this base; what a command fetches only the server can look through.
+ * all: the log, perhaps with what the base has itself. Without a history the server does not take a
+ * number, and has no choice either.
  */
 #define PAGEWAL_TIMELINE_MAX 12
-const char *pagewal_target_timeline(const struct pagewal *log, const struct store_base_facts *base,
+const char *pagewal_target_timeline(const struct pagewal *log, const struct wal_list *all,
+                                    const struct store_base_facts *base,
                                     char out[PAGEWAL_TIMELINE_MAX]);
 
 #endif

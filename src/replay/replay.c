@@ -50,15 +50,15 @@ static void set_target(struct replay *r, const struct ending_stop *stop, struct 
     *s++ = (struct pg_setting){"restore_command", r->from.log.command ? r->from.log.command
                                                   : r->req->only      ? "false"
                                                                       : link_segment};
-    *s++ = (struct pg_setting){
-        "recovery_target_timeline",
-        pagewal_target_timeline(&r->from.log, &choice_base(&r->from)->facts, t->timeline)};
+    *s++ = (struct pg_setting){"recovery_target_timeline",
+                               pagewal_target_timeline(&r->from.log, &r->from.all,
+                                                       &choice_base(&r->from)->facts, t->timeline)};
     *s++ = (struct pg_setting){"recovery_target_action", "promote"};
     *s++ = (struct pg_setting){"max_locks_per_transaction",
                                making_enough_locks(r->req->store, r->req->view,
                                                    r->req->connections + r->result->prepared,
                                                    t->locks)};
-    if (stop->last)
+    if (stop->last && !stop->whole)
         *s++ = (struct pg_setting){"recovery_target_lsn", lsn_text(stop->last, t->lsn)};
     else if (names[m->kind] && !stop->end)
         *s++ = (struct pg_setting){names[m->kind], m->text};
@@ -190,7 +190,7 @@ static int replay_from(struct replay *r, struct err *err)
     if (rc < 0)
         return rc;
     return ending_may_be_moment(&r->ending)
-               ? replay_once(r, (struct ending_stop){true, r->ending.reached.last}, err)
+               ? replay_once(r, ending_stop_at(&r->from, r->ending.reached.last), err)
                : ending_refuse(&r->ending, err);
 }
 

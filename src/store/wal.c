@@ -175,6 +175,12 @@ static int compare_histories(const void *a, const void *b)
     return compare_numbers(x->timeline, y->timeline);
 }
 
+static void sort_histories(struct wal_list *l)
+{
+    if (l->n_histories)
+        qsort(l->histories, l->n_histories, sizeof(*l->histories), compare_histories);
+}
+
 int wal_read(const char *dir, uint32_t segment_bytes, struct wal_list *l, struct err *err)
 {
     struct reading r = {.list = l, .dir = dir};
@@ -192,8 +198,7 @@ int wal_read(const char *dir, uint32_t segment_bytes, struct wal_list *l, struct
         return rc;
     }
     sort_and_merge(l);
-    if (l->n_histories)
-        qsort(l->histories, l->n_histories, sizeof(*l->histories), compare_histories);
+    sort_histories(l);
     return 0;
 }
 
@@ -231,30 +236,65 @@ static void copy_list(const struct wal_list *l, struct wal_list *all)
             copy_of(l->histories[i].turns, l->histories[i].n, sizeof(*l->histories[i].turns));
 }
 
+bool wal_has_history(const struct wal_list *l, uint32_t timeline)
+{
+    size_t i;
+
+    for (i = 0; i < l->n_histories; i++)
+        if (l->histories[i].timeline == timeline)
+            return true;
+    return false;
+}
+
 static bool has_segment(const struct wal_list *l, const struct wal_segment *s)
 {
     return l->n && bsearch(s, l->segments, l->n, sizeof(*s), compare_places);
 }
 
-void wal_add_own(const struct wal_list *l, const char *pg_wal, struct wal_list *all)
+static void add_own_segments(const struct wal_list *l, const struct wal_list *own,
+                             struct wal_list *all)
+{
+    size_t i;
+
+    all->segments = mem_resize(all->segments, l->n + own->n + 1, sizeof(*all->segments));
+    for (i = 0; i < own->n; i++) {
+        if (own->segments[i].partial || has_segment(l, &own->segments[i]))
+            continue;
+        all->segments[all->n] = own->segments[i];
+        all->segments[all->n++].own = true;
+    }
+    sort_and_merge(all);
+}
+
+/* What is taken is `own`'s no more. */
+static void add_own_histories(const struct wal_list *l, uint32_t timeline, struct wal_list *own,
+                              struct wal_list *all)
+{
+    size_t i;
+
+    all->histories =
+        mem_resize(all->histories, l->n_histories + own->n_histories + 1, sizeof(*all->histories));
+    for (i = 0; i < own->n_histories; i++) {
+        if (own->histories[i].timeline > timeline || wal_has_history(l, own->histories[i].timeline))
+            continue;
+        all->histories[all->n_histories++] = own->histories[i];
+        own->histories[i] = (struct history){0};
+    }
+    sort_histories(all);
+}
+
+void wal_add_own(const struct wal_list *l, const char *pg_wal, uint32_t timeline,
+                 struct wal_list *all)
 {
     struct wal_list own;
     struct err ignored;
-    size_t i, room = 0;
 
     copy_list(l, all);
     if (wal_read(pg_wal, l->segment_bytes, &own, &ignored) < 0)
         return;
-    for (i = 0; i < own.n; i++) {
-        if (own.segments[i].partial || has_segment(l, &own.segments[i]))
-            continue;
-        if (!room) /* the copy has none to spare */
-            all->segments = mem_resize(all->segments, room = l->n + own.n, sizeof(*all->segments));
-        all->segments[all->n] = own.segments[i];
-        all->segments[all->n++].own = true;
-    }
+    add_own_segments(l, &own, all);
+    add_own_histories(l, timeline, &own, all);
     wal_free(&own);
-    sort_and_merge(all);
 }
 
 bool wal_end_with_own(struct wal_list *all, uint64_t end, struct wal_segment *missing,

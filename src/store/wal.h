@@ -36,10 +36,12 @@ void wal_free(struct wal_list *l);
 
 /*
  * The log as recovery of a base finds it: the segments of `l`, and of the base's own pg_wal those
- * that are not there, marked as such. Whatever pg_wal has that is not to be read adds nothing. Freed
- * by wal_free; `l` stays as it is.
+ * that are not there, marked as such; so with the histories of `timeline`, on which the base can
+ * first be shown, and of older ones: its recovery may begin on one of them. Whatever pg_wal has that
+ * is not to be read adds nothing. Freed by wal_free; `l` stays as it is.
  */
-void wal_add_own(const struct wal_list *l, const char *pg_wal, struct wal_list *all);
+void wal_add_own(const struct wal_list *l, const char *pg_wal, uint32_t timeline,
+                 struct wal_list *all);
 
 /*
  * The same for a freeze, whose own log was cut at `end`: if the whole segment of that was not kept,
@@ -58,6 +60,9 @@ uint32_t wal_newest(const struct wal_list *l, uint32_t timeline, uint64_t at);
 /* `at` on `timeline` lies on a branch that was left: the newest timeline of all does not come by.
  */
 bool wal_is_left(const struct wal_list *l, uint32_t timeline, uint64_t at, uint32_t *newest);
+
+/* Its history is there. */
+bool wal_has_history(const struct wal_list *l, uint32_t timeline);
 
 /* Of the timelines on the way to `towards`, the one whose log holds `at`. */
 uint32_t wal_timeline_at(const struct wal_list *l, uint32_t towards, uint64_t at);

@@ -211,6 +211,8 @@ static bool start_within(struct reading *g, const struct wal_way *way, struct wa
 
 static void finish(struct reading *g)
 {
+    if (g->reach->end)
+        g->reach->timeline = wal_timeline_at(g->way->list, g->towards, g->reach->end);
     wal_walk_free(g->walk);
     free(g->bytes);
 }

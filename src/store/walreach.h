@@ -12,10 +12,11 @@
 #include "store/wal.h"
 
 struct wal_reach {
-    uint64_t end;     /* after the last record, or at the next segment after a switch; 0: none */
-    uint64_t last;    /* where that record begins */
-    int64_t time_us;  /* the newest that is proved, since 1970; 0: none */
-    uint64_t damaged; /* there is more log there, and none that leads to it; 0: no */
+    uint64_t end;      /* after the last record, or at the next segment after a switch; 0: none */
+    uint64_t last;     /* where that record begins */
+    uint32_t timeline; /* on which the log goes on at `end` */
+    int64_t time_us;   /* the newest that is proved, since 1970; 0: none */
+    uint64_t damaged;  /* there is more log there, and none that leads to it; 0: no */
 };
 
 /*

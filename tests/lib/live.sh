@@ -99,11 +99,12 @@ bench_begin() {
 	bench_pid=$!
 }
 
-# By the server: shells start background jobs with SIGINT ignored.
+# bench_end [PID CONNECTION]: by the server: shells start background jobs with SIGINT ignored.
 bench_end() {
-	wait_until "sql \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgbench'\"
-		has_ended $bench_pid"
-	wait "$bench_pid" || true
+	local pid=${1:-$bench_pid} conn=${2:-$CONN}
+	wait_until "CONN='$conn' sql \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgbench'\"
+		has_ended $pid"
+	wait "$pid" || true
 }
 
 # The sums of pgbench agree: "t".

@@ -392,6 +392,36 @@ static void a_directory_that_is_missing_is_an_error_and_an_empty_one_is_none(voi
     free(missing);
 }
 
+static void what_a_base_has_itself_comes_with_the_histories_up_to_its_own(void **state)
+{
+    char *own = mem_printf("%s/own", (char *)*state);
+    struct wal_list log, all;
+    struct err err;
+
+    assert_int_equal(mkdir(own, 0700), 0);
+    put(*state, "000000030000000000000003", MIB, 30);
+    put_text(*state, "00000003.history", "1\t0/200000\tx\n2\t0/300000\tx\n");
+    put(own, "000000010000000000000001", MIB, 10);
+    put(own, "000000020000000000000002", MIB, 20);
+    put_text(own, "00000002.history", "1\t0/200000\tx\n");
+    put_text(own, "00000003.history", "1\t0/100000\tx\n");
+    put_text(own, "00000004.history", "1\t0/200000\tx\n");
+    assert_int_equal(wal_read(*state, MIB, &log, &err), 0);
+    wal_add_own(&log, own, 3, &all);
+    assert_int_equal(all.n, 3);
+    assert_true(all.segments[0].own && all.segments[1].own && !all.segments[2].own);
+    assert_int_equal(all.n_histories, 2);
+    assert_int_equal(all.histories[0].timeline, 2);
+    assert_int_equal(all.histories[1].n, 2); /* the log's */
+    assert_true(wal_has_history(&all, 2) && !wal_has_history(&log, 2));
+    wal_free(&all);
+    wal_add_own(&log, own, 1, &all);
+    assert_int_equal(all.n_histories, 1);
+    wal_free(&all);
+    wal_free(&log);
+    free(own);
+}
+
 #define PLACED(f) cmocka_unit_test_setup_teardown(f, fixture_set_up_dir, fixture_tear_down_dir)
 
 int main(void)
@@ -414,6 +444,7 @@ int main(void)
         PLACED(a_directory_is_read_in_order_and_other_files_are_left_out),
         PLACED(of_a_whole_and_a_partial_segment_the_whole_one_counts),
         PLACED(a_segment_of_a_wrong_size_is_refused_by_name),
+        PLACED(what_a_base_has_itself_comes_with_the_histories_up_to_its_own),
         PLACED(a_directory_that_is_missing_is_an_error_and_an_empty_one_is_none),
     };
 

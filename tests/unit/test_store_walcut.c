@@ -15,6 +15,7 @@
 
 #include "common/err.h"
 #include "common/io.h"
+#include "common/lsn.h"
 #include "common/mem.h"
 #include "fixture.h"
 #include "store/walcut.h"
@@ -134,6 +135,7 @@ static void the_copy_ends_where_the_log_did(void **state)
     assert_int_equal(cut(p, BEGIN, &r, &err), 0);
     assert_int_equal(r.end, end);
     assert_int_equal(r.time_us, NOON);
+    assert_int_equal(r.timeline, 1);
     bytes = read_copy(p, 3);
     assert_memory_equal(bytes, walbytes_at(&p->w, 3 * SEGMENT), end - 3 * SEGMENT);
     assert_true(is_zeros(bytes + (end - 3 * SEGMENT), 4 * SEGMENT - end));
@@ -248,6 +250,46 @@ static void histories_come_along(void **state)
     free(copy);
 }
 
+static void empty(const struct place *p)
+{
+    int fd = open(p->to, O_RDONLY | O_DIRECTORY);
+
+    assert_int_equal(io_remove_below(fd), 0);
+    close(fd);
+}
+
+/* Its server was promoted after the checkpoint from which the freeze is recovered. */
+static void the_way_leads_to_the_next_timeline(void **state)
+{
+    struct place *p = *state;
+    char *history = mem_printf("%s/00000002.history", p->pg_wal), left[LSN_TEXT_MAX], *text,
+         *copy = mem_printf("%s/000000020000000000000002", p->to);
+    struct wal_reach r;
+    struct err err;
+
+    walbytes_fill(&p->w, 2 * SEGMENT + 1000);
+    text = mem_printf("1\t%s\tno\n", lsn_text(p->w.at, left));
+    assert_int_equal(io_write_file(AT_FDCWD, history, text, strlen(text), &err), 0);
+    walbytes_write(p->pg_wal, 1, 1, "", walbytes_at(&p->w, SEGMENT));
+    walbytes_write(p->pg_wal, 1, 2, "", walbytes_at(&p->w, 2 * SEGMENT));
+    walbytes_write(p->pg_wal, 2, 2, "", walbytes_at(&p->w, 2 * SEGMENT)); /* with nothing new */
+    assert_int_equal(cut(p, BEGIN, &r, &err), 0);
+    assert_int_equal(r.end, p->w.at);
+    assert_int_equal(r.timeline, 2);
+    assert_int_equal(access(copy, R_OK), 0);
+
+    empty(p);
+    p->w.timeline = 2;
+    walbytes_commit(&p->w, NOON);
+    walbytes_write(p->pg_wal, 2, 2, "", walbytes_at(&p->w, 2 * SEGMENT));
+    assert_int_equal(cut(p, BEGIN, &r, &err), 0);
+    assert_int_equal(r.end, p->w.at);
+    assert_int_equal(r.timeline, 2);
+    free(text);
+    free(copy);
+    free(history);
+}
+
 #define PLACED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -260,6 +302,7 @@ int main(void)
         PLACED(log_that_is_gone_leaves_nothing),
         PLACED(damage_in_front_of_the_end_is_found),
         PLACED(histories_come_along),
+        PLACED(the_way_leads_to_the_next_timeline),
     };
 
     return cmocka_run_group_tests_name("store/walcut", tests, NULL, NULL);

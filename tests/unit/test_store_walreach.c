@@ -77,7 +77,7 @@ static struct wal_reach reach_before(const struct place *p, uint64_t before)
 
     way.before = before;
     assert_int_equal(wal_read(p->dir, SEGMENT, &log, &err), 0);
-    wal_add_own(&log, p->own, &all);
+    wal_add_own(&log, p->own, 1, &all);
     assert_int_equal(wal_reach(&way, &r, &err), 0);
     wal_free(&all);
     wal_free(&log);
