@@ -137,6 +137,30 @@ static int leave_branches(const struct advance *a, struct moment_base *bases, un
                         store_path(a->store));
 }
 
+/* Those that are freezes are none: a new freeze is had at once, and a layer would hold the old one. */
+static int leave_freezes(const struct advance *a, struct moment_base *bases, unsigned *n,
+                         struct err *err)
+{
+    unsigned i, kept = 0;
+    uint64_t number;
+    char *view;
+    int rc = 0;
+
+    for (i = 0; i < *n && rc >= 0; i++) {
+        rc = store_is_frozen(a->store, bases[i].id, &number, &view, err);
+        free(view);
+        if (rc == 0)
+            bases[kept++] = bases[i];
+    }
+    if (rc >= 0 && *n && !kept)
+        rc = err_set(err, ENOTSUP,
+                     "what %s has are freezes of a live base, which are not replayed forward: "
+                     "freeze it again (asofs live %s freeze)",
+                     store_path(a->store), store_path(a->store));
+    *n = kept;
+    return rc < 0 ? rc : 0;
+}
+
 /* The newest of those of which anything is known. */
 static int choose_newest(struct advance *a, struct advance_result *r, struct err *err)
 {
@@ -148,6 +172,8 @@ static int choose_newest(struct advance *a, struct advance_result *r, struct err
     if (rc < 0)
         return rc;
     rc = making_read_bases(a->store, ids, &bases, &n, err);
+    if (rc == 0)
+        rc = leave_freezes(a, bases, &n, err);
     if (rc == 0)
         rc = leave_branches(a, bases, &n, err);
     if (rc == 0) {

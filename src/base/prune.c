@@ -88,18 +88,31 @@ static int find_below(const struct pruning *p, size_t i, const struct store_base
     return -1;
 }
 
+/* A freeze that was given up cannot be opened: no layer is told to lie on it. */
+static void take_lost(struct pruning *p, size_t i)
+{
+    p->bases[i].lost = p->bases[i].frozen = true;
+    p->bases[i].below = -1;
+    p->directories[i] = mem_strdup("");
+}
+
 static int look_at_base(struct pruning *p, size_t i, struct err *err)
 {
     struct prune_base *base = &p->bases[i];
+    bool lost = store_is_lost(p->s, p->ids[i]);
     struct store_base b;
     int rc;
 
     base->id = p->ids[i];
     rc = store_base_facts(p->s, base->id, &base->facts, err);
-    if (rc == 0)
+    if (rc == 0 && !lost)
         rc = store_open_base(p->s, base->id, &b, err);
     if (rc < 0)
         return err_hint(err, "Nothing is removed from a store that is not understood.");
+    if (lost) {
+        take_lost(p, i);
+        return 0;
+    }
     p->directories[i] = mem_strdup(b.directory);
     base->below = find_below(p, i, &b);
     base->frozen = b.is_frozen;

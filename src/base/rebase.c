@@ -212,6 +212,17 @@ static int rebase_one(struct store *s, const struct rebase_request *req, const c
     return rc < 0 ? rc : 0;
 }
 
+/* A freeze is nowhere but where its live base is served. */
+static bool is_freeze(struct store *s, const char *id)
+{
+    uint64_t number;
+    char *view;
+    bool is = store_is_frozen(s, id, &number, &view, NULL) == 1;
+
+    free(view);
+    return is;
+}
+
 static int rebase_all(struct store *s, const struct rebase_request *req, struct err *err)
 {
     char **ids, **id;
@@ -220,7 +231,8 @@ static int rebase_all(struct store *s, const struct rebase_request *req, struct 
     if (rc < 0)
         return rc;
     for (id = ids; *id && rc == 0; id++)
-        rc = rebase_one(s, req, *id, err);
+        if (!is_freeze(s, *id))
+            rc = rebase_one(s, req, *id, err);
     store_names_free(ids);
     return rc;
 }

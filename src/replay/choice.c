@@ -26,6 +26,19 @@ static int refuse_left(const struct choice *c, struct err *err)
     return rc;
 }
 
+/* As whoever opens it is told. */
+static int refuse_lost(const struct choice *c, struct err *err)
+{
+    struct store_base b;
+    int rc = store_open_base(c->store, c->lost, &b, err);
+
+    if (rc == 0) {
+        store_close_base(&b);
+        rc = err_set(err, ESTALE, "base %s of %s was given up", c->lost, store_path(c->store));
+    }
+    return rc;
+}
+
 static int before_first(const struct choice *c, struct err *err)
 {
     const struct store_base_facts *f = c->n_bases ? &c->bases[0].facts : NULL;
@@ -33,6 +46,8 @@ static int before_first(const struct choice *c, struct err *err)
 
     if (find_left(c) >= 0)
         return refuse_left(c, err);
+    if (c->lost)
+        return refuse_lost(c, err);
     words = moment_words(c->moment);
     if (f)
         err_set(err, ERANGE, "%s is before the first base, which can be shown from %s (%s) on",
@@ -150,6 +165,19 @@ static void leave_others(struct choice *c, const char *only)
     c->n_bases = n;
 }
 
+/* From a freeze that was given up nothing is reached; from an older base it may be. */
+static void leave_lost(struct choice *c)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < c->n_bases; i++)
+        if (!store_is_lost(c->store, c->bases[i].id))
+            c->bases[n++] = c->bases[i];
+        else if (moment_is_after(c->moment, &c->bases[i].facts))
+            c->lost = c->bases[i].id;
+    c->n_bases = n;
+}
+
 int choice_make(struct choice *c, const struct choice_request *req, struct err *err)
 {
     int rc;
@@ -160,6 +188,8 @@ int choice_make(struct choice *c, const struct choice_request *req, struct err *
         rc = making_read_bases(c->store, c->ids, &c->bases, &c->n_bases, err);
     if (rc == 0 && req->only)
         leave_others(c, req->only);
+    if (rc == 0)
+        leave_lost(c);
     if (rc == 0)
         rc = look_at_wal(c, req, err);
     return rc == 0 ? choose_newest(c, err) : rc;

@@ -27,6 +27,7 @@ struct choice {
     bool gap;            /* `all` ends where a segment is missing that a freeze has cut */
     struct wal_segment missing, there;
     struct wal_reach reach; /* from that base */
+    const char *lost;       /* a freeze that was given up, and is early enough; NULL: none */
 };
 
 /* -ERANGE, -ENOENT: there is no such base, or the log does not reach the moment. On failure too

@@ -112,22 +112,60 @@ char *store_freeze_path(const struct store_live *l, uint64_t number)
     return mem_printf("%s/" STORE_FREEZES "/%" PRIu64, l->mount, number);
 }
 
-int store_next_freeze(const struct store_live *l, uint64_t *number)
+/* What the process that serves it says; NULL: nothing that can be read. */
+static int read_status(const char *mount, json_t **status)
 {
-    char *path = mem_printf("%s/.asofs/status.json", l->mount);
+    char *path = mem_printf("%s/.asofs/status.json", mount);
     FILE *f = fopen(path, "re");
     int rc = f ? 0 : -errno;
-    json_t *status = f ? json_loadf(f, 0, NULL) : NULL;
+
+    *status = f ? json_loadf(f, 0, NULL) : NULL;
+    if (f)
+        fclose(f);
+    free(path);
+    return rc;
+}
+
+int store_next_freeze(const struct store_live *l, uint64_t *number)
+{
+    json_t *status;
+    int rc = read_status(l->mount, &status);
     json_int_t next = json_integer_value(json_object_get(status, "next"));
 
     if (rc == 0 && next < 1)
         rc = -EIO;
     *number = rc == 0 ? (uint64_t)next : 0;
     json_decref(status);
-    if (f)
-        fclose(f);
-    free(path);
     return rc;
+}
+
+static bool is_given_up(const json_t *status, uint64_t number)
+{
+    json_t *freeze;
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "freezes"), i, freeze)
+    {
+        const char *state = json_string_value(json_object_get(freeze, "state"));
+
+        if (json_integer_value(json_object_get(freeze, "number")) == (json_int_t)number)
+            return state && strcmp(state, "given up") == 0;
+    }
+    return false;
+}
+
+bool store_is_lost(struct store *s, const char *id)
+{
+    char *mount = store_mount(s), *view = NULL;
+    json_t *status = NULL;
+    uint64_t number;
+    bool lost = mount && store_is_frozen(s, id, &number, &view, NULL) == 1 && store_is_served(s) &&
+                read_status(mount, &status) == 0 && is_given_up(status, number);
+
+    json_decref(status);
+    free(view);
+    free(mount);
+    return lost;
 }
 
 /* The live base, which is served. */

@@ -29,7 +29,7 @@ static const struct prune_base *find_anchor(const struct prune_base *bases, size
     const struct prune_base *anchor = NULL, *b;
 
     for (b = bases; b < bases + n; b++) {
-        if (b->with_view || (b->frozen && !frozen))
+        if (b->lost || b->with_view || (b->frozen && !frozen))
             continue;
         if (b->facts.plain || !b->first_time || b->first_time > keep_from || !leads_to_all(b, log))
             continue;
@@ -43,7 +43,7 @@ static enum prune_why judge(const struct prune_base *b, const struct prune_base 
 {
     if (b->facts.plain)
         return PRUNE_PLAIN;
-    if (!anchor || !is_newer(anchor, b))
+    if (!b->lost && (!anchor || !is_newer(anchor, b)))
         return PRUNE_RETAINED;
     return b->has_view ? PRUNE_VIEW : PRUNE_REMOVE;
 }
@@ -64,7 +64,7 @@ static void keep_below(struct prune_base *bases, size_t n, const struct prune_ba
 
 static bool needs_wal(const struct prune_base *b)
 {
-    return b->why == PRUNE_RETAINED || b->why == PRUNE_VIEW;
+    return !b->lost && (b->why == PRUNE_RETAINED || b->why == PRUNE_VIEW);
 }
 
 uint64_t prune_decide(struct prune_base *bases, size_t n, const struct wal_list *log,

@@ -27,6 +27,7 @@ struct prune_base {
                            known */
     int below;          /* index of the base that this layer lies on; -1: it is no layer */
     bool has_view;
+    bool lost;          /* nothing can be shown from it any more */
     bool frozen;        /* a freeze, or a layer on one: freezes can be given up */
     bool with_view;     /* a freeze that goes with its view */
     enum prune_why why; /* the answer */

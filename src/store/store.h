@@ -148,7 +148,7 @@ int store_rebase_base(struct store *s, const char *id,
  */
 struct store_live {
     char *id, *directory; /* absolute */
-    char *mount;          /* where it is served, or was when its daemon was killed; NULL: it is not */
+    char *mount; /* where it is served, or was when its daemon was killed; NULL: it is not */
 };
 
 /* A stopped cluster, adopted in place. -EEXIST: the store has one. */
@@ -180,6 +180,9 @@ int store_add_frozen(struct store *s, const struct store_freeze *z,
  * stays); 0: it is of another kind. */
 int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **view,
                     struct err *err);
+
+/* The base is a freeze that was given up, as who serves it says: nothing can be shown from it. */
+bool store_is_lost(struct store *s, const char *id);
 
 /* Waits until no other process freezes or drops a freeze; ended by closing *fd. */
 int store_lock_freezes(struct store *s, int *fd, struct err *err);
@@ -299,9 +302,9 @@ struct store_description {
     char *conninfo, *slot, *log, *restore_command;
     char *slot_mark; /* an LSN; only with slot */
     /* base.json */
-    char *kind;  /* "directory", "layer", "live" or "frozen" */
-    char *path;  /* of a directory and a live one, absolute */
-    char *live;  /* of a frozen one: the id of the live one */
+    char *kind; /* "directory", "layer", "live" or "frozen" */
+    char *path; /* of a directory and a live one, absolute */
+    char *live; /* of a frozen one: the id of the live one */
     int64_t epoch;
     char *view; /* of a frozen one: for which it was made; may be missing */
     char
