@@ -3,7 +3,9 @@
  * as a crash would have left it, from then on and by everybody.
  *
  * Its log is taken after the freeze, so that it has everything that was flushed when the freeze was
- * made; it ends at one place, the base's first moment, and the tree shows it as its pg_wal. A freeze
+ * made; it ends at one place, the base's first moment, and the tree shows it as its pg_wal. The base
+ * is of the timeline on which the log goes on there: the checkpoint of a standby that was promoted a
+ * moment ago is on the one before, from where the histories in that pg_wal lead. A freeze
  * that no base of the store is of is nobody's: it goes with the next one that is made.
  *
  * All of it is done as the owner of the store, who owns the live base too.

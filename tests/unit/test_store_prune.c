@@ -95,6 +95,18 @@ static void an_old_freeze_is_needless_beside_a_base(void **s)
     assert_int_equal(b[1].why, PRUNE_RETAINED);
 }
 
+static void what_was_given_up_is_no_reason_and_needs_nothing(void **s)
+{
+    struct prune_base b[] = THREE_BASES;
+
+    (void)s;
+    b[0].frozen = b[1].frozen = b[2].frozen = b[0].lost = b[0].has_view = b[2].lost = true;
+    assert_int_equal(prune_decide(b, 3, &no_log, 1200), 200 * MIB);
+    assert_int_equal(b[0].why, PRUNE_VIEW);
+    assert_int_equal(b[1].why, PRUNE_RETAINED);
+    assert_int_equal(b[2].why, PRUNE_REMOVE);
+}
+
 static void bases_need_not_be_in_order(void **s)
 {
     struct prune_base b[] = {base_at("1", 300, 1200), base_at("2", 100, 1000),
@@ -245,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_freeze_makes_only_freezes_needless),
         cmocka_unit_test(a_freeze_that_goes_with_its_view_makes_nothing_needless),
         cmocka_unit_test(an_old_freeze_is_needless_beside_a_base),
+        cmocka_unit_test(what_was_given_up_is_no_reason_and_needs_nothing),
         cmocka_unit_test(bases_need_not_be_in_order),
         cmocka_unit_test(a_base_with_a_view_stays_with_its_log),
         cmocka_unit_test(what_a_needed_layer_lies_on_stays_but_its_log_goes),
