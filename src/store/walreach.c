@@ -25,8 +25,38 @@ struct reading {
 
 /* ---- segments ---- */
 
-/* Read, not mapped: a file that is cut meanwhile must not end us. 0: it is gone. */
-static int read_file(struct reading *g, const char *path, size_t *n, struct err *err)
+/*
+ * The heads of its pages, until one is of this segment: 1; 0: none is. A server keeps segments for
+ * later use, as many as max_wal_size has room for: nothing but the heads counts in them.
+ */
+static int read_heads(struct reading *g, int fd, uint64_t at)
+{
+    uint32_t i, bytes = g->way->list->segment_bytes;
+    int64_t got;
+
+    for (i = 0; i < bytes; i += WAL_PAGE) {
+        got = io_pread_full(fd, g->bytes + i, WAL_PAGE_HEAD, i);
+        if (got < 0)
+            return (int)got;
+        if (got < WAL_PAGE_HEAD || wal_page_is_at(g->bytes + i, at + i))
+            return 1;
+    }
+    return 0;
+}
+
+static int64_t read_bytes(struct reading *g, int fd, uint64_t at)
+{
+    uint32_t bytes = g->way->list->segment_bytes;
+    int rc = read_heads(g, fd, at);
+
+    if (rc < 0)
+        return rc;
+    return rc == 0 ? bytes : io_pread_full(fd, g->bytes, bytes, 0);
+}
+
+/* The segment that begins at `at`. Read, not mapped: a file that is cut meanwhile must not end us.
+ * 0: it is gone. */
+static int read_file(struct reading *g, const char *path, uint64_t at, size_t *n, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
@@ -39,7 +69,7 @@ static int read_file(struct reading *g, const char *path, size_t *n, struct err 
     else if (!S_ISREG(st.st_mode))
         got = -EINVAL;
     else
-        got = io_pread_full(fd, g->bytes, g->way->list->segment_bytes, 0);
+        got = read_bytes(g, fd, at);
     close(fd);
     if (got < 0)
         return err_set(err, (int)-got, "cannot read the log segment %s: %s", path,
@@ -52,18 +82,19 @@ static int read_file(struct reading *g, const char *path, size_t *n, struct err 
 static int read_segment(struct reading *g, const struct wal_segment *s, size_t *n, struct err *err)
 {
     const struct wal_way *way = g->way;
+    uint64_t at = s->number * way->list->segment_bytes;
     char name[25], *path;
     int rc = 0;
 
     wal_segment_name(s->timeline, s->number, way->list->segment_bytes, name);
     if (s->partial) {
         path = mem_printf("%s/%s.partial", way->dir, name);
-        rc = read_file(g, path, n, err);
+        rc = read_file(g, path, at, n, err);
         free(path);
     }
     if (rc == 0) {
         path = mem_printf("%s/%s", s->own ? way->own : way->dir, name);
-        rc = read_file(g, path, n, err);
+        rc = read_file(g, path, at, n, err);
         free(path);
     }
     return rc;

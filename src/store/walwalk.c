@@ -167,6 +167,11 @@ static unsigned major_of(uint16_t magic)
     return 0;
 }
 
+bool wal_page_is_at(const uint8_t *head, uint64_t at)
+{
+    return get64(head + HEAD_ADDRESS) == at;
+}
+
 bool wal_system(const uint8_t *segment, size_t n, uint64_t *system)
 {
     if (n < WAL_SEGMENT_HEAD || !get16(segment + HEAD_MAGIC) ||
@@ -207,7 +212,7 @@ static int check_head(struct wal_walk *w, const uint8_t *p, uint64_t at)
         return end_walk(w, WAL_END_ZEROS, at, "nothing was written");
     if (get64(p + HEAD_ADDRESS) < at)
         return end_walk(w, WAL_END_OLD, at, "the page is of an earlier use of the segment");
-    if (get64(p + HEAD_ADDRESS) != at)
+    if (!wal_page_is_at(p, at))
         return end_walk(w, WAL_END_BROKEN, at, "the page says that it belongs elsewhere");
     if (!major_of(magic) && (magic & 0xfe00) == 0xd000)
         return end_walk(w, WAL_END_FOREIGN, at, "the log is of an unknown version of PostgreSQL");

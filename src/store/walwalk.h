@@ -101,6 +101,10 @@ const struct wal_ending *wal_ending(const struct wal_walk *w);
 /* The cluster's identifier in a segment's first page; false: it says none. */
 bool wal_system(const uint8_t *segment, size_t n, uint64_t *system);
 
+/* The head of a page (WAL_PAGE_HEAD bytes) says that it is the page at that place. No other is log:
+ * a walk does not look at the rest of it. */
+bool wal_page_is_at(const uint8_t *head, uint64_t at);
+
 /* Where the segment begins, and its size, as its first page says it; false: that says nothing. (A
  * segment that is used again has the old place until its first page is written.) */
 bool wal_segment_begins(const uint8_t *segment, size_t n, uint64_t *at, uint32_t *bytes);

@@ -314,6 +314,20 @@ static void what_a_segment_held_before_does_not_count(void **state)
     assert_int_equal(reach(p).damaged, 0);
 }
 
+/* But what is behind it in the segment does. */
+static void log_behind_a_page_of_an_earlier_use_counts(void **state)
+{
+    struct place *p = *state;
+
+    walbytes_commit(&p->w, NOON);
+    walbytes_fill(&p->w, 2 * SEGMENT + 3 * 8192);
+    walbytes_commit(&p->w, NOON + 1);
+    memcpy(walbytes_at(&p->w, 2 * SEGMENT), walbytes_at(&p->w, SEGMENT), 8192);
+    put(p, 1, 2);
+    assert_int_equal(reach(p).end, p->w.at);
+    assert_int_equal(reach(p).time_us, NOON + 1);
+}
+
 static void a_log_of_nothing_or_of_another_cluster_reaches_nowhere(void **state)
 {
     struct place *p = *state;
@@ -345,6 +359,7 @@ int main(void)
         PLACED(of_an_earlier_place_only_what_is_in_front_counts),
         PLACED(after_a_gap_nothing_counts),
         PLACED(what_a_segment_held_before_does_not_count),
+        PLACED(log_behind_a_page_of_an_earlier_use_counts),
         PLACED(a_log_of_nothing_or_of_another_cluster_reaches_nowhere),
     };
 
