@@ -165,8 +165,11 @@ static void frozen_request_read(fuse_req_t req, fuse_ino_t ino, size_t size, off
 /* ---- directories ---- */
 
 struct place {
+    struct livefs_state *fs;
     struct frozen *tree;
-    uint64_t dir;
+    uint64_t dir, number; /* in the tree; of the node */
+    uint64_t *told;       /* nodes */
+    size_t n, room;
 };
 
 static int take_names(void *arg, struct listing *names)
@@ -177,15 +180,48 @@ static int take_names(void *arg, struct listing *names)
     return rc < 0 ? rc : frozen_list(p->tree, p->dir, listing_add, names);
 }
 
+static bool has_room(struct place *p)
+{
+    uint64_t *more = p->told;
+
+    if (p->n < p->room)
+        return true;
+    more = realloc(more, (p->room * 2 + 64) * sizeof(*more));
+    if (!more)
+        return false;
+    p->told = more;
+    p->room = p->room * 2 + 64;
+    return true;
+}
+
+/* Whoever lists a directory of a tree looks at what is in it. The name is there in any case: the
+ * kernel asks again when it was told nothing more. */
+static int look_up(void *arg, const char *name, struct fuse_entry_param *e)
+{
+    struct place *p = arg;
+    struct fuse_entry_param found;
+    struct stat st;
+
+    if (!has_room(p) || frozen_lookup(p->tree, p->dir, name, &st) < 0 ||
+        fill_entry(p->fs, p->number, &st, &found) < 0)
+        return 0;
+    p->told[p->n++] = found.ino;
+    *e = found;
+    return 0;
+}
+
 static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                         struct fuse_file_info *fi, bool plus)
 {
-    struct place place = {0};
-    const struct listing_source source = {.arg = &place, .take = take_names};
+    struct place p = {.fs = livefs_of(req), .number = ino};
+    const struct listing_source source = {.arg = &p, .take = take_names, .lookup = look_up};
+    size_t i;
 
-    place.tree = tree_of(req, ino, &place.dir);
-    if (place.tree)
-        listing_reply(&livefs_handle_of(fi)->names, req, size, offset, plus, &source);
+    p.tree = tree_of(req, ino, &p.dir);
+    if (p.tree && listing_reply(&livefs_handle_of(fi)->names, req, size, offset, plus, &source) < 0)
+        for (i = 0; i < p.n; i++)
+            frozennodes_forget(&p.fs->frozen, p.told[i], 1);
+    free(p.told);
 }
 
 static void frozen_request_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

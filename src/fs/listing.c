@@ -88,18 +88,19 @@ static int take(struct listing *l, const struct listing_source *s)
     return s->take(s->arg, l);
 }
 
-void listing_reply(struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
-                   const struct listing_source *s)
+int listing_reply(struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
+                  const struct listing_source *s)
 {
     const struct reading r = {req, plus, s};
     int rc = offset == 0 ? take(l, s) : 0;
     char *buffer = malloc(size);
 
     if (rc < 0)
-        fuse_reply_err(req, -rc);
+        rc = fuse_reply_err(req, -rc);
     else if (buffer)
-        fuse_reply_buf(req, buffer, fill(l, &r, buffer, size, offset));
+        rc = fuse_reply_buf(req, buffer, fill(l, &r, buffer, size, offset));
     else
-        fuse_reply_err(req, ENOMEM);
+        rc = fuse_reply_err(req, ENOMEM);
     free(buffer);
+    return rc;
 }

@@ -33,8 +33,8 @@ struct listing_source {
 };
 
 /* Answer readdir, from `offset`, the number of names that were told: at 0 they are taken anew. plus:
- * it is readdirplus. */
-void listing_reply(struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
-                   const struct listing_source *s);
+ * it is readdirplus. Negative: it was interrupted, and the kernel remembers nothing. */
+int listing_reply(struct listing *l, fuse_req_t req, size_t size, off_t offset, bool plus,
+                  const struct listing_source *s);
 
 #endif

@@ -220,7 +220,8 @@ static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /*
  * Sizes and times change by the kernel's own doing: that is no reason for it to drop its pages (no
- * automatic invalidation). Truncation at opening comes as a call of its own.
+ * automatic invalidation). Truncation at opening comes as a call of its own. Who lists a directory
+ * looks at what is in it (not only READDIRPLUS_AUTO's first page).
  */
 static void fs_init(void *arg, struct fuse_conn_info *conn)
 {
@@ -231,7 +232,7 @@ static void fs_init(void *arg, struct fuse_conn_info *conn)
     conn->want &=
         ~(unsigned)(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV |
                     FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-                    FUSE_CAP_WRITEBACK_CACHE);
+                    FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_READDIRPLUS_AUTO);
     conn->want |= conn->capable & (FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS);
 }
 
