@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fs/internal.h"
@@ -349,6 +350,30 @@ static int new_livefs(struct livedir *l, struct mountpoint *m, const struct live
     return look_at_root(l, &fs->state, err);
 }
 
+/* libfuse's own I/O, with passthrough looking on. */
+static ssize_t session_read(int fd, void *buffer, size_t size, void *state)
+{
+    return passthrough_read(((struct livefs_state *)state)->passthrough, fd, buffer, size);
+}
+
+static ssize_t session_writev(int fd, struct iovec *iov, int count, void *state)
+{
+    return passthrough_writev(((struct livefs_state *)state)->passthrough, fd, iov, count);
+}
+
+/* Mounted, and not served yet. */
+static int prepare_passthrough(struct livefs *fs, struct err *err)
+{
+    static const struct fuse_custom_io io = {.read = session_read, .writev = session_writev};
+    int rc;
+
+    fs->state.passthrough = passthrough_new(fs->session, 0);
+    if (!fs->state.passthrough)
+        return 0;
+    rc = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+    return rc == 0 ? 0 : err_set(err, -rc, "libfuse cannot be prepared: %s", strerror(-rc));
+}
+
 int livefs_mount(struct livedir *l, struct mountpoint *m, const struct livefs_options *options,
                  struct livefs **out, struct err *err)
 {
@@ -365,6 +390,8 @@ int livefs_mount(struct livedir *l, struct mountpoint *m, const struct livefs_op
     if (rc == 0)
         rc = fs_session_mount(fs->session, m, &o, err);
     fs->mounted = rc == 0;
+    if (rc == 0)
+        rc = prepare_passthrough(fs, err);
     if (rc == 0 && (rc = -pthread_create(&fs->teller, NULL, tell, fs)) < 0)
         err_set(err, -rc, "cannot start a thread: %s", strerror(-rc));
     fs->telling = rc == 0;
@@ -397,6 +424,7 @@ void livefs_unmount(struct livefs *fs)
         fs_session_unmount(fs->session, fs->at);
     stop_teller(fs);
     livefs_handles_end(&fs->state);
+    passthrough_free(fs->state.passthrough);
     frozennodes_end(&fs->state.frozen);
     if (fs->session)
         fuse_session_destroy(fs->session);

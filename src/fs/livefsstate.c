@@ -24,6 +24,8 @@ void livefs_handle_free(struct livefs_state *fs, struct livefs_handle *h)
     pthread_mutex_lock(&fs->lock);
     DL_DELETE(fs->handles, h);
     pthread_mutex_unlock(&fs->lock);
+    if (h->passed)
+        passthrough_put(fs->passthrough, h->passed);
     if (h->live)
         livedir_close_file(h->live);
     if (h->frozen)

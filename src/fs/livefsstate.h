@@ -9,6 +9,7 @@
 
 #include "fs/frozennodes.h"
 #include "fs/listing.h"
+#include "fs/passthrough.h"
 #include "live/frozen.h"
 #include "live/livedir.h"
 
@@ -22,6 +23,7 @@ struct livefs_handle {
     struct frozen_file *frozen; /* or NULL */
     struct listing names;       /* of a directory */
     char *text;                 /* of status.json */
+    uint64_t passed;            /* number of the node that was taken for passthrough; 0: none */
     struct livefs_handle *prev, *next;
 };
 
@@ -32,7 +34,8 @@ struct livefs_state {
     struct frozennodes frozen;
     char *(*status)(void *arg);
     void *arg;
-    int stale; /* eventfd: a tree was dropped or given up */
+    int stale;                       /* eventfd: a tree was dropped or given up */
+    struct passthrough *passthrough; /* NULL: it is not to be had */
     pthread_mutex_t lock;
     struct livefs_handle *handles; /* lock */
 };

@@ -5,7 +5,8 @@
  * long as it is open.
  *
  * Writes go through: there is no collecting in the kernel. Exempt files (log, temporary ones) do
- * without its pages, too: they are written once, and hardly read.
+ * without its pages, too: they are written once, and hardly read. Where the kernel can, it reads and
+ * writes them without us (passthrough.h), but for those opens that make the file.
  */
 #define FUSE_USE_VERSION 312
 
@@ -236,6 +237,21 @@ static void fill_open(struct livefile *f, struct fuse_file_info *fi)
     fi->noflush = 1;
 }
 
+/* With passthrough, if that is to be had. */
+static int reply_open(fuse_req_t req, fuse_ino_t ino, struct livefs_handle *h,
+                      struct fuse_file_info *fi)
+{
+    struct livefs_state *fs = livefs_of(req);
+    int32_t id = passthrough_take(fs->passthrough, ino, livedir_descriptor(h->live));
+
+    if (!id) {
+        fill_open(h->live, fi);
+        return fuse_reply_open(req, fi);
+    }
+    h->passed = ino;
+    return passthrough_answer(req, fi->fh, id);
+}
+
 static void live_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct livefs_state *fs = livefs_of(req);
@@ -248,8 +264,7 @@ static void live_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, -rc);
         return;
     }
-    fill_open(h->live, fi);
-    if (fuse_reply_open(req, fi) < 0)
+    if (reply_open(req, ino, h, fi) < 0)
         livefs_handle_free(fs, h); /* the open was interrupted, and nobody closes it */
 }
 

@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <linux/capability.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -62,11 +63,21 @@ struct backing_map {
 };
 
 #define IOC_BACKING_OPEN _IOW(229, 1, struct backing_map)
+#define IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+/* A node that is open. */
+struct taken {
+    uint64_t node;
+    int32_t id;
+    unsigned times;
+    UT_hash_handle hh;
+};
 
 struct passthrough {
     int dev_fd;
     uint32_t nnodes;
-    pthread_mutex_t lock;         /* protects ids */
+    pthread_mutex_t lock; /* protects ids, taken */
+    struct taken *taken;
     int32_t *ids;                 /* by node: the kernel's number for its file; 0: none yet */
     _Atomic uint64_t init_unique; /* of the INIT request, until it is answered; 0: none */
     _Atomic bool offered, active; /* the kernel can do it; it was agreed upon */
@@ -99,8 +110,15 @@ struct passthrough *passthrough_new(struct fuse_session *session, uint32_t nnode
 /* The kernel forgets the numbers with the connection; this is for one that lives on. */
 void passthrough_free(struct passthrough *p)
 {
+    struct taken *t, *next;
+
     if (!p)
         return;
+    HASH_ITER(hh, p->taken, t, next)
+    {
+        HASH_DEL(p->taken, t);
+        free(t);
+    }
     pthread_mutex_destroy(&p->lock);
     free(p->ids);
     free(p);
@@ -142,23 +160,28 @@ ssize_t passthrough_writev(struct passthrough *p, int fd, struct iovec *iov, int
     return writev(fd, iov, count);
 }
 
+/* 0: refused. */
+static int32_t make_id(struct passthrough *p, int fd)
+{
+    struct backing_map map = {.fd = fd};
+    int32_t id = ioctl(p->dev_fd, IOC_BACKING_OPEN, &map);
+
+    if (id > 0)
+        return id;
+    log_debug("no passthrough: %s", strerror(errno));
+    p->active = false; /* the next would be refused too */
+    return 0;
+}
+
 /* The kernel's number for the file of a node, made when it is first asked for. 0: refused. */
 static int32_t backing_id(struct passthrough *p, uint32_t node, int fd)
 {
-    struct backing_map map = {.fd = fd};
     int32_t id;
 
     pthread_mutex_lock(&p->lock);
+    if (p->ids[node] == 0)
+        p->ids[node] = make_id(p, fd);
     id = p->ids[node];
-    if (id == 0) {
-        id = ioctl(p->dev_fd, IOC_BACKING_OPEN, &map);
-        if (id <= 0) {
-            log_debug("no passthrough: %s", strerror(errno));
-            p->active = false; /* the next would be refused too */
-            id = 0;
-        }
-        p->ids[node] = id;
-    }
     pthread_mutex_unlock(&p->lock);
     return id;
 }
@@ -174,4 +197,65 @@ bool passthrough_reply_open(struct passthrough *p, fuse_req_t req, uint32_t node
         return false;
     fuse_reply_buf(req, (const char *)&out, sizeof(out));
     return true;
+}
+
+/* ---- nodes that come and go ---- */
+
+/* `lock` is locked. */
+static struct taken *add_taken(struct passthrough *p, uint64_t node, int fd)
+{
+    int32_t id = p->active ? make_id(p, fd) : 0;
+    struct taken *t;
+
+    if (!id)
+        return NULL;
+    t = mem_alloc(sizeof(*t));
+    t->node = node;
+    t->id = id;
+    HASH_ADD(hh, p->taken, node, sizeof(t->node), t);
+    return t;
+}
+
+int32_t passthrough_take(struct passthrough *p, uint64_t node, int fd)
+{
+    struct taken *t;
+    int32_t id = 0;
+
+    if (!p || fd < 0)
+        return 0;
+    pthread_mutex_lock(&p->lock);
+    HASH_FIND(hh, p->taken, &node, sizeof(node), t);
+    if (!t)
+        t = add_taken(p, node, fd);
+    if (t) {
+        t->times++;
+        id = t->id;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return id;
+}
+
+void passthrough_put(struct passthrough *p, uint64_t node)
+{
+    struct taken *t;
+    uint32_t id = 0;
+
+    pthread_mutex_lock(&p->lock);
+    HASH_FIND(hh, p->taken, &node, sizeof(node), t);
+    if (t && --t->times == 0) {
+        id = (uint32_t)t->id;
+        HASH_DEL(p->taken, t);
+        free(t);
+    }
+    if (id && ioctl(p->dev_fd, IOC_BACKING_CLOSE, &id) < 0)
+        log_debug("a file that was passed through is not closed: %s", strerror(errno));
+    pthread_mutex_unlock(&p->lock);
+}
+
+int passthrough_answer(fuse_req_t req, uint64_t fh, int32_t id)
+{
+    struct open_out out = {
+        .fh = fh, .open_flags = OPEN_PASSTHROUGH | OPEN_NOFLUSH, .backing_id = id};
+
+    return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }

@@ -1,6 +1,9 @@
 /*
- * Passthrough: a file of the mount that the kernel reads straight from a file of the spool, at the
- * speed of that file and without a second copy in memory.
+ * Passthrough: a file of the mount that the kernel reads, and writes, straight from and to another
+ * file (of the spool, of a data directory), at the speed of that file and without a second copy in
+ * memory. Of one node all opens at a time are of that kind, and of the same number of the kernel's;
+ * but making a file is not. Syncing is asked of us still, unless the file was opened so that each
+ * write is synced: then the kernel does that.
  *
  * The kernel can do it since Linux 6.9 for processes with CAP_SYS_ADMIN; libfuse 3.14 does not know
  * it yet, so the two places where its messages lack a field are filled in here, on their way to
@@ -39,5 +42,14 @@ ssize_t passthrough_writev(struct passthrough *p, int fd, struct iovec *iov, int
  * answered. Any thread.
  */
 bool passthrough_reply_open(struct passthrough *p, fuse_req_t req, uint32_t node, int fd);
+
+/*
+ * The same for nodes that come and go. _take: the kernel's number for the file fd, which is that of
+ * the node for as long as it is taken (by each open) and not put (when that is released); 0: not
+ * this way. _answer: as fuse_reply_open(). Any thread.
+ */
+int32_t passthrough_take(struct passthrough *p, uint64_t node, int fd); /* p NULL: 0 */
+void passthrough_put(struct passthrough *p, uint64_t node);
+int passthrough_answer(fuse_req_t req, uint64_t fh, int32_t id);
 
 #endif
