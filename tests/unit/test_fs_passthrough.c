@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -52,6 +53,28 @@ int fuse_reply_buf(fuse_req_t req, const char *bytes, size_t size)
     return 0;
 }
 
+static int32_t next_id;    /* of a kernel that takes files; 0: it takes none */
+static uint32_t closed_id; /* the last one that was given back */
+
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list ap;
+
+    assert_int_equal(fd, device);
+    if (!next_id) {
+        errno = ENOTTY;
+        return -1;
+    }
+    if (request != BACKING_CLOSE)
+        return next_id++;
+    va_start(ap, request);
+    closed_id = *va_arg(ap, uint32_t *);
+    va_end(ap);
+    return 0;
+}
+
 struct place {
     int pipe[2];
     struct passthrough *p;
@@ -62,6 +85,8 @@ static int set_up(void **state)
     static struct place place;
 
     *state = &place;
+    answered = next_id = 0;
+    closed_id = 0;
     device = open("/dev/null", O_RDWR | O_CLOEXEC); /* knows nothing of backing files */
     assert_true(device >= 0);
     assert_int_equal(pipe2(place.pipe, O_CLOEXEC), 0);
@@ -193,6 +218,33 @@ static void refused_by_the_kernel(void **state)
     assert_int_equal(answered, 0);
 }
 
+/* All that have a node open at a time have one file of the kernel's. */
+static void nodes_that_come_and_go(void **state)
+{
+    struct place *place = *state;
+    uint32_t got[INIT_WORDS];
+
+    need_it(place);
+    next_id = 5;
+    assert_int_equal(passthrough_take(place->p, 100, device), 0); /* not agreed upon */
+    hear(place, place->p, INIT, EXT, PASSTHROUGH);
+    answer(place, place->p, 7, 0, got);
+    assert_int_equal(passthrough_take(place->p, 100, -1), 0);
+    assert_int_equal(passthrough_take(place->p, 100, device), 5);
+    assert_int_equal(passthrough_take(place->p, 100, device), 5);
+    assert_int_equal(passthrough_take(place->p, 200, device), 6);
+    passthrough_put(place->p, 100);
+    assert_int_equal(closed_id, 0);
+    passthrough_put(place->p, 100);
+    assert_int_equal(closed_id, 5);
+    assert_int_equal(passthrough_take(place->p, 100, device), 7);
+    next_id = 0; /* what is open stays so */
+    assert_int_equal(passthrough_take(place->p, 300, device), 0);
+    assert_int_equal(passthrough_take(place->p, 200, device), 6);
+    assert_int_equal(passthrough_answer(NULL, 1, 6), 0);
+    assert_int_equal(answered, 1);
+}
+
 static void without(void **state)
 {
     struct place *place = *state;
@@ -202,6 +254,7 @@ static void without(void **state)
     answer(place, NULL, 7, 0, got);
     assert_as_it_was(got);
     assert_false(passthrough_reply_open(NULL, NULL, 1, device));
+    assert_int_equal(passthrough_take(NULL, 1, device), 0);
     passthrough_free(NULL);
 }
 
@@ -212,6 +265,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(not_offered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refused_by_libfuse, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refused_by_the_kernel, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nodes_that_come_and_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without, set_up, tear_down),
     };
 
