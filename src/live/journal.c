@@ -11,20 +11,8 @@
 
 #include "common/buf.h"
 #include "common/io.h"
-#include "pages/page.h"
 
-#define MAGIC "ASOFSEPN"
-#define FRAME_HEADER 8u
-#define FRAME_MAX (1u << 20)
-
-struct journal_header {
-    char magic[8];
-    uint32_t version;
-    uint32_t crc;
-    uint64_t epoch;
-};
-
-_Static_assert(sizeof(struct journal_header) == JOURNAL_START, "the header has no gaps");
+static const struct frames_kind kind = {JOURNAL_MAGIC, JOURNAL_VERSION, "the journal"};
 
 struct journal {
     int fd;
@@ -35,69 +23,55 @@ struct journal {
 
 /* ---- walking ---- */
 
-struct cursor {
-    const char *p;
-    size_t left;
-    bool bad;
-};
-
-static void take(struct cursor *c, void *value, size_t len)
-{
-    if (c->bad || c->left < len) {
-        c->bad = true;
-        memset(value, 0, len);
-        return;
-    }
-    memcpy(value, c->p, len);
-    c->p += len;
-    c->left -= len;
-}
-
 static bool is_name(const char *name, size_t len)
 {
     return len && strlen(name) == len && strcmp(name, ".") && strcmp(name, "..") &&
            !strchr(name, '/');
 }
 
-static void take_name(struct cursor *c, char name[NAME_MAX + 1])
+static void take_name(struct frames_cursor *c, char name[NAME_MAX + 1])
 {
     uint16_t len;
 
-    take(c, &len, sizeof(len));
+    frames_take(c, &len, sizeof(len));
     if (len > NAME_MAX)
         c->bad = true;
     if (c->bad)
         return;
-    take(c, name, len);
+    frames_take(c, name, len);
     name[len] = '\0';
     if (!is_name(name, len))
         c->bad = true;
 }
 
-static void take_record(struct cursor *c, struct journal_record *r, char name[NAME_MAX + 1])
+static void take_record(struct frames_cursor *c, struct journal_record *r, char name[NAME_MAX + 1])
 {
     uint8_t type;
 
     *r = (struct journal_record){.name = name};
-    take(c, &type, sizeof(type));
+    frames_take(c, &type, sizeof(type));
     r->type = (enum journal_type)type;
     if (type < JOURNAL_ENTRY || type > JOURNAL_BORN)
         c->bad = true;
     if (type == JOURNAL_ENTRY)
-        take(c, &r->dir, sizeof(r->dir));
-    take(c, &r->id, sizeof(r->id));
+        frames_take(c, &r->dir, sizeof(r->dir));
+    frames_take(c, &r->id, sizeof(r->id));
     if (type == JOURNAL_SIZE)
-        take(c, &r->size, sizeof(r->size));
+        frames_take(c, &r->size, sizeof(r->size));
     if (type == JOURNAL_ENTRY) {
-        take(c, &r->mode, sizeof(r->mode));
+        frames_take(c, &r->mode, sizeof(r->mode));
         take_name(c, name);
     }
 }
 
-static int walk_frame(struct cursor *c, size_t offset,
-                      int (*each)(void *arg, const struct journal_record *r), void *arg,
-                      struct err *err)
+struct walk {
+    int (*each)(void *arg, const struct journal_record *r);
+    void *arg;
+};
+
+static int walk_frame(void *arg, struct frames_cursor *c, struct err *err)
 {
+    const struct walk *w = arg;
     char name[NAME_MAX + 1];
     struct journal_record r;
     int rc = 0;
@@ -105,93 +79,37 @@ static int walk_frame(struct cursor *c, size_t offset,
     while (rc >= 0 && c->left) {
         take_record(c, &r, name);
         if (c->bad)
-            return err_set(err, EIO, "the journal, offset %zu: a record makes no sense", offset);
-        rc = each(arg, &r);
+            return err_set(err, EIO, "the journal, offset %zu: a record makes no sense",
+                           (size_t)(c->p - c->start));
+        rc = w->each(w->arg, &r);
     }
     return rc < 0 ? err_set(err, -rc, "%s", strerror(-rc)) : 0;
-}
-
-static uint32_t header_sum(const struct journal_header *h)
-{
-    struct journal_header copy = *h;
-
-    copy.crc = 0;
-    return crc32c(&copy, sizeof(copy));
-}
-
-static int check_header(const void *bytes, size_t len, uint64_t epoch, struct err *err)
-{
-    struct journal_header h;
-
-    if (len < sizeof(h))
-        return err_set(err, EIO, "the journal is too short");
-    memcpy(&h, bytes, sizeof(h));
-    if (memcmp(h.magic, MAGIC, sizeof(h.magic)) != 0)
-        return err_set(err, EIO, "the journal is something else");
-    if (h.version != JOURNAL_VERSION)
-        return err_set(err, EIO, "the journal has format version %" PRIu32 ", known is %d",
-                       h.version, JOURNAL_VERSION);
-    if (h.crc != header_sum(&h) || h.epoch != epoch)
-        return err_set(err, EIO, "the header of the journal is damaged");
-    return 0;
-}
-
-/* 1, 0: none that is whole, or negative. */
-static int next_frame(const char *bytes, size_t len, size_t offset, struct cursor *c,
-                      struct err *err)
-{
-    uint32_t head[2];
-
-    if (len - offset < FRAME_HEADER)
-        return 0;
-    memcpy(head, bytes + offset, sizeof(head));
-    if (head[0] == 0 || head[0] > FRAME_MAX)
-        return err_set(err, EIO, "the journal, offset %zu: a frame of %" PRIu32 " bytes cannot be",
-                       offset, head[0]);
-    if (len - offset - FRAME_HEADER < head[0])
-        return 0;
-    *c = (struct cursor){bytes + offset + FRAME_HEADER, head[0], false};
-    if (crc32c(c->p, head[0]) != head[1])
-        return err_set(err, EIO, "the journal, offset %zu: the frame is damaged (checksum)",
-                       offset);
-    return 1;
 }
 
 int journal_walk(const void *bytes, size_t len, uint64_t epoch,
                  int (*each)(void *arg, const struct journal_record *r), void *arg, uint64_t *good,
                  struct err *err)
 {
-    size_t offset = sizeof(struct journal_header);
-    struct cursor c;
-    int rc;
+    struct walk w = {each, arg};
+    uint64_t id;
+    int rc = frames_check(&kind, bytes, len, &id, err);
 
     *good = 0;
-    rc = check_header(bytes, len, epoch, err);
-    if (rc < 0)
-        return rc;
-    *good = offset;
-    while ((rc = next_frame(bytes, len, offset, &c, err)) > 0) {
-        offset += FRAME_HEADER + c.left;
-        rc = walk_frame(&c, *good, each, arg, err);
-        if (rc < 0)
-            return rc;
-        *good = offset;
-    }
-    return rc;
+    if (rc == 0 && id != epoch)
+        rc = err_set(err, EIO, "the journal: it is of epoch %" PRIu64, id);
+    return rc < 0 ? rc : frames_walk(&kind, bytes, len, walk_frame, &w, good, err);
 }
 
 /* ---- on disk ---- */
 
 int journal_create(int dir, uint64_t epoch)
 {
-    struct journal_header h = {.version = JOURNAL_VERSION, .epoch = epoch};
+    const struct frames_header h = frames_header(&kind, epoch);
     int fd = openat(dir, JOURNAL_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     int rc;
 
     if (fd < 0)
         return -errno;
-    memcpy(h.magic, MAGIC, sizeof(h.magic));
-    h.crc = header_sum(&h);
     rc = io_pwrite_all(fd, &h, sizeof(h), 0);
     close(fd);
     return rc;
@@ -272,16 +190,14 @@ static void put(struct buf *b, const struct journal_record *r)
 
 static void make_frame(struct buf *b, const struct journal_record *records, size_t n)
 {
-    uint32_t head[2] = {0};
+    const char head[FRAMES_HEAD] = {0};
     size_t i;
 
     buf_clear(b);
     buf_put(b, head, sizeof(head));
     for (i = 0; i < n; i++)
         put(b, &records[i]);
-    head[0] = (uint32_t)(b->len - FRAME_HEADER);
-    head[1] = crc32c(b->data + FRAME_HEADER, head[0]);
-    memcpy(b->data, head, sizeof(head));
+    frames_head(b->data, b->data + FRAMES_HEAD, b->len - FRAMES_HEAD);
 }
 
 int journal_append(struct journal *j, const struct journal_record *records, size_t n, bool sync)

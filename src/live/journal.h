@@ -1,14 +1,11 @@
 /*
  * The journal of an epoch: what names, sizes and births were when they first changed in it.
  *
- * On disk (names; host byte order):
- *   header: "ASOFSEPN", u32 version, u32 CRC-32C of the header with 0 here, u64 epoch
- *   frames: u32 length of the payload, u32 CRC-32C of the payload, payload
+ * On disk (names; host byte order): frames (pages/frames.h), whose id is the epoch's number
  *   payload: one or more records, each a u8 type and
  *     ENTRY  u64 directory, u64 id (0: there was no such name), u32 st_mode, u16 length, name
  *     SIZE   u64 id, u64 bytes
  *     BORN   u64 id              made in this epoch
- * The last frame may be cut short: it is then not there. All other damage is refused.
  */
 #ifndef ASOFS_LIVE_JOURNAL_H
 #define ASOFS_LIVE_JOURNAL_H
@@ -18,10 +15,12 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "pages/frames.h"
 
+#define JOURNAL_MAGIC "ASOFSEPN"
 #define JOURNAL_VERSION 1
 #define JOURNAL_NAME "names"
-#define JOURNAL_START 24u /* bytes of an empty one */
+#define JOURNAL_START FRAMES_START /* bytes of an empty one */
 
 enum journal_type { JOURNAL_ENTRY = 1, JOURNAL_SIZE = 2, JOURNAL_BORN = 3 };
 

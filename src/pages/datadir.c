@@ -45,7 +45,7 @@ static int hide_names(struct disk *layer, const struct manifest *m, const char *
 {
     struct names *names;
     struct buf payload = {0};
-    int rc = names_open(layer, LAYER_NAMES, sizeof(struct names_header), &names, err);
+    int rc = names_open(layer, LAYER_NAMES, FRAMES_START, &names, err);
 
     if (rc < 0)
         return rc;

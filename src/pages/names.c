@@ -7,11 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pages/page.h"
-
-#define FRAME_HEADER 8u /* length, checksum */
-
-_Static_assert(sizeof(struct names_header) == 24, "names_header has no gaps");
+static const struct frames_kind kind = {NAMES_MAGIC, NAMES_VERSION, "journal of names"};
 
 struct names {
     struct disk *disk; /* borrowed */
@@ -73,36 +69,17 @@ void names_put(struct buf *payload, const struct names_record *r)
 
 /* ---- walking ---- */
 
-struct cursor {
-    const char *start; /* of the journal, for offsets in messages */
-    const char *p;
-    size_t left;
-    bool bad; /* something reached over the end of the payload */
-};
-
-static void take_value(struct cursor *c, void *value, size_t len)
-{
-    if (c->bad || c->left < len) {
-        c->bad = true;
-        memset(value, 0, len);
-        return;
-    }
-    memcpy(value, c->p, len);
-    c->p += len;
-    c->left -= len;
-}
-
 /* A text of at most NAMES_TEXT_MAX bytes without NUL into `text`, which has room for one more. */
-static void take_text(struct cursor *c, char *text)
+static void take_text(struct frames_cursor *c, char *text)
 {
     uint16_t len;
 
-    take_value(c, &len, sizeof(len));
+    frames_take(c, &len, sizeof(len));
     if (len > NAMES_TEXT_MAX)
         c->bad = true;
     if (c->bad)
         len = 0;
-    take_value(c, text, len);
+    frames_take(c, text, len);
     text[len] = '\0';
     if (strlen(text) != len)
         c->bad = true;
@@ -114,25 +91,25 @@ static bool is_name(const char *s)
 }
 
 /* One record; `text` has room for NAMES_TEXT_MAX + 1. */
-static int take_record(struct cursor *c, struct names_record *r, char *text, struct err *err)
+static int take_record(struct frames_cursor *c, struct names_record *r, char *text, struct err *err)
 {
     size_t offset = (size_t)(c->p - c->start);
     uint8_t type;
 
     *r = (struct names_record){.text = text};
     *text = '\0';
-    take_value(c, &type, sizeof(type));
+    frames_take(c, &type, sizeof(type));
     r->type = (enum names_type)type;
     if (type == NAMES_ENTRY)
-        take_value(c, &r->dir, sizeof(r->dir));
+        frames_take(c, &r->dir, sizeof(r->dir));
     else if (type != NAMES_NODE && type != NAMES_TOUCHED && type != NAMES_NEXT)
         return err_set(err, EIO, "journal of names, offset %zu: unknown record of type %u", offset,
                        type);
-    take_value(c, &r->id, sizeof(r->id));
+    frames_take(c, &r->id, sizeof(r->id));
     if (type == NAMES_NODE) {
-        take_value(c, &r->mode, sizeof(r->mode));
-        take_value(c, &r->dir, sizeof(r->dir));
-        take_value(c, &r->mtime_ns, sizeof(r->mtime_ns));
+        frames_take(c, &r->mode, sizeof(r->mode));
+        frames_take(c, &r->dir, sizeof(r->dir));
+        frames_take(c, &r->mtime_ns, sizeof(r->mtime_ns));
     }
     if (type == NAMES_NODE || type == NAMES_ENTRY)
         take_text(c, text);
@@ -144,10 +121,14 @@ static int take_record(struct cursor *c, struct names_record *r, char *text, str
     return 0;
 }
 
-static int walk_frame(struct cursor *c,
-                      int (*each)(void *arg, const struct names_record *r, struct err *err),
-                      void *arg, struct err *err)
+struct walk {
+    int (*each)(void *arg, const struct names_record *r, struct err *err);
+    void *arg;
+};
+
+static int walk_frame(void *arg, struct frames_cursor *c, struct err *err)
 {
+    const struct walk *w = arg;
     char text[NAMES_TEXT_MAX + 1];
     struct names_record r;
     int rc = 0;
@@ -155,95 +136,36 @@ static int walk_frame(struct cursor *c,
     while (rc >= 0 && c->left) {
         rc = take_record(c, &r, text, err);
         if (rc == 0)
-            rc = each(arg, &r, err);
+            rc = w->each(w->arg, &r, err);
     }
     return rc < 0 ? rc : 0;
-}
-
-static uint32_t header_crc(const struct names_header *h)
-{
-    struct names_header copy = *h;
-
-    copy.crc = 0; /* the field stands between what it covers */
-    return crc32c(&copy, sizeof(copy));
-}
-
-static int check_header(const void *bytes, size_t len, uint64_t manifest_id, struct err *err)
-{
-    struct names_header h;
-
-    if (len < sizeof(h))
-        return err_set(err, EIO, "journal of names: only %zu bytes long, which is no journal", len);
-    memcpy(&h, bytes, sizeof(h));
-    if (memcmp(h.magic, NAMES_MAGIC, sizeof(h.magic)) != 0)
-        return err_set(err, EIO, "journal of names: the file is something else");
-    if (h.version != NAMES_VERSION)
-        return err_set(err, EIO, "journal of names: format version %" PRIu32 ", known is %d",
-                       h.version, NAMES_VERSION);
-    if (h.crc != header_crc(&h))
-        return err_set(err, EIO, "journal of names: its header is damaged (checksum)");
-    if (h.manifest_id != manifest_id)
-        return err_set(err, EIO,
-                       "journal of names: made on another base (%016" PRIx64
-                       ", this one is %016" PRIx64 ")",
-                       h.manifest_id, manifest_id);
-    return 0;
-}
-
-/* The next frame at `offset`: its payload in *c. 1, 0: none that is whole, or negative. */
-static int next_frame(const char *bytes, size_t len, size_t offset, struct cursor *c,
-                      struct err *err)
-{
-    uint32_t payload, crc;
-
-    if (len - offset < FRAME_HEADER)
-        return 0;
-    memcpy(&payload, bytes + offset, sizeof(payload));
-    memcpy(&crc, bytes + offset + sizeof(payload), sizeof(crc));
-    if (payload == 0 || payload > NAMES_FRAME_MAX)
-        return err_set(err, EIO,
-                       "journal of names, offset %zu: a frame of %" PRIu32 " bytes cannot be",
-                       offset, payload);
-    if (len - offset - FRAME_HEADER < payload)
-        return 0;
-    *c = (struct cursor){bytes, bytes + offset + FRAME_HEADER, payload, false};
-    if (crc32c(c->p, payload) != crc)
-        return err_set(err, EIO, "journal of names, offset %zu: the frame is damaged (checksum)",
-                       offset);
-    return 1;
 }
 
 int names_walk(const void *bytes, size_t len, uint64_t manifest_id,
                int (*each)(void *arg, const struct names_record *r, struct err *err), void *arg,
                uint64_t *good, struct err *err)
 {
-    size_t offset = sizeof(struct names_header);
-    struct cursor c;
-    int rc;
+    struct walk w = {each, arg};
+    uint64_t id;
+    int rc = frames_check(&kind, bytes, len, &id, err);
 
     *good = 0;
-    rc = check_header(bytes, len, manifest_id, err);
     if (rc < 0)
         return rc;
-    *good = offset;
-    while ((rc = next_frame(bytes, len, offset, &c, err)) > 0) {
-        offset += FRAME_HEADER + c.left;
-        rc = walk_frame(&c, each, arg, err);
-        if (rc < 0)
-            return rc;
-        *good = offset;
-    }
-    return rc;
+    if (id != manifest_id)
+        return err_set(err, EIO,
+                       "journal of names: made on another base (%016" PRIx64
+                       ", this one is %016" PRIx64 ")",
+                       id, manifest_id);
+    return frames_walk(&kind, bytes, len, walk_frame, &w, good, err);
 }
 
 /* ---- appending ---- */
 
 static int write_header(struct disk_file *f, uint64_t manifest_id)
 {
-    struct names_header h = {.version = NAMES_VERSION, .manifest_id = manifest_id};
+    struct frames_header h = frames_header(&kind, manifest_id);
 
-    memcpy(h.magic, NAMES_MAGIC, sizeof(h.magic));
-    h.crc = header_crc(&h);
     return f->ops->write(f, &h, sizeof(h), 0);
 }
 
@@ -313,10 +235,9 @@ out:
 /* The frame of a payload in n->frame; its length, or a negative errno. */
 static int64_t make_frame(struct names *n, const struct buf *payload)
 {
-    size_t len = FRAME_HEADER + payload->len;
-    uint32_t head[2];
+    size_t len = FRAMES_HEAD + payload->len;
 
-    if (!payload->len || payload->len > NAMES_FRAME_MAX)
+    if (!payload->len || payload->len > FRAMES_MAX)
         return -EINVAL;
     if (len > n->room) {
         char *bigger = realloc(n->frame, len);
@@ -326,10 +247,8 @@ static int64_t make_frame(struct names *n, const struct buf *payload)
         n->frame = bigger;
         n->room = len;
     }
-    head[0] = (uint32_t)payload->len;
-    head[1] = crc32c(payload->data, payload->len);
-    memcpy(n->frame, head, FRAME_HEADER);
-    memcpy(n->frame + FRAME_HEADER, payload->data, payload->len);
+    frames_head(n->frame, payload->data, payload->len);
+    memcpy(n->frame + FRAMES_HEAD, payload->data, payload->len);
     return (int64_t)len;
 }
 
@@ -408,7 +327,7 @@ static int write_journal(struct names *n, struct disk_file *f, const struct buf 
     size_t i;
     int rc;
 
-    *size = sizeof(struct names_header);
+    *size = FRAMES_START;
     rc = f->ops->truncate(f, 0);
     if (rc == 0)
         rc = write_header(f, manifest_id);

@@ -2,9 +2,7 @@
  * Names: the journal of a layer's names, an append-only file. What it says replaces what the layers
  * below say. One frame is one change of the tree: it is there whole, or not at all.
  *
- * On disk (names; host byte order):
- *   struct names_header
- *   frames: u32 length of the payload, u32 CRC-32C of the payload, payload
+ * On disk (names; host byte order): frames (frames.h), whose id is that of the base's manifest
  *   payload: one or more records, each a u8 type and
  *     NODE     u64 id, u32 st_mode, u64 parent (directories, else 0), i64 mtime in ns, u16 length,
  *              target (symbolic links, else nothing)
@@ -13,9 +11,6 @@
  *     NEXT     u64 id           numbers below it were given out already
  * Ids are unique in a chain of layers: entry i of the manifest has id i + 1 (the root is 1), later
  * files the numbers after those.
- *
- * The last frame may be cut short by the end of a process: it is then not there. All other damage
- * is refused.
  */
 #ifndef ASOFS_PAGES_NAMES_H
 #define ASOFS_PAGES_NAMES_H
@@ -25,18 +20,11 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "pages/disk.h"
+#include "pages/frames.h"
 
 #define NAMES_MAGIC "ASOFSNAM"
 #define NAMES_VERSION 1
-#define NAMES_FRAME_MAX (1u << 20) /* bytes of a payload; more is damage */
-#define NAMES_TEXT_MAX 4095u       /* bytes of a target */
-
-struct names_header {
-    char magic[8];
-    uint32_t version;
-    uint32_t crc;         /* CRC-32C of the header with 0 here */
-    uint64_t manifest_id; /* of the base below all layers */
-};
+#define NAMES_TEXT_MAX 4095u /* bytes of a target */
 
 enum names_type { NAMES_NODE = 1, NAMES_ENTRY = 2, NAMES_TOUCHED = 3, NAMES_NEXT = 4 };
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "framesright.h"
 #include "fuzz.h"
 #include "live/journal.h"
 #include "pages/page.h"
@@ -52,31 +53,9 @@ static void walk(const uint8_t *data, size_t size)
         abort();
 }
 
-static void put_right(uint8_t *data, size_t size)
-{
-    uint32_t version = JOURNAL_VERSION, crc = 0, len;
-    uint64_t epoch = EPOCH;
-    size_t at = JOURNAL_START;
-
-    if (size < JOURNAL_START)
-        return;
-    memcpy(data, "ASOFSEPN", 8);
-    memcpy(data + 8, &version, sizeof(version));
-    memcpy(data + 12, &crc, sizeof(crc));
-    memcpy(data + 16, &epoch, sizeof(epoch));
-    crc = crc32c(data, JOURNAL_START);
-    memcpy(data + 12, &crc, sizeof(crc));
-    for (; size - at >= 8; at += 8 + len) {
-        memcpy(&len, data + at, sizeof(len));
-        if (len > size - at - 8)
-            return;
-        crc = crc32c(data + at + 8, len);
-        memcpy(data + at + 4, &crc, sizeof(crc));
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    const struct frames_kind kind = {JOURNAL_MAGIC, JOURNAL_VERSION, ""};
     uint8_t *copy = calloc(1, size ? size : 1);
 
     if (!copy)
@@ -84,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size)
         memcpy(copy, data, size);
     walk(copy, size);
-    put_right(copy, size);
+    frames_put_right(copy, size, &kind, EPOCH);
     walk(copy, size);
     free(copy);
     return 0;

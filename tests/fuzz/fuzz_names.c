@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "framesright.h"
 #include "fuzz.h"
 #include "pages/dirtree.h"
 #include "pages/manifest.h"
@@ -94,7 +95,7 @@ static void apply(const uint8_t *data, size_t size)
     uint64_t good;
 
     if (dirtree_apply(t, 0, data, size, &good, &err) == 0) {
-        if (good > size || good < sizeof(struct names_header))
+        if (good > size || good < FRAMES_START)
             abort();
         look(t, DIRTREE_ROOT, 0);
         free(dirtree_path(t, 2));
@@ -108,29 +109,9 @@ static void apply(const uint8_t *data, size_t size)
     dirtree_free(t);
 }
 
-static void put_right(uint8_t *data, size_t size)
-{
-    struct names_header h = {.version = NAMES_VERSION, .manifest_id = MANIFEST_ID};
-    size_t at = sizeof(h);
-    uint32_t len, crc;
-
-    if (size < sizeof(h))
-        return;
-    memcpy(h.magic, NAMES_MAGIC, sizeof(h.magic));
-    h.crc = crc32c(&h, sizeof(h));
-    memcpy(data, &h, sizeof(h));
-    while (size - at >= 8) {
-        memcpy(&len, data + at, sizeof(len));
-        if (len > size - at - 8)
-            return;
-        crc = crc32c(data + at + 8, len);
-        memcpy(data + at + 4, &crc, sizeof(crc));
-        at += 8 + len;
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    const struct frames_kind kind = {NAMES_MAGIC, NAMES_VERSION, ""};
     uint8_t *copy = malloc(size ? size : 1);
 
     if (!copy)
@@ -138,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size)
         memcpy(copy, data, size);
     apply(data, size);
-    put_right(copy, size);
+    frames_put_right(copy, size, &kind, MANIFEST_ID);
     apply(copy, size);
     free(copy);
     return 0;

@@ -1205,12 +1205,12 @@ static void a_journal_that_is_cut_ends_with_its_last_whole_frame(void **state)
     close_tree(&w);
     for (size = memdisk_size(w.disk, "names0") - 1; size > 0; size--) {
         memdisk_cut(w.disk, "names0", size);
-        if (size < sizeof(struct names_header)) {
+        if (size < FRAMES_START) {
             assert_int_equal(try_apply(&w, &good, &err), -EIO);
             continue;
         }
         assert_int_equal(try_apply(&w, &good, &err), 0);
-        assert_int_equal(good, size >= first ? first : sizeof(struct names_header));
+        assert_int_equal(good, size >= first ? first : FRAMES_START);
     }
     world_end(&w);
 }
@@ -1244,13 +1244,13 @@ static void assert_refused(const char *words, size_t count, const struct names_r
     close_tree(&w);
     for (i = 0; i < count; i++)
         names_put(&payload, &records[i]);
-    assert_int_equal(names_open(w.disk, "names0", sizeof(struct names_header), &n, &err), 0);
+    assert_int_equal(names_open(w.disk, "names0", FRAMES_START, &n, &err), 0);
     assert_int_equal(names_append(n, &payload), 0);
     names_close(n);
     assert_int_equal(try_apply(&w, &good, &err), -EIO);
     if (!strstr(err.text, words))
         fail_msg("\"%s\" instead of \"%s\"", err.text, words);
-    assert_int_equal(good, strstr(err.text, "directory") ? good : sizeof(struct names_header));
+    assert_int_equal(good, strstr(err.text, "directory") ? good : FRAMES_START);
     buf_free(&payload);
     world_end(&w);
 }
@@ -1303,7 +1303,7 @@ static void directories_that_cannot_be_are_refused(void **state)
 
 static void a_header_that_does_not_fit_is_refused(void **state)
 {
-    struct names_header h, changed;
+    struct frames_header h, changed;
     struct world w;
     struct err err;
     uint64_t good;
@@ -1318,7 +1318,7 @@ static void a_header_that_does_not_fit_is_refused(void **state)
     assert_int_equal(try_apply(&w, &good, &err), -EIO);
     assert_non_null(strstr(err.text, "format version 2"));
     changed = h;
-    changed.manifest_id ^= 1;
+    changed.id ^= 1;
     memdisk_poke(w.disk, "names0", 0, &changed, sizeof(h));
     assert_int_equal(try_apply(&w, &good, &err), -EIO);
     assert_non_null(strstr(err.text, "checksum"));
