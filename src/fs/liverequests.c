@@ -6,7 +6,7 @@
  *
  * Writes go through: there is no collecting in the kernel. Exempt files (log, temporary ones) do
  * without its pages, too: they are written once, and hardly read. Where the kernel can, it reads and
- * writes them without us (passthrough.h), but for those opens that make the file.
+ * writes the log without us (passthrough.h), but for those opens that make the file.
  */
 #define FUSE_USE_VERSION 312
 
@@ -232,7 +232,7 @@ static void live_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int 
 /* What the kernel shall do with an open file. */
 static void fill_open(struct livefile *f, struct fuse_file_info *fi)
 {
-    fi->direct_io = livedir_descriptor(f) >= 0;
+    fi->direct_io = livedir_is_exempt(f);
     fi->keep_cache = !fi->direct_io;
     fi->noflush = 1;
 }

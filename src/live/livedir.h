@@ -153,7 +153,10 @@ int livedir_allocate(struct livefile *f, int mode, uint64_t offset,
 int livedir_sync(struct livefile *f, bool data_only);
 int livedir_file_stat(struct livefile *f, struct live_node *n);
 
-/* The descriptor of an exempt file, until it is closed (for passthrough); else -EPERM. */
+bool livedir_is_exempt(const struct livefile *f);
+
+/* Of a file of the log that is there already, so that writing it needs no more space: its descriptor,
+ * until it is closed, for passthrough. Of any other one -EPERM. */
 int livedir_descriptor(struct livefile *f);
 
 /* ---- freezes ---- */

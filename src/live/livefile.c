@@ -542,6 +542,7 @@ static struct opened *new_opened(struct livedir *l, struct node *n, int fd, bool
     o->fd = fd;
     o->writable = writable;
     o->exempt = n->exempt;
+    o->in_wal = n->linked && live_is_wal_dir(n->parent);
     o->id = node_id(n);
     o->born = n->born;
     pthread_rwlockattr_init(&attr);
@@ -690,9 +691,14 @@ void livedir_close_file(struct livefile *f)
         free_opened(gone);
 }
 
+bool livedir_is_exempt(const struct livefile *f)
+{
+    return f->o->exempt;
+}
+
 int livedir_descriptor(struct livefile *f)
 {
-    return f->o->exempt ? f->o->fd : -EPERM;
+    return f->o->in_wal ? f->o->fd : -EPERM;
 }
 
 /* ---- attributes ---- */

@@ -105,6 +105,7 @@ struct opened {
     int fd;
     bool writable;
     bool exempt;
+    bool in_wal; /* a file in pg_wal */
     uint64_t id;
     uint64_t born;
     struct grip *_Atomic grip; /* changed under the past's `touching` */
