@@ -48,7 +48,8 @@ void wal_add_own(const struct wal_list *l, const char *pg_wal, uint32_t timeline
  * nothing leads to what is after it. true: there was some; the segment that is missing, and the one
  * that is there after it.
  */
-bool wal_end_with_own(struct wal_list *all, uint64_t end, struct wal_segment *missing, struct wal_segment *there);
+bool wal_end_with_own(struct wal_list *all, uint64_t end, struct wal_segment *missing,
+                      struct wal_segment *there);
 
 /*
  * The way: of all timelines whose history is there, the newest that comes through `at` on
