@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/ask.h"
@@ -332,6 +333,47 @@ int mountpoint_mount(struct mountpoint *m, const char *source, const char *optio
     return rc < 0 ? rc : fd;
 }
 
+/* ---- in a process of its own ---- */
+
+/* An error's number, or 0. */
+static int unmount_there(const struct mountpoint *m, const char *path)
+{
+    (void)m;
+    return umount2(path, UMOUNT_NOFOLLOW) < 0 ? errno : 0;
+}
+
+static int sync_there(const struct mountpoint *m, const char *path)
+{
+    int fd = openat(m->parent, name_of(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd < 0 || syncfs(fd) < 0 ? errno : 0;
+}
+
+/*
+ * What waits for requests that this process answers. If it is killed meanwhile, a thread of its own
+ * that waits would keep /dev/fuse open, and so would wait for ever; a child that has not got that
+ * open goes on, with errors, when the connection breaks. (The child of a process with threads makes
+ * system calls only.)
+ */
+static int apart(const struct mountpoint *m, int (*what)(const struct mountpoint *, const char *))
+{
+    char *path = through_parent(m);
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        if (m->parent > 0)
+            close_range(0, (unsigned)m->parent - 1, 0);
+        close_range((unsigned)m->parent + 1, ~0u, 0);
+        _exit(what(m, path));
+    }
+    free(path);
+    if (pid < 0)
+        return -EAGAIN;
+    status = proc_wait(pid);
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+}
+
 int mountpoint_unmount(struct mountpoint *m, bool lazily)
 {
     dev_t dev;
@@ -339,14 +381,12 @@ int mountpoint_unmount(struct mountpoint *m, bool lazily)
 
     if (!m->mounted || !read_device(m, &dev) || dev != m->dev)
         return 0;
-    rc = unmount_place(m, lazily ? MNT_DETACH : 0);
+    rc = lazily ? unmount_place(m, MNT_DETACH) : apart(m, unmount_there);
     m->mounted = rc < 0;
     return rc;
 }
 
-int mountpoint_open(const struct mountpoint *m)
+int mountpoint_sync(const struct mountpoint *m)
 {
-    int fd = openat(m->parent, name_of(m->path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    return fd < 0 ? -errno : fd;
+    return apart(m, sync_there);
 }

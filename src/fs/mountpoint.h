@@ -43,7 +43,8 @@ int mountpoint_mount(struct mountpoint *m, const char *source, const char *optio
  * where somebody uses it. 0 or a negative errno. */
 int mountpoint_unmount(struct mountpoint *m, bool lazily);
 
-/* The root of what is mounted there, for reading. A descriptor, or a negative errno. */
-int mountpoint_open(const struct mountpoint *m);
+/* What the kernel has collected of writes to it is written. Both may be called by the process that
+ * serves it: what waits for answers is a child. */
+int mountpoint_sync(const struct mountpoint *m);
 
 #endif

@@ -48,16 +48,6 @@ static bool unmount_if_idle(const struct fs_serving *s)
     return proc_spawn(argv[0], argv, NULL, NULL, 0, &pid, &ignored) == 0 && proc_wait(pid) == 0;
 }
 
-static void ask_for_collected_writes(const struct fs_serving *s)
-{
-    int fd = mountpoint_open(s->at);
-
-    if (fd < 0)
-        return;
-    syncfs(fd);
-    close(fd);
-}
-
 /* The loop sleeps until a signal makes it look whether it shall end; one sent just before it falls
  * asleep is lost, so it is sent until it was heard. */
 static void end_loop(struct fs_serving *s)
@@ -101,7 +91,7 @@ static void *await_stop(void *arg)
         if (s->in_use)
             wait_until_idle(s);
         else
-            ask_for_collected_writes(s);
+            mountpoint_sync(s->at);
     }
     end_loop(s);
     return NULL;

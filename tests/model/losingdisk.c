@@ -4,7 +4,8 @@
  *
  *   DIR/disk    a disk of the size of IMAGE, for a loop device. A sync brings all that was written
  *               before it into IMAGE; until then it is here alone.
- *   DIR/crash   opening it ends all: of what was not synced, chance decides what reaches IMAGE, piece
+ *   DIR/crash   opening it ends all, at once or instead of the next sync that has something to do, when
+ *               most is lost: of what was not synced, chance decides what reaches IMAGE, piece
  *               by piece (also of 512 bytes, so that pages are torn) or until some moment; it
  *               reads as what became of it. From then on nothing is written or synced any more (EIO),
  *               so nobody is told that something lasts which does not.
@@ -45,6 +46,8 @@ static char *now; /* the disk as it is read: a private mapping of the image */
 static struct written *first, **last = &first;
 static size_t unsynced, kept, pieces;
 static bool crashed;
+static fuse_req_t waiting; /* who opened `crash`, until the next sync */
+static struct fuse_file_info waiting_info;
 static char outcome[160];
 
 /* ---- what is lost ---- */
@@ -180,10 +183,24 @@ static void disk_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 /* No page of the kernel's is between: what the loop device writes is written here. */
 static void disk_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    fi->direct_io = 1;
+    if (ino == CRASH && !crashed && !waiting && chance(60)) {
+        waiting = req;
+        waiting_info = *fi;
+        return;
+    }
     if (ino == CRASH && !crashed)
         crash();
-    fi->direct_io = 1;
     fuse_reply_open(req, fi);
+}
+
+static void crash_if_waited_for(void)
+{
+    if (!waiting || !unsynced)
+        return;
+    crash();
+    fuse_reply_open(waiting, &waiting_info);
+    waiting = NULL;
 }
 
 static void disk_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t offset,
@@ -213,6 +230,7 @@ static void disk_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t
 static void disk_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     (void)ino, (void)data_only, (void)fi;
+    crash_if_waited_for();
     fuse_reply_err(req, -sync_disk());
 }
 
