@@ -10,10 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/io.h"
 #include "common/mem.h"
 #include "pg/backup.h"
 #include "pg/control.h"
+#include "pg/postmaster.h"
+#include "pg/settings.h"
 #include "store/walreach.h"
 #include "pages/page.h"
 #include "base/writer.h"
@@ -30,21 +31,6 @@ struct adoption {
 };
 
 /* ---- no server runs on it ---- */
-
-#define PID_FILE_MAX (64 << 10)
-
-/* The first line of postmaster.pid; negative numbers are of servers for one user. */
-static pid_t read_pid(const char *dir)
-{
-    char *path = mem_printf("%s/postmaster.pid", dir), *text;
-    long pid = 0;
-
-    if (io_read_text(AT_FDCWD, path, PID_FILE_MAX, &text) == 0)
-        pid = labs(strtol(text, NULL, 10));
-    free(text);
-    free(path);
-    return (pid_t)pid;
-}
 
 /* Numbers are used again: another program with the number is no server. */
 static bool is_postgres(pid_t pid)
@@ -63,8 +49,10 @@ static bool is_postgres(pid_t pid)
 
 static int check_stopped(const char *dir, struct err *err)
 {
-    pid_t pid = read_pid(dir);
+    struct pg_postmaster p;
+    pid_t pid = pg_postmaster_read(dir, &p) == 0 ? p.pid : 0;
 
+    pg_postmaster_free(&p);
     if (pid <= 0 || (kill(pid, 0) < 0 && errno != EPERM) || !is_postgres(pid))
         return 0;
     return err_set(err, EBUSY,
@@ -269,22 +257,14 @@ static int check_tablespaces(const struct adoption *a, struct err *err)
     return rc;
 }
 
-/* As the settings of the directory have it; where they lie elsewhere, nothing is known. */
 static int check_fsync(const struct adoption *a, struct err *err)
 {
-    char *argv[] = {"postgres", "-D", a->dir, "-C", "fsync", NULL};
-    struct buf out = {0};
-    int rc = 0;
-
-    if (has_file(a, "postgresql.conf") &&
-        pg_program_run(&a->programs, "postgres", argv, NULL, NULL, -1, &out, NULL) == 0 &&
-        out.len >= 3 && strncmp(out.data, "off", 3) == 0)
-        rc = err_set(err, EINVAL,
-                     "fsync is off in the settings of %s: a crash of the machine would destroy it, "
-                     "whatever asofs kept of its past. Set it on",
-                     a->dir);
-    buf_free(&out);
-    return rc;
+    return pg_settings_without_fsync(&a->programs, a->dir)
+               ? err_set(err, EINVAL,
+                         "fsync is off in the settings of %s: a crash of the machine would destroy "
+                         "it, whatever asofs kept of its past. Set it on",
+                         a->dir)
+               : 0;
 }
 
 static int check_live(const struct adoption *a, struct err *err)

@@ -71,6 +71,7 @@ static void look_at_base(struct base_listed *b, struct store *s, const struct wa
     int rc = store_open_base(s, b->id, &opened, &err);
 
     store_is_frozen(s, b->id, &b->freeze, &b->made_for, NULL);
+    b->rung = store_is_rung(s, b->id);
     if (rc == 0) {
         b->directory = mem_strdup(opened.directory);
         if (opened.n_layers)

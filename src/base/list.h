@@ -19,10 +19,11 @@ struct base_listed {
     uint64_t wal_end;     /* LSN; 0: as `missing` says */
     int64_t wal_end_time; /* the last time that can be mounted, seconds since 1970; 0: none yet */
     char missing[25];
-    uint64_t freeze;   /* the number of the freeze that it is; 0: it is none */
-    char *made_for;    /* of a freeze: the view that it goes with; NULL: it stays */
-    bool kept_known;   /* of a freeze: the live base is served, and says how much is kept since it */
-    uint64_t kept;     /* bytes, until the next freeze */
+    uint64_t freeze; /* the number of the freeze that it is; 0: it is none */
+    char *made_for;  /* of a freeze: the view that it goes with; NULL: it stays */
+    bool rung;       /* of a freeze: it goes when there are enough later ones */
+    bool kept_known; /* of a freeze: the live base is served, and says how much is kept since it */
+    uint64_t kept;   /* bytes, until the next freeze */
     uint32_t left_for; /* the timeline that went another way: nothing can be mounted; 0: none */
 };
 

@@ -1,6 +1,5 @@
 #include "base/prune.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,33 +174,6 @@ static int look_at_views(struct pruning *p, struct err *err)
     return rc;
 }
 
-/* One whose maker has begun, and whose view is not there yet. */
-static int check_making(struct pruning *p, struct err *err)
-{
-    DIR *d = opendir(store_path(p->s));
-    struct dirent *e;
-    int rc = 0, fd;
-
-    if (!d)
-        return err_errno(err, "cannot read %s", store_path(p->s));
-    while (rc == 0 && (e = readdir(d))) {
-        const char *name = e->d_name + strlen(MAKING_PREFIX);
-
-        if (strncmp(e->d_name, MAKING_PREFIX, strlen(MAKING_PREFIX)) != 0)
-            continue;
-        rc = making_lock(p->s, name, false, &fd, err);
-        if (rc == 1)
-            rc = store_has_view(p->s, name)
-                     ? 0
-                     : err_set(err, EBUSY,
-                               "nothing is removed: the view \"%s\" is being made, and what it "
-                               "needs is not known yet; try again",
-                               name);
-    }
-    closedir(d);
-    return rc;
-}
-
 /* Ours to prune, and there. */
 static bool has_wal(const struct pruning *p)
 {
@@ -229,7 +201,7 @@ static int look_at_all(struct pruning *p, struct err *err)
     if (rc == 0)
         rc = look_at_bases(p, err);
     if (rc == 0)
-        rc = check_making(p, err);
+        rc = making_check_none(p->s, err);
     if (rc == 0) /* last: what was being made before is a view now, or on a base that is needed */
         rc = look_at_views(p, err);
     if (rc == 0)

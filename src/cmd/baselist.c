@@ -72,6 +72,8 @@ static void print_freeze(const struct base_listed *b, const struct base_list *l)
         printf(", %s kept since it", units_format_size(b->kept, kept, sizeof(kept)));
     if (b->made_for)
         printable_out(", goes with view %s", b->made_for);
+    if (b->rung)
+        printf(", a rung");
     putchar('\n');
 }
 

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/liverecover.h"
+#include "cmd/liverungs.h"
 #include "cmd/livestatus.h"
 #include "common/daemon.h"
 #include "common/io.h"
@@ -24,9 +26,10 @@
 #include "fs/mountpoint.h"
 #include "live/livedir.h"
 #include "store/livewal.h"
+#include "pg/postmaster.h"
+#include "pg/settings.h"
 
 #define PATH_FILE_MAX 65536
-#define PID_FILE_MAX 65536
 
 struct serving {
     const struct live_serve_options *o;
@@ -36,6 +39,8 @@ struct serving {
     struct mountpoint at;
     struct livedir *live;
     struct livefs *_Atomic fs;
+    struct live_rungs *rungs; /* NULL: none are made */
+    bool left;                /* postmaster.pid is of a server that is gone */
 };
 
 /* ---- where it is served ---- */
@@ -134,29 +139,19 @@ static void leave(void *arg)
 
 /* ---- what is served ---- */
 
-static pid_t read_pid(const char *data)
-{
-    char *path = mem_printf("%s/postmaster.pid", data), *text = NULL;
-    long pid = 0;
-
-    if (io_read_text(AT_FDCWD, path, PID_FILE_MAX, &text) == 0)
-        pid = labs(strtol(text, NULL, 10));
-    free(text);
-    free(path);
-    return (pid_t)pid;
-}
-
 /* A server works in its data directory. One that was left by a daemon that died works in a mount
  * that is no more. */
 static int check_no_server(const struct serving *s, struct err *err)
 {
-    pid_t pid = read_pid(s->data);
+    struct pg_postmaster p;
+    pid_t pid = pg_postmaster_read(s->data, &p) == 0 ? p.pid : 0;
     char *path = mem_printf("/proc/%ld/cwd", (long)pid);
     struct stat at, data;
     bool runs = pid > 0 && stat(path, &at) == 0 && stat(s->data, &data) == 0 &&
                 at.st_dev == data.st_dev && at.st_ino == data.st_ino;
 
     free(path);
+    pg_postmaster_free(&p);
     if (!runs)
         return 0;
     return err_set(err, EBUSY,
@@ -181,6 +176,23 @@ static int check_role(const struct serving *s, struct err *err)
     return err_set(
         err, EINVAL,
         "%s is no standby's (it has no standby.signal); --primary serves it nevertheless", s->data);
+}
+
+/* What a crash of the machine would do to it is its owner's affair, but is not left unsaid. */
+static void warn_without_fsync(const struct serving *s)
+{
+    struct pg_programs programs = {0};
+    struct err ignored;
+    int major = s->o->primary && !has_file(s->data, "standby.signal")
+                    ? pg_version_of(s->data, &ignored)
+                    : -1;
+
+    if (major > 0 && pg_programs_find(major, NULL, &s->owner, &programs, &ignored) == 0 &&
+        pg_settings_without_fsync(&programs, s->data))
+        log_error("fsync is off in the settings of %s, which is a primary's: a crash of the "
+                  "machine would destroy it, whatever is kept of its past. Set it on",
+                  s->data);
+    pg_programs_free(&programs);
 }
 
 static int check_owner(const struct serving *s, struct err *err)
@@ -217,6 +229,16 @@ static char *print_status(void *arg)
     return live_status_text(s->live);
 }
 
+static int remove_left(struct serving *s, struct err *err)
+{
+    int rc = livedir_unlink(s->live, LIVEDIR_ROOT, PG_POSTMASTER_FILE);
+
+    return rc < 0 && rc != -ENOENT
+               ? err_set(err, -rc, "cannot remove %s/" PG_POSTMASTER_FILE ": %s", s->data,
+                         strerror(-rc))
+               : 0;
+}
+
 /* Entered. */
 static int open_live(struct serving *s, struct err *err)
 {
@@ -236,7 +258,11 @@ static int open_live(struct serving *s, struct err *err)
     if (rc == 0)
         rc = check_role(s, err);
     if (rc == 0)
+        warn_without_fsync(s);
+    if (rc == 0)
         rc = livedir_open(s->data, s->epochs, &options, &s->live, err);
+    if (rc == 0 && s->left)
+        rc = remove_left(s, err);
     if (rc == 0)
         rc = write_down(s, err);
     return rc;
@@ -271,12 +297,21 @@ static int mount_live(struct serving *s, struct err *err)
     return rc;
 }
 
+static int start_rungs(struct serving *s, struct err *err)
+{
+    return s->o->rungs.every_ms
+               ? live_rungs_start(s->store, s->live, &s->owner, &s->o->rungs, &s->rungs, err)
+               : 0;
+}
+
 static int serve(struct serving *s, int parent_fd, const struct stop *stop, struct err *err)
 {
     int rc = mount_live(s, err);
 
     if (rc == 0 && parent_fd >= 0)
         rc = daemon_ready(parent_fd, err);
+    if (rc == 0)
+        rc = start_rungs(s, err);
     if (rc == 0 && (rc = livefs_serve(s->fs, stop)) < 0)
         err_set(err, -rc, "the connection to the kernel failed: %s", strerror(-rc));
     return rc;
@@ -290,6 +325,7 @@ static int close_live(struct serving *s)
     int rc = 0;
 
     livefs_unmount(fs);
+    live_rungs_stop(s->rungs);
     if (!s->live)
         return 0;
     pg_identity_enter_again(&s->owner);
@@ -319,6 +355,18 @@ static int run(struct serving *s, int parent_fd)
     return rc < 0 || closed < 0;
 }
 
+/* What a killed process left is looked at, too, where that is wanted. */
+static int prepare_place(struct serving *s, const char *dir, struct err *err)
+{
+    int rc = s->o->recover ? live_recover_check(s->store, &s->owner, err) : 0;
+
+    if (rc == 0)
+        rc = mountpoint_prepare(dir, NULL, &s->at, err);
+    if (rc == 0 && s->o->recover)
+        rc = live_recover(s->data, &s->at, &s->owner, &s->left, err);
+    return rc;
+}
+
 int live_serve(const char *store, const char *data, const char *dir,
                const struct live_serve_options *o)
 {
@@ -329,7 +377,7 @@ int live_serve(const char *store, const char *data, const char *dir,
 
     s.epochs = mem_printf("%s/epoch", store);
     if (rc == 0)
-        rc = mountpoint_prepare(dir, NULL, &s.at, &err);
+        rc = prepare_place(&s, dir, &err);
     if (rc == 0)
         rc = mountpoint_check_user(&s.at, false, &err);
     if (rc == 0 && !o->foreground)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cmd/liverungs.h"
 #include "common/err.h"
 #include "pg/identity.h"
 
@@ -15,10 +16,13 @@ struct live_serve_options {
     uint64_t limit, reserve;
     const char *log; /* where the log goes that the server has done with; NULL: nowhere */
     uint64_t log_limit;
+    bool recover; /* what was left by one that was killed, with its server, is put away first */
+    struct live_rungs_options rungs; /* every_ms 0: none are made */
 };
 
 /*
- * Serve the data directory `data` on `dir`; its epochs lie in `epochs`, below the store. Returns the
+ * Serve the data directory `data` on `dir`; its epochs lie in `epochs`, below the store (both paths
+ * absolute). Returns the
  * exit status; what is wrong was said. Root serves as the owner of the store.
  */
 int live_serve(const char *store, const char *data, const char *dir,

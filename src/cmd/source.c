@@ -35,7 +35,8 @@ const char source_help[] =
     "      --lsn=LSN             up to that place on the log\n"
     "      --xid=N               up to the end of that transaction\n"
     "      --restore-point=NAME  pg_create_restore_point()\n"
-    "      --latest              the end of the log\n"
+    "      --latest              the end of the log; of a live base, now\n"
+    "      --checkpoint          then its server makes a checkpoint before: less is replayed\n"
     "      --view=NAME           keep the view under this name; mount one that was kept\n"
     "      --database=NAME       only that one (default: a directory for each)\n"
     "      --run-as=USER         who PostgreSQL runs as (default: the owner of the store)\n"
@@ -145,6 +146,7 @@ const struct option_def source_options[] = {
     OPTION_CALL("xid", 0, struct source, page.moment, set_xid),
     OPTION_CALL("restore-point", 0, struct source, page.moment, set_restore_point),
     OPTION_CALL_FLAG("latest", 0, struct source, page.moment, set_latest),
+    OPTION_FLAG("checkpoint", 0, struct source, page.checkpoint),
     OPTION_TEXT("view", 0, struct source, page.view),
     OPTION_TEXT("database", 0, struct source, page.database),
     OPTION_TEXT("run-as", 0, struct source, page.run_as),

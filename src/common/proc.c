@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -152,6 +153,56 @@ void proc_leave_terminal(void)
 const char *proc_self(void)
 {
     return "/proc/self/exe";
+}
+
+/* Until its other end is closed; -EINTR: it shall stop. */
+static int hear(int fd, int stop_fd, struct buf *said)
+{
+    struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+    char piece[1024];
+    ssize_t n = 1;
+
+    while (n > 0) {
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return -errno;
+        if (p[1].revents)
+            return -EINTR;
+        if (!p[0].revents)
+            continue;
+        n = read(fd, piece, sizeof(piece));
+        if (n > 0)
+            buf_put(said, piece, (size_t)n);
+    }
+    return n < 0 ? -errno : 0;
+}
+
+int proc_run_self(char *const argv[], int stop_fd, struct buf *said)
+{
+    struct proc_fd fds[] = {
+        {PROC_NULL, STDIN_FILENO}, {PROC_NULL, STDOUT_FILENO}, {PROC_NULL, STDERR_FILENO}};
+    int ends[2], rc, status;
+    struct err err;
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    fds[2].ours = ends[1];
+    rc = proc_spawn(proc_self(), argv, NULL, fds, 3, &pid, &err);
+    close(ends[1]);
+    if (rc == 0) {
+        rc = hear(ends[0], stop_fd, said);
+        if (rc < 0)
+            kill(pid, SIGTERM);
+        status = proc_wait(pid);
+        if (rc == 0)
+            rc = WIFEXITED(status) ? WEXITSTATUS(status) : -ECHILD;
+        if (rc == -ECHILD)
+            buf_puts(said, "the process that was to do it was killed");
+    } else {
+        buf_puts(said, err.text);
+    }
+    close(ends[0]);
+    return rc;
 }
 
 int proc_wait(pid_t pid)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 
 #define PROC_NULL (-1)
@@ -63,6 +64,13 @@ void proc_leave_terminal(void);
 /* The program that is running, as a path that can be started again even if the file was replaced.
  */
 const char *proc_self(void);
+
+/*
+ * Run this program anew with argv, to its end; what it writes to standard error is put to `said`,
+ * its input and output are /dev/null. stop_fd readable: it is ended (SIGTERM), and -EINTR. Its exit
+ * status, or a negative errno (`said` says why, too).
+ */
+int proc_run_self(char *const argv[], int stop_fd, struct buf *said);
 
 /* Wait for the end of a child; returns its wait status, or -1. */
 int proc_wait(pid_t pid);

@@ -111,8 +111,9 @@ static bool unmount_dead(const struct mountpoint *m)
     return proc_spawn(argv[0], argv, NULL, NULL, 0, &pid, &ignored) == 0 && proc_wait(pid) == 0;
 }
 
-static int take_away_dead(const struct mountpoint *m, struct err *err)
+static int take_away_dead(struct mountpoint *m, struct err *err)
 {
+    m->dead = mounts_device(m->path);
     if (!mounts_is(m->path, MOUNTS_OURS) || !unmount_dead(m))
         return err_set(err, ENOTCONN, "%s is a mount whose process is gone; unmount it first",
                        m->path);
@@ -288,6 +289,7 @@ void mountpoint_close(struct mountpoint *m)
     if (m->dir >= 0)
         close(m->dir);
     free(m->path);
+    free(m->dead);
     *m = (struct mountpoint){0};
 }
 

@@ -15,6 +15,7 @@ struct mountpoint {
     char *path;  /* absolute */
     int parent;  /* the directory above it */
     int dir;     /* itself, not what is mounted on it */
+    char *dead;  /* of a dead mount that was taken away, its device, "MAJOR:MINOR"; or NULL */
     bool is_set; /* whether the members above are */
     bool mounted;
     dev_t dev; /* of what mountpoint_mount has mounted */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/lsn.h"
 #include "common/mem.h"
 #include "replay/making.h"
@@ -75,6 +76,8 @@ static int find_own(struct choice *c, struct err *err)
     struct store_base b;
     int rc = store_open_base(c->store, choice_base(c)->id, &b, err);
 
+    if (rc == -ENOENT && !store_has_base(c->store, choice_base(c)->id))
+        return err_set(err, ESTALE, "base %s was dropped just now", choice_base(c)->id);
     if (rc < 0)
         return rc;
     free(c->own);
@@ -144,14 +147,62 @@ static int look_at_wal(struct choice *c, const struct choice_request *req, struc
     return 0;
 }
 
+/* Of a freeze: it was given up, or dropped, or is not served now. */
+static bool is_away(int rc)
+{
+    return rc == -ESTALE || rc == -ENOTCONN;
+}
+
+static void tell_away(const struct choice *c, const struct err *away)
+{
+    const char *id = choice_base(c)->id;
+
+    if (*away->text)
+        log_note("%s\nit is reached from base %s instead, with more log", away->text, id);
+    else if (c->lost && strtol(c->lost, NULL, 10) > strtol(id, NULL, 10))
+        log_note("base %s is a freeze that was given up: it is reached from base %s instead, with "
+                 "more log",
+                 c->lost, id);
+}
+
+/* What was nearer, and why it is of no use. */
+static int hint_away(const struct err *away, int rc, struct err *err)
+{
+    return *away->text ? err_hint(err, "a base that is nearer is of no use: %s", away->text) : rc;
+}
+
+/* 1: the newest that is early enough, older than `before` of them and there; 0: there is none, and
+ * *away says what is not there, if anything. */
+static int choose(struct choice *c, unsigned before, struct err *away, struct err *err)
+{
+    int i, rc;
+
+    *away->text = '\0';
+    while ((i = moment_choose(c->moment, c->bases, c->n_bases, before)) >= 0) {
+        c->base = before = (unsigned)i;
+        rc = look_from_base(c, err);
+        if (rc == 0) {
+            tell_away(c, away);
+            return 1;
+        }
+        if (!is_away(rc))
+            return hint_away(away, rc, err);
+        if (!*away->text)
+            *away = *err;
+    }
+    return 0;
+}
+
 static int choose_newest(struct choice *c, struct err *err)
 {
-    int i = moment_choose(c->moment, c->bases, c->n_bases, c->n_bases);
+    struct err away;
+    int rc = choose(c, c->n_bases, &away, err);
 
-    if (i < 0)
-        return before_first(c, err);
-    c->base = (unsigned)i;
-    return look_from_base(c, err);
+    if (rc == 0 && *away.text) {
+        *err = away;
+        return -away.code;
+    }
+    return rc < 0 ? rc : rc == 1 ? 0 : before_first(c, err);
 }
 
 /* Only one of the bases counts; 0 of them are left where that is gone. */
@@ -197,13 +248,15 @@ int choice_make(struct choice *c, const struct choice_request *req, struct err *
 
 int choice_make_older(struct choice *c, struct err *err)
 {
-    int older = moment_choose(c->moment, c->bases, c->n_bases, c->base), rc;
+    struct err away, refusal;
+    unsigned base = c->base;
+    int rc = choose(c, base, &away, &refusal);
 
-    if (older < 0)
-        return 0;
-    c->base = (unsigned)older;
-    rc = look_from_base(c, err);
-    return rc < 0 ? rc : 1;
+    if (rc < 0)
+        *err = refusal;
+    if (rc == 0)
+        c->base = base;
+    return rc;
 }
 
 const struct moment_base *choice_base(const struct choice *c)

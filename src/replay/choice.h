@@ -1,6 +1,7 @@
 /*
- * From which base a moment is reached: the newest that is early enough, and is not on a branch that
- * was left; and how far the log leads from it. What a command fetches is not looked at.
+ * From which base a moment is reached: the newest that is early enough, is there (a freeze may have
+ * been given up, or not be served now: that is noted), and is not on a branch that was left; and how
+ * far the log leads from it. What a command fetches is not looked at.
  */
 #ifndef ASOFS_REPLAY_CHOICE_H
 #define ASOFS_REPLAY_CHOICE_H
@@ -30,7 +31,8 @@ struct choice {
     const char *lost;       /* a freeze that was given up, and is early enough; NULL: none */
 };
 
-/* -ERANGE, -ENOENT: there is no such base, or the log does not reach the moment. On failure too
+/* -ERANGE, -ENOENT: there is no such base, or the log does not reach the moment. -ESTALE, -ENOTCONN:
+ * there is only what is not there now. On failure too
  * choice_free is next. What the request names is borrowed until then. */
 int choice_make(struct choice *c, const struct choice_request *req, struct err *err);
 

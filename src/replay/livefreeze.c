@@ -421,10 +421,10 @@ static int make(struct livefreeze *z, char **id, struct err *err)
     return rc;
 }
 
-int livefreeze_make(struct store *s, const struct pg_programs *p, const char *view, char **id,
-                    struct err *err)
+int livefreeze_make(struct store *s, const struct pg_programs *p, const struct store_freeze *what,
+                    char **id, struct err *err)
 {
-    struct livefreeze z = {.store = s, .programs = p, .freeze = {.view = view}};
+    struct livefreeze z = {.store = s, .programs = p, .freeze = *what};
     int rc = make(&z, id, err);
 
     store_live_free(&z.live);

@@ -20,11 +20,11 @@
 bool livefreeze_is_served(struct store *s);
 
 /*
- * view: that the base is made for, and goes with when that is dropped; NULL: it stays. *id is freed by
- * the caller. On failure there is neither a base nor a freeze.
+ * what: all but its number. *id is freed by the caller. On failure there is neither a base nor a
+ * freeze.
  */
-int livefreeze_make(struct store *s, const struct pg_programs *p, const char *view, char **id,
-                    struct err *err);
+int livefreeze_make(struct store *s, const struct pg_programs *p, const struct store_freeze *what,
+                    char **id, struct err *err);
 
 /* store_drop_base; of a freeze that is not served now, the freeze itself goes when it is. */
 int livefreeze_drop(struct store *s, const char *id, struct err *err);

@@ -92,6 +92,32 @@ void making_unlock(const struct store *s, const char *name, int fd)
 }
 
 /* The maker may be between two replays and not hold the view. */
+int making_check_none(struct store *s, struct err *err)
+{
+    DIR *d = opendir(store_path(s));
+    struct dirent *e;
+    int rc = 0, fd;
+
+    if (!d)
+        return err_errno(err, "cannot read %s", store_path(s));
+    while (rc == 0 && (e = readdir(d))) {
+        const char *name = e->d_name + strlen(MAKING_PREFIX);
+
+        if (strncmp(e->d_name, MAKING_PREFIX, strlen(MAKING_PREFIX)) != 0)
+            continue;
+        rc = making_lock(s, name, false, &fd, err);
+        if (rc == 1)
+            rc = store_has_view(s, name)
+                     ? 0
+                     : err_set(err, EBUSY,
+                               "nothing is removed: the view \"%s\" is being made, and what it "
+                               "needs is not known yet; try again",
+                               name);
+    }
+    closedir(d);
+    return rc;
+}
+
 int making_drop_view(struct store *s, const char *name, struct err *err)
 {
     int fd, rc;
@@ -180,6 +206,10 @@ int making_read_bases(struct store *s, char *const *ids, struct moment_base **ba
     for (*n = 0; rc == 0 && *ids; ids++) {
         (*bases)[*n].id = *ids;
         rc = store_base_facts(s, *ids, &(*bases)[*n].facts, err);
+        if (rc == -ENOENT && !store_has_base(s, *ids)) {
+            rc = 0; /* it was dropped since they were listed */
+            continue;
+        }
         if (rc == 0 && !(*bases)[*n].facts.plain)
             (*n)++;
     }

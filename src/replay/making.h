@@ -33,6 +33,9 @@ bool making_is_temporary(const char *name);
 int making_lock(const struct store *s, const char *name, bool take, int *fd, struct err *err);
 void making_unlock(const struct store *s, const char *name, int fd);
 
+/* -EBUSY, by name: a view is being made, and is not there yet: what it will stand on nobody knows. */
+int making_check_none(struct store *s, struct err *err);
+
 /* store_drop_view, but not while somebody makes it: -EBUSY. */
 int making_drop_view(struct store *s, const char *name, struct err *err);
 

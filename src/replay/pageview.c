@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/proc.h"
 #include "pg/private.h"
 #include "replay/livefreeze.h"
 #include "replay/making.h"
@@ -160,11 +161,33 @@ static int make_view(struct pageview *v, const char *log, struct err *err)
     return rc;
 }
 
+/* By a process that becomes the owner of the store, which this one only is for its files: as him the
+ * server is connected to. */
+static int checkpoint(const struct pageview *v, struct err *err)
+{
+    char *path = mem_strdup(store_path(v->store));
+    char *argv[] = {"asofs", "live", "--", path, "checkpoint", NULL};
+    struct buf said = {0};
+    int rc = v->req->checkpoint ? proc_run_self(argv, v->req->stop_fd, &said) : 0;
+
+    if (rc == -EINTR)
+        err_set(err, EINTR, "interrupted");
+    else if (rc != 0)
+        rc = err_set(err, EIO, "the live base was not frozen: %s", said.data ? said.data : "");
+    buf_free(&said);
+    free(path);
+    return rc;
+}
+
 /* The live base is frozen, and shown as far as the log of the freeze goes: no further. */
 static int make_view_of_now(struct pageview *v, struct err *err)
 {
-    int rc = livefreeze_make(v->store, &v->programs, v->name, &v->frozen, err);
+    const struct store_freeze what = {.view = v->name};
+    int rc = checkpoint(v, err);
     char *log;
+
+    if (rc == 0)
+        rc = livefreeze_make(v->store, &v->programs, &what, &v->frozen, err);
 
     if (rc < 0)
         return rc;
@@ -187,6 +210,9 @@ static int find_or_make(struct pageview *v, struct err *err)
         rc = look_for_view(v, err);
     if (rc == 0)
         rc = find_programs(v, err);
+    if (rc == 0 && v->req->checkpoint && !is_now(v))
+        rc = err_set(err, EINVAL,
+                     "--checkpoint goes with --latest of a store whose live base is served");
     if (rc == 0)
         rc = is_now(v) ? make_view_of_now(v, err) : make_view(v, v->req->log, err);
     unlock_name(v);

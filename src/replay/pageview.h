@@ -39,6 +39,7 @@ struct pageview_request {
     const char *log;             /* --log: NULL: what the store says */
     const char *restore_command; /* NULL: what the store says */
     bool pages;                  /* its data directory is to be read too: pageview_pages */
+    bool checkpoint;             /* of a live base, the latest: its server makes one before */
     const char *database;        /* that is wanted; NULL: several */
     unsigned connections;        /* that will be made */
     bool quiet;

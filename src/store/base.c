@@ -199,6 +199,11 @@ static int open_layers(struct store *s, struct store_base *b, struct err *err)
     return rc;
 }
 
+bool store_has_base(struct store *s, const char *id)
+{
+    return store_require_base(s, id, NULL) == 0;
+}
+
 int store_require_base(struct store *s, const char *id, struct err *err)
 {
     if (!store_is_id(id) || !store_is_there(s, "base", id) || store_is_making(s, id))

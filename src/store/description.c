@@ -72,8 +72,9 @@ static const struct key store_keys[] = {NUMBER(format),
 static const struct key directory_keys[] = {
     NUMBER(format), TEXT(kind), TEXT(path), BASE_FACTS, {0}};
 static const struct key live_keys[] = {NUMBER(format), TEXT(kind), TEXT(path), {0}};
-static const struct key frozen_keys[] = {NUMBER(format),   TEXT(kind), TEXT(live), NUMBER(epoch),
-                                         MAYBE_TEXT(view), BASE_FACTS, {0}};
+static const struct key frozen_keys[] = {
+    NUMBER(format),   TEXT(kind),         TEXT(live), NUMBER(epoch),
+    MAYBE_TEXT(view), MAYBE_NUMBER(rung), BASE_FACTS, {0}};
 static const struct key layer_keys[] = {NUMBER(format), TEXT(kind), TEXT(parent), BASE_FACTS, {0}};
 static const struct key view_keys[] = {NUMBER(format),
                                        TEXT(base),
@@ -302,6 +303,8 @@ static int check_freeze(const struct store_description *d, const char *file, str
         return refuse_number(file, "epoch", d->epoch, "no number of a freeze", err);
     if (d->view && !store_is_view_name(d->view))
         return refuse_text(file, "view", d->view, "no name of a view", err);
+    if (d->rung != 0 && d->rung != 1)
+        return refuse_number(file, "rung", d->rung, "neither 0 nor 1", err);
     return d->start_lsn && d->consistent_lsn
                ? 0
                : err_set(err, EINVAL, "%s: key \"%s\" is missing", file,
@@ -472,8 +475,9 @@ json_t *store_describe_live(const char *path)
 json_t *store_describe_frozen(const char *live, const struct store_freeze *z,
                               const struct store_base_facts *f)
 {
-    return add_facts(json_pack("{s:i,s:s,s:s,s:I,s:s*}", "format", STORE_FORMAT, "kind", "frozen",
-                               "live", live, "epoch", (json_int_t)z->number, "view", z->view),
+    return add_facts(json_pack("{s:i,s:s,s:s,s:I,s:s*,s:o*}", "format", STORE_FORMAT, "kind",
+                               "frozen", "live", live, "epoch", (json_int_t)z->number, "view",
+                               z->view, "rung", maybe_number(z->rung)),
                      f);
 }
 

@@ -57,9 +57,9 @@ int store_find_live(struct store *s, struct store_live *l, struct err *err)
     return rc < 0 ? rc : l->id != NULL;
 }
 
-bool store_is_served(const struct store *s)
+bool store_is_served_at(const char *store)
 {
-    char *path = mem_printf("%s/epoch/lock", s->path);
+    char *path = mem_printf("%s/epoch/lock", store);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     bool served = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 
@@ -67,6 +67,11 @@ bool store_is_served(const struct store *s)
         close(fd);
     free(path);
     return served;
+}
+
+bool store_is_served(const struct store *s)
+{
+    return store_is_served_at(s->path);
 }
 
 static int add_live(struct store *s, const char *directory, char **id, struct err *err)
@@ -231,6 +236,15 @@ int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **vi
     }
     store_description_free(&d);
     return rc;
+}
+
+bool store_is_rung(struct store *s, const char *id)
+{
+    struct store_description d = {0};
+    bool rung = store_load_base(s, id, &d, NULL) == 0 && is_kind(&d, "frozen") && d.rung;
+
+    store_description_free(&d);
+    return rung;
 }
 
 int store_lock_freezes(struct store *s, int *fd, struct err *err)

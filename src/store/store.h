@@ -160,10 +160,12 @@ void store_live_free(struct store_live *l);
 
 /* A process serves from this store now. Where one was killed, its mount point may be another's since. */
 bool store_is_served(const struct store *s);
+bool store_is_served_at(const char *path); /* which may be no store */
 
 struct store_freeze {
     uint64_t number;
     const char *view; /* a view that it was made for alone, and goes with; NULL: it stays */
+    bool rung;        /* one of many, made at a pace: it may go when there are enough later ones */
 };
 
 #define STORE_FREEZES ".asofs/frozen" /* below the mount: a directory for each freeze, by number */
@@ -183,6 +185,8 @@ int store_is_frozen(struct store *s, const char *id, uint64_t *number, char **vi
 
 /* The base is a freeze that was given up, as who serves it says: nothing can be shown from it. */
 bool store_is_lost(struct store *s, const char *id);
+/* The base is a freeze that is a rung; what is not understood is none. */
+bool store_is_rung(struct store *s, const char *id);
 
 /* Waits until no other process freezes or drops a freeze; ended by closing *fd. */
 int store_lock_freezes(struct store *s, int *fd, struct err *err);
@@ -194,6 +198,7 @@ int store_drop_base(struct store *s, const char *id, struct err *err);
  * with store_names_free. */
 int store_bases(struct store *s, char ***ids, struct err *err);
 int store_views(struct store *s, char ***names, struct err *err);
+bool store_has_base(struct store *s, const char *id); /* still; bases are dropped */
 void store_names_free(char **names);
 
 /*
@@ -306,7 +311,8 @@ struct store_description {
     char *path; /* of a directory and a live one, absolute */
     char *live; /* of a frozen one: the id of the live one */
     int64_t epoch;
-    char *view; /* of a frozen one: for which it was made; may be missing */
+    char *view;   /* of a frozen one: for which it was made; may be missing */
+    int64_t rung; /* of a frozen one: 1, or missing */
     char
         *parent; /* of a layer: the id of the base below it. view.json: "view/<name>", or missing */
     char *start_lsn, *consistent_lsn;    /* may be missing; the others only with start_lsn */

@@ -111,3 +111,16 @@ bench_end() {
 bench_sums='SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(bbalance) FROM pgbench_branches)
 	AND (SELECT sum(tbalance) FROM pgbench_tellers) = (SELECT coalesce(sum(delta), 0) FROM pgbench_history)
 	AND (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT coalesce(sum(delta), 0) FROM pgbench_history)'
+
+# --- as a base of the store ---
+
+# The numbers of what is frozen; the bases that are rungs; fact BASE KEY: of its base.json.
+freezes() { find "$LIVE/.asofs/frozen" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n; }
+rungs() {
+	{ grep -l '"rung": 1' "$STORE"/base/*/base.json 2>/dev/null || true; } | while read -r file; do
+		[[ ! -e ${file%/*}/making ]] || continue # its maker was ended
+		file=${file%/*}
+		echo "${file##*/}"
+	done | sort -n
+}
+fact() { sed -n "s/.*\"$2\": \"\?\([^\",]*\)\"\?,\?$/\1/p" "$STORE/base/$1/base.json"; }
