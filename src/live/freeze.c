@@ -123,6 +123,14 @@ void live_fail(struct livedir *l, int rc, const char *what)
     give_up(l, UINT64_MAX, why);
 }
 
+int live_watch_others(struct livedir *l)
+{
+    if (!live_is_changed_past(l))
+        return 0;
+    give_up(l, UINT64_MAX, "the data directory was changed past asofs while it was served");
+    return -ESTALE;
+}
+
 /* ---- freezing ---- */
 
 int live_prepare(struct livedir *l, struct err *err)
@@ -228,7 +236,7 @@ int livedir_freeze(struct livedir *l, uint64_t want, int wait_ms, uint64_t *numb
 {
     int rc;
 
-    if (live_is_changed_past(l))
+    if (live_watch_others(l) < 0)
         return err_set(err, ESTALE, "the data directory was changed past asofs");
     pthread_mutex_lock(&l->making);
     rc = freeze(l, want, wait_ms, number, err);

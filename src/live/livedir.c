@@ -49,7 +49,7 @@ static void *keep_up(void *arg)
         pthread_mutex_lock(&l->making);
         live_prepare(l, NULL); /* else the freeze itself says why it cannot be made */
         pthread_mutex_unlock(&l->making);
-        live_is_changed_past(l);
+        live_watch_others(l);
         live_watch_space(l);
         live_let_go(l);
         live_tidy(l);

@@ -140,6 +140,10 @@ static inline bool live_is_seen(const struct epoch *e, bool exempt, uint64_t bor
  * any more. Within a phase; any lock but `list`. */
 void live_fail(struct livedir *l, int rc, const char *what);
 
+/* All freezes are given up if somebody else changed the data directory, and none is made any more:
+ * -ESTALE. */
+int live_watch_others(struct livedir *l);
+
 /* The epochs of a number, or in order; held, NULL: none. */
 struct epoch *live_epoch(struct livedir *l, uint64_t number);
 void live_append_epoch(struct livedir *l, struct epoch *e);
@@ -223,8 +227,7 @@ void live_note_lingering(struct livedir *l);
 /* The number may be given from now on, also if the operating system crashes. `making` is locked. */
 int live_reserve(struct livedir *l, uint64_t number);
 
-/* Whether somebody else has changed a name in the data directory while it was served: then all freezes
- * are given up, and none is made any more. */
+/* Whether somebody else has changed a name in the data directory while it was served. */
 bool live_is_changed_past(struct livedir *l);
 
 /* NULL: nobody has changed anything since the process that served it last; or what was. crashed: the

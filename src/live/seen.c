@@ -154,9 +154,6 @@ bool live_is_changed_past(struct livedir *l)
     changed = l->changed_past;
     pthread_mutex_unlock(&l->seeing);
     pthread_rwlock_unlock(&l->tree);
-    if (changed)
-        livedir_give_up(l, UINT64_MAX,
-                        "the data directory was changed past asofs while it was served");
     return changed;
 }
 
