@@ -378,6 +378,27 @@ static void a_segment_of_a_wrong_size_is_refused_by_name(void **state)
     assert_null(l.segments);
 }
 
+/* 3 is a freeze's own, cut at its end within it. */
+static void after_what_a_freeze_has_cut_nothing_is_led_to(void **state)
+{
+    struct wal_segment segments[] = {{.timeline = 1, .number = 2, .own = true},
+                                     {.timeline = 1, .number = 3, .own = true},
+                                     {.timeline = 1, .number = 5}};
+    struct wal_list all = {.segments = segments, .n = 3, .segment_bytes = MIB};
+    struct wal_segment missing, there;
+
+    (void)state;
+    assert_true(wal_end_with_own(&all, 3 * MIB + 8, &missing, &there));
+    assert_int_equal(all.n, 2);
+    assert_int_equal(missing.number, 3);
+    assert_int_equal(there.number, 5);
+    assert_false(wal_end_with_own(&all, 3 * MIB + 8, &missing, &there)); /* nothing is there */
+    all.n = 3;
+    segments[1].own = false; /* it was kept: all of it */
+    assert_false(wal_end_with_own(&all, 3 * MIB + 8, &missing, &there));
+    assert_int_equal(all.n, 3);
+}
+
 static void a_directory_that_is_missing_is_an_error_and_an_empty_one_is_none(void **state)
 {
     char *missing = mem_printf("%s/none", (char *)*state);
@@ -445,6 +466,7 @@ int main(void)
         PLACED(of_a_whole_and_a_partial_segment_the_whole_one_counts),
         PLACED(a_segment_of_a_wrong_size_is_refused_by_name),
         PLACED(what_a_base_has_itself_comes_with_the_histories_up_to_its_own),
+        cmocka_unit_test(after_what_a_freeze_has_cut_nothing_is_led_to),
         PLACED(a_directory_that_is_missing_is_an_error_and_an_empty_one_is_none),
     };
 
