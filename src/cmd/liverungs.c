@@ -28,21 +28,6 @@ struct live_rungs {
 
 /* ---- when ---- */
 
-int64_t live_rungs_first(int64_t newest, int64_t now, int64_t every)
-{
-    if (!newest || newest > now + every)
-        return now;
-    return newest + every < now ? now : newest + every;
-}
-
-/* At the same pace, without those that were missed. */
-int64_t live_rungs_next(int64_t due, int64_t now, int64_t every)
-{
-    if (due > now + every)
-        return now + every; /* the clock was set back */
-    return due > now ? due + every : now + every - (now - due) % every;
-}
-
 static int64_t time_ms(const struct timespec *t)
 {
     return (int64_t)t->tv_sec * 1000 + t->tv_nsec / 1000000;
@@ -96,8 +81,8 @@ static int64_t first_due(const struct live_rungs *r)
 
     if (rc < 0)
         log_error("when the newest rung was made is not known: %s", err.text);
-    return live_rungs_first(rc == 1 ? time_of_freeze(r->live, number) : 0, now_ms(),
-                            r->options.every_ms);
+    return rungs_first(rc == 1 ? time_of_freeze(r->live, number) : 0, now_ms(),
+                       r->options.every_ms);
 }
 
 /* ---- making ---- */
@@ -158,7 +143,7 @@ static void *pace(void *arg)
 
     while (wait_until_due(r, due)) {
         make(r);
-        due = live_rungs_next(due, now_ms(), r->options.every_ms);
+        due = rungs_next(due, now_ms(), r->options.every_ms);
     }
     return NULL;
 }

@@ -28,9 +28,4 @@ int live_rungs_start(const char *store, struct livedir *l, const struct pg_ident
 /* One that is being made is given up. NULL is fine. */
 void live_rungs_stop(struct live_rungs *r);
 
-/* Of clocks in milliseconds since 1970, and pure: when the next is due after one that was, or the
- * first (newest: of the newest rung; 0: there is none). */
-int64_t live_rungs_first(int64_t newest, int64_t now, int64_t every);
-int64_t live_rungs_next(int64_t due, int64_t now, int64_t every);
-
 #endif

@@ -78,3 +78,18 @@ int rungs_newest(struct store *s, uint64_t *number, struct err *err)
     store_names_free(ids);
     return rc;
 }
+
+int64_t rungs_first(int64_t newest, int64_t now, int64_t every)
+{
+    if (!newest || newest > now + every)
+        return now;
+    return newest + every < now ? now : newest + every;
+}
+
+/* At the same pace, without those that were missed. */
+int64_t rungs_next(int64_t due, int64_t now, int64_t every)
+{
+    if (due > now + every)
+        return now + every; /* the clock was set back */
+    return due > now ? due + every : now + every - (now - due) % every;
+}

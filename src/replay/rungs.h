@@ -6,6 +6,8 @@
 #ifndef ASOFS_REPLAY_RUNGS_H
 #define ASOFS_REPLAY_RUNGS_H
 
+#include <stdint.h>
+
 #include "pg/programs.h"
 #include "store/store.h"
 
@@ -18,5 +20,10 @@ int rungs_make(struct store *s, const struct pg_programs *p, unsigned keep, char
 
 /* 1: the number of the newest one's freeze; 0: there is none. */
 int rungs_newest(struct store *s, uint64_t *number, struct err *err);
+
+/* Of clocks in milliseconds since 1970, and pure: when the next is due after one that was, or the
+ * first (newest: of the newest rung; 0: there is none). */
+int64_t rungs_first(int64_t newest, int64_t now, int64_t every);
+int64_t rungs_next(int64_t due, int64_t now, int64_t every);
 
 #endif
