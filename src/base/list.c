@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <jansson.h>
 
@@ -119,6 +120,15 @@ static json_t *read_status(const struct store_live *live)
     return status;
 }
 
+/* "2024-05-06T07:08:09.123456Z" in seconds since 1970; 0: it is none. */
+static int64_t seconds_of(const json_t *time)
+{
+    const char *text = json_string_value(time);
+    struct tm tm = {0};
+
+    return text && strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) ? (int64_t)timegm(&tm) : 0;
+}
+
 static void take_freeze(struct base_list *l, const json_t *freeze)
 {
     const json_t *bytes = json_object_get(freeze, "bytes");
@@ -129,6 +139,7 @@ static void take_freeze(struct base_list *l, const json_t *freeze)
         if (l->bases[i].freeze == (uint64_t)number && json_integer_value(bytes) >= 0) {
             l->bases[i].kept_known = true;
             l->bases[i].kept = (uint64_t)json_integer_value(bytes);
+            l->bases[i].frozen_at = seconds_of(json_object_get(freeze, "time"));
         }
 }
 

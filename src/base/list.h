@@ -20,6 +20,8 @@ struct base_listed {
     int64_t wal_end_time; /* the last time that can be mounted, seconds since 1970; 0: none yet */
     char missing[25];
     uint64_t freeze; /* the number of the freeze that it is; 0: it is none */
+    int64_t
+        frozen_at; /* of a freeze: seconds since 1970; 0: not known, as the live base is not served */
     char *made_for;  /* of a freeze: the view that it goes with; NULL: it stays */
     bool rung;       /* of a freeze: it goes when there are enough later ones */
     bool kept_known; /* of a freeze: the live base is served, and says how much is kept since it */

@@ -62,7 +62,8 @@ static void print_moments(const struct base_listed *b, const struct base_list *l
 /* How old, and what is kept for it: old pages and files that changed before the next freeze. */
 static void print_freeze(const struct base_listed *b, const struct base_list *l)
 {
-    int64_t age = (int64_t)time(NULL) - b->facts.consistent_time;
+    int64_t since = b->frozen_at ? b->frozen_at : b->facts.consistent_time;
+    int64_t age = (int64_t)time(NULL) - since;
     char kept[32];
 
     printable_out("base %s: freeze %" PRIu64 " of base %s", b->id, b->freeze,
