@@ -1,6 +1,7 @@
 /*
  * Reading a page of freeze k: the first epoch from k on that has it; else the file itself, and then
- * a second look at the epochs: whoever changed the page while it was read has kept it before.
+ * a second look at the epochs: whoever changed the page while it was read has kept it before. Pages
+ * that lie together and that no epoch has are read at once.
  */
 #include "live/frozen.h"
 
@@ -17,6 +18,7 @@
 #include "pages/page.h"
 
 #define WAL_NAME "pg_wal"
+#define RUN 32u /* pages that are looked for at once */
 
 struct frozen {
     struct livedir *l;
@@ -602,17 +604,13 @@ static int look(const struct frozen_file *f, uint64_t page, char *bytes)
     return rc;
 }
 
-/* `need` bytes of the page are the file's. */
-static int read_page(const struct frozen_file *f, uint64_t page, char *bytes, size_t need)
+/* Of the page that was read from the file itself there are n bytes (or an error), and have to be
+ * `need`; but what was kept meanwhile counts. */
+static int look_again(const struct frozen_file *f, uint64_t page, char *bytes, int64_t n,
+                      size_t need)
 {
-    int64_t n;
-    int rc = look(f, page, bytes);
+    int rc;
 
-    if (rc)
-        return rc < 0 ? rc : 0;
-    live_step("frozen: looked");
-    n = io_pread_full(f->past->fd, bytes, PAGE_BYTES, page * PAGE_BYTES);
-    live_step("frozen: read the live page");
     atomic_thread_fence(memory_order_seq_cst);
     rc = look(f, page, bytes);
     if (rc) {
@@ -621,22 +619,75 @@ static int read_page(const struct frozen_file *f, uint64_t page, char *bytes, si
     }
     if (n < 0)
         return (int)n;
-    return (size_t)n < need ? -EIO : 0; /* what was cut off is kept: this cannot be */
+    return n < (int64_t)need ? -EIO : 0; /* what was cut off is kept: this cannot be */
+}
+
+/* Pages that no epoch had. */
+static int read_live(const struct frozen_file *f, uint64_t page, size_t n, char *bytes, size_t need)
+{
+    int64_t got = io_pread_full(f->past->fd, bytes, n * PAGE_BYTES, page * PAGE_BYTES);
+    size_t i;
+    int rc = 0;
+
+    live_step("frozen: read the live page");
+    for (i = 0; rc == 0 && i < n; i++)
+        rc = look_again(f, page + i, bytes + i * PAGE_BYTES,
+                        got < 0 ? got : got - (int64_t)(i * PAGE_BYTES), need);
+    return rc;
+}
+
+/* n pages, RUN at most, of which `need` bytes each are the file's. */
+static int read_run(const struct frozen_file *f, uint64_t page, size_t n, char *bytes, size_t need)
+{
+    bool has[RUN];
+    size_t i, end;
+    int rc;
+
+    for (i = 0; i < n; i++) {
+        rc = look(f, page + i, bytes + i * PAGE_BYTES);
+        if (rc < 0)
+            return rc;
+        has[i] = rc;
+    }
+    live_step("frozen: looked");
+    for (i = 0, rc = 0; rc == 0 && i < n; i = end) {
+        for (end = i; end < n && has[end] == has[i]; end++)
+            ;
+        if (!has[i])
+            rc = read_live(f, page + i, end - i, bytes + i * PAGE_BYTES, need);
+    }
+    return rc;
+}
+
+/* A part of a page. */
+static int read_part(const struct frozen_file *f, char *bytes, size_t len, uint64_t offset)
+{
+    char room[PAGE_BYTES];
+    size_t from = (size_t)(offset % PAGE_BYTES);
+    int rc = read_run(f, offset / PAGE_BYTES, 1, room, from + len);
+
+    if (rc == 0)
+        memcpy(bytes, room + from, len);
+    return rc;
 }
 
 static int64_t read_pages(const struct frozen_file *f, char *bytes, size_t len, uint64_t offset)
 {
-    char room[PAGE_BYTES];
-    size_t done = 0, from, part;
+    size_t done = 0, from, part, pages;
     int rc = 0;
 
-    while (rc == 0 && done < len) {
+    for (; rc == 0 && done < len; done += part) {
         from = (size_t)((offset + done) % PAGE_BYTES);
-        part = PAGE_BYTES - from < len - done ? PAGE_BYTES - from : len - done;
-        rc = read_page(f, (offset + done) / PAGE_BYTES, room, from + part);
-        if (rc == 0)
-            memcpy(bytes + done, room + from, part);
-        done += part;
+        pages = from ? 0 : (len - done) / PAGE_BYTES;
+        if (pages > RUN)
+            pages = RUN;
+        part = pages ? pages * PAGE_BYTES : PAGE_BYTES - from;
+        if (part > len - done)
+            part = len - done;
+        if (pages)
+            rc = read_run(f, (offset + done) / PAGE_BYTES, pages, bytes + done, PAGE_BYTES);
+        else
+            rc = read_part(f, bytes + done, part, offset + done);
     }
     return rc < 0 ? rc : (int64_t)len;
 }
