@@ -113,10 +113,11 @@ static int look_at_bases(struct base_list *l, struct store *s, const struct wal_
 /* What the process that serves it says of its freezes; NULL: nothing. */
 static json_t *read_status(const struct store_live *live)
 {
-    char *path = mem_printf("%s/.asofs/status.json", live->mount);
-    json_t *status = json_load_file(path, 0, NULL); /* whose size is not known before it is read */
+    FILE *f = store_open_status(live->mount);
+    json_t *status = f ? json_loadf(f, 0, NULL) : NULL;
 
-    free(path);
+    if (f)
+        fclose(f);
     return status;
 }
 

@@ -28,13 +28,14 @@
 #include "store/livewal.h"
 #include "pg/postmaster.h"
 #include "pg/settings.h"
+#include "store/store.h"
 
 #define PATH_FILE_MAX 65536
 
 struct serving {
     const struct live_serve_options *o;
     const char *store, *data;
-    char *epochs;
+    char *epochs, *epochs_id;
     struct pg_identity owner;
     struct mountpoint at;
     struct livedir *live;
@@ -78,7 +79,11 @@ int live_find_mountpoint(const char *store, char **mountpoint, struct err *err)
     free(path);
     if (rc == 0) {
         (*mountpoint)[strcspn(*mountpoint, "\n")] = '\0';
-        return 0;
+        if (store_is_shown(store, *mountpoint))
+            return 0;
+        free(*mountpoint);
+        *mountpoint = NULL;
+        rc = -ENOENT;
     }
     if (rc == -ENOENT)
         return err_set(err, ENOENT, "no process serves %s; start it with asofs live %s DIR", store,
@@ -163,7 +168,8 @@ static int check_no_server(const struct serving *s, struct err *err)
 static bool has_file(const char *data, const char *name)
 {
     char *path = mem_printf("%s/%s", data, name);
-    bool has = access(path, F_OK) == 0;
+    struct stat st;
+    bool has = stat(path, &st) == 0; /* access() would ask as root */
 
     free(path);
     return has;
@@ -226,7 +232,7 @@ static char *print_status(void *arg)
 {
     struct serving *s = arg;
 
-    return live_status_text(s->live);
+    return live_status_text(s->live, s->epochs_id);
 }
 
 static int remove_left(struct serving *s, struct err *err)
@@ -263,8 +269,10 @@ static int open_live(struct serving *s, struct err *err)
         rc = livedir_open(s->data, s->epochs, &options, &s->live, err);
     if (rc == 0 && s->left)
         rc = remove_left(s, err);
-    if (rc == 0)
+    if (rc == 0) {
+        s->epochs_id = store_epochs_id(s->store);
         rc = write_down(s, err);
+    }
     return rc;
 }
 
@@ -387,6 +395,7 @@ int live_serve(const char *store, const char *data, const char *dir,
     if (rc == 0)
         status = run(&s, parent_fd);
     mountpoint_close(&s.at);
+    free(s.epochs_id);
     free(s.epochs);
     return status;
 }

@@ -9,7 +9,9 @@
 #include <time.h>
 
 #include "common/mem.h"
+#include "common/printable.h"
 #include "fs/livefs.h"
+#include "store/store.h"
 
 #define FORMAT 1
 
@@ -65,10 +67,10 @@ static json_t *counts_json(struct livedir *l)
                      (json_int_t)c.wal_lost);
 }
 
-char *live_status_text(struct livedir *l)
+char *live_status_text(struct livedir *l, const char *epochs)
 {
-    json_t *all = json_pack("{s:i, s:I, s:o, s:o}", "format", FORMAT, "next",
-                            (json_int_t)livedir_next_freeze(l), "freezes", freezes_json(l),
+    json_t *all = json_pack("{s:i, s:s?, s:I, s:o, s:o}", "format", FORMAT, "epochs", epochs,
+                            "next", (json_int_t)livedir_next_freeze(l), "freezes", freezes_json(l),
                             "counts", counts_json(l));
     char *text = all ? json_dumps(all, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL, *line;
 
@@ -88,7 +90,7 @@ char *live_status_text(struct livedir *l)
 static int load(const char *mountpoint, json_t **all, struct err *err)
 {
     char *path = mem_printf("%s/" LIVEFS_CONTROL "/" LIVEFS_STATUS, mountpoint);
-    FILE *f = fopen(path, "re");
+    FILE *f = store_open_status(mountpoint);
     json_error_t error;
     int rc = f ? 0 : err_errno(err, "cannot read %s", path);
 
@@ -122,10 +124,11 @@ int live_status_print(const char *mountpoint, struct err *err)
         printf("%-8s  %-8s  %-27s  %15s\n", "FREEZE", "STATE", "TIME", "BYTES");
     json_array_foreach(rc == 0 ? json_object_get(all, "freezes") : NULL, i, freeze)
     {
-        printf("%-8" JSON_INTEGER_FORMAT "  %-8s  %-27s  %15" JSON_INTEGER_FORMAT "%s%s\n",
-               json_integer_value(json_object_get(freeze, "number")), text_of(freeze, "state"),
-               text_of(freeze, "time"), json_integer_value(json_object_get(freeze, "bytes")),
-               *text_of(freeze, "why") ? "  " : "", text_of(freeze, "why"));
+        printable_out("%-8" JSON_INTEGER_FORMAT "  %-8s  %-27s  %15" JSON_INTEGER_FORMAT "%s%s\n",
+                      json_integer_value(json_object_get(freeze, "number")),
+                      text_of(freeze, "state"), text_of(freeze, "time"),
+                      json_integer_value(json_object_get(freeze, "bytes")),
+                      *text_of(freeze, "why") ? "  " : "", text_of(freeze, "why"));
     }
     json_decref(all);
     return rc;

@@ -224,13 +224,26 @@ static int drop_tree(struct store *s, uint64_t number, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* Of no base, also when one that was being made of it is complete. 1: it is the base *id. */
+static int drop_nobodys(struct store *s, uint64_t number, char **id, struct err *err)
+{
+    int lock, rc = store_lock_freezes(s, &lock, err);
+
+    *id = NULL;
+    if (rc < 0)
+        return rc;
+    rc = find_base(s, number, id, err);
+    if (rc == 0)
+        rc = drop_tree(s, number, err);
+    close(lock);
+    return rc;
+}
+
 int livefreeze_drop_number(struct store *s, uint64_t number, struct err *err)
 {
     char *id;
-    int rc = find_base(s, number, &id, err);
+    int rc = drop_nobodys(s, number, &id, err);
 
-    if (rc == 0)
-        return drop_tree(s, number, err);
     if (rc == 1)
         rc = livefreeze_drop(s, id, err);
     free(id);

@@ -61,23 +61,6 @@ char *store_own_directory(const struct store *s, const char *id)
     return own;
 }
 
-#define DAEMON_FILE "epoch/daemon"
-#define DAEMON_FILE_MAX 65536
-
-char *store_mount(const struct store *s)
-{
-    char *text;
-    size_t len;
-
-    if (disk_read_file(s->disk, DAEMON_FILE, DAEMON_FILE_MAX, &text, &len) < 0)
-        return NULL;
-    text[strcspn(text, "\n")] = '\0';
-    if (text[0] == '/')
-        return text;
-    free(text);
-    return NULL;
-}
-
 /* Where the tree of a freeze is. */
 static int find_tree(struct store *s, const char *id, const struct store_description *d,
                      char **directory, struct err *err)

@@ -57,8 +57,9 @@ static int check_live(struct store *s, const char *id, struct err *err)
 
     if (rc == 1 && strcmp(l.id, id) != 0)
         rc = 0;
-    if (rc == 1 && l.mount)
-        rc = err_set(err, EBUSY, "base %s of %s is served at %s", id, s->path, l.mount);
+    if (rc == 1 && store_is_served(s))
+        rc = err_set(err, EBUSY, "base %s of %s is served%s%s", id, s->path, l.mount ? " at " : "",
+                     l.mount ? l.mount : "");
     store_live_free(&l);
     return rc;
 }

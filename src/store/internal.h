@@ -4,6 +4,7 @@
  *
  *   description   the JSON files: read, checked, written
  *   contents      the directories: names, locks, what is made, renamed and removed
+ *   served        where the live base is served, and by whom
  *   base          bases, resolved and made
  *   view, rebase  views; a base that was moved
  *   note          what is remembered beside a view
@@ -93,6 +94,11 @@ int store_remove_base_tree(const struct store *s, const char *id); /* without er
 int store_all_bases(struct store *s, char ***ids, struct err *err); /* those being made too */
 char *store_last_name(char **names); /* freed by the caller; NULL: there is none */
 
+/* ---- served.c ---- */
+
+/* Where the live base is served: absolute, freed by the caller. NULL: it is not, as far as is known. */
+char *store_mount(const struct store *s);
+
 /* ---- base.c ---- */
 
 int store_require_base(struct store *s, const char *id, struct err *err); /* it is complete */
@@ -106,9 +112,6 @@ int store_next_id(struct store *s, char **id, struct err *err);
 /* The directory of a base that was made here, wherever the store is by now; NULL: it is none.
  * Absolute, freed by the caller. */
 char *store_own_directory(const struct store *s, const char *id);
-
-/* Where the live base is served: absolute, freed by the caller. NULL: it is not. */
-char *store_mount(const struct store *s);
 
 /* `new` becomes the base `id`, with base.json of `j` (taken) and, of a directory that is not NULL, the
  * manifest of that. The store's lock is held. */

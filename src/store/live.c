@@ -57,23 +57,6 @@ int store_find_live(struct store *s, struct store_live *l, struct err *err)
     return rc < 0 ? rc : l->id != NULL;
 }
 
-bool store_is_served_at(const char *store)
-{
-    char *path = mem_printf("%s/epoch/lock", store);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    bool served = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-
-    if (fd >= 0)
-        close(fd);
-    free(path);
-    return served;
-}
-
-bool store_is_served(const struct store *s)
-{
-    return store_is_served_at(s->path);
-}
-
 static int add_live(struct store *s, const char *directory, char **id, struct err *err)
 {
     struct store_live other;
@@ -120,14 +103,12 @@ char *store_freeze_path(const struct store_live *l, uint64_t number)
 /* What the process that serves it says; NULL: nothing that can be read. */
 static int read_status(const char *mount, json_t **status)
 {
-    char *path = mem_printf("%s/.asofs/status.json", mount);
-    FILE *f = fopen(path, "re");
+    FILE *f = store_open_status(mount);
     int rc = f ? 0 : -errno;
 
     *status = f ? json_loadf(f, 0, NULL) : NULL;
     if (f)
         fclose(f);
-    free(path);
     return rc;
 }
 

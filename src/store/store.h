@@ -36,6 +36,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "common/err.h"
@@ -161,6 +162,12 @@ void store_live_free(struct store_live *l);
 /* A process serves from this store now. Where one was killed, its mount point may be another's since. */
 bool store_is_served(const struct store *s);
 bool store_is_served_at(const char *path); /* which may be no store */
+
+/* Which store's freezes are shown, as who serves them says in status.json ("epochs"): freed by the caller;
+ * NULL: it has none. */
+char *store_epochs_id(const char *store);
+FILE *store_open_status(const char *mount);                /* NULL: errno; no pipe is waited for */
+bool store_is_shown(const char *store, const char *mount); /* false: something else is, by now */
 
 struct store_freeze {
     uint64_t number;
