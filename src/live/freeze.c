@@ -133,6 +133,30 @@ int live_watch_others(struct livedir *l)
 
 /* ---- freezing ---- */
 
+static uint64_t count_epochs(struct livedir *l)
+{
+    struct epoch *e;
+    uint64_t n = 0;
+
+    pthread_mutex_lock(&l->list);
+    for (e = l->oldest; e; e = e->newer)
+        n++;
+    pthread_mutex_unlock(&l->list);
+    return n;
+}
+
+/* Before the server, or what keeps old pages, lacks descriptors. */
+static int check_descriptors(struct livedir *l, struct err *err)
+{
+    uint64_t n = count_epochs(l);
+
+    return n < l->most_epochs ? 0
+                              : err_set(err, EMFILE,
+                                        "there are %" PRIu64 " freezes, and the process may not "
+                                        "have more files open",
+                                        n);
+}
+
 int live_prepare(struct livedir *l, struct err *err)
 {
     uint64_t number;
@@ -140,6 +164,9 @@ int live_prepare(struct livedir *l, struct err *err)
 
     if (l->prepared)
         return 0;
+    rc = check_descriptors(l, err);
+    if (rc < 0)
+        return rc;
     number = livedir_next_freeze(l);
     rc = live_reserve(l, number);
     if (rc < 0)

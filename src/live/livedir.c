@@ -16,6 +16,7 @@
 
 #define KEEPER_SECONDS 1
 #define PINNED_MAX 8192
+#define EPOCH_DESCRIPTORS 3
 #define LOCK_TRIES 10
 
 /* ---- the keeper ---- */
@@ -374,13 +375,14 @@ static int take_up(struct livedir *l, struct err *err)
 /* ---- opening ---- */
 
 /* The server's own files come first: of the descriptors there may be, two eighths are for old files
- * that are written to, and two for those that are read. */
+ * that are written to, two for those that are read, and two for epochs. */
 static void share_descriptors(struct livedir *l)
 {
     struct rlimit r;
     uint64_t share = getrlimit(RLIMIT_NOFILE, &r) < 0 ? 64 : r.rlim_cur / 8;
 
     l->most_pinned = share < PINNED_MAX ? share : PINNED_MAX;
+    l->most_epochs = share * 2 / EPOCH_DESCRIPTORS;
     l->pasts.held.most = share < HELD_MAX ? (size_t)share : HELD_MAX;
 }
 
@@ -501,7 +503,7 @@ static int prepare(struct livedir *l, const char *data, const char *epochs, stru
         rc = take_up(l, err);
     if (rc == 0)
         rc = live_prepare(l, err);
-    return rc == -ENOSPC || rc == -EDQUOT ? 0 : rc; /* the freeze says it */
+    return rc == -ENOSPC || rc == -EDQUOT || rc == -EMFILE ? 0 : rc; /* the freeze says it */
 }
 
 /* ---- closing ---- */

@@ -178,8 +178,9 @@ uint64_t livedir_next_freeze(struct livedir *l);
 /*
  * Freeze: *number is the tree from now on. want: that number, else -EEXIST; 0: any. Calls that
  * began before are waited for `wait_ms` at most: then -EBUSY, the number is skipped, and nothing
- * else comes of it. Other errors (no space …) likewise. -ESTALE: somebody else has changed the data
- * directory while it was served, and what it is now is not known.
+ * else comes of it. Other errors likewise: no space; -EMFILE: there are as many as the limit of open
+ * files allows. -ESTALE: somebody else has changed the data directory while it was served, and what it
+ * is now is not known.
  */
 int livedir_freeze(struct livedir *l, uint64_t want, int wait_ms, uint64_t *number,
                    struct err *err);

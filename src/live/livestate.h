@@ -88,6 +88,7 @@ struct livedir {
      * descriptors and a mapping. */
     _Atomic uint64_t pinned;
     uint64_t most_pinned;
+    uint64_t most_epochs; /* each takes three */
 
     struct live_wal wal;
 

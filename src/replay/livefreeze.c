@@ -305,6 +305,11 @@ static int freeze(struct livefreeze *z, struct err *err)
                        "%s was not frozen: calls of the server are under way that do not end; "
                        "nothing came of it, try again",
                        z->live.directory);
+    if (rc == -EMFILE)
+        return err_set(err, EMFILE,
+                       "%s has as many freezes as the limit of open files of its process lets it "
+                       "have: drop some (asofs base drop), or raise that",
+                       z->live.directory);
     return rc < 0 ? err_set(err, -rc, "cannot freeze %s at %s: %s", z->live.directory,
                             z->live.mount, strerror(-rc))
                   : 0;

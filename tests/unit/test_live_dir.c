@@ -840,6 +840,43 @@ static void many_open_files_take_few_descriptors(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
 }
 
+/* A freeze more is refused before the server lacks any. */
+static void many_freezes_leave_descriptors(void **state)
+{
+    enum { LIMIT = 240, FILES = LIMIT / 8 };
+    struct live v = new_live(*state);
+    struct rlimit all, few;
+    uint64_t number, n = 0;
+    int fd[FILES], i, rc;
+    struct livefile *f;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    few = (struct rlimit){LIMIT, all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    open_live(&v);
+    f = create(&v, LIVEDIR_ROOT, "a");
+    while ((rc = livedir_freeze(v.l, 0, 10000, &number, NULL)) == 0) {
+        put_page(f, 0, (int)++n);
+        assert_true(n < LIMIT);
+    }
+    assert_int_equal(rc, -EMFILE);
+    assert_true(n >= LIMIT / 16);
+    for (i = 0; i < FILES; i++)
+        assert_true((fd[i] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0);
+    put_page(f, 0, 1);
+    assert_int_equal(v.complaints, 0);
+    for (i = 0; i < FILES; i++)
+        close(fd[i]);
+    livedir_close_file(f);
+    close_live(&v);
+    open_live(&v); /* with as many */
+    assert_int_equal(livedir_freeze(v.l, 0, 10000, &number, NULL), -EMFILE);
+    drop(&v, 1);
+    freeze(&v);
+    close_live(&v);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+}
+
 static bool has_removed_file_open(void)
 {
     char link[64], target[PATH_MAX];
@@ -1205,6 +1242,7 @@ int main(void)
         test(full_disk_fails_no_write),
         test(file_is_synced_without_descriptors),
         test(many_open_files_take_few_descriptors),
+        test(many_freezes_leave_descriptors),
         test(dropped_epoch_takes_no_space),
         test(second_name_does_not_keep_the_first),
         test(freeze_that_cannot_drain_does_no_harm),
