@@ -89,6 +89,16 @@ static void look_at_base(struct base_listed *b, struct store *s, const struct wa
         b->error = mem_strdup(err.text);
 }
 
+static void free_listed(struct base_listed *b)
+{
+    free(b->id);
+    free(b->error);
+    free(b->below);
+    free(b->made_for);
+    free(b->directory);
+    *b = (struct base_listed){0};
+}
+
 static int look_at_bases(struct base_list *l, struct store *s, const struct wal_list *log,
                          struct err *err)
 {
@@ -102,7 +112,11 @@ static int look_at_bases(struct base_list *l, struct store *s, const struct wal_
     l->bases = mem_array(l->n, sizeof(*l->bases));
     for (l->n = 0, id = ids; *id; id++) {
         l->bases[l->n].id = mem_strdup(*id);
-        look_at_base(&l->bases[l->n++], s, log);
+        look_at_base(&l->bases[l->n], s, log);
+        if (l->bases[l->n].error && !store_has_base(s, *id))
+            free_listed(&l->bases[l->n]); /* it was dropped just now */
+        else
+            l->n++;
     }
     store_names_free(ids);
     return 0;
@@ -253,13 +267,8 @@ void base_list_free(struct base_list *l)
 {
     size_t i;
 
-    for (i = 0; i < l->n; i++) {
-        free(l->bases[i].id);
-        free(l->bases[i].error);
-        free(l->bases[i].below);
-        free(l->bases[i].made_for);
-        free(l->bases[i].directory);
-    }
+    for (i = 0; i < l->n; i++)
+        free_listed(&l->bases[i]);
     free(l->bases);
     store_live_free(&l->live);
     free(l->log);
