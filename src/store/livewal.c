@@ -1,5 +1,6 @@
 #include "store/livewal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -103,6 +104,14 @@ static int find_needed(struct store *s, uint64_t *number)
 
 /* ---- bringing ---- */
 
+void (*livewal_test_step)(const char *where);
+
+static void livewal_step(const char *where)
+{
+    if (livewal_test_step)
+        livewal_test_step(where);
+}
+
 static bool is_same(int dir, const char *name, const struct stat *file)
 {
     struct stat st;
@@ -111,25 +120,57 @@ static bool is_same(int dir, const char *name, const struct stat *file)
            st.st_ino == file->st_ino;
 }
 
-/* What there is of that name is of another time, or of another server: this one has the log. If the
- * name was given up meanwhile, the file may be another segment's by now. */
+static bool is_within(int dir, ino_t ino)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *e;
+    bool found = !d; /* not known */
+
+    while (d && !found && (e = readdir(d)))
+        found = e->d_ino == ino;
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+/* What there is of that name is of another time, or of another server, unless it has come there just
+ * now: this one has the log. */
+static void replace(int from, int to, const char *name)
+{
+    char *beside = mem_printf("%s.%ld", name, (long)getpid());
+
+    unlinkat(to, beside, 0);
+    if (linkat(from, name, to, beside, 0) == 0) {
+        livewal_step("before it is replaced");
+        renameat(to, beside, to, name); /* does nothing if both are the same file */
+        unlinkat(to, beside, 0);
+    }
+    free(beside);
+}
+
+/*
+ * Who serves may take the name from the server at the same time: then he puts the file where the link
+ * is, or is to be, and there it stays. If the server goes on with it under another name, it is
+ * another segment's by now.
+ */
 static void link_file(int from, int to, const char *name, int fd)
 {
     struct stat st;
 
     if (fstat(fd, &st) < 0 || is_same(to, name, &st))
         return;
-    if (unlinkat(to, name, 0) < 0 && errno != ENOENT)
-        return;
-    if (linkat(from, name, to, name, 0) < 0) {
-        log_debug("the log %s is not linked: %s", name, strerror(errno));
-        return;
-    }
-    if (!is_same(from, name, &st) || !is_same(to, name, &st))
+    livewal_step("before it is linked");
+    if (linkat(from, name, to, name, 0) < 0 && errno == EEXIST)
+        replace(from, to, name);
+    livewal_step("linked");
+    if (!is_same(from, name, &st) && is_same(to, name, &st) && is_within(from, st.st_ino))
         unlinkat(to, name, 0);
 }
 
-static void bring_file(int from, int to, const char *name, bool segment)
+void livewal_bring_file(int from, int to, const char *name, bool segment)
 {
     int fd = openat(from, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
@@ -147,13 +188,13 @@ static void bring_all(const struct wal_list *l, int from, int to, uint64_t neede
 
     for (i = 0; i < l->n_histories; i++) {
         history_name(l->histories[i].timeline, name);
-        bring_file(from, to, name, false);
+        livewal_bring_file(from, to, name, false);
     }
     for (i = 0; i < l->n; i++) {
         if (l->segments[i].partial || l->segments[i].number < needed)
             continue;
         wal_segment_name(l->segments[i].timeline, l->segments[i].number, l->segment_bytes, name);
-        bring_file(from, to, name, true);
+        livewal_bring_file(from, to, name, true);
     }
 }
 

@@ -22,6 +22,10 @@ bool livewal_is_used(int fd, const char *name);
  * what is missing there is found missing. */
 void livewal_bring(struct store *s);
 
+/* One file of it; segment: only if it holds log. Directories by their descriptors. */
+void livewal_bring_file(int from, int to, const char *name, bool segment);
+extern void (*livewal_test_step)(const char *where); /* NULL but in tests */
+
 /* What no base needs goes. The freezes are locked (store_lock_freezes). Best effort, too. */
 void livewal_prune(struct store *s);
 
