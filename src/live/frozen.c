@@ -483,7 +483,7 @@ static int open_wal_file(struct frozen_file *f)
     dir = open_wal(f->t);
     if (dir < 0)
         return dir;
-    f->fd = openat(dir, w.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    f->fd = openat(dir, w.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     rc = f->fd < 0 ? -errno : 0;
     close(dir);
     return rc;

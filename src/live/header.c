@@ -54,7 +54,7 @@ static const char *check(const struct header *h, int64_t n, uint64_t number)
 
 int header_read(int dir, uint64_t number, struct header *h, struct err *err)
 {
-    int fd = openat(dir, NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(dir, NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     const char *wrong;
     int64_t n;
 
@@ -108,7 +108,7 @@ int header_write(int dir, struct header *h, bool sync)
 
 void header_overwrite(int dir, struct header *h)
 {
-    int fd = openat(dir, NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(dir, NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     seal(h);
     if (fd < 0 || io_pwrite_all(fd, h, sizeof(*h), 0) < 0)

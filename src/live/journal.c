@@ -133,7 +133,7 @@ static int read_whole(int fd, char **bytes, size_t *len)
 int journal_read(int dir, uint64_t epoch, int (*each)(void *arg, const struct journal_record *r),
                  void *arg, uint64_t *good, struct err *err)
 {
-    int fd = openat(dir, JOURNAL_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(dir, JOURNAL_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     char *bytes = NULL;
     size_t len = 0;
     int rc;
@@ -159,7 +159,7 @@ int journal_open(int dir, uint64_t size, struct journal **j)
     if (!new)
         return -ENOMEM;
     new->size = size;
-    new->fd = openat(dir, JOURNAL_NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    new->fd = openat(dir, JOURNAL_NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (new->fd < 0 || ftruncate(new->fd, (off_t)size) < 0) {
         int rc = -errno;
 

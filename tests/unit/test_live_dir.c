@@ -461,6 +461,31 @@ static void damaged_header_gives_up(void **state)
     close_live(&v);
 }
 
+/* Who owns the store may have put them there. */
+static void pipe_is_not_waited_for(void **state)
+{
+    static const char *const names[] = {"header", JOURNAL_NAME};
+    struct live v = new_live(*state);
+    uint64_t one = two_versions(&v);
+    char *path;
+    size_t i;
+
+    alarm(60);
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        livedir_abandon(v.l);
+        path = path_of(&v, one, names[i]);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        free(path);
+        open_live(&v);
+        expect_given_up(&v, one, "");
+        drop(&v, one);
+        one = freeze(&v);
+    }
+    alarm(0);
+    close_live(&v);
+}
+
 /* Neither what was noted of the directory nor the header of the newest epoch had reached the disk. */
 static void crash_of_the_system_is_the_cause_that_is_told(void **state)
 {
@@ -1231,6 +1256,7 @@ int main(void)
         test(crash_of_the_system_gives_no_number_twice),
         test(crash_of_the_system_is_the_cause_that_is_told),
         test(damaged_header_gives_up),
+        test(pipe_is_not_waited_for),
         test(durable_pages_are_checked_after_a_crash),
         test(damaged_page_is_an_error),
         test(unfinished_storage_is_none),
