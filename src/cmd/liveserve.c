@@ -51,13 +51,16 @@ static char *daemon_file(const char *store)
     return mem_printf("%s/epoch/daemon", store);
 }
 
+/* A full disk keeps no server from starting as long as something is kept. */
 static int write_down(const struct serving *s, struct err *err)
 {
     char *path = daemon_file(s->store), *line = mem_printf("%s\n", s->at.path);
     int rc;
 
-    unlink(path); /* of one that was killed */
-    rc = io_write_file(AT_FDCWD, path, line, strlen(line), err);
+    do {
+        unlink(path); /* of one that was killed */
+        rc = io_write_file(AT_FDCWD, path, line, strlen(line), err);
+    } while ((rc == -ENOSPC || rc == -EDQUOT) && livedir_make_room(s->live));
     free(line);
     free(path);
     return rc;

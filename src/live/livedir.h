@@ -192,6 +192,10 @@ int livedir_drop(struct livedir *l, uint64_t number, struct err *err);
  * all older ones, which need what this one had. */
 void livedir_give_up(struct livedir *l, uint64_t number, const char *why);
 
+/* For who has -ENOSPC himself, on that disk, and must go on for the server: the oldest that is kept is
+ * given up, and its space is free. false: nothing is left. */
+bool livedir_make_room(struct livedir *l);
+
 /* Oldest first; *list is freed by the caller. */
 int livedir_freezes(struct livedir *l, struct live_freeze **list, size_t *n);
 

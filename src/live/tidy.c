@@ -595,3 +595,13 @@ bool live_make_room(struct livedir *l, struct room_made *m)
         more = m->settled = true;
     return more;
 }
+
+bool livedir_make_room(struct livedir *l)
+{
+    struct room_made made = {.settled = true};
+
+    pthread_mutex_lock(&l->rooming);
+    made.rounds = l->rooms;
+    pthread_mutex_unlock(&l->rooming);
+    return live_make_room(l, &made);
+}
