@@ -216,6 +216,25 @@ static int check_owner(const struct serving *s, struct err *err)
     return 0;
 }
 
+/* Where it is served is not among what it is made of. */
+static int check_apart(const struct serving *s, struct err *err)
+{
+    const char *const places[] = {s->data, s->store};
+    int rc = 0;
+    size_t i, n;
+
+    for (i = 0; i < sizeof(places) / sizeof(*places) && rc == 0; i++) {
+        char *real = realpath(places[i], NULL);
+
+        n = real ? strlen(real) : 0;
+        if (real && strncmp(s->at.path, real, n) == 0 && s->at.path[n] == '/')
+            rc = err_set(err, EINVAL, "%s lies in %s: serve it on a directory outside of that",
+                         s->at.path, real);
+        free(real);
+    }
+    return rc;
+}
+
 static void complain(void *arg, const char *text)
 {
     struct serving *s = arg;
@@ -262,6 +281,8 @@ static int open_live(struct serving *s, struct err *err)
                                             .arg = s};
     int rc = check_owner(s, err);
 
+    if (rc == 0)
+        rc = check_apart(s, err);
     if (rc == 0)
         rc = check_no_server(s, err);
     if (rc == 0)
