@@ -227,7 +227,7 @@ static int find_live(const char *path, struct store_live *l, char **log, struct 
     int rc = store_is(path) ? store_open(path, &s, err) : 0;
 
     if (s)
-        rc = store_find_live(s, l, err);
+        rc = store_find_live_base(s, l, err);
     if (rc == 1)
         *log = find_log(s, l);
     store_close(s);

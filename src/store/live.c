@@ -29,14 +29,13 @@ static bool is_kind(const struct store_description *d, const char *kind)
     return d->kind && strcmp(d->kind, kind) == 0;
 }
 
-static void take_live(struct store_live *l, const struct store *s, const char *id,
-                      struct store_description *d)
+static void take_live(struct store_live *l, const char *id, struct store_description *d)
 {
-    *l = (struct store_live){mem_strdup(id), d->path, store_mount(s)};
+    *l = (struct store_live){.id = mem_strdup(id), .directory = d->path};
     d->path = NULL;
 }
 
-int store_find_live(struct store *s, struct store_live *l, struct err *err)
+int store_find_live_base(struct store *s, struct store_live *l, struct err *err)
 {
     struct store_description d = {0};
     char **ids, **id;
@@ -50,11 +49,20 @@ int store_find_live(struct store *s, struct store_live *l, struct err *err)
             continue;
         rc = store_load_base(s, *id, &d, err);
         if (rc == 0 && is_kind(&d, "live"))
-            take_live(l, s, *id, &d);
+            take_live(l, *id, &d);
         store_description_free(&d);
     }
     store_names_free(ids);
     return rc < 0 ? rc : l->id != NULL;
+}
+
+int store_find_live(struct store *s, struct store_live *l, struct err *err)
+{
+    int rc = store_find_live_base(s, l, err);
+
+    if (rc == 1)
+        l->mount = store_mount(s);
+    return rc;
 }
 
 static int add_live(struct store *s, const char *directory, char **id, struct err *err)
@@ -64,7 +72,7 @@ static int add_live(struct store *s, const char *directory, char **id, struct er
 
     if (rc < 0)
         return rc;
-    rc = store_find_live(s, &other, err);
+    rc = store_find_live_base(s, &other, err);
     if (rc == 1)
         rc = err_set(err, EEXIST,
                      "base %s of %s is live already (%s): another live base needs a "

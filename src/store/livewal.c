@@ -42,7 +42,7 @@ int livewal_find(struct store *s, const struct store_live *l, char **pg_wal)
 static bool find_source(struct store *s, char **pg_wal)
 {
     struct store_live l;
-    int rc = store_find_live(s, &l, NULL);
+    int rc = store_find_live_base(s, &l, NULL);
 
     *pg_wal = NULL;
     if (rc == 1)

@@ -157,6 +157,8 @@ int store_add_live(struct store *s, const char *directory, char **id, struct err
 
 /* 1: there it is, to be freed; 0: there is none, and *l is empty. */
 int store_find_live(struct store *s, struct store_live *l, struct err *err);
+/* Without `mount`: who serves is not asked, and may not answer. */
+int store_find_live_base(struct store *s, struct store_live *l, struct err *err);
 void store_live_free(struct store_live *l);
 
 /* A process serves from this store now. Where one was killed, its mount point may be another's since. */
