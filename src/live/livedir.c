@@ -68,18 +68,6 @@ static void stop_keeper(struct livedir *l)
     pthread_join(l->keeper, NULL);
 }
 
-int livedir_settle(struct livedir *l)
-{
-    pthread_mutex_lock(&l->keeping);
-    l->wake = true;
-    l->kept_up = false;
-    pthread_cond_signal(&l->woken);
-    while (!l->kept_up)
-        pthread_cond_wait(&l->done, &l->keeping);
-    pthread_mutex_unlock(&l->keeping);
-    return 0;
-}
-
 /* ---- what an earlier process left ---- */
 
 struct numbers {

@@ -14,7 +14,7 @@
  *   livedir    opened and closed                   frozen     trees of a freeze
  *   held       descriptors that can be had again   note       a name, before it changes
  *   seen       whether somebody else changed it    spaces     tablespaces that lie elsewhere
- *   walfiles   segments of the log that go
+ *   walfiles   segments of the log that go         room       what is kept goes where it is lacking
  *
  * There is no gate: a freeze sets the newest epoch and waits until the calls that began before are
  * over; calls that begin meanwhile are not held. Every change reads the newest epoch once, under

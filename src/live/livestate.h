@@ -268,6 +268,8 @@ bool live_wal_shed_one(struct livedir *l); /* the oldest; false: there is none *
 /* Storage of what was dropped or given up. */
 int live_tidy(struct livedir *l);
 
+/* ---- room.c ---- */
+
 /* The oldest freezes are given up while the epochs take more than they may. */
 void live_watch_space(struct livedir *l);
 

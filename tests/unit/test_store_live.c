@@ -99,19 +99,35 @@ static void a_live_base_is_no_directory_to_read(void **state)
     assert_int_equal(store_create_view(p->store, "v", "1", NULL, &p->err), -EINVAL);
 }
 
+/* As the process that serves it does. */
+static int hold_lock(struct place *p)
+{
+    char *path = place_path(p, "store/epoch/lock");
+    int fd;
+
+    place_put_text(p, "store/epoch/lock", "");
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    free(path);
+    return fd;
+}
+
 static void where_it_is_served_is_what_its_daemon_wrote(void **state)
 {
     struct place *p = *state;
     struct store_live l;
     char *mount = place_path(p, "mnt");
+    int lock;
 
     add_live(p);
     serve(p);
+    lock = hold_lock(p);
     assert_int_equal(store_find_live(p->store, &l, &p->err), 1);
     assert_string_equal(l.mount, mount);
     store_live_free(&l);
     assert_int_equal(store_drop_base(p->store, "1", &p->err), -EBUSY);
     place_assert_says(&p->err, "served", mount);
+    close(lock);
     place_put_text(p, "store/epoch/daemon", "elsewhere\n"); /* not absolute: not ours */
     assert_int_equal(store_find_live(p->store, &l, &p->err), 1);
     assert_null(l.mount);
@@ -122,20 +138,15 @@ static void where_it_is_served_is_what_its_daemon_wrote(void **state)
 static void it_is_served_while_its_lock_is_held(void **state)
 {
     struct place *p = *state;
-    char *path = place_path(p, "store/epoch/lock");
     int fd;
 
     add_live(p);
     serve(p); /* as one that was killed leaves it */
     assert_false(store_is_served(p->store));
-    place_put_text(p, "store/epoch/lock", "");
-    assert_false(store_is_served(p->store));
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(flock(fd, LOCK_EX), 0);
+    fd = hold_lock(p);
     assert_true(store_is_served(p->store));
     close(fd);
     assert_false(store_is_served(p->store));
-    free(path);
 }
 
 static void the_next_freeze_has_the_number_that_its_daemon_says(void **state)
