@@ -510,5 +510,9 @@ int main(void)
         test(link_that_is_made_anew_costs_nothing),    test(link_that_stays_away_costs_the_freezes),
     };
 
+    if (getenv("UNDER_VALGRIND")) {
+        puts("valgrind knows no openat2(), without which no link of a tablespace is followed");
+        return 77;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
