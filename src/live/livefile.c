@@ -24,6 +24,7 @@
 #include "pages/page.h"
 
 #define LET_GO_MS 1000
+#define WRITE_BACK_FILES 16 /* at a time; each takes a descriptor meanwhile, which others may lack */
 #define RUN_BYTES ((uint64_t)LIVE_RUN_PAGES * PAGE_BYTES)
 
 struct livefile {
@@ -851,14 +852,14 @@ static size_t take_written(struct livedir *l, unsigned round, int *fds, size_t n
 void live_write_back(struct livedir *l)
 {
     unsigned round = ++l->round;
-    int fds[64];
+    int fds[WRITE_BACK_FILES];
     size_t n, i;
 
     do {
-        n = take_written(l, round, fds, 64);
+        n = take_written(l, round, fds, WRITE_BACK_FILES);
         for (i = 0; i < n; i++) {
             sync_file_range(fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
             close(fds[i]);
         }
-    } while (n == 64);
+    } while (n == WRITE_BACK_FILES);
 }
