@@ -24,7 +24,7 @@
 #include "pages/page.h"
 
 #define LET_GO_MS 1000
-#define WRITE_BACK_FILES 16 /* at a time; each takes a descriptor meanwhile, which others may lack */
+#define WRITE_BACK_FILES 16 /* at a time: each takes a descriptor */
 #define RUN_BYTES ((uint64_t)LIVE_RUN_PAGES * PAGE_BYTES)
 
 struct livefile {
