@@ -163,12 +163,13 @@ static int hear(int fd, int stop_fd, struct buf *said)
     ssize_t n = 1;
 
     while (n > 0) {
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
-            return -errno;
+        if (poll(p, 2, -1) < 0) {
+            if (errno != EINTR)
+                return -errno;
+            continue;
+        }
         if (p[1].revents)
             return -EINTR;
-        if (!p[0].revents)
-            continue;
         n = read(fd, piece, sizeof(piece));
         if (n > 0)
             buf_put(said, piece, (size_t)n);

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/proc.h"
@@ -285,7 +286,50 @@ static void proc_self_can_be_started(void **state)
     assert_int_equal(access(proc_self(), X_OK), 0);
 }
 
-int main(void)
+/* What main below does when it is started with that word. */
+static int run_self(const char *word, int stop_fd, struct buf *said)
+{
+    char *argv[] = {(char *)(uintptr_t) "self", (char *)(uintptr_t)word, NULL};
+
+    return proc_run_self(argv, stop_fd, said);
+}
+
+static void proc_runs_itself_and_hears_what_it_says(void **state)
+{
+    struct buf said = {0};
+    int stop[2];
+
+    (void)state;
+    if (getenv("UNDER_VALGRIND"))
+        skip(); /* which would be started */
+    assert_int_equal(pipe(stop), 0);
+    assert_int_equal(run_self("say", stop[0], &said), 3);
+    assert_string_equal(said.data, "first\nthen\n");
+    buf_free(&said);
+    said = (struct buf){0};
+    assert_int_equal(run_self("die", stop[0], &said), -ECHILD);
+    assert_non_null(strstr(said.data, "was killed"));
+    buf_free(&said);
+    said = (struct buf){0};
+    assert_int_equal(write(stop[1], "x", 1), 1);
+    assert_int_equal(run_self("wait", stop[0], &said), -EINTR); /* and it has ended */
+    buf_free(&said);
+    close(stop[0]);
+    close(stop[1]);
+}
+
+static int be_what_is_run(const char *word)
+{
+    if (strcmp(word, "die") == 0)
+        raise(SIGKILL);
+    if (strcmp(word, "wait") == 0)
+        pause();
+    fputs("first\n", stderr);
+    fputs("then\n", stderr);
+    return 3;
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(proc_arguments_are_counted_and_end_with_null),
@@ -301,7 +345,11 @@ int main(void)
         cmocka_unit_test(proc_that_cannot_start_is_told),
         cmocka_unit_test(proc_kill_leaves_no_zombie),
         cmocka_unit_test(proc_self_can_be_started),
+        cmocka_unit_test(proc_runs_itself_and_hears_what_it_says),
     };
+
+    if (argc > 1)
+        return be_what_is_run(argv[1]);
 
     return cmocka_run_group_tests_name("common/proc", tests, NULL, NULL);
 }
