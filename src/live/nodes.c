@@ -224,10 +224,14 @@ bool nodes_is_oid(const char *name)
     return *name && !name[strspn(name, "0123456789")];
 }
 
+bool nodes_is_in_root(const struct node *n, const char *name)
+{
+    return n->parent != n && n->parent->parent == n->parent && strcmp(n->name, name) == 0;
+}
+
 bool nodes_has_space_links(const struct node *dir)
 {
-    return dir->parent != dir && dir->parent->parent == dir->parent &&
-           strcmp(dir->name, NODES_SPACE_LINKS) == 0;
+    return nodes_is_in_root(dir, NODES_SPACE_LINKS);
 }
 
 static char *name_and_place(const char *oid, const char *path)

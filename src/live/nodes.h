@@ -81,6 +81,9 @@ bool nodes_may_have(const struct node *dir, const char *name);
 bool nodes_is_oid(const char *name);
 bool nodes_has_space_links(const struct node *dir);
 
+/* Whether it is that name of the data directory itself. */
+bool nodes_is_in_root(const struct node *n, const char *name);
+
 /* It would be a link in place of the server's data, which is not frozen. */
 bool nodes_leads_away(const struct node *dir, const char *name, mode_t mode);
 

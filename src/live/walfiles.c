@@ -38,7 +38,7 @@ static bool is_segment(const char *name)
 
 bool live_is_wal_dir(const struct node *d)
 {
-    return d->parent != d && d->parent->parent == d->parent && strcmp(d->name, "pg_wal") == 0;
+    return nodes_is_in_root(d, "pg_wal");
 }
 
 /* Another name in pg_wal is of the same file. The tree is locked. */
