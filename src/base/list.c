@@ -124,17 +124,6 @@ static int look_at_bases(struct base_list *l, struct store *s, const struct wal_
 
 /* ---- the live base ---- */
 
-/* What the process that serves it says of its freezes; NULL: nothing. */
-static json_t *read_status(const struct store_live *live)
-{
-    FILE *f = store_open_status(live->mount);
-    json_t *status = f ? json_loadf(f, 0, NULL) : NULL;
-
-    if (f)
-        fclose(f);
-    return status;
-}
-
 /* "2024-05-06T07:08:09.123456Z" in seconds since 1970; 0: it is none. */
 static int64_t seconds_of(const json_t *time)
 {
@@ -166,7 +155,7 @@ static void look_at_live(struct base_list *l, struct store *s)
 
     if (store_find_live(s, &l->live, NULL) != 1 || !l->live.mount)
         return;
-    status = read_status(&l->live);
+    store_read_status(l->live.mount, &status, NULL);
     json_array_foreach(json_object_get(status, "freezes"), i, freeze) take_freeze(l, freeze);
     json_decref(status);
 }

@@ -90,19 +90,17 @@ char *live_status_text(struct livedir *l, const char *epochs)
 static int load(const char *mountpoint, json_t **all, struct err *err)
 {
     char *path = mem_printf("%s/" LIVEFS_CONTROL "/" LIVEFS_STATUS, mountpoint);
-    FILE *f = store_open_status(mountpoint);
     json_error_t error;
-    int rc = f ? 0 : err_errno(err, "cannot read %s", path);
+    int rc = store_read_status(mountpoint, all, &error);
 
-    *all = f ? json_loadf(f, 0, &error) : NULL;
-    if (f && !*all)
+    if (rc < 0)
+        err_set(err, -rc, "cannot read %s: %s", path, strerror(-rc));
+    else if (!*all)
         rc = err_set(err, EIO, "%s: %s", path, error.text);
-    else if (f && json_integer_value(json_object_get(*all, "format")) != FORMAT)
+    else if (json_integer_value(json_object_get(*all, "format")) != FORMAT)
         rc = err_set(err, EPROTO, "%s is of another version of asofs", path);
-    if (rc < 0 && errno == ENOTCONN)
+    if (rc == -ENOTCONN)
         err_hint(err, "The process that served it has ended.");
-    if (f)
-        fclose(f);
     free(path);
     return rc;
 }

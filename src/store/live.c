@@ -108,22 +108,10 @@ char *store_freeze_path(const struct store_live *l, uint64_t number)
     return mem_printf("%s/" STORE_FREEZES "/%" PRIu64, l->mount, number);
 }
 
-/* What the process that serves it says; NULL: nothing that can be read. */
-static int read_status(const char *mount, json_t **status)
-{
-    FILE *f = store_open_status(mount);
-    int rc = f ? 0 : -errno;
-
-    *status = f ? json_loadf(f, 0, NULL) : NULL;
-    if (f)
-        fclose(f);
-    return rc;
-}
-
 int store_next_freeze(const struct store_live *l, uint64_t *number)
 {
     json_t *status;
-    int rc = read_status(l->mount, &status);
+    int rc = store_read_status(l->mount, &status, NULL);
     json_int_t next = json_integer_value(json_object_get(status, "next"));
 
     if (rc == 0 && next < 1)
@@ -154,7 +142,7 @@ bool store_is_lost(struct store *s, const char *id)
     json_t *status = NULL;
     uint64_t number;
     bool lost = mount && store_is_frozen(s, id, &number, &view, NULL) == 1 && store_is_served(s) &&
-                read_status(mount, &status) == 0 && is_given_up(status, number);
+                store_read_status(mount, &status, NULL) == 0 && is_given_up(status, number);
 
     json_decref(status);
     free(view);

@@ -28,7 +28,8 @@ char *store_epochs_id(const char *store)
     return id;
 }
 
-FILE *store_open_status(const char *mount)
+/* No pipe is waited for. */
+static FILE *open_status(const char *mount)
 {
     char *path = mem_printf("%s/.asofs/status.json", mount);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -45,18 +46,27 @@ FILE *store_open_status(const char *mount)
     return f;
 }
 
+int store_read_status(const char *mount, json_t **status, json_error_t *why)
+{
+    FILE *f = open_status(mount);
+    int rc = f ? 0 : -errno;
+
+    *status = f ? json_loadf(f, 0, why) : NULL;
+    if (f)
+        fclose(f);
+    return rc;
+}
+
 bool store_is_shown(const char *store, const char *mount)
 {
-    FILE *f = store_open_status(mount);
-    json_t *status = f ? json_loadf(f, 0, NULL) : NULL;
+    json_t *status;
+    int rc = store_read_status(mount, &status, NULL);
     const char *shown = json_string_value(json_object_get(status, "epochs"));
     char *id = store_epochs_id(store);
-    bool ours = !f || (shown && id && strcmp(shown, id) == 0);
+    bool ours = rc < 0 || (shown && id && strcmp(shown, id) == 0);
 
     free(id);
     json_decref(status);
-    if (f)
-        fclose(f);
     return ours;
 }
 

@@ -34,6 +34,7 @@
 #ifndef ASOFS_STORE_STORE_H
 #define ASOFS_STORE_STORE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -168,8 +169,11 @@ bool store_is_served_at(const char *path); /* which may be no store */
 /* Which store's freezes are shown, as who serves them says in status.json ("epochs"): freed by the caller;
  * NULL: it has none. */
 char *store_epochs_id(const char *store);
-FILE *store_open_status(const char *mount);                /* NULL: errno; no pipe is waited for */
 bool store_is_shown(const char *store, const char *mount); /* false: something else is, by now */
+
+/* What whoever serves says in status.json, to be released by the caller; NULL: nothing that can be read,
+ * with the cause in *why (may be NULL) if it is no JSON. 0, or -errno: it cannot be opened. */
+int store_read_status(const char *mount, json_t **status, json_error_t *why);
 
 struct store_freeze {
     uint64_t number;
